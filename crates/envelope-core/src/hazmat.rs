@@ -1,0 +1,44 @@
+//! Raw content keys, for those who implement [`KeyWrapper`](crate::KeyWrapper) outside this crate.
+//!
+//! **Warning.** Nothing here stops you from using a content key twice, which gives away the XOR of two
+//! plaintexts, or from leaking it. [`Encryptor`](crate::Encryptor) and
+//! [`Decryptor`](crate::Decryptor) never need this module.
+
+use meta_codec::{ContentAlgorithm, IvForm};
+use zeroize::Zeroizing;
+
+use crate::{ContentCipher, ContentKey, NotCtr, UnwrapError, key::Candidate};
+
+/// The CEK of a content key.
+#[must_use]
+pub fn cek(key: &ContentKey) -> &[u8; 32] {
+    key.cek()
+}
+
+/// The IV of a content key in the form in which a dialect wraps it (or, for
+/// [`IvForm::Clear`], writes it).
+#[must_use]
+pub fn iv(key: &ContentKey, form: IvForm) -> Zeroizing<Vec<u8>> {
+    key.iv_plain(form)
+}
+
+/// The content key of an unwrapped CEK and IV, whose lengths are checked in constant time.
+///
+/// # Errors
+/// [`UnwrapError`] for a value that is missing or of the wrong length.
+pub fn content_key(
+    algorithm: ContentAlgorithm,
+    form: IvForm,
+    cek: Option<&[u8]>,
+    iv: Option<&[u8]>,
+) -> Result<ContentKey, UnwrapError> {
+    Candidate::new(algorithm, form, cek, iv).decide(algorithm).ok_or(UnwrapError)
+}
+
+/// The cipher of a content key.
+///
+/// # Errors
+/// [`NotCtr`] for a content algorithm without a seekable keystream.
+pub fn content_cipher(key: &ContentKey) -> Result<ContentCipher, NotCtr> {
+    ContentCipher::new(key)
+}

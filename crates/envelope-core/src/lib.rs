@@ -1,0 +1,45 @@
+//! Client-side encryption for Aliyun OSS and Tencent COS, and for everything that their SDKs wrote.
+//!
+//! **The formats are AES-CTR without authentication.** Whoever can write to the bucket can flip any
+//! bit of a plaintext, swap two objects, or put a key of their own choosing, and a reader sees
+//! nothing. Encryption here keeps the store from *reading* your data, and no more. What can be checked
+//! is in [`PlainCheck`].
+//!
+//! ```text
+//!  encrypt   ContentKey --wrap--> Envelope --emit--> headers --+
+//!               |                                              +--> bucket
+//!             plain  ---apply keystream---> ciphertext --------+
+//!
+//!  decrypt   ContentKey <--unwrap-- Envelope <--parse-- headers <-- bucket
+//! ```
+//!
+//! Start at [`Encryptor`] and [`Decryptor`]. There is no runtime, no network and no clock in here, and
+//! randomness comes from the operating system only.
+
+pub mod hazmat;
+pub mod io;
+
+mod check;
+mod cipher;
+mod decryptor;
+mod encryptor;
+mod key;
+mod keyring;
+mod plan;
+mod range;
+mod wrap;
+
+pub use check::{IntegrityError, PlainCheck};
+pub use cipher::{ContentCipher, Keystream, NotCtr, PartCipher, PartOverrun};
+pub use decryptor::{DecryptError, Decryptor};
+pub use encryptor::{EncryptError, Encryptor};
+pub use key::{ContentKey, NoRandomness};
+pub use keyring::{Keyring, KeyringError};
+pub use plan::{Part, PartPlan};
+pub use range::{ByteRange, Fetch, RangeError, RangeSyntax};
+pub use wrap::{
+    KeyWrapper, UnwrapError, WrapError, WrappedKey,
+    aes::{AesKeyError, AesKeyWrapper},
+    rsa::RsaKeyWrapper,
+    rsa_key::RsaKeyError,
+};

@@ -1,0 +1,182 @@
+//! AES master keys: RFC 3394 (`AESWrap`), and the zero-counter wrap of COS Python.
+
+use aes::{Aes128, Aes192, Aes256};
+use aes_kw::AesKw;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use cipher::{
+    BlockCipherDecrypt, BlockCipherEncrypt, KeyInit, common::InnerInit as _, consts::U16,
+};
+use meta_codec::{Envelope, IvForm, MaterialDescription, WrapAlgorithm};
+use rand::{TryRng as _, rngs::SysRng};
+use zeroize::Zeroizing;
+
+use super::{KeyWrapper, UnwrapError, WrapError, WrappedKey, wrap_each};
+use crate::{ContentKey, NoRandomness, key::Candidate};
+
+/// An AES master key of 128, 192 or 256 bits.
+#[expect(missing_debug_implementations, reason = "a secret is not printed")]
+pub struct AesKeyWrapper {
+    kek: Box<dyn Kek>,
+    description: MaterialDescription,
+}
+
+/// What an AES key of any length can do.
+trait Kek: Send + Sync {
+    fn wrap_rfc3394(&self, plain: &[u8]) -> Option<Vec<u8>>;
+    fn unwrap_rfc3394(&self, wrapped: &[u8]) -> Option<Zeroizing<Vec<u8>>>;
+
+    /// XORs CEK ‖ IV with E(0) ‖ E(1) ‖ E(2): COS Python 1.9.44 `crypto.py:280-292,317-335`. The
+    /// counter starts at 0 for every object.
+    fn apply_zero_counter(&self, cek: &mut [u8], iv: &mut [u8]);
+}
+
+impl<C> Kek for C
+where
+    C: BlockCipherEncrypt<BlockSize = U16> + BlockCipherDecrypt<BlockSize = U16>,
+    C: Clone + Send + Sync,
+{
+    fn wrap_rfc3394(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        let mut out = vec![0; plain.len().checked_add(8)?];
+        AesKw::inner_init(self.clone()).wrap_key(plain, &mut out).ok()?;
+        Some(out)
+    }
+
+    fn unwrap_rfc3394(&self, wrapped: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let mut out = Zeroizing::new(vec![0; wrapped.len().checked_sub(8)?]);
+        AesKw::inner_init(self.clone()).unwrap_key(wrapped, &mut out).ok()?;
+        Some(out)
+    }
+
+    fn apply_zero_counter(&self, cek: &mut [u8], iv: &mut [u8]) {
+        let mut keystream = Zeroizing::new([[0; 16]; 3]);
+        for (counter, block) in (0_u128..).zip(keystream.iter_mut()) {
+            *block = counter.to_be_bytes();
+            self.encrypt_block(block.into());
+        }
+        for (byte, key) in cek.iter_mut().chain(iv).zip(keystream.as_flattened()) {
+            *byte ^= key;
+        }
+    }
+}
+
+fn kek<C: Kek + KeyInit + 'static>(bytes: &[u8]) -> Option<Box<dyn Kek>> {
+    Some(Box::new(C::new_from_slice(bytes).ok()?))
+}
+
+/// Not an AES master key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an AES key is the base64 text of 16, 24 or 32 bytes")]
+pub struct AesKeyError;
+
+impl AesKeyWrapper {
+    /// The master key of 16, 24 or 32 bytes.
+    ///
+    /// # Errors
+    /// Any other length.
+    pub fn new(bytes: &[u8]) -> Result<Self, AesKeyError> {
+        let kek = match bytes.len() {
+            16 => kek::<Aes128>(bytes),
+            24 => kek::<Aes192>(bytes),
+            32 => kek::<Aes256>(bytes),
+            _ => None,
+        };
+        Ok(Self { kek: kek.ok_or(AesKeyError)?, description: MaterialDescription::default() })
+    }
+
+    /// The master key in a key file: base64 text, as COS Python and COS Java keep it. White space
+    /// around it is passed over.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn read(text: &[u8]) -> Result<Self, AesKeyError> {
+        let mut bytes = Zeroizing::new([0; 36]);
+        let len =
+            STANDARD.decode_slice(text.trim_ascii(), &mut bytes[..]).map_err(|_| AesKeyError)?;
+        Self::new(bytes.get(..len).ok_or(AesKeyError)?)
+    }
+
+    /// A fresh 256-bit master key that lives as long as this value.
+    ///
+    /// # Errors
+    /// [`NoRandomness`].
+    pub fn generate() -> Result<Self, NoRandomness> {
+        Self::read(Self::generate_text()?.as_bytes()).map_err(|_| NoRandomness)
+    }
+
+    /// The text of a key file with a fresh 256-bit master key: 44 characters of base64, no line end.
+    ///
+    /// # Errors
+    /// [`NoRandomness`].
+    pub fn generate_text() -> Result<Zeroizing<String>, NoRandomness> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        SysRng.try_fill_bytes(&mut bytes[..]).map_err(|_| NoRandomness)?;
+        Ok(Zeroizing::new(STANDARD.encode(*bytes)))
+    }
+
+    /// Gives the key a description, which is written into metadata and finds the key again.
+    #[must_use]
+    pub fn with_description(mut self, description: MaterialDescription) -> Self {
+        self.description = description;
+        self
+    }
+}
+
+impl KeyWrapper for AesKeyWrapper {
+    fn description(&self) -> &MaterialDescription {
+        &self.description
+    }
+
+    fn wraps(&self, algorithm: WrapAlgorithm) -> bool {
+        algorithm.is_aes()
+    }
+
+    fn accepts(&self, envelope: &Envelope) -> bool {
+        envelope.wrap_algorithm().is_aes()
+    }
+
+    fn wrap(
+        &self,
+        key: &ContentKey,
+        algorithm: WrapAlgorithm,
+        form: IvForm,
+    ) -> Result<WrappedKey, WrapError> {
+        match (algorithm, form) {
+            (WrapAlgorithm::AesKeyWrap, _) => {
+                wrap_each(key, form, |plain| self.kek.wrap_rfc3394(plain).ok_or(WrapError::Failed))
+            }
+            (WrapAlgorithm::AesCtrZero, IvForm::Wrapped) => {
+                let (mut cek, mut iv) = (key.cek().to_vec(), key.iv().to_vec());
+                self.kek.apply_zero_counter(&mut cek, &mut iv);
+                Ok(WrappedKey { cek, iv })
+            }
+            _ => Err(WrapError::Algorithm(algorithm)),
+        }
+    }
+
+    fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, UnwrapError> {
+        let (content, form) = (envelope.content_algorithm(), envelope.dialect().iv_form());
+        let candidate = match envelope.wrap_algorithm() {
+            WrapAlgorithm::AesKeyWrap => {
+                let cek = self.kek.unwrap_rfc3394(envelope.wrapped_key());
+                let iv = match form {
+                    IvForm::Clear => Some(Zeroizing::new(envelope.iv().to_vec())),
+                    _ => self.kek.unwrap_rfc3394(envelope.iv()),
+                };
+                Candidate::new(
+                    content,
+                    form,
+                    cek.as_ref().map(|cek| &cek[..]),
+                    iv.as_ref().map(|iv| &iv[..]),
+                )
+            }
+            WrapAlgorithm::AesCtrZero => {
+                let mut cek = Zeroizing::new(envelope.wrapped_key().to_vec());
+                let mut iv = Zeroizing::new(envelope.iv().to_vec());
+                self.kek.apply_zero_counter(&mut cek, &mut iv);
+                Candidate::new(content, form, Some(&cek), Some(&iv))
+            }
+            _ => return Err(UnwrapError),
+        };
+        candidate.decide(content).ok_or(UnwrapError)
+    }
+}

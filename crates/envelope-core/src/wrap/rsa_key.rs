@@ -1,0 +1,189 @@
+//! RSA key files: every form that the SDKs and OpenSSL write.
+//!
+//! | form | label | who writes it |
+//! |---|---|---|
+//! | PKCS#1 PEM or DER | `RSA PRIVATE KEY`, `RSA PUBLIC KEY` | pycryptodome, Go, OpenSSL 1 |
+//! | PKCS#8 PEM or DER | `PRIVATE KEY` | Java, OpenSSL 3 |
+//! | SPKI PEM or DER | `PUBLIC KEY` | everyone |
+//! | PKCS#8 with PBES2: PBKDF2 or scrypt; AES-CBC or DES-EDE3-CBC | `ENCRYPTED PRIVATE KEY` | OpenSSL 3, `exportKey(pkcs=8)` |
+//! | PEM with `Proc-Type: 4,ENCRYPTED`: DES-EDE3-CBC or AES-CBC | `RSA PRIVATE KEY` | OpenSSL 1, `exportKey(passphrase=…)` |
+
+use aes::{Aes128, Aes192, Aes256};
+use cbc::Decryptor;
+use cipher::{
+    BlockCipherDecrypt, BlockModeDecrypt as _, KeyInit, KeyIvInit as _, block_padding::Pkcs7,
+    typenum::Unsigned as _,
+};
+use des::TdesEde3;
+use md5::{Digest as _, Md5};
+use pkcs1::{DecodeRsaPrivateKey as _, DecodeRsaPublicKey as _};
+use pkcs8::{
+    DecodePrivateKey as _, DecodePublicKey as _, EncryptedPrivateKeyInfoRef, SecretDocument,
+};
+use rsa::{RsaPrivateKey, RsaPublicKey, traits::PublicKeyParts as _};
+use zeroize::Zeroizing;
+
+/// An RSA key of a key file: a pair, or the public half alone.
+pub(crate) enum RsaKey {
+    Private(Box<RsaPrivateKey>),
+    Public(RsaPublicKey),
+}
+
+/// Why a key file is refused. Never quotes the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RsaKeyError {
+    /// The PEM says a cipher that is not one of DES-EDE3-CBC and AES-CBC.
+    #[error("the key file is encrypted with a cipher that is not supported")]
+    Cipher,
+    /// PEM or DER that is damaged, or numbers that are no RSA key.
+    #[error("the key file is damaged, or holds no valid two-prime RSA key")]
+    Malformed,
+    /// Neither PEM nor DER.
+    #[error("not an RSA key file: neither PEM nor DER")]
+    NotAKey,
+    /// Encrypted, and no passphrase is given.
+    #[error("the key file is encrypted; give its passphrase")]
+    PassphraseMissing,
+    /// The passphrase does not decrypt it.
+    #[error("the passphrase does not open the key file")]
+    PassphraseWrong,
+    /// Outside 1024 to 8192 bits.
+    #[error("RSA keys of 1024 to 8192 bits are supported, not {0}")]
+    Size(usize),
+}
+
+impl RsaKey {
+    /// The key in a key file, in whichever form.
+    pub(crate) fn read(file: &[u8], passphrase: Option<&[u8]>) -> Result<Self, RsaKeyError> {
+        match std::str::from_utf8(file) {
+            Ok(text) if text.contains("-----BEGIN ") => Self::read_pem(text, passphrase),
+            // A SEQUENCE, as all DER forms are.
+            _ if file.first() == Some(&0x30) => Self::read_der(file, passphrase),
+            _ => Err(RsaKeyError::NotAKey),
+        }
+    }
+
+    fn read_pem(text: &str, passphrase: Option<&[u8]>) -> Result<Self, RsaKeyError> {
+        // The strict parser wipes what it decodes, so it goes first; the lenient one knows headers
+        // and odd line lengths.
+        if let Ok((_, document)) = SecretDocument::from_pem(text) {
+            return Self::read_der(document.as_bytes(), passphrase);
+        }
+        let pem = pem::parse(text).map_err(|_| RsaKeyError::Malformed)?;
+        let dek_info = pem.headers().get("DEK-Info").map(str::to_owned);
+        let der = Zeroizing::new(pem.into_contents());
+        match dek_info {
+            None => Self::read_der(&der, passphrase),
+            Some(info) => {
+                let passphrase = passphrase.ok_or(RsaKeyError::PassphraseMissing)?;
+                let der = decrypt_traditional(&info, &der, passphrase)?;
+                // Padding that happens to fit is no proof of the passphrase; DER is.
+                Self::read_der(&der, None).map_err(|error| match error {
+                    RsaKeyError::Size(bits) => RsaKeyError::Size(bits),
+                    _ => RsaKeyError::PassphraseWrong,
+                })
+            }
+        }
+    }
+
+    fn read_der(der: &[u8], passphrase: Option<&[u8]>) -> Result<Self, RsaKeyError> {
+        if let Ok(encrypted) = EncryptedPrivateKeyInfoRef::try_from(der) {
+            let passphrase = passphrase.ok_or(RsaKeyError::PassphraseMissing)?;
+            if encrypted.encryption_algorithm.pbes2().is_none() {
+                return Err(RsaKeyError::Cipher);
+            }
+            let document =
+                encrypted.decrypt(passphrase).map_err(|_| RsaKeyError::PassphraseWrong)?;
+            return Self::read_der(document.as_bytes(), None);
+        }
+        let private = RsaPrivateKey::from_pkcs8_der(der)
+            .or_else(|_| RsaPrivateKey::from_pkcs1_der(der).map_err(|_| RsaKeyError::Malformed));
+        let key = match private {
+            Ok(private) => Self::Private(Box::new(private)),
+            Err(_) => RsaPublicKey::from_public_key_der(der)
+                .or_else(|_| RsaPublicKey::from_pkcs1_der(der))
+                .map(Self::Public)
+                .map_err(|_| RsaKeyError::Malformed)?,
+        };
+        match key.public().n_bits() {
+            1024..=8192 => Ok(key),
+            bits => Err(RsaKeyError::Size(bits)),
+        }
+    }
+
+    pub(crate) fn public(&self) -> RsaPublicKey {
+        match self {
+            Self::Private(private) => private.to_public_key(),
+            Self::Public(public) => public.clone(),
+        }
+    }
+}
+
+/// The modulus length of a key, in bits.
+pub(crate) trait ModulusBits {
+    fn n_bits(&self) -> usize;
+}
+
+impl ModulusBits for RsaPublicKey {
+    fn n_bits(&self) -> usize {
+        self.n().as_ref().bits() as usize
+    }
+}
+
+/// Decrypts what stands under `Proc-Type: 4,ENCRYPTED` (RFC 1421, as OpenSSL has it).
+///
+/// `DEK-Info` is the cipher's name and the IV in hexadecimal. The key is OpenSSL's `EVP_BytesToKey`:
+/// MD5, one iteration, the first 8 bytes of the IV as salt.
+fn decrypt_traditional(
+    info: &str,
+    body: &[u8],
+    passphrase: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, RsaKeyError> {
+    let (name, iv) = info.split_once(',').ok_or(RsaKeyError::Malformed)?;
+    let iv = hex(iv.trim()).ok_or(RsaKeyError::Malformed)?;
+    match name.trim() {
+        "DES-EDE3-CBC" => decrypt_cbc::<TdesEde3>(body, passphrase, &iv),
+        "AES-128-CBC" => decrypt_cbc::<Aes128>(body, passphrase, &iv),
+        "AES-192-CBC" => decrypt_cbc::<Aes192>(body, passphrase, &iv),
+        "AES-256-CBC" => decrypt_cbc::<Aes256>(body, passphrase, &iv),
+        _ => Err(RsaKeyError::Cipher),
+    }
+}
+
+fn decrypt_cbc<C: BlockCipherDecrypt + KeyInit>(
+    body: &[u8],
+    passphrase: &[u8],
+    iv: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, RsaKeyError> {
+    let salt = iv.get(..8).ok_or(RsaKeyError::Malformed)?;
+    let mut key = Zeroizing::new(Vec::with_capacity(48));
+    let mut digest = Zeroizing::new([0; 16]);
+    while key.len() < C::KeySize::USIZE {
+        let mut md5 = Md5::new();
+        if !key.is_empty() {
+            md5.update(&digest[..]);
+        }
+        md5.update(passphrase);
+        md5.update(salt);
+        *digest = md5.finalize().into();
+        key.extend_from_slice(&digest[..]);
+    }
+    key.truncate(C::KeySize::USIZE);
+    let cipher = Decryptor::<C>::new_from_slices(&key, iv).map_err(|_| RsaKeyError::Malformed)?;
+    let mut body = Zeroizing::new(body.to_vec());
+    let len =
+        cipher.decrypt_padded::<Pkcs7>(&mut body).map_err(|_| RsaKeyError::PassphraseWrong)?.len();
+    body.truncate(len);
+    Ok(body)
+}
+
+fn hex(text: &str) -> Option<Vec<u8>> {
+    if !text.is_ascii() || !text.len().is_multiple_of(2) {
+        return None;
+    }
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(text.get(at..at.checked_add(2)?)?, 16).ok())
+        .collect()
+}

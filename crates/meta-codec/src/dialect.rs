@@ -1,0 +1,297 @@
+//! A dialect: one SDK family's way to write an envelope into headers.
+
+use std::{fmt, str::FromStr};
+
+use crate::{ContentAlgorithm, LayoutError, PartLayout, WrapAlgorithm, encoding::Md5Form};
+
+mod cos_android;
+mod cos_instruction;
+mod cos_legacy;
+mod cos_v1;
+mod cos_v2;
+mod oss_v1;
+mod oss_v2;
+
+/// One SDK family's spelling of an envelope. A dialect is data: a table of names and algorithms.
+#[derive(Clone, Copy)]
+pub struct Dialect(&'static Table);
+
+impl Dialect {
+    /// COS Android >= 5.7.0: the names of `cos-v2`, but the IV in the clear. Read only.
+    pub const COS_ANDROID: Self = Self(&cos_android::TABLE);
+    /// The instruction file of COS Java: the envelope in an object of its own. Read only.
+    pub const COS_INSTRUCTION: Self = Self(&cos_instruction::TABLE);
+    /// COS Java 5.4.3 to 5.6.49. Read only.
+    pub const COS_LEGACY: Self = Self(&cos_legacy::TABLE);
+    /// COS Python >= 1.8.5.
+    pub const COS_V1: Self = Self(&cos_v1::TABLE);
+    /// COS Java >= 5.6.50, COS Go, hadoop-cos. The default for COS.
+    pub const COS_V2: Self = Self(&cos_v2::TABLE);
+    /// oss2 (Python) 2.5 to 2.10, for old readers.
+    pub const OSS_V1: Self = Self(&oss_v1::TABLE);
+    /// Every OSS SDK with client-side encryption. The default for OSS.
+    pub const OSS_V2: Self = Self(&oss_v2::TABLE);
+
+    /// Every dialect.
+    pub const ALL: [Self; 7] = [
+        Self::OSS_V2,
+        Self::OSS_V1,
+        Self::COS_V2,
+        Self::COS_V1,
+        Self::COS_ANDROID,
+        Self::COS_LEGACY,
+        Self::COS_INSTRUCTION,
+    ];
+
+    /// The name of the dialect, such as `oss-v2`.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        self.0.id
+    }
+
+    /// Which SDKs write it, in words.
+    #[must_use]
+    pub const fn writers(self) -> &'static str {
+        self.0.writers
+    }
+
+    /// Whose objects carry it.
+    #[must_use]
+    pub const fn vendor(self) -> Vendor {
+        self.0.vendor
+    }
+
+    /// How the IV stands in the headers.
+    #[must_use]
+    pub const fn iv_form(self) -> IvForm {
+        self.0.iv
+    }
+
+    /// Whether we write it at all.
+    #[must_use]
+    pub fn is_writable(self) -> bool {
+        self.0.wraps.iter().any(|row| row.write)
+    }
+
+    /// The wrap algorithms that we write, the default of each kind of key first.
+    pub fn wrap_algorithms(self) -> impl Iterator<Item = WrapAlgorithm> {
+        self.0.wraps.iter().filter(|row| row.write).map(|row| row.algorithm)
+    }
+
+    /// The content algorithms that we write, the default first.
+    pub fn content_algorithms(self) -> impl Iterator<Item = ContentAlgorithm> {
+        self.0.contents.iter().filter(|row| row.write).map(|row| row.algorithm)
+    }
+
+    /// Whether the headers have a place for a material description.
+    #[must_use]
+    pub fn has_description(self) -> bool {
+        self.0.header(Field::Description).is_some()
+    }
+
+    /// Whether the headers have a place for part sizes.
+    #[must_use]
+    pub fn has_layout(self) -> bool {
+        self.0.header(Field::PartSize).is_some()
+    }
+
+    /// Whether the headers have a place for the plaintext length.
+    #[must_use]
+    pub fn has_plain_len(self) -> bool {
+        self.0.header(Field::PlainLen).is_some()
+    }
+
+    /// The part layout of an upload in this dialect, with the vendor's limits.
+    ///
+    /// # Errors
+    /// See [`PartLayout::new`].
+    pub fn layout(self, data_size: u64, part_size: u64) -> Result<PartLayout, LayoutError> {
+        PartLayout::new(self.vendor(), data_size, part_size)
+    }
+
+    pub(crate) const fn table(self) -> &'static Table {
+        self.0
+    }
+}
+
+impl PartialEq for Dialect {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for Dialect {}
+
+impl fmt::Debug for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Dialect({})", self.id())
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+impl FromStr for Dialect {
+    type Err = UnknownDialect;
+
+    fn from_str(id: &str) -> Result<Self, UnknownDialect> {
+        Self::ALL.into_iter().find(|dialect| dialect.id() == id).ok_or(UnknownDialect)
+    }
+}
+
+/// A name that is no dialect's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no such dialect")]
+pub struct UnknownDialect;
+
+/// The object store whose headers a dialect uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Vendor {
+    /// Tencent Cloud Object Storage.
+    Cos,
+    /// Aliyun Object Storage Service.
+    Oss,
+}
+
+impl Vendor {
+    /// The smallest part of a multipart upload, but for the last one, in bytes.
+    #[must_use]
+    pub const fn min_part_size(self) -> u64 {
+        match self {
+            Self::Cos => 1024 * 1024,
+            Self::Oss => 100 * 1024,
+        }
+    }
+
+    /// How many bytes of user metadata, names and values together, an object can have.
+    ///
+    /// OSS: 8 KiB (error 0011-00000002). COS: 2 KiB (`CryptoStorageMode` of COS Java 5.6.269).
+    #[must_use]
+    pub const fn header_budget(self) -> usize {
+        match self {
+            Self::Cos => 2 * 1024,
+            Self::Oss => 8 * 1024,
+        }
+    }
+}
+
+/// How the initialization vector stands in the metadata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum IvForm {
+    /// Base64 of the bytes themselves.
+    Clear,
+    /// The bytes, wrapped like the CEK.
+    Wrapped,
+    /// The 128-bit counter as ASCII decimal digits, wrapped like the CEK (`oss-v1`).
+    WrappedDecimal,
+}
+
+/// What a header of ours says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Field {
+    ContentAlgorithm,
+    DataSize,
+    Description,
+    Iv,
+    Key,
+    PartSize,
+    PlainLen,
+    PlainMd5,
+    TagLen,
+    WrapAlgorithm,
+}
+
+/// Everything that sets a dialect apart.
+pub(crate) struct Table {
+    pub(crate) id: &'static str,
+    pub(crate) writers: &'static str,
+    pub(crate) vendor: Vendor,
+    pub(crate) iv: IvForm,
+    pub(crate) md5: Md5Form,
+    /// What stands in `data-size` when the writer did not know it, if not nothing.
+    pub(crate) unknown_data_size: Option<&'static str>,
+    /// Where the fields are found. `false`: in a JSON object of their own.
+    pub(crate) in_headers: bool,
+    /// Lower-case header names, in the order in which we write them.
+    pub(crate) fields: &'static [(Field, &'static str)],
+    /// The defaults stand first. A dialect without a field for the algorithm has one row.
+    pub(crate) contents: &'static [Row<ContentAlgorithm>],
+    /// The default of each kind of key stands first. A dialect without a field for the algorithm
+    /// tells its rows apart by the length of the wrapped key.
+    pub(crate) wraps: &'static [Row<WrapAlgorithm>],
+}
+
+/// An algorithm, its name in the dialect, and whether we write it or only read it.
+pub(crate) struct Row<A: 'static> {
+    pub(crate) algorithm: A,
+    pub(crate) name: &'static str,
+    pub(crate) write: bool,
+}
+
+impl<A> Row<A> {
+    pub(crate) const fn read(algorithm: A, name: &'static str) -> Self {
+        Self { algorithm, name, write: false }
+    }
+
+    pub(crate) const fn write(algorithm: A, name: &'static str) -> Self {
+        Self { algorithm, name, write: true }
+    }
+}
+
+impl Table {
+    /// The header that holds `field`.
+    pub(crate) fn header(&self, field: Field) -> Option<&'static str> {
+        self.fields.iter().find(|(each, _)| *each == field).map(|(_, name)| *name)
+    }
+
+    /// The header name of a field that every dialect has.
+    pub(crate) fn key_header(&self) -> &'static str {
+        self.header(Field::Key).unwrap_or(self.id)
+    }
+
+    pub(crate) fn iv_header(&self) -> &'static str {
+        self.header(Field::Iv).unwrap_or(self.id)
+    }
+
+    /// The field that a header name holds, and the name as the table spells it.
+    pub(crate) fn field(&self, header: &str) -> Option<(Field, &'static str)> {
+        self.fields.iter().find(|(_, name)| name.eq_ignore_ascii_case(header)).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_found_and_unique() {
+        for dialect in Dialect::ALL {
+            assert_eq!(dialect.id().parse(), Ok(dialect));
+            assert_eq!(Dialect::ALL.iter().filter(|other| other.id() == dialect.id()).count(), 1);
+        }
+        assert_eq!("oss-v3".parse::<Dialect>(), Err(UnknownDialect));
+    }
+
+    #[test]
+    fn tables_are_complete() {
+        for dialect in Dialect::ALL {
+            let table = dialect.table();
+            assert!(table.header(Field::Key).is_some() && table.header(Field::Iv).is_some());
+            for (_, name) in table.fields {
+                assert_eq!(*name, name.to_ascii_lowercase());
+                assert_eq!(table.fields.iter().filter(|(_, other)| other == name).count(), 1);
+            }
+            if table.header(Field::ContentAlgorithm).is_none() {
+                assert_eq!(table.contents.len(), 1);
+            }
+            assert!(
+                table.header(Field::PartSize).is_some() == table.header(Field::DataSize).is_some()
+            );
+        }
+    }
+}
