@@ -66,4 +66,15 @@ pub enum IntegrityError {
     /// Another MD5.
     #[error("the MD5 of the plaintext is not what the metadata says")]
     Md5,
+    /// The last block of an AES-CBC body is cut, or its padding is wrong.
+    #[error("the last block of the body is missing or damaged")]
+    Padding,
+    /// The tag of an AES-GCM body does not match.
+    #[error(
+        "the authentication tag does not match: the body was changed or cut, or the key is wrong"
+    )]
+    Tag,
+    /// More plaintext than AES-GCM can encrypt under one IV.
+    #[error("longer than AES-GCM allows, 2^36 - 32 bytes")]
+    TooLong,
 }

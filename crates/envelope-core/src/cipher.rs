@@ -41,10 +41,14 @@ impl ContentCipher {
     pub(crate) fn new(key: &ContentKey) -> Result<Self, NotCtr> {
         match <[u8; 16]>::try_from(key.iv()) {
             Ok(iv) if key.algorithm() == ContentAlgorithm::Aes256Ctr => {
-                Ok(Self { aes: Aes256Enc::new(key.cek().into()), iv: u128::from_be_bytes(iv) })
+                Ok(Self::with_counter(Aes256Enc::new(key.cek().into()), u128::from_be_bytes(iv)))
             }
             _ => Err(NotCtr(key.algorithm())),
         }
+    }
+
+    pub(crate) const fn with_counter(aes: Aes256Enc, iv: u128) -> Self {
+        Self { aes, iv }
     }
 
     /// The keystream from byte `offset` of the object on.
@@ -107,12 +111,6 @@ impl Keystream {
         if let Some(skipped) = [0; 16].get_mut(..lead) {
             self.ctr.apply_keystream(skipped);
         }
-    }
-}
-
-impl From<ContentCipher> for Keystream {
-    fn from(cipher: ContentCipher) -> Self {
-        cipher.at(0)
     }
 }
 
@@ -239,7 +237,7 @@ mod tests {
             prop_assert_eq!(&got, &want);
 
             let mut sequential = vec![0; len];
-            let mut keystream = Keystream::from(cipher);
+            let mut keystream = cipher.at(0);
             for pair in cuts.windows(2) {
                 keystream.apply(&mut sequential[pair[0]..pair[1]]);
             }

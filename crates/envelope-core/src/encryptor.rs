@@ -1,15 +1,18 @@
 //! Encryption: a fresh content key, wrapped, and its cipher.
 
-use meta_codec::{ContentAlgorithm, Dialect, EmitError, Envelope, IvForm, WrapAlgorithm};
+use meta_codec::{
+    ContentAlgorithm, Dialect, EmitError, Envelope, IvForm, PartLayout, WrapAlgorithm,
+};
 
 use crate::{
-    ContentCipher, ContentKey, KeyWrapper, NoRandomness, PartPlan, WrapError, cipher::NotCtr,
+    ContentCipher, ContentKey, GcmCipher, KeyWrapper, NoRandomness, PartPlan, WrapError,
+    cipher::NotCtr, key_check::key_check,
 };
 
 /// Makes a fresh content key for each object, wraps it, and hands out its envelope and cipher.
 ///
 /// ```
-/// use envelope_core::{AesKeyWrapper, Encryptor, Keyring, Decryptor};
+/// use envelope_core::{AesKeyWrapper, Decryptor, Encryptor, Keyring};
 /// use meta_codec::Dialect;
 ///
 /// let wrapper = AesKeyWrapper::generate()?;
@@ -25,21 +28,37 @@ use crate::{
 /// assert_eq!(body, b"a file");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[derive(Clone, Copy)]
 #[expect(missing_debug_implementations, reason = "borrows a secret, which is not printed")]
 pub struct Encryptor<'a> {
     wrapper: &'a dyn KeyWrapper,
     dialect: Dialect,
     wrap: Option<WrapAlgorithm>,
-    plan: Option<PartPlan>,
-    plain_len: Option<u64>,
+    sizes: Sizes,
+    key_check: bool,
     allow_weak_wrap: bool,
+}
+
+/// What the metadata can say of the plaintext.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Sizes {
+    pub(crate) layout: Option<PartLayout>,
+    pub(crate) len: Option<u64>,
+    pub(crate) md5: Option<[u8; 16]>,
 }
 
 impl<'a> Encryptor<'a> {
     /// An encryptor that wraps with `wrapper` and writes in `dialect`.
     #[must_use]
     pub fn new(wrapper: &'a dyn KeyWrapper, dialect: Dialect) -> Self {
-        Self { wrapper, dialect, wrap: None, plan: None, plain_len: None, allow_weak_wrap: false }
+        Self {
+            wrapper,
+            dialect,
+            wrap: None,
+            sizes: Sizes::default(),
+            key_check: false,
+            allow_weak_wrap: false,
+        }
     }
 
     /// Wraps with this algorithm instead of the dialect's default for the kind of key.
@@ -52,15 +71,31 @@ impl<'a> Encryptor<'a> {
     /// Says in the metadata how the multipart upload is cut, where the dialect has a place for it.
     #[must_use]
     pub const fn parts(mut self, plan: PartPlan) -> Self {
-        self.plan = Some(plan);
+        self.sizes.layout = Some(plan.layout());
         self
     }
 
     /// Says in the metadata how many bytes the plaintext has, where the dialect has a place for it.
-    /// A reader can then notice a truncated object. Multipart metadata says it anyway.
+    /// A reader can then notice a truncated object. Part sizes, if given, say it instead.
     #[must_use]
     pub const fn plain_len(mut self, len: u64) -> Self {
-        self.plain_len = Some(len);
+        self.sizes.len = Some(len);
+        self
+    }
+
+    /// Says the MD5 of the plaintext in the metadata, in the clear. Whoever can read the metadata can
+    /// then confirm a guess of the content (CVE-2022-2582).
+    #[must_use]
+    pub const fn plain_md5(mut self, digest: [u8; 16]) -> Self {
+        self.sizes.md5 = Some(digest);
+        self
+    }
+
+    /// Adds the key check, a header of our own that lets our readers notice a wrong key and altered
+    /// metadata before any plaintext is released. Other readers pass over it.
+    #[must_use]
+    pub const fn key_check(mut self) -> Self {
+        self.key_check = true;
         self
     }
 
@@ -72,52 +107,84 @@ impl<'a> Encryptor<'a> {
         self
     }
 
-    /// Encrypts one object: a fresh CEK and IV each time.
+    /// Encrypts one object with AES-CTR: a fresh CEK and IV each time.
     ///
     /// # Errors
     /// A key that must not or cannot wrap in this dialect, metadata that the dialect cannot say or
     /// the service would not store, or no randomness.
     pub fn encrypt(&self) -> Result<(Envelope, ContentCipher), EncryptError> {
-        let algorithm = self.algorithm()?;
-        let content = ContentAlgorithm::Aes256Ctr;
-        let key = ContentKey::generate(content)?;
-        let form = self.dialect.iv_form();
-        let wrapped = self.wrapper.wrap(&key, algorithm, form)?;
-
-        let mut envelope = Envelope::new(self.dialect, content, algorithm, wrapped.cek, wrapped.iv)
-            .with_description(self.wrapper.description().clone());
-        if let Some(plan) = self.plan {
-            if self.dialect.has_layout() {
-                envelope = envelope.with_layout(plan.layout());
-            }
-        } else if let Some(len) = self.plain_len
-            && self.dialect.has_plain_len()
-        {
-            envelope = envelope.with_plain_len(len);
-        }
-        // Refused before a byte is encrypted, not when the upload fails.
-        envelope.emit(&self.dialect)?;
+        let (envelope, key) = self.fresh(ContentAlgorithm::Aes256Ctr)?;
         Ok((envelope, ContentCipher::new(&key)?))
     }
 
-    fn algorithm(&self) -> Result<WrapAlgorithm, EncryptError> {
-        let mut writable = self.dialect.wrap_algorithms();
-        let algorithm = match self.wrap {
-            Some(wanted) => writable.find(|algorithm| *algorithm == wanted),
-            None => writable.find(|algorithm| self.wrapper.wraps(*algorithm)),
+    /// Encrypts one object with AES-GCM, where the dialect has it (`cos-v2`).
+    ///
+    /// # Errors
+    /// As [`encrypt`](Self::encrypt).
+    pub fn encrypt_gcm(&self) -> Result<(Envelope, GcmCipher), EncryptError> {
+        let content = ContentAlgorithm::Aes256Gcm;
+        let (envelope, key) = self.fresh(content)?;
+        let cipher = GcmCipher::new(&key).ok_or(EmitError::ContentAlgorithm("gcm", content))?;
+        Ok((envelope, cipher))
+    }
+
+    fn fresh(&self, content: ContentAlgorithm) -> Result<(Envelope, ContentKey), EncryptError> {
+        if !self.dialect.content_algorithms().any(|each| each == content) {
+            return Err(EmitError::ContentAlgorithm(self.dialect.id(), content).into());
         }
-        .ok_or(EncryptError::NoWrap { dialect: self.dialect })?;
+        let key = ContentKey::generate(content)?;
+        let envelope = self.envelope(&key, self.sizes)?;
+        Ok((envelope, key))
+    }
+
+    /// Wraps a content key and says so, refusing what could not be emitted.
+    pub(crate) fn envelope(
+        &self,
+        key: &ContentKey,
+        sizes: Sizes,
+    ) -> Result<Envelope, EncryptError> {
+        let (dialect, content) = (self.dialect, key.algorithm());
+        let algorithm = self.algorithm(content)?;
+        let wrapped = self.wrapper.wrap(key, algorithm, dialect.iv_form())?;
+
+        let mut envelope = Envelope::new(dialect, content, algorithm, wrapped.cek, wrapped.iv)
+            .with_description(self.wrapper.description().clone());
+        if let Some(layout) = sizes.layout.filter(|_| dialect.has_layout()) {
+            envelope = envelope.with_layout(layout);
+        } else if let Some(len) = sizes.len.filter(|_| dialect.has_plain_len()) {
+            envelope = envelope.with_plain_len(len);
+        }
+        if let Some(digest) = sizes.md5 {
+            envelope = envelope.with_plain_md5(digest);
+        }
+        if self.key_check {
+            let check = key_check(key, &envelope);
+            envelope = envelope.with_key_check(check);
+        }
+        // Refused before a byte is encrypted, not when the upload fails.
+        envelope.emit(&dialect)?;
+        Ok(envelope)
+    }
+
+    fn algorithm(&self, content: ContentAlgorithm) -> Result<WrapAlgorithm, EncryptError> {
+        let dialect = self.dialect;
+        let algorithm = dialect
+            .wrap_algorithms()
+            .filter(|algorithm| self.wrap.is_none_or(|wanted| wanted == *algorithm))
+            .find(|algorithm| self.wrapper.wraps(*algorithm))
+            .filter(|_| dialect.iv_form() != IvForm::Clear)
+            .ok_or(EncryptError::NoWrap { dialect })?;
+        if !algorithm.takes_iv_of(content) {
+            return Err(EncryptError::WrapOfIv { wrap: algorithm, content });
+        }
         if algorithm == WrapAlgorithm::AesCtrZero && !self.allow_weak_wrap {
             return Err(EncryptError::WeakWrap);
-        }
-        if self.dialect.iv_form() == IvForm::Clear {
-            return Err(EncryptError::NoWrap { dialect: self.dialect });
         }
         Ok(algorithm)
     }
 }
 
-/// Why an object is not encrypted.
+/// Why an object is not encrypted, or a content key not wrapped anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncryptError {
@@ -128,12 +195,12 @@ pub enum EncryptError {
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
     /// The dialect has no wrap, that we write, for this kind of key.
-    #[error("{dialect} has no wrap that we write with this kind of key")]
+    #[error("{dialect} has no such wrap, that we write, for this kind of key")]
     NoWrap {
         /// The dialect.
         dialect: Dialect,
     },
-    /// The content algorithm cannot be streamed.
+    /// Not a CTR key.
     #[error(transparent)]
     NotCtr(#[from] NotCtr),
     /// The wrap gives away other objects' keys, and was not asked for by name.
@@ -142,4 +209,12 @@ pub enum EncryptError {
     /// The key does not wrap.
     #[error(transparent)]
     Wrap(#[from] WrapError),
+    /// The wrap cannot take the IV of the content algorithm.
+    #[error("{wrap} cannot wrap the IV of {content}")]
+    WrapOfIv {
+        /// The wrap algorithm.
+        wrap: WrapAlgorithm,
+        /// The content algorithm.
+        content: ContentAlgorithm,
+    },
 }

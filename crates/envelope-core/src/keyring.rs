@@ -2,7 +2,7 @@
 
 use meta_codec::{Envelope, WrapAlgorithm};
 
-use crate::{ContentKey, KeyWrapper, UnwrapError};
+use crate::{ContentKey, KeyWrapper, UnwrapError, key_check::passes};
 
 /// Master keys to unwrap with.
 ///
@@ -40,7 +40,8 @@ impl Keyring {
         self.keys.is_empty()
     }
 
-    /// Unwraps an envelope's content key with the first key that can.
+    /// Unwraps an envelope's content key with the first key that can, and verifies the key check if
+    /// the envelope has one.
     ///
     /// # Errors
     /// No key fits by what is public, or every key that fits has failed.
@@ -57,8 +58,8 @@ impl Keyring {
         });
         for key in described.chain(undescribed) {
             match key.unwrap(envelope) {
-                Ok(content_key) => return Ok(content_key),
-                Err(error) => outcome = Err(error.into()),
+                Ok(content_key) if passes(&content_key, envelope) => return Ok(content_key),
+                _ => outcome = Err(UnwrapError.into()),
             }
         }
         outcome

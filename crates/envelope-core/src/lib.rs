@@ -19,23 +19,32 @@
 pub mod hazmat;
 pub mod io;
 
+mod body;
+mod cbc;
 mod check;
 mod cipher;
 mod decryptor;
 mod encryptor;
+mod gcm;
 mod key;
+mod key_check;
 mod keyring;
 mod plan;
+mod policy;
 mod range;
 mod wrap;
 
+pub use body::{BodyCipher, Decrypting, Encrypting};
+pub use cbc::CbcCipher;
 pub use check::{IntegrityError, PlainCheck};
 pub use cipher::{ContentCipher, Keystream, NotCtr, PartCipher, PartOverrun};
-pub use decryptor::{DecryptError, Decryptor};
+pub use decryptor::{DecryptError, Decryptor, RewrapError};
 pub use encryptor::{EncryptError, Encryptor};
+pub use gcm::GcmCipher;
 pub use key::{ContentKey, NoRandomness};
 pub use keyring::{Keyring, KeyringError};
 pub use plan::{Part, PartPlan};
+pub use policy::{Policy, PolicyError};
 pub use range::{ByteRange, Fetch, RangeError, RangeSyntax};
 pub use wrap::{
     KeyWrapper, UnwrapError, WrapError, WrappedKey,

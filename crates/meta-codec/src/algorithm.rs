@@ -121,6 +121,13 @@ impl WrapAlgorithm {
         matches!(self, Self::KmsAliyun | Self::KmsTencent)
     }
 
+    /// Whether the wrap can take the IV of a content algorithm. AES Key Wrap takes multiples of 8
+    /// bytes, and so not the 12-byte IV of GCM.
+    #[must_use]
+    pub const fn takes_iv_of(self, content: ContentAlgorithm) -> bool {
+        self.wrapped_len(content.iv_len()).is_some()
+    }
+
     /// The lengths that a wrapped value of `plain` bytes can have; `None` if it cannot be wrapped.
     pub(crate) const fn wrapped_len(self, plain: usize) -> Option<LengthRule> {
         match self {

@@ -199,6 +199,8 @@ pub(crate) enum Field {
     Description,
     Iv,
     Key,
+    /// Our own, see `Envelope::key_check`. Other readers pass over it.
+    KeyCheck,
     PartSize,
     PlainLen,
     PlainMd5,

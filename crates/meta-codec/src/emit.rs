@@ -65,6 +65,7 @@ impl Envelope {
             (self.layout.is_some() && !place(Field::PartSize), "part sizes"),
             (self.plain_len.is_some() && !place(Field::PlainLen), "the plaintext length"),
             (self.plain_md5.is_some() && !place(Field::PlainMd5), "the plaintext MD5"),
+            (self.key_check.is_some() && !place(Field::KeyCheck), "the key check"),
         ];
         if let Some((_, what)) = homeless.into_iter().find(|(homeless, _)| *homeless) {
             return Err(EmitError::NoPlace { dialect: table.id, what });
@@ -97,6 +98,7 @@ impl Envelope {
         match field {
             Field::Key => Some(encoding::bytes_text(&self.wrapped_key)),
             Field::Iv => Some(encoding::bytes_text(&self.iv)),
+            Field::KeyCheck => self.key_check.map(|check| encoding::bytes_text(&check)),
             Field::ContentAlgorithm => name_of(table.contents, self.content),
             Field::WrapAlgorithm => name_of(table.wraps, self.wrap),
             Field::Description => {

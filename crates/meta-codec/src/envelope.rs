@@ -16,6 +16,7 @@ pub struct Envelope {
     pub(crate) layout: Option<PartLayout>,
     pub(crate) plain_len: Option<u64>,
     pub(crate) plain_md5: Option<[u8; 16]>,
+    pub(crate) key_check: Option<[u8; 16]>,
     /// The order in which the headers were found; empty for an envelope that was not parsed.
     pub(crate) order: Vec<Field>,
 }
@@ -42,6 +43,7 @@ impl Envelope {
             layout: None,
             plain_len: None,
             plain_md5: None,
+            key_check: None,
             order: Vec::new(),
         }
     }
@@ -73,6 +75,14 @@ impl Envelope {
     #[must_use]
     pub const fn with_plain_md5(mut self, digest: [u8; 16]) -> Self {
         self.plain_md5 = Some(digest);
+        self
+    }
+
+    /// Adds the key check, an optional header of our own (`…-meta-envelope-check`) that binds the
+    /// content key to everything else that the envelope says.
+    #[must_use]
+    pub const fn with_key_check(mut self, check: [u8; 16]) -> Self {
+        self.key_check = Some(check);
         self
     }
 
@@ -129,5 +139,11 @@ impl Envelope {
     #[must_use]
     pub const fn plain_md5(&self) -> Option<[u8; 16]> {
         self.plain_md5
+    }
+
+    /// The key check, where the writer was one of ours and was asked for it.
+    #[must_use]
+    pub const fn key_check(&self) -> Option<[u8; 16]> {
+        self.key_check
     }
 }

@@ -187,6 +187,7 @@ impl Found {
             layout,
             plain_len,
             plain_md5: self.plain_md5(table)?,
+            key_check: self.key_check(table)?,
             order,
         })
     }
@@ -299,6 +300,13 @@ impl Found {
                 table.md5.parse(text).map_err(|reason| ParseError::new(name, reason))
             })
             .transpose()
+    }
+
+    fn key_check(&self, table: &Table) -> Result<Option<[u8; 16]>, ParseError> {
+        let Some((name, text)) = self.field(table, Field::KeyCheck) else { return Ok(None) };
+        let bytes = encoding::bytes(text).map_err(|reason| ParseError::new(name, reason))?;
+        check_len(name, bytes.len(), "the key check", LengthRule::Exactly(16))?;
+        Ok(bytes.try_into().ok())
     }
 }
 

@@ -2,25 +2,29 @@
 
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
-use super::poisoned;
-use crate::Keystream;
+use super::{CHUNK, invalid, poisoned};
+use crate::{
+    PlainCheck,
+    body::{Decrypting, Encrypting, Stream},
+};
 
 /// A reader whose bytes are encrypted as they are read.
 ///
 /// It cannot seek: the same keystream over a file that has changed in between would give away both.
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
-pub struct EncryptReader<R>(CipherReader<R>);
+pub struct EncryptReader<R>(CipherReader<R, Encrypting>);
 
-/// A reader whose bytes are decrypted as they are read. **Not authenticated.**
+/// A reader whose bytes are decrypted as they are read. **Unchecked until the end of file.**
 ///
-/// It seeks where the inner reader does.
+/// It seeks where the inner reader does, as long as the cipher is a plain keystream and no
+/// [check](Self::with_check) needs to see every byte.
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
-pub struct DecryptReader<R>(CipherReader<R>);
+pub struct DecryptReader<R>(CipherReader<R, Decrypting>);
 
 impl<R> EncryptReader<R> {
     /// Encrypts what `inner` yields, with a cipher (from its start) or a keystream at a position.
-    pub fn new(inner: R, keystream: impl Into<Keystream>) -> Self {
-        Self(CipherReader::new(inner, keystream.into()))
+    pub fn new(inner: R, cipher: impl Into<Encrypting>) -> Self {
+        Self(CipherReader::new(inner, cipher.into()))
     }
 
     /// The inner reader.
@@ -31,8 +35,16 @@ impl<R> EncryptReader<R> {
 
 impl<R> DecryptReader<R> {
     /// Decrypts what `inner` yields, with a cipher (from its start) or a keystream at a position.
-    pub fn new(inner: R, keystream: impl Into<Keystream>) -> Self {
-        Self(CipherReader::new(inner, keystream.into()))
+    pub fn new(inner: R, cipher: impl Into<Decrypting>) -> Self {
+        Self(CipherReader::new(inner, cipher.into()))
+    }
+
+    /// Checks the plaintext as it passes. At the end, an [`IntegrityError`](crate::IntegrityError)
+    /// comes as an [`io::Error`] of kind `InvalidData`.
+    #[must_use]
+    pub fn with_check(mut self, check: PlainCheck) -> Self {
+        self.0.check = Some(check);
+        self
     }
 
     /// The inner reader.
@@ -59,46 +71,120 @@ impl<R: Read + Seek> Seek for DecryptReader<R> {
     }
 }
 
-struct CipherReader<R> {
+struct CipherReader<R, S> {
     inner: R,
-    keystream: Keystream,
-    poisoned: bool,
+    stream: S,
+    check: Option<PlainCheck>,
+    /// What is ready to go out, and how much of it is gone. Unused for a plain keystream.
+    ready: Vec<u8>,
+    gone: usize,
+    state: State,
 }
 
-impl<R> CipherReader<R> {
-    const fn new(inner: R, keystream: Keystream) -> Self {
-        Self { inner, keystream, poisoned: false }
+#[derive(PartialEq)]
+enum State {
+    Open,
+    Ended,
+    Poisoned,
+}
+
+impl<R, S> CipherReader<R, S> {
+    const fn new(inner: R, stream: S) -> Self {
+        Self { inner, stream, check: None, ready: Vec::new(), gone: 0, state: State::Open }
     }
 }
 
-impl<R: Read> CipherReader<R> {
+impl<R: Read, S: Stream> CipherReader<R, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.poisoned {
-            return Err(poisoned());
+        if buffer.is_empty() {
+            return Ok(0);
         }
-        let read = self.inner.read(buffer).inspect_err(|error| {
-            // Only this one promises that nothing was read.
-            self.poisoned = error.kind() != ErrorKind::Interrupted;
-        })?;
-        let data = buffer.get_mut(..read).ok_or_else(|| {
-            self.poisoned = true;
-            io::Error::other("the inner reader claims more than the buffer holds")
-        })?;
-        self.keystream.apply(data);
-        Ok(read)
+        loop {
+            let waiting = self.ready.get(self.gone..).unwrap_or_default();
+            if !waiting.is_empty() {
+                let len = waiting.len().min(buffer.len());
+                for (to, from) in buffer.iter_mut().zip(waiting) {
+                    *to = *from;
+                }
+                self.gone = self.gone.saturating_add(len);
+                return Ok(len);
+            }
+            match self.state {
+                State::Poisoned => return Err(poisoned()),
+                State::Ended => return Ok(0),
+                State::Open => {}
+            }
+            let step = self.step(buffer).inspect_err(|error| {
+                // Only this one promises that nothing was read.
+                if error.kind() != ErrorKind::Interrupted {
+                    self.state = State::Poisoned;
+                    self.ready.clear();
+                }
+            })?;
+            if step > 0 {
+                return Ok(step);
+            }
+        }
+    }
+
+    /// Reads once. Either fills some of `buffer` and says how much, or `self.ready`, or ends.
+    fn step(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(keystream) = self.stream.keystream() {
+            let read = self.inner.read(buffer)?;
+            let data = buffer.get_mut(..read).ok_or_else(overstated)?;
+            keystream.apply(data);
+            if let Some(check) = &mut self.check {
+                check.update(data);
+            }
+            if read == 0 {
+                self.end()?;
+            }
+            return Ok(read);
+        }
+
+        self.gone = 0;
+        self.ready.resize(CHUNK, 0);
+        let outcome = self.inner.read(&mut self.ready);
+        self.ready.truncate(outcome.as_ref().copied().unwrap_or_default());
+        let ended = outcome? == 0;
+        if ended {
+            self.ready = self.stream.finish().map_err(invalid)?;
+        } else {
+            self.stream.update(&mut self.ready).map_err(invalid)?;
+        }
+        if let Some(check) = &mut self.check {
+            check.update(&self.ready);
+        }
+        if ended {
+            self.end()?;
+        }
+        Ok(0)
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.state = State::Ended;
+        self.check.take().map_or(Ok(()), PlainCheck::finish).map_err(invalid)
     }
 }
 
-impl<R: Seek> CipherReader<R> {
+fn overstated() -> io::Error {
+    io::Error::other("the inner reader claims more than the buffer holds")
+}
+
+impl<R: Read + Seek> CipherReader<R, Decrypting> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        if self.poisoned {
-            return Err(poisoned());
-        }
+        let checked = self.check.is_some();
+        let keystream = match (&self.state, self.stream.keystream()) {
+            (State::Poisoned, _) => return Err(poisoned()),
+            (_, Some(keystream)) if !checked => keystream,
+            _ => return Err(ErrorKind::Unsupported.into()),
+        };
         // The inner reader may hold only a piece of the object; the distance stays the same.
         let before = self.inner.stream_position()?;
-        let lead = self.keystream.position().wrapping_sub(before);
-        let after = self.inner.seek(to).inspect_err(|_| self.poisoned = true)?;
-        self.keystream.seek(after.wrapping_add(lead));
+        let lead = keystream.position().wrapping_sub(before);
+        let after = self.inner.seek(to).inspect_err(|_| self.state = State::Poisoned)?;
+        keystream.seek(after.wrapping_add(lead));
+        self.state = State::Open;
         Ok(after)
     }
 }

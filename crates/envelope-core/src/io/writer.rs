@@ -4,26 +4,29 @@ use std::io::{self, Write};
 
 use zeroize::Zeroizing;
 
-use super::poisoned;
-use crate::Keystream;
+use super::{CHUNK, invalid, poisoned};
+use crate::{
+    PlainCheck,
+    body::{Decrypting, Encrypting, Stream},
+};
 
-/// A writer that encrypts what is written to it. You **MUST** call [`finish`](Self::finish): it is
-/// what flushes the inner writer and tells of its errors.
+/// A writer that encrypts what is written to it. You **MUST** call [`finish`](Self::finish): it
+/// writes the last bytes, flushes the inner writer and tells of its errors.
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
-pub struct EncryptWriter<W>(CipherWriter<W>);
+pub struct EncryptWriter<W>(CipherWriter<W, Encrypting>);
 
-/// A writer that decrypts what is written to it. **Not authenticated.** You **MUST** call
-/// [`finish`](Self::finish): it is what flushes the inner writer and tells of its errors.
+/// A writer that decrypts what is written to it. **Unchecked until the end**: you **MUST** call
+/// [`finish`](Self::finish), which writes the last bytes and tells whether the body was whole.
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
-pub struct DecryptWriter<W>(CipherWriter<W>);
+pub struct DecryptWriter<W>(CipherWriter<W, Decrypting>);
 
 impl<W: Write> EncryptWriter<W> {
     /// Encrypts into `inner`, with a cipher (from its start) or a keystream at a position.
-    pub fn new(inner: W, keystream: impl Into<Keystream>) -> Self {
-        Self(CipherWriter::new(inner, keystream.into()))
+    pub fn new(inner: W, cipher: impl Into<Encrypting>) -> Self {
+        Self(CipherWriter::new(inner, cipher.into()))
     }
 
-    /// Flushes, and gives the inner writer back.
+    /// Writes what is left, flushes, and gives the inner writer back.
     ///
     /// # Errors
     /// Of the inner writer, and if an earlier write has failed.
@@ -34,14 +37,22 @@ impl<W: Write> EncryptWriter<W> {
 
 impl<W: Write> DecryptWriter<W> {
     /// Decrypts into `inner`, with a cipher (from its start) or a keystream at a position.
-    pub fn new(inner: W, keystream: impl Into<Keystream>) -> Self {
-        Self(CipherWriter::new(inner, keystream.into()))
+    pub fn new(inner: W, cipher: impl Into<Decrypting>) -> Self {
+        Self(CipherWriter::new(inner, cipher.into()))
     }
 
-    /// Flushes, and gives the inner writer back.
+    /// Checks the plaintext as it passes, see [`finish`](Self::finish).
+    #[must_use]
+    pub fn with_check(mut self, check: PlainCheck) -> Self {
+        self.0.check = Some(check);
+        self
+    }
+
+    /// Writes what is left, checks, flushes, and gives the inner writer back.
     ///
     /// # Errors
-    /// Of the inner writer, and if an earlier write has failed.
+    /// Of the inner writer; if an earlier write has failed; and an
+    /// [`IntegrityError`](crate::IntegrityError) as an [`io::Error`] of kind `InvalidData`.
     pub fn finish(self) -> io::Result<W> {
         self.0.finish()
     }
@@ -67,42 +78,48 @@ impl<W: Write> Write for DecryptWriter<W> {
     }
 }
 
-struct CipherWriter<W> {
+struct CipherWriter<W, S> {
     inner: W,
-    keystream: Keystream,
+    stream: S,
+    check: Option<PlainCheck>,
     buffer: Zeroizing<Vec<u8>>,
     poisoned: bool,
 }
 
-impl<W: Write> CipherWriter<W> {
-    /// Fits the second-level cache beside whatever else is there.
-    const CHUNK: usize = 64 * 1024;
-
-    fn new(inner: W, keystream: Keystream) -> Self {
-        let buffer = Zeroizing::new(vec![0; Self::CHUNK]);
-        Self { inner, keystream, buffer, poisoned: false }
+impl<W: Write, S: Stream> CipherWriter<W, S> {
+    fn new(inner: W, stream: S) -> Self {
+        let buffer = Zeroizing::new(Vec::with_capacity(CHUNK));
+        Self { inner, stream, check: None, buffer, poisoned: false }
     }
 
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         if self.poisoned {
             return Err(poisoned());
         }
-        let (Some(out), Some(data)) = (
-            self.buffer.get_mut(..data.len().min(Self::CHUNK)),
-            data.get(..data.len().min(Self::CHUNK)),
-        ) else {
-            return Ok(0);
+        let data = data.get(..data.len().min(CHUNK)).unwrap_or_default();
+        self.buffer.clear();
+        self.buffer.extend_from_slice(data);
+        let mut step = || {
+            self.stream.update(&mut self.buffer).map_err(invalid)?;
+            if let Some(check) = &mut self.check {
+                check.update(&self.buffer);
+            }
+            // All or nothing: a short write would lose the place in the keystream.
+            self.inner.write_all(&self.buffer)
         };
-        out.copy_from_slice(data);
-        self.keystream.apply(out);
-        // All or nothing: a short write would lose the place in the keystream.
-        self.inner.write_all(out).inspect_err(|_| self.poisoned = true)?;
+        step().inspect_err(|_| self.poisoned = true)?;
         Ok(data.len())
     }
 
     fn finish(mut self) -> io::Result<W> {
         if self.poisoned {
             return Err(poisoned());
+        }
+        let last = Zeroizing::new(self.stream.finish().map_err(invalid)?);
+        self.inner.write_all(&last)?;
+        if let Some(mut check) = self.check.take() {
+            check.update(&last);
+            check.finish().map_err(invalid)?;
         }
         self.inner.flush()?;
         Ok(self.inner)

@@ -23,6 +23,7 @@ pub(super) const TABLE: Table = Table {
         (Field::Description, "x-cos-meta-client-side-encryption-matdesc"),
         (Field::PlainLen, "x-cos-meta-client-side-encryption-unencrypted-content-length"),
         (Field::PlainMd5, "x-cos-meta-client-side-encryption-unencrypted-content-md5"),
+        (Field::KeyCheck, "x-cos-meta-envelope-check"),
     ],
     contents: &[Row::read(Aes256Ctr, "AES/CTR/NoPadding")],
     wraps: &[

@@ -23,6 +23,7 @@ pub(super) const TABLE: Table = Table {
         (Field::TagLen, "x-cos-meta-x-cos-tag-len"),
         (Field::PlainLen, "x-cos-meta-x-cos-unencrypted-content-length"),
         (Field::PlainMd5, "x-cos-meta-x-cos-unencrypted-content-md5"),
+        (Field::KeyCheck, "x-cos-meta-envelope-check"),
     ],
     contents: &[Row::read(Aes256Gcm, "AES/GCM/NoPadding")],
     wraps: &[

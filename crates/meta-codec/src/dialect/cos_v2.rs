@@ -31,6 +31,7 @@ pub(super) const TABLE: Table = Table {
         (Field::PlainMd5, "x-cos-meta-client-side-encryption-unencrypted-content-md5"),
         (Field::DataSize, "x-cos-meta-client-side-encryption-data-size"),
         (Field::PartSize, "x-cos-meta-client-side-encryption-part-size"),
+        (Field::KeyCheck, "x-cos-meta-envelope-check"),
     ],
     contents: &[
         Row::write(Aes256Ctr, "AES/CTR/NoPadding"),

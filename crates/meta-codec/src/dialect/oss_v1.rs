@@ -24,6 +24,7 @@ pub(super) const TABLE: Table = Table {
         (Field::Description, "x-oss-meta-oss-crypto-matdesc"),
         (Field::PlainLen, "x-oss-meta-unencrypted-content-length"),
         (Field::PlainMd5, "x-oss-meta-unencrypted-content-md5"),
+        (Field::KeyCheck, "x-oss-meta-envelope-check"),
     ],
     contents: &[Row::write(Aes256Ctr, "AES/GCM/NoPadding")],
     wraps: &[

@@ -25,6 +25,7 @@ pub(super) const TABLE: Table = Table {
         (Field::PlainMd5, "x-oss-meta-client-side-encryption-unencrypted-content-md5"),
         (Field::DataSize, "x-oss-meta-client-side-encryption-data-size"),
         (Field::PartSize, "x-oss-meta-client-side-encryption-part-size"),
+        (Field::KeyCheck, "x-oss-meta-envelope-check"),
     ],
     contents: &[Row::write(Aes256Ctr, "AES/CTR/NoPadding")],
     wraps: &[

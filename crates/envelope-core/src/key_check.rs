@@ -1,0 +1,57 @@
+//! The key check: 16 bytes of metadata that bind the content key to the rest of the envelope.
+//!
+//! An optional header of our own, which other readers pass over. It finds a wrong master key, a
+//! swapped IV, altered sizes and an altered description *before* any plaintext is released. It does
+//! not authenticate the body, and whoever can wrap a key of their own can also compute it.
+
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use meta_codec::Envelope;
+use sha2::Sha256;
+use subtle::{Choice, ConstantTimeEq as _};
+use zeroize::Zeroizing;
+
+use crate::ContentKey;
+
+/// The first 16 bytes of HMAC-SHA-256 over the envelope, under HKDF-SHA-256 of the CEK.
+///
+/// The envelope is fed as a list of byte strings, each behind its length in 8 big-endian bytes, so
+/// that no two envelopes feed the same bytes.
+pub(crate) fn key_check(key: &ContentKey, envelope: &Envelope) -> [u8; 16] {
+    let mut mac_key = Zeroizing::new([0; 64]);
+    // One block of HMAC-SHA-256; HKDF has up to 8160 bytes to give.
+    let _ = Hkdf::<Sha256>::new(None, key.cek()).expand(b"envelope-check v1", &mut mac_key[..]);
+    let mut mac = Hmac::<Sha256>::new((&*mac_key).into());
+    let mut feed = |bytes: &[u8]| {
+        mac.update(&(bytes.len() as u64).to_be_bytes());
+        mac.update(bytes);
+    };
+
+    feed(envelope.dialect().id().as_bytes());
+    feed(envelope.content_algorithm().to_string().as_bytes());
+    feed(envelope.wrap_algorithm().id().as_bytes());
+    feed(envelope.wrapped_key());
+    feed(envelope.iv());
+    feed(key.iv());
+    feed(envelope.description().text().as_bytes());
+    let number = |value: Option<u64>| value.map(u64::to_be_bytes);
+    let layout = envelope.layout();
+    feed(number(layout.and_then(|layout| layout.data_size())).as_ref().map_or(&[], |n| n));
+    feed(number(layout.map(|layout| layout.part_size())).as_ref().map_or(&[], |n| n));
+    feed(number(envelope.plain_len()).as_ref().map_or(&[], |n| n));
+    feed(envelope.plain_md5().as_ref().map_or(&[], |digest| digest));
+
+    let mut check = [0; 16];
+    for (to, from) in check.iter_mut().zip(mac.finalize().into_bytes()) {
+        *to = from;
+    }
+    check
+}
+
+/// Whether the envelope's key check, if it has one, is this key's.
+pub(crate) fn passes(key: &ContentKey, envelope: &Envelope) -> bool {
+    envelope.key_check().is_none_or(|want| {
+        let passes: Choice = key_check(key, envelope).ct_eq(&want);
+        passes.into()
+    })
+}
