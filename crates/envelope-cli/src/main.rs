@@ -1,2 +1,36 @@
-//! x
-fn main() {}
+//! The `envelope` command: client-side encryption for Aliyun OSS and Tencent COS.
+//!
+//! It is thin: arguments, files, words. What it does is done in `envelope-core` and `meta-codec`.
+
+mod args;
+mod command;
+mod failure;
+mod header_file;
+mod input;
+mod key_file;
+mod output;
+mod progress;
+mod protect;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Args, Command};
+
+fn main() -> ExitCode {
+    protect::no_core_dumps();
+    let outcome = match Args::parse().command {
+        Command::Keygen(args) => command::keygen::run(&args),
+        Command::Encrypt(args) => command::encrypt::run(&args),
+        Command::Decrypt(args) => command::decrypt::run(&args),
+        Command::Inspect(args) => command::inspect::run(&args),
+        Command::Rewrap(args) => command::rewrap::run(&args),
+        Command::Demo(args) => command::demo::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

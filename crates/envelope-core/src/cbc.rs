@@ -15,7 +15,13 @@ use crate::{ContentKey, IntegrityError};
 pub struct CbcCipher {
     mode: Decryptor<Aes256>,
     held: Vec<u8>,
-    salvage: bool,
+    done: u64,
+    salvage: Option<Salvage>,
+}
+
+/// Read what is there, of a plaintext that should have so many bytes.
+struct Salvage {
+    plain_len: Option<u64>,
 }
 
 impl CbcCipher {
@@ -26,16 +32,18 @@ impl CbcCipher {
             return None;
         }
         let mode = Decryptor::new_from_slices(key.cek(), key.iv()).ok()?;
-        Some(Self { mode, held: Vec::with_capacity(Self::BLOCK), salvage: false })
+        Some(Self { mode, held: Vec::with_capacity(Self::BLOCK), done: 0, salvage: None })
     }
 
-    /// Gives back every whole block and does without the padding.
+    /// Gives back every whole block and does without the padding. `plain_len` is how long the
+    /// plaintext should be, in bytes, if the metadata says: a last block within it is no padding,
+    /// whatever it looks like.
     ///
     /// COS Java loses the last block of a multipart upload (5.6.269, `computeLastPartSize`), and then
     /// reads its own object without an error, up to 15 bytes short.
     #[must_use]
-    pub const fn salvage(mut self) -> Self {
-        self.salvage = true;
+    pub const fn salvage(mut self, plain_len: Option<u64>) -> Self {
+        self.salvage = Some(Salvage { plain_len });
         self
     }
 
@@ -62,6 +70,7 @@ impl CbcCipher {
         debug_assert_eq!(len, data.len());
         let (blocks, _) = cipher::Array::slice_as_chunks_mut(data);
         self.mode.decrypt_blocks(blocks);
+        self.done = self.done.saturating_add(len as u64);
     }
 
     /// The last block without its padding.
@@ -74,13 +83,14 @@ impl CbcCipher {
             let padded = start
                 .and_then(|start| last.get(start..))
                 .is_some_and(|bytes| bytes.iter().all(|byte| usize::from(*byte) == padding));
-            match start {
-                Some(start) if padded => last.truncate(start),
-                _ if self.salvage => {}
+            match (start, &self.salvage) {
+                (_, Some(Salvage { plain_len: Some(len) })) if self.done <= *len => {}
+                (Some(start), _) if padded => last.truncate(start),
+                (_, Some(_)) => {}
                 _ => return Err(IntegrityError::Padding),
             }
             Ok(last)
-        } else if self.salvage {
+        } else if self.salvage.is_some() {
             Ok(Vec::new())
         } else {
             Err(IntegrityError::Padding)
@@ -127,14 +137,18 @@ mod tests {
 
     #[test]
     fn a_cut_body_is_refused_or_salvaged() {
+        // Nines look like padding.
         let body = encrypt(&[9; 40]);
         for len in [0, 1, 15, 17, 37, 47] {
             let cut = body[..len].to_vec();
             assert_eq!(cipher().open(cut.clone()), Err(IntegrityError::Padding), "{len}");
-            assert_eq!(cipher().salvage().open(cut).unwrap(), vec![9; len & !15]);
+            assert_eq!(cipher().salvage(None).open(cut).unwrap(), vec![9; len & !15], "{len}");
         }
+        assert_eq!(cipher().salvage(Some(40)).open(body[..32].to_vec()).unwrap(), [9; 32]);
+        assert_eq!(cipher().salvage(Some(40)).open(body.clone()).unwrap(), [9; 40]);
+        assert_eq!(cipher().salvage(None).open(body).unwrap(), [9; 40]);
+        let body = encrypt(&[99; 40]);
         assert_eq!(cipher().open(body[..32].to_vec()), Err(IntegrityError::Padding));
-        assert_eq!(cipher().salvage().open(body[..32].to_vec()).unwrap(), [9; 32]);
-        assert_eq!(cipher().salvage().open(body).unwrap(), [9; 40]);
+        assert_eq!(cipher().salvage(None).open(body[..32].to_vec()).unwrap(), [99; 32]);
     }
 }

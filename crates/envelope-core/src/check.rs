@@ -51,6 +51,29 @@ impl PlainCheck {
     }
 }
 
+/// The MD5 of a plaintext, for [`Encryptor::plain_md5`](crate::Encryptor::plain_md5).
+#[derive(Clone, Debug, Default)]
+pub struct PlainDigest(Md5);
+
+impl PlainDigest {
+    /// The digest of nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next bytes of the plaintext.
+    pub fn update(&mut self, plain: &[u8]) {
+        self.0.update(plain);
+    }
+
+    /// The MD5 of all that was taken.
+    #[must_use]
+    pub fn finish(self) -> [u8; 16] {
+        self.0.finalize().into()
+    }
+}
+
 /// A plaintext that is not what the metadata says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -185,7 +185,7 @@ impl<'a> Encryptor<'a> {
 }
 
 /// Why an object is not encrypted, or a content key not wrapped anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncryptError {
     /// The envelope does not fit the dialect or the service.

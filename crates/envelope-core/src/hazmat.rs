@@ -32,7 +32,7 @@ pub fn content_key(
     cek: Option<&[u8]>,
     iv: Option<&[u8]>,
 ) -> Result<ContentKey, UnwrapError> {
-    Candidate::new(algorithm, form, cek, iv).decide(algorithm).ok_or(UnwrapError)
+    Candidate::new(algorithm, form, cek, iv).decide(algorithm).ok_or(UnwrapError::Failed)
 }
 
 /// The cipher of a content key.

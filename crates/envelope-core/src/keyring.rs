@@ -59,7 +59,8 @@ impl Keyring {
         for key in described.chain(undescribed) {
             match key.unwrap(envelope) {
                 Ok(content_key) if passes(&content_key, envelope) => return Ok(content_key),
-                _ => outcome = Err(UnwrapError.into()),
+                Ok(_) => outcome = Err(UnwrapError::Failed.into()),
+                Err(error) => outcome = Err(error.into()),
             }
         }
         outcome

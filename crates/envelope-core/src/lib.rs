@@ -18,6 +18,7 @@
 
 pub mod hazmat;
 pub mod io;
+pub mod kms;
 
 mod body;
 mod cbc;
@@ -36,7 +37,7 @@ mod wrap;
 
 pub use body::{BodyCipher, Decrypting, Encrypting};
 pub use cbc::CbcCipher;
-pub use check::{IntegrityError, PlainCheck};
+pub use check::{IntegrityError, PlainCheck, PlainDigest};
 pub use cipher::{ContentCipher, Keystream, NotCtr, PartCipher, PartOverrun};
 pub use decryptor::{DecryptError, Decryptor, RewrapError};
 pub use encryptor::{EncryptError, Encryptor};
@@ -49,6 +50,7 @@ pub use range::{ByteRange, Fetch, RangeError, RangeSyntax};
 pub use wrap::{
     KeyWrapper, UnwrapError, WrapError, WrappedKey,
     aes::{AesKeyError, AesKeyWrapper},
+    kms::KmsKeyWrapper,
     rsa::RsaKeyWrapper,
     rsa_key::RsaKeyError,
 };

@@ -1,10 +1,12 @@
 //! Key wrapping: the content key under a person's master key.
 
 use meta_codec::{Envelope, IvForm, MaterialDescription, WrapAlgorithm};
+use zeroize::Zeroizing;
 
-use crate::{ContentKey, NoRandomness};
+use crate::{ContentKey, NoRandomness, key::Candidate, kms::KmsError};
 
 pub(crate) mod aes;
+pub(crate) mod kms;
 pub(crate) mod rsa;
 pub(crate) mod rsa_key;
 
@@ -71,8 +73,27 @@ fn wrap_each(
     Ok(WrappedKey { cek: wrap(key.cek())?, iv })
 }
 
+/// Unwraps CEK and IV one by one, both always, and judges them together.
+fn unwrap_each(
+    envelope: &Envelope,
+    mut unwrap: impl FnMut(&[u8]) -> Option<Zeroizing<Vec<u8>>>,
+) -> Candidate {
+    let form = envelope.dialect().iv_form();
+    let cek = unwrap(envelope.wrapped_key());
+    let iv = match form {
+        IvForm::Clear => Some(Zeroizing::new(envelope.iv().to_vec())),
+        _ => unwrap(envelope.iv()),
+    };
+    Candidate::new(
+        envelope.content_algorithm(),
+        form,
+        cek.as_ref().map(|cek| &cek[..]),
+        iv.as_ref().map(|iv| &iv[..]),
+    )
+}
+
 /// Why a content key cannot be wrapped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WrapError {
     /// The master key does not do this wrap.
@@ -84,6 +105,9 @@ pub enum WrapError {
         /// The length of its modulus, in bits.
         bits: usize,
     },
+    /// The KMS gave no blob.
+    #[error(transparent)]
+    Kms(KmsError),
     /// No randomness for the padding.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
@@ -92,8 +116,15 @@ pub enum WrapError {
     Failed,
 }
 
-/// The content key did not come out. One value for every cause, on purpose: whoever can tell causes
-/// apart can use a reader as a decryption oracle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the content key could not be unwrapped: wrong master key, or altered metadata")]
-pub struct UnwrapError;
+/// The content key did not come out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnwrapError {
+    /// One value for every cause that has to do with a secret, on purpose: whoever can tell causes
+    /// apart can use a reader as a decryption oracle.
+    #[error("the content key could not be unwrapped: wrong master key, or altered metadata")]
+    Failed,
+    /// The KMS gave no plaintext.
+    #[error(transparent)]
+    Kms(#[from] KmsError),
+}

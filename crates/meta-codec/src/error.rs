@@ -54,6 +54,9 @@ pub enum Reason {
     /// The same field twice, in whatever case; even equal values are refused.
     #[error("is given twice")]
     Duplicate,
+    /// Not an instruction file.
+    #[error("is not an instruction file: {0}")]
+    Instruction(DescriptionError),
     /// The sizes do not make a part layout.
     #[error("{0}")]
     Layout(#[from] LayoutError),

@@ -46,6 +46,7 @@ mod emit;
 mod encoding;
 mod envelope;
 mod error;
+mod header_list;
 mod layout;
 mod parse;
 
@@ -55,5 +56,6 @@ pub use dialect::{Dialect, IvForm, UnknownDialect, Vendor};
 pub use emit::EmitError;
 pub use envelope::Envelope;
 pub use error::{Base64Fault, Excerpt, NumberFault, ParseError, Reason};
+pub use header_list::{HeaderListError, read_headers};
 pub use layout::{LayoutError, PartLayout};
-pub use parse::parse;
+pub use parse::{parse, parse_instruction};

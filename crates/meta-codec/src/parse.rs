@@ -3,6 +3,7 @@
 use crate::{
     ContentAlgorithm, Dialect, Envelope, IvForm, MaterialDescription, PartLayout, WrapAlgorithm,
     algorithm::LengthRule,
+    description::flat_json,
     dialect::{Field, Row, Table},
     encoding,
     error::{Excerpt, ParseError, Reason},
@@ -45,6 +46,41 @@ where
         }
     }
     found.envelope(dialect).map(Some)
+}
+
+/// Reads the envelope out of a COS Java instruction file.
+///
+/// `headers` are those of the encrypted object itself, which may say the plaintext's length and MD5;
+/// `file` is the body of the object beside it, `<key>.instruction`.
+///
+/// # Errors
+/// As [`parse`]; and an object whose own headers already hold an envelope.
+pub fn parse_instruction<N, V>(
+    headers: impl IntoIterator<Item = (N, V)>,
+    file: &str,
+) -> Result<Envelope, ParseError>
+where
+    N: AsRef<str>,
+    V: AsRef<[u8]>,
+{
+    const FILE: &str = "instruction file";
+    let dialect = Dialect::COS_INSTRUCTION;
+    if file.len() > MAX_LEN {
+        return Err(ParseError::new(FILE, Reason::TooLarge { limit: MAX_LEN }));
+    }
+    let entries =
+        flat_json(file).map_err(|error| ParseError::new(FILE, Reason::Instruction(error)))?;
+    let mut found = Found::collect(entries, |each| *each == dialect)?;
+    let object = Found::collect(headers, |each| each.table().in_headers)?;
+    found.0.extend(object.0);
+
+    let table = dialect.table();
+    for name in [table.key_header(), table.iv_header()] {
+        if !found.has(name) {
+            return Err(ParseError::new(name, Reason::Missing(FILE)));
+        }
+    }
+    found.envelope(dialect)
 }
 
 fn header_dialects() -> impl Iterator<Item = Dialect> {

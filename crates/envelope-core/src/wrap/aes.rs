@@ -10,7 +10,7 @@ use meta_codec::{Envelope, IvForm, MaterialDescription, WrapAlgorithm};
 use rand::{TryRng as _, rngs::SysRng};
 use zeroize::Zeroizing;
 
-use super::{KeyWrapper, UnwrapError, WrapError, WrappedKey, wrap_each};
+use super::{KeyWrapper, UnwrapError, WrapError, WrappedKey, unwrap_each, wrap_each};
 use crate::{ContentKey, NoRandomness, key::Candidate};
 
 /// An AES master key of 128, 192 or 256 bits.
@@ -154,29 +154,19 @@ impl KeyWrapper for AesKeyWrapper {
     }
 
     fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, UnwrapError> {
-        let (content, form) = (envelope.content_algorithm(), envelope.dialect().iv_form());
+        let content = envelope.content_algorithm();
         let candidate = match envelope.wrap_algorithm() {
             WrapAlgorithm::AesKeyWrap => {
-                let cek = self.kek.unwrap_rfc3394(envelope.wrapped_key());
-                let iv = match form {
-                    IvForm::Clear => Some(Zeroizing::new(envelope.iv().to_vec())),
-                    _ => self.kek.unwrap_rfc3394(envelope.iv()),
-                };
-                Candidate::new(
-                    content,
-                    form,
-                    cek.as_ref().map(|cek| &cek[..]),
-                    iv.as_ref().map(|iv| &iv[..]),
-                )
+                unwrap_each(envelope, |wrapped| self.kek.unwrap_rfc3394(wrapped))
             }
             WrapAlgorithm::AesCtrZero => {
                 let mut cek = Zeroizing::new(envelope.wrapped_key().to_vec());
                 let mut iv = Zeroizing::new(envelope.iv().to_vec());
                 self.kek.apply_zero_counter(&mut cek, &mut iv);
-                Candidate::new(content, form, Some(&cek), Some(&iv))
+                Candidate::new(content, IvForm::Wrapped, Some(&cek), Some(&iv))
             }
-            _ => return Err(UnwrapError),
+            _ => return Err(UnwrapError::Failed),
         };
-        candidate.decide(content).ok_or(UnwrapError)
+        candidate.decide(content).ok_or(UnwrapError::Failed)
     }
 }

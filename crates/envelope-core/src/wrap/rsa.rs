@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::{
     KeyWrapper, UnwrapError, WrapError, WrappedKey,
     rsa_key::{ModulusBits as _, RsaKey, RsaKeyError},
-    wrap_each,
+    unwrap_each, wrap_each,
 };
 use crate::{ContentKey, key::Candidate};
 
@@ -119,21 +119,9 @@ fn candidate<P: PaddingScheme>(
     envelope: &Envelope,
     padding: impl Fn() -> P,
 ) -> Candidate {
-    let decrypt = |wrapped: &[u8]| {
+    unwrap_each(envelope, |wrapped| {
         private.decrypt_blinded(&mut UnwrapErr(SysRng), padding(), wrapped).ok().map(Zeroizing::new)
-    };
-    let form = envelope.dialect().iv_form();
-    let cek = decrypt(envelope.wrapped_key());
-    let iv = match form {
-        IvForm::Clear => Some(Zeroizing::new(envelope.iv().to_vec())),
-        _ => decrypt(envelope.iv()),
-    };
-    Candidate::new(
-        envelope.content_algorithm(),
-        form,
-        cek.as_ref().map(|cek| &cek[..]),
-        iv.as_ref().map(|iv| &iv[..]),
-    )
+    })
 }
 
 impl KeyWrapper for RsaKeyWrapper {
@@ -177,7 +165,7 @@ impl KeyWrapper for RsaKeyWrapper {
     }
 
     fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, UnwrapError> {
-        let private = self.private.as_deref().ok_or(UnwrapError)?;
+        let private = self.private.as_deref().ok_or(UnwrapError::Failed)?;
         let pkcs1 = || candidate(private, envelope, || Pkcs1v15Encrypt);
         let oaep_sha1 = || candidate(private, envelope, Oaep::<Sha1>::new);
         let candidate = match envelope.wrap_algorithm() {
@@ -190,8 +178,8 @@ impl KeyWrapper for RsaKeyWrapper {
                     candidate(private, envelope, Oaep::<Sha256, Sha1>::new_with_mgf_hash);
                 mgf1_sha1.or(&candidate(private, envelope, Oaep::<Sha256>::new))
             }
-            _ => return Err(UnwrapError),
+            _ => return Err(UnwrapError::Failed),
         };
-        candidate.decide(envelope.content_algorithm()).ok_or(UnwrapError)
+        candidate.decide(envelope.content_algorithm()).ok_or(UnwrapError::Failed)
     }
 }

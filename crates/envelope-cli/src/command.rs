@@ -1,0 +1,8 @@
+//! The subcommands, one file each.
+
+pub(crate) mod decrypt;
+pub(crate) mod demo;
+pub(crate) mod encrypt;
+pub(crate) mod inspect;
+pub(crate) mod keygen;
+pub(crate) mod rewrap;

@@ -1,0 +1,228 @@
+//! `envelope decrypt`: a body and its headers become the file again.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek as _, SeekFrom, Write as _},
+    path::Path,
+};
+
+use envelope_core::{
+    BodyCipher, ByteRange, ContentCipher, Decryptor, IntegrityError, Keyring, PlainCheck, Policy,
+    io::DecryptReader,
+};
+use meta_codec::{ContentAlgorithm, Envelope};
+use zeroize::Zeroizing;
+
+use crate::{
+    args::Decrypt,
+    failure::{Failure, Status, warn},
+    header_file,
+    input::Input,
+    key_file,
+    output::{Output, Secrecy},
+    progress::pump,
+};
+
+/// How much plaintext of an authenticated object waits in memory for its tag.
+const BUFFERED: u64 = 64 << 20;
+
+pub(crate) fn run(args: &Decrypt) -> Result<(), Failure> {
+    let envelope = header_file::read(&args.metadata, args.instruction.as_deref())?;
+    let Some(envelope) = envelope else { return plaintext(args) };
+    if args.key.is_empty() {
+        return Err(Failure::usage("no key is given", "give the master key with --key"));
+    }
+    let keyring = key_file::keyring(&args.key, &args.passphrase)?;
+    let cipher = open(&keyring, &envelope)?;
+    let input = Input::open(&args.cipher)?;
+
+    match (args.range, cipher) {
+        (None, BodyCipher::Cbc(cbc)) if args.salvage => {
+            let salvage = cbc.salvage(envelope.plain_len());
+            let reader = DecryptReader::new(input, BodyCipher::Cbc(salvage));
+            let mut output = output(args)?;
+            let saved = pump(reader, &args.cipher, &mut output, envelope.plain_len())?;
+            output.commit()?;
+            report_salvage(saved, envelope.plain_len());
+            Ok(())
+        }
+        (None, cipher) => whole(args, &envelope, cipher, input),
+        (Some(range), BodyCipher::Ctr(ctr)) => {
+            let len = input.len();
+            self::range(args, range, &ctr, input, len)
+        }
+        (Some(range), BodyCipher::Gcm(gcm)) => {
+            if !args.unauthenticated_range {
+                return Err(Failure::usage(
+                    "a range of an AES-GCM object cannot be authenticated",
+                    "decrypt the whole object, or say --unauthenticated-range",
+                ));
+            }
+            let len = input.len().map(|len| len.saturating_sub(16));
+            self::range(args, range, &gcm.into_unauthenticated(), input, len)
+        }
+        (Some(_), _) => Err(Failure::usage(
+            "ranges of AES-CBC objects are not supported",
+            "decrypt the whole object",
+        )),
+    }
+}
+
+fn open(keyring: &Keyring, envelope: &Envelope) -> Result<BodyCipher, Failure> {
+    // A person at a shell is no oracle, and wants to get at the data: all that any SDK wrote.
+    Ok(Decryptor::new(keyring).with_policy(Policy::every_algorithm()).open(envelope)?)
+}
+
+fn output(args: &Decrypt) -> Result<Output, Failure> {
+    let mut inputs = vec![args.cipher.as_path(), args.metadata.as_path()];
+    inputs.extend(args.key.iter().map(std::path::PathBuf::as_path));
+    inputs.extend(args.instruction.as_deref());
+    Output::create(&args.output, Secrecy::Secret, args.force, &inputs)
+}
+
+/// The whole object, checked in every way that its metadata and its algorithm allow.
+fn whole(
+    args: &Decrypt,
+    envelope: &Envelope,
+    cipher: BodyCipher,
+    input: Input,
+) -> Result<(), Failure> {
+    check_body_len(envelope, input.len())?;
+    let mut output = output(args)?;
+    let authenticated = envelope.content_algorithm() == ContentAlgorithm::Aes256Gcm;
+    if authenticated && !args.delayed && !output.is_held_back() {
+        let plain = buffered(&args.cipher, envelope, cipher, input)?;
+        output.write_all(&plain).map_err(|error| Failure::io(output.path(), &error))?;
+        return output.commit();
+    }
+    let expected = envelope.plain_len().or(input.len());
+    let reader = DecryptReader::new(input, cipher).with_check(PlainCheck::new(envelope));
+    pump(reader, &args.cipher, &mut output, expected)?;
+    output.commit()
+}
+
+/// Refuses a body of the wrong length before anything is written.
+fn check_body_len(envelope: &Envelope, got: Option<u64>) -> Result<(), Failure> {
+    let want = envelope.plain_len().and_then(|len| envelope.content_algorithm().body_len(len));
+    match (want, got) {
+        (Some(want), Some(got)) if want != got => {
+            if envelope.content_algorithm() == ContentAlgorithm::Aes256Cbc && got < want {
+                return Err(IntegrityError::Padding.into());
+            }
+            Err(Failure::new(
+                Status::Integrity,
+                format_args!("the body has {got} bytes, but by its metadata it must have {want}"),
+                "fetch the whole object again, with the metadata of the same version",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Decrypts in memory, so that not a byte goes out before the tag is checked.
+fn buffered(
+    path: &Path,
+    envelope: &Envelope,
+    cipher: BodyCipher,
+    input: Input,
+) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let mut body = Vec::new();
+    input
+        .take(BUFFERED.saturating_add(17))
+        .read_to_end(&mut body)
+        .map_err(|error| Failure::io(path, &error))?;
+    if body.len() as u64 > BUFFERED.saturating_add(16) {
+        return Err(Failure::usage(
+            "the object is too large to hold back until its tag is checked",
+            "decrypt to a file, or say --delayed and heed the exit status",
+        ));
+    }
+    let plain = Zeroizing::new(cipher.open(body)?);
+    let mut check = PlainCheck::new(envelope);
+    check.update(&plain);
+    check.finish()?;
+    Ok(plain)
+}
+
+/// A range of an object, with nothing checked but the range itself.
+fn range(
+    args: &Decrypt,
+    range: ByteRange,
+    cipher: &ContentCipher,
+    input: Input,
+    len: Option<u64>,
+) -> Result<(), Failure> {
+    let slice = slice(args, range, input, len)?;
+    let keystream = cipher.at(slice.start);
+    copy_slice(args, DecryptReader::new(slice.bytes, keystream), slice.len)
+}
+
+/// The stored bytes of a range.
+struct Slice {
+    bytes: io::Take<File>,
+    start: u64,
+    len: u64,
+}
+
+fn slice(
+    args: &Decrypt,
+    range: ByteRange,
+    input: Input,
+    len: Option<u64>,
+) -> Result<Slice, Failure> {
+    let (Input::File(mut file), Some(len)) = (input, len) else {
+        return Err(Failure::usage(
+            "a range needs a file that can be searched in",
+            "save the body to a file first",
+        ));
+    };
+    let wanted = range
+        .resolve(len)
+        .map_err(|error| Failure::usage(error, "choose a range that lies within the object"))?;
+    file.seek(SeekFrom::Start(wanted.start)).map_err(|error| Failure::io(&args.cipher, &error))?;
+    let len = wanted.end.saturating_sub(wanted.start);
+    Ok(Slice { bytes: file.take(len), start: wanted.start, len })
+}
+
+fn copy_slice(args: &Decrypt, reader: impl Read, len: u64) -> Result<(), Failure> {
+    let mut output = output(args)?;
+    if pump(reader, &args.cipher, &mut output, Some(len))? != len {
+        return Err(Failure::io(&args.cipher, &io::ErrorKind::UnexpectedEof.into()));
+    }
+    output.commit()
+}
+
+/// An object without encryption metadata, as it is, if the user said so.
+fn plaintext(args: &Decrypt) -> Result<(), Failure> {
+    if !args.allow_plaintext {
+        return Err(Failure::new(
+            Status::Metadata,
+            "the object is not encrypted, or its metadata was stripped",
+            "fetch the metadata of the object itself; if it is meant to be plaintext, say \
+             --allow-plaintext; if its keys are in a COS instruction file, give that with \
+             --instruction",
+        ));
+    }
+    let input = Input::open(&args.cipher)?;
+    let len = input.len();
+    if let Some(range) = args.range {
+        let slice = slice(args, range, input, len)?;
+        return copy_slice(args, slice.bytes, slice.len);
+    }
+    let mut output = output(args)?;
+    pump(input, &args.cipher, &mut output, len)?;
+    output.commit()
+}
+
+fn report_salvage(saved: u64, plain_len: Option<u64>) {
+    match plain_len {
+        Some(len) if saved < len => warn(format_args!(
+            "salvaged {saved} of {len} bytes; the last {} are lost",
+            len.saturating_sub(saved)
+        )),
+        Some(_) => {}
+        None => warn(format_args!(
+            "salvaged {saved} bytes; up to 15 at the end may be lost, the metadata does not say"
+        )),
+    }
+}

@@ -1,0 +1,146 @@
+//! `envelope demo`: the main job, on a file of its own making.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use super::{decrypt, encrypt, keygen};
+use crate::{
+    args::{Args, Command, Demo},
+    failure::{Failure, Status},
+};
+use clap::Parser as _;
+
+pub(crate) fn run(args: &Demo) -> Result<(), Failure> {
+    let folder = tempfile::Builder::new()
+        .prefix("envelope-demo-")
+        .tempdir()
+        .map_err(|error| Failure::io(&std::env::temp_dir(), &error))?;
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (plain, cipher, headers) = (path("plain.bin"), path("cipher.bin"), path("headers.json"));
+    let (public, private, back) =
+        (path("public_key.pem"), path("private_key.pem"), path("back.bin"));
+
+    say("1. a throw-away RSA key pair");
+    call(&["keygen", "rsa", "--bits", "2048", "--out", &path("")])?;
+
+    say(&format!("2. a file of {} bytes", args.size));
+    write_pattern(plain.as_ref(), args.size)?;
+
+    let encrypting = [
+        "encrypt",
+        &plain,
+        "--key",
+        &public,
+        "--matdesc",
+        "team=demo",
+        "--key-check",
+        "--metadata-out",
+        &headers,
+        "--output",
+        &cipher,
+    ];
+    let took = call(&encrypting)?;
+    say(&format!("3. encrypted for Aliyun OSS (oss-v2): {}", rate(args.size, took)));
+    say("   these headers go with the object:");
+    let text = read(headers.as_ref())?;
+    for line in text.lines() {
+        say(&format!("   {}", shorten(line)));
+    }
+
+    let decrypting =
+        ["decrypt", &cipher, "--metadata", &headers, "--key", &private, "--output", &back];
+    let took = call(&decrypting)?;
+    let same = read_bytes(plain.as_ref())? == read_bytes(back.as_ref())?;
+    if !same {
+        return Err(Failure::new(
+            Status::Integrity,
+            "the decrypted file differs from the original",
+            "this is a bug; please report it",
+        ));
+    }
+    say(&format!("4. decrypted with the private key, the same bytes: {}", rate(args.size, took)));
+
+    fs::remove_file(&back).map_err(|error| Failure::io(back.as_ref(), &error))?;
+    say("5. tampered with the metadata, one change at a time:");
+    let changes = [
+        ("another description", text.replace("demo", "prod")),
+        ("the wrapped IV removed", text.replace("encryption-start", "encryption-stop")),
+        ("AES/CTR relabelled as AES/GCM", text.replace("AES/CTR", "AES/GCM")),
+        ("all metadata stripped", "{}".to_owned()),
+    ];
+    for (what, changed) in changes {
+        fs::write(&headers, changed).map_err(|error| Failure::io(headers.as_ref(), &error))?;
+        match call(&decrypting) {
+            Err(failure) if !Path::new(&back).exists() => {
+                say(&format!("   {what}: refused ({})", failure.cause()));
+            }
+            _ => {
+                return Err(Failure::new(
+                    Status::Integrity,
+                    format_args!("{what}: not refused"),
+                    "this is a bug; please report it",
+                ));
+            }
+        }
+    }
+    say("all is well. AES-CTR itself does not notice changes to the *body*: see the README.");
+    Ok(())
+}
+
+/// Runs another subcommand as the shell would.
+fn call(arguments: &[&str]) -> Result<Duration, Failure> {
+    let start = Instant::now();
+    let args = Args::try_parse_from(["envelope"].iter().chain(arguments))
+        .map_err(|error| Failure::usage(error, "this is a bug; please report it"))?;
+    match args.command {
+        Command::Keygen(args) => keygen::run(&args),
+        Command::Encrypt(args) => encrypt::run(&args),
+        Command::Decrypt(args) => decrypt::run(&args),
+        Command::Inspect(_) | Command::Rewrap(_) | Command::Demo(_) => Ok(()),
+    }?;
+    Ok(start.elapsed())
+}
+
+/// A file whose every 8 bytes differ, so that no misplaced block goes unnoticed.
+fn write_pattern(path: &Path, size: u64) -> Result<(), Failure> {
+    let write = || {
+        let mut file = io::BufWriter::new(fs::File::create(path)?);
+        for word in 0..size / 8 {
+            file.write_all(&word.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())?;
+        }
+        let rest = [0; 8];
+        file.write_all(rest.get(..usize::try_from(size % 8).unwrap_or(0)).unwrap_or_default())?;
+        file.flush()
+    };
+    write().map_err(|error: io::Error| Failure::io(path, &error))
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|error| Failure::io(path, &error))
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(path).map_err(|error| Failure::io(path, &error))
+}
+
+fn rate(bytes: u64, took: Duration) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let rate = bytes as f64 / took.as_secs_f64() / 1e9;
+    format!("{:.0} ms, {rate:.2} GB/s from file to synced file", took.as_secs_f64() * 1e3)
+}
+
+fn shorten(line: &str) -> String {
+    if line.chars().count() > 96 {
+        format!("{}…", line.chars().take(95).collect::<String>())
+    } else {
+        line.to_owned()
+    }
+}
+
+fn say(line: &str) {
+    let _ = writeln!(io::stdout().lock(), "{line}");
+}

@@ -1,0 +1,115 @@
+//! `envelope inspect`: what an object's metadata says, and what is weak about it.
+
+use std::io::{self, Write as _};
+
+use envelope_core::{Decryptor, Policy};
+use meta_codec::{Envelope, IvForm};
+use serde_json::json;
+
+use crate::{
+    args::Inspect,
+    failure::{Failure, Status},
+    header_file, key_file,
+    words::weaknesses,
+};
+
+pub(crate) fn run(args: &Inspect) -> Result<(), Failure> {
+    let envelope =
+        header_file::read(&args.metadata, args.instruction.as_deref())?.ok_or_else(|| {
+            Failure::new(
+                Status::Metadata,
+                "the object is not encrypted, or its metadata was stripped",
+                "fetch the metadata of the object itself; COS Java may keep it in an instruction file",
+            )
+        })?;
+    let verified = verify(args, &envelope)?;
+    let text = if args.json { json(&envelope, verified) } else { words(&envelope, verified) };
+    io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| Failure::io("standard output".as_ref(), &error))
+}
+
+/// With keys given, the envelope must open, and its key check, if there is one, must pass.
+fn verify(args: &Inspect, envelope: &Envelope) -> Result<bool, Failure> {
+    if args.key.is_empty() {
+        return Ok(false);
+    }
+    let keyring = key_file::keyring(&args.key, &args.passphrase)?;
+    Decryptor::new(&keyring).with_policy(Policy::every_algorithm()).open(envelope)?;
+    Ok(envelope.key_check().is_some())
+}
+
+const fn key_check(envelope: &Envelope, verified: bool) -> &'static str {
+    match (envelope.key_check(), verified) {
+        (None, _) => "absent",
+        (Some(_), false) => "present, not verified (give the master key with --key)",
+        (Some(_), true) => "verified",
+    }
+}
+
+fn iv_form(envelope: &Envelope) -> &'static str {
+    match envelope.dialect().iv_form() {
+        IvForm::Clear => "in the clear",
+        IvForm::WrappedDecimal => "wrapped, as a decimal counter",
+        _ => "wrapped",
+    }
+}
+
+fn words(envelope: &Envelope, verified: bool) -> String {
+    let dialect = envelope.dialect();
+    let description = match envelope.description().text() {
+        "" => "none".to_owned(),
+        text => text.escape_debug().to_string().replace("\\\"", "\""),
+    };
+    let len = envelope.plain_len().map_or("unknown".to_owned(), |len| format!("{len} bytes"));
+    let parts = envelope.layout().map_or("not multipart".to_owned(), |layout| {
+        let count = layout.part_count().map_or("an unknown number".to_owned(), |n| n.to_string());
+        format!("{count} of {} bytes", layout.part_size())
+    });
+    let mut lines = vec![
+        ("dialect", format!("{dialect} ({})", dialect.writers())),
+        ("content", envelope.content_algorithm().to_string()),
+        (
+            "content key",
+            format!("{}, {} bytes", envelope.wrap_algorithm(), envelope.wrapped_key().len()),
+        ),
+        ("iv", iv_form(envelope).to_owned()),
+        ("description", description),
+        ("plaintext", len),
+        ("parts", parts),
+        ("plaintext md5", if envelope.plain_md5().is_some() { "present" } else { "absent" }.into()),
+        ("key check", key_check(envelope, verified).to_owned()),
+    ];
+    for (index, weakness) in weaknesses(envelope).into_iter().enumerate() {
+        lines.push((if index == 0 { "weak" } else { "" }, weakness.words));
+    }
+    lines.into_iter().map(|(name, words)| format!("{name:<14} {words}\n")).collect()
+}
+
+fn json(envelope: &Envelope, verified: bool) -> String {
+    let dialect = envelope.dialect();
+    let check = match (envelope.key_check(), verified) {
+        (None, _) => "absent",
+        (Some(_), false) => "present",
+        (Some(_), true) => "verified",
+    };
+    let value = json!({
+        "dialect": dialect.id(),
+        "writers": dialect.writers(),
+        "content_algorithm": envelope.content_algorithm().to_string(),
+        "wrap_algorithm": envelope.wrap_algorithm().id(),
+        "wrapped_key_bytes": envelope.wrapped_key().len(),
+        "iv": iv_form(envelope),
+        "description": envelope.description().map(),
+        "plain_length": envelope.plain_len(),
+        "part_size": envelope.layout().map(|layout| layout.part_size()),
+        "part_count": envelope.layout().and_then(|layout| layout.part_count()),
+        "plain_md5": envelope.plain_md5().is_some(),
+        "key_check": check,
+        "weaknesses": weaknesses(envelope)
+            .into_iter()
+            .map(|weakness| json!({"id": weakness.id, "words": weakness.words}))
+            .collect::<Vec<_>>(),
+    });
+    format!("{value:#}\n")
+}

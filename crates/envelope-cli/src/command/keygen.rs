@@ -1,0 +1,63 @@
+//! `envelope keygen`: new master keys.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use envelope_core::{AesKeyWrapper, RsaKeyWrapper};
+
+use crate::{
+    args::{KeyKind, Keygen},
+    failure::{Failure, Status},
+    output::{Output, Secrecy, remove},
+};
+
+pub(crate) fn run(args: &Keygen) -> Result<(), Failure> {
+    let passphrase = args.passphrase.read()?;
+    match args.kind {
+        KeyKind::Aes => {
+            if passphrase.is_some() {
+                return Err(Failure::usage(
+                    "an AES key file has no passphrase",
+                    "leave the passphrase out, or make an RSA key",
+                ));
+            }
+            let [path] = paths(&args.out, ["master.key"])?;
+            let text = AesKeyWrapper::generate_text()
+                .map_err(|error| Failure::new(Status::Io, error, "try again"))?;
+            write(&path, Secrecy::Secret, text.as_bytes())
+        }
+        KeyKind::Rsa => {
+            let [private, public] = paths(&args.out, ["private_key.pem", "public_key.pem"])?;
+            let failed = |error| Failure::usage(error, "choose --bits from 2048 to 8192");
+            let key = RsaKeyWrapper::generate(args.bits).map_err(failed)?;
+            let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
+            let private_pem = key.private_pem(passphrase).map_err(failed)?;
+            let public_pem = key.public_pem().map_err(failed)?;
+            write(&private, Secrecy::Secret, private_pem.as_bytes())?;
+            write(&public, Secrecy::Public, public_pem.as_bytes()).inspect_err(|_| remove(&private))
+        }
+    }
+}
+
+/// The paths of the new files, none of which may be there already. Checked before a key is made, and
+/// again when the files get their names.
+fn paths<const N: usize>(folder: &Path, names: [&str; N]) -> Result<[PathBuf; N], Failure> {
+    fs::create_dir_all(folder).map_err(|error| Failure::io(folder, &error))?;
+    let paths = names.map(|name| folder.join(name));
+    match paths.iter().find(|path| path.symlink_metadata().is_ok()) {
+        None => Ok(paths),
+        Some(path) => Err(Failure::usage(
+            format_args!("{}: exists already, and a key is never overwritten", path.display()),
+            "choose another folder with --out",
+        )),
+    }
+}
+
+fn write(path: &Path, secrecy: Secrecy, bytes: &[u8]) -> Result<(), Failure> {
+    let mut output = Output::create(path, secrecy, false, &[])?;
+    output.write_all(bytes).map_err(|error| Failure::io(path, &error))?;
+    output.commit()
+}

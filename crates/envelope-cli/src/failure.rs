@@ -1,0 +1,177 @@
+//! How the command fails: an exit status, one line of cause, one of advice.
+
+use std::{
+    fmt::Display,
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
+};
+
+use envelope_core::{
+    DecryptError, EncryptError, IntegrityError, KeyringError, RewrapError, WrapError,
+};
+use meta_codec::ParseError;
+
+/// The exit statuses, which scripts may rely on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// A file cannot be read or written.
+    Io = 1,
+    /// The arguments make no sense.
+    Usage = 2,
+    /// The metadata is refused, or the object is not encrypted.
+    Metadata = 3,
+    /// No key fits, or the content key does not come out.
+    Key = 4,
+    /// What was decrypted is not what the metadata says.
+    Integrity = 5,
+}
+
+/// Why the command stops.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: Status,
+    cause: String,
+    advice: String,
+}
+
+impl Failure {
+    pub(crate) fn new(status: Status, cause: impl Display, advice: impl Into<String>) -> Self {
+        Self { status, cause: cause.to_string(), advice: advice.into() }
+    }
+
+    pub(crate) fn usage(cause: impl Display, advice: impl Into<String>) -> Self {
+        Self::new(Status::Usage, cause, advice)
+    }
+
+    /// A file that cannot be read or written.
+    pub(crate) fn io(path: &Path, error: &io::Error) -> Self {
+        Self::new(
+            Status::Io,
+            format_args!("{}: {error}", path.display()),
+            "check the path, the permissions and the space on the disk",
+        )
+    }
+
+    /// A stream that failed in the middle; integrity errors travel in here, too.
+    pub(crate) fn stream(path: &Path, error: &io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<IntegrityError>()) {
+            Some(error) => (*error).into(),
+            None => Self::io(path, error),
+        }
+    }
+
+    pub(crate) const fn status(&self) -> Status {
+        self.status
+    }
+
+    pub(crate) fn cause(&self) -> &str {
+        &self.cause
+    }
+
+    /// Says it on standard error, and gives the exit status.
+    pub(crate) fn report(&self) -> ExitCode {
+        let mut stderr = io::stderr().lock();
+        let _ = writeln!(stderr, "error: {}", one_line(&self.cause));
+        let _ = writeln!(stderr, "advice: {}", one_line(&self.advice));
+        ExitCode::from(self.status as u8)
+    }
+}
+
+/// Says a warning on standard error.
+pub(crate) fn warn(words: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "warning: {}", one_line(&words.to_string()));
+}
+
+/// Control characters, which a file name or a description may hold, do not reach a terminal.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+        .collect()
+}
+
+impl From<ParseError> for Failure {
+    fn from(error: ParseError) -> Self {
+        let advice = if error.header().ends_with("client-side-encryption-key")
+            || error.header().ends_with("x-cos-key-v2")
+        {
+            "give the object's whole metadata; if its keys are in a COS instruction file, give that \
+             with --instruction"
+        } else {
+            "the metadata was changed, or is of a format that is not known; `envelope inspect` shows \
+             more"
+        };
+        Self::new(Status::Metadata, error, advice)
+    }
+}
+
+impl From<DecryptError> for Failure {
+    fn from(error: DecryptError) -> Self {
+        match &error {
+            DecryptError::Policy(_) => {
+                Self::new(Status::Metadata, error, "the object is not of an allowed kind")
+            }
+            DecryptError::Keyring(KeyringError::NoKey { .. }) => Self::new(
+                Status::Key,
+                error,
+                "give the master key that wrapped this object with --key: an RSA *private* key of the \
+                 same size, or the AES key",
+            ),
+            _ => Self::new(
+                Status::Key,
+                error,
+                "give the master key that wrapped this object with --key; several can be given",
+            ),
+        }
+    }
+}
+
+impl From<EncryptError> for Failure {
+    fn from(error: EncryptError) -> Self {
+        let (status, advice) = match &error {
+            EncryptError::NoWrap { .. } => (
+                Status::Usage,
+                "oss-v2 and oss-v1 take RSA keys, cos-v2 and cos-v1 take RSA and AES keys; choose with \
+                 --dialect",
+            ),
+            EncryptError::WeakWrap => (
+                Status::Usage,
+                "use an RSA key or --dialect cos-v2; if COS Python must read it with an AES key, say \
+                 --allow-weak-wrap",
+            ),
+            EncryptError::WrapOfIv { .. } => {
+                (Status::Usage, "use an RSA key for AES-GCM, or AES-CTR for this key")
+            }
+            EncryptError::Emit(_) => {
+                (Status::Usage, "a shorter description, a smaller key, or another dialect will do")
+            }
+            EncryptError::Wrap(WrapError::Kms(_)) => (Status::Key, "check the KMS and its key"),
+            EncryptError::Wrap(_) => (Status::Usage, "make a new key with `envelope keygen`"),
+            _ => (Status::Io, "try again"),
+        };
+        Self::new(status, error, advice)
+    }
+}
+
+impl From<RewrapError> for Failure {
+    fn from(error: RewrapError) -> Self {
+        match error {
+            RewrapError::Decrypt(error) => error.into(),
+            RewrapError::Encrypt(error) => error.into(),
+            other => Self::new(Status::Key, other, "check both keys"),
+        }
+    }
+}
+
+impl From<IntegrityError> for Failure {
+    fn from(error: IntegrityError) -> Self {
+        let advice = match error {
+            IntegrityError::Padding => {
+                "fetch the object again; if it is a multipart object of COS Java, --salvage gives back \
+                 what is left"
+            }
+            _ => "fetch the object and its metadata again; nothing was written",
+        };
+        Self::new(Status::Integrity, error, advice)
+    }
+}

@@ -1,0 +1,54 @@
+//! The files that hold an object's headers.
+
+use std::{io::Write as _, path::Path};
+
+use meta_codec::{Envelope, parse, parse_instruction, read_headers};
+
+use crate::{
+    failure::{Failure, Status},
+    input::read_small,
+    output::Output,
+};
+
+/// The envelope in a header file, and in the instruction file beside it if there is one. `None`: the
+/// object is not encrypted.
+pub(crate) fn read(path: &Path, instruction: Option<&Path>) -> Result<Option<Envelope>, Failure> {
+    let text = read_text(path)?;
+    let headers = read_headers(&text).map_err(|error| {
+        Failure::new(
+            Status::Metadata,
+            format_args!("{}: {error}", path.display()),
+            "give a flat JSON object of header names to values, or what `curl -I` printed",
+        )
+    })?;
+    match instruction {
+        Some(file) => Ok(Some(parse_instruction(headers, &read_text(file)?)?)),
+        None => Ok(parse(headers)?),
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, Failure> {
+    let bytes = read_small(path)?;
+    String::from_utf8(bytes.to_vec()).map_err(|_| {
+        Failure::new(
+            Status::Metadata,
+            format_args!("{}: not UTF-8 text", path.display()),
+            "save the headers as text",
+        )
+    })
+}
+
+/// Writes headers as a flat JSON object, one a line.
+pub(crate) fn write(
+    headers: &[(&'static str, String)],
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let mut text = String::from("{\n");
+    for (index, (name, value)) in headers.iter().enumerate() {
+        let comma = if index + 1 < headers.len() { "," } else { "" };
+        let value = serde_json::Value::from(value.as_str());
+        text.push_str(&format!("  \"{name}\": {value}{comma}\n"));
+    }
+    text.push_str("}\n");
+    output.write_all(text.as_bytes()).map_err(|error| Failure::io(output.path(), &error))
+}

@@ -1,0 +1,113 @@
+//! Key files and their passphrases.
+
+use std::path::{Path, PathBuf};
+
+use envelope_core::{AesKeyWrapper, KeyWrapper, Keyring, RsaKeyError, RsaKeyWrapper};
+use meta_codec::MaterialDescription;
+use zeroize::Zeroizing;
+
+use crate::{
+    args::Passphrase,
+    failure::{Failure, Status, warn},
+    input::read_small,
+};
+
+/// A master key from a file.
+pub(crate) enum MasterKey {
+    Aes(AesKeyWrapper),
+    Rsa(RsaKeyWrapper),
+}
+
+impl MasterKey {
+    /// Reads a key file of whichever kind.
+    pub(crate) fn read(path: &Path, passphrase: Option<&[u8]>) -> Result<Self, Failure> {
+        let file = read_small(path)?;
+        if let Ok(aes) = AesKeyWrapper::read(&file) {
+            return Ok(Self::Aes(aes));
+        }
+        match RsaKeyWrapper::read(&file, passphrase) {
+            Ok(rsa) => Ok(Self::Rsa(rsa)),
+            Err(error) => {
+                let advice = match error {
+                    RsaKeyError::PassphraseMissing | RsaKeyError::PassphraseWrong => {
+                        "give the passphrase with --passphrase-file, --passphrase-fd or \
+                         --passphrase-env"
+                    }
+                    RsaKeyError::Cipher => {
+                        "convert it: openssl pkcs8 -topk8 -v2 aes-256-cbc -in KEY -out NEW"
+                    }
+                    _ => {
+                        "a key file is PEM or DER with an RSA key, or the base64 text of 16, 24 or 32 \
+                         bytes"
+                    }
+                };
+                let cause = format_args!("{}: {error}", path.display());
+                Err(Failure::new(Status::Key, cause, advice))
+            }
+        }
+    }
+
+    pub(crate) fn with_description(self, description: MaterialDescription) -> Self {
+        match self {
+            Self::Aes(aes) => Self::Aes(aes.with_description(description)),
+            Self::Rsa(rsa) => Self::Rsa(rsa.with_description(description)),
+        }
+    }
+
+    pub(crate) fn wrapper(&self) -> &dyn KeyWrapper {
+        match self {
+            Self::Aes(aes) => aes,
+            Self::Rsa(rsa) => rsa,
+        }
+    }
+}
+
+/// Reads several key files into a keyring, with a warning for each that is too small for comfort.
+pub(crate) fn keyring(paths: &[PathBuf], passphrase: &Passphrase) -> Result<Keyring, Failure> {
+    let passphrase = passphrase.read()?;
+    let mut keyring = Keyring::new();
+    for path in paths {
+        match MasterKey::read(path, passphrase.as_ref().map(|bytes| &bytes[..]))? {
+            MasterKey::Aes(aes) => keyring.push(Box::new(aes)),
+            MasterKey::Rsa(rsa) => {
+                if rsa.bits() < RsaKeyWrapper::MIN_WRAP_BITS {
+                    warn(format_args!(
+                        "{}: RSA keys of {} bits can be broken; encrypt anew under a larger one",
+                        path.display(),
+                        rsa.bits()
+                    ));
+                }
+                keyring.push(Box::new(rsa));
+            }
+        }
+    }
+    Ok(keyring)
+}
+
+impl Passphrase {
+    /// The passphrase, if a source is named. One line end is dropped.
+    pub(crate) fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
+        let mut passphrase = if let Some(path) = &self.passphrase_file {
+            read_small(path)?
+        } else if let Some(fd) = self.passphrase_fd {
+            read_small(&PathBuf::from(format!("/dev/fd/{fd}")))?
+        } else if let Some(name) = &self.passphrase_env {
+            let value = std::env::var_os(name).ok_or_else(|| {
+                Failure::usage(
+                    format_args!("the environment variable {name} is not set"),
+                    "set it, or give the passphrase with --passphrase-file",
+                )
+            })?;
+            Zeroizing::new(value.into_encoded_bytes())
+        } else {
+            return Ok(None);
+        };
+        if passphrase.last() == Some(&b'\n') {
+            passphrase.pop();
+            if passphrase.last() == Some(&b'\r') {
+                passphrase.pop();
+            }
+        }
+        Ok(Some(passphrase))
+    }
+}

@@ -1,0 +1,124 @@
+//! Encryption contexts: the text that a KMS wants again at decryption.
+//!
+//! Nobody knows whether Tencent's KMS compares contexts as text or as JSON, and the two COS SDKs make
+//! different texts of one description: COS Go hands over the header's text, COS Java the same map in
+//! the order of a `java.util.HashMap`, and they write "nothing" as `""` and as `{}`. So a writer picks
+//! one, and a reader tries them in turn (cos-dialects, section 5).
+
+use meta_codec::MaterialDescription;
+
+/// Whose way of making an encryption context a writer follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ContextStyle {
+    /// The text of the description; `""` if there is none (COS Go 0.7.26).
+    Go,
+    /// The description in the order of a Java `HashMap`; `{}` if there is none (COS Java 5.6.269).
+    #[default]
+    Java,
+}
+
+impl ContextStyle {
+    pub(crate) fn of(self, description: &MaterialDescription) -> String {
+        match self {
+            Self::Go => description.text().to_owned(),
+            Self::Java => jackson(&java_order(description)),
+        }
+    }
+}
+
+/// The contexts under which a COS SDK may have wrapped a content key, the likeliest first.
+pub(crate) fn candidates(description: &MaterialDescription) -> Vec<Option<String>> {
+    let mut candidates = Vec::new();
+    if description.text().is_empty() {
+        candidates.push(None);
+    } else {
+        candidates.push(Some(description.text().to_owned()));
+    }
+    let sorted: Vec<_> = description.map().iter().collect();
+    candidates.push(Some(jackson(&java_order(description))));
+    candidates.push(Some(jackson(&sorted)));
+    if description.is_empty() {
+        candidates.push(Some(String::new()));
+    }
+    let mut unique = Vec::with_capacity(candidates.len());
+    for candidate in candidates {
+        if !unique.contains(&candidate) {
+            unique.push(candidate);
+        }
+    }
+    unique
+}
+
+/// The entries in the order in which a `java.util.HashMap` that was filled in sorted order yields them.
+fn java_order(description: &MaterialDescription) -> Vec<(&String, &String)> {
+    // Capacity 16, doubled whenever more than three quarters are taken.
+    let mut capacity = 16_u32;
+    while description.map().len() > capacity as usize / 4 * 3 {
+        capacity = capacity.saturating_mul(2);
+    }
+    let mut entries: Vec<_> = description.map().iter().collect();
+    // A stable sort: within a bucket, the order of insertion.
+    entries.sort_by_key(|(name, _)| {
+        let hash = name
+            .encode_utf16()
+            .fold(0_u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)));
+        (hash ^ (hash >> 16)) & capacity.wrapping_sub(1)
+    });
+    entries
+}
+
+/// Compact JSON as Jackson writes it: raw UTF-8, control characters escaped.
+fn jackson(entries: &[(&String, &String)]) -> String {
+    let mut text = String::from("{");
+    for (name, value) in entries {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        quote(&mut text, name);
+        text.push(':');
+        quote(&mut text, value);
+    }
+    text.push('}');
+    text
+}
+
+fn quote(text: &mut String, value: &str) {
+    text.push('"');
+    for character in value.chars() {
+        match character {
+            '"' | '\\' => text.extend(['\\', character]),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '\t' => text.push_str("\\t"),
+            '\u{8}' => text.push_str("\\b"),
+            '\u{c}' => text.push_str("\\f"),
+            '\0'..='\x1f' => text.push_str(&format!("\\u{:04X}", u32::from(character))),
+            _ => text.push(character),
+        }
+    }
+    text.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn java_and_go_agree_with_what_was_recorded() {
+        // cos-java-kms-gcm-matdesc: the header is sorted, the context is not.
+        let description = MaterialDescription::parse(r#"{"alpha":"2","zeta":"1"}"#).unwrap();
+        assert_eq!(ContextStyle::Java.of(&description), r#"{"zeta":"1","alpha":"2"}"#);
+        assert_eq!(ContextStyle::Go.of(&description), r#"{"alpha":"2","zeta":"1"}"#);
+        assert_eq!(candidates(&description).len(), 2);
+    }
+
+    #[test]
+    fn nothing_has_three_spellings() {
+        let none = MaterialDescription::default();
+        let texts = [None, Some("{}".to_owned()), Some(String::new())];
+        assert_eq!(candidates(&none), texts);
+        let braces = MaterialDescription::parse("{}").unwrap();
+        assert_eq!(candidates(&braces), [Some("{}".to_owned()), Some(String::new())]);
+    }
+}
