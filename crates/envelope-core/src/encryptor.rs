@@ -129,6 +129,9 @@ impl<'a> Encryptor<'a> {
     }
 
     fn fresh(&self, content: ContentAlgorithm) -> Result<(Envelope, ContentKey), EncryptError> {
+        if !self.dialect.is_writable() {
+            return Err(EncryptError::NoWrap { dialect: self.dialect });
+        }
         if !self.dialect.content_algorithms().any(|each| each == content) {
             return Err(EmitError::ContentAlgorithm(self.dialect.id(), content).into());
         }

@@ -1,0 +1,105 @@
+//! RSA key files in every form that SDKs and OpenSSL write.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails loudly"
+)]
+
+use envelope_core::{RsaKeyError, RsaKeyWrapper};
+use envelope_testkit::folder;
+
+const PASSPHRASE: &[u8] = b"correct horse";
+
+fn read(name: &str, passphrase: Option<&[u8]>) -> Result<RsaKeyWrapper, RsaKeyError> {
+    RsaKeyWrapper::read(&std::fs::read(folder("keys").join(name)).unwrap(), passphrase)
+}
+
+#[test]
+fn all_forms_hold_the_same_key() {
+    let public = read("public_key.pem", None).unwrap().public_pem().unwrap();
+    let forms: Vec<_> = std::fs::read_dir(folder("keys/forms")).unwrap().collect();
+    assert!(forms.len() >= 19, "{}", forms.len());
+    for form in forms {
+        let name = form.unwrap().file_name().into_string().unwrap();
+        let path = format!("forms/{name}");
+        let key = read(&path, Some(PASSPHRASE)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(key.public_pem().unwrap(), public, "{name}");
+        assert_eq!(key.is_private(), !name.contains("public") && !name.contains("spki"), "{name}");
+
+        let unopened = [read(&path, None), read(&path, Some(b"wrong horse"))];
+        let [none, wrong] = unopened.map(|outcome| outcome.map(|_| ()));
+        if name.starts_with("encrypted") {
+            assert_eq!(none, Err(RsaKeyError::PassphraseMissing), "{name}");
+            assert_eq!(wrong, Err(RsaKeyError::PassphraseWrong), "{name}");
+        } else {
+            assert_eq!((none, wrong), (Ok(()), Ok(())), "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let key = read("private_key.pem", None).unwrap();
+    for passphrase in [None, Some(PASSPHRASE)] {
+        let pem = key.private_pem(passphrase).unwrap();
+        let again = RsaKeyWrapper::read(pem.as_bytes(), passphrase).unwrap();
+        assert_eq!(again.public_pem(), key.public_pem());
+        if passphrase.is_some() {
+            assert!(pem.contains("ENCRYPTED"));
+        }
+    }
+    assert!(matches!(RsaKeyWrapper::generate(1024), Err(RsaKeyError::Size(1024))));
+}
+
+#[test]
+fn a_key_in_odd_clothes() {
+    let pem = std::fs::read_to_string(folder("keys/private_key.pem")).unwrap();
+    let odd = [
+        pem.replace('\n', "\r\n"),
+        format!("Bag Attributes\n    friendlyName: x\n{pem}\n\n"),
+        pem.trim_end().to_owned(),
+        // One long line, as some configuration files hold it.
+        {
+            let body: String =
+                pem.lines().filter(|line| !line.starts_with('-')).collect::<Vec<_>>().concat();
+            format!("-----BEGIN RSA PRIVATE KEY-----\n{body}\n-----END RSA PRIVATE KEY-----\n")
+        },
+    ];
+    for text in odd {
+        assert!(RsaKeyWrapper::read(text.as_bytes(), None).is_ok(), "{text:.60}");
+    }
+}
+
+#[test]
+fn hostile_key_files() {
+    let pem = std::fs::read_to_string(folder("keys/private_key.pem")).unwrap();
+    let traditional =
+        std::fs::read_to_string(folder("keys/forms/encrypted-traditional-des3.pem")).unwrap();
+    let cases: [(&[u8], RsaKeyError); 8] = [
+        (b"", RsaKeyError::NotAKey),
+        (b"ssh-rsa AAAA", RsaKeyError::NotAKey),
+        (b"0", RsaKeyError::Malformed),
+        (b"0\x82\xff\xff", RsaKeyError::Malformed),
+        (b"-----BEGIN PRIVATE KEY-----\n", RsaKeyError::Malformed),
+        (&pem.as_bytes()[..pem.len() / 2], RsaKeyError::Malformed),
+        (traditional.replace("DES-EDE3-CBC", "DES-CBC").leak().as_bytes(), RsaKeyError::Cipher),
+        (traditional.replace("CBC,", "CBC,é").leak().as_bytes(), RsaKeyError::Malformed),
+    ];
+    for (file, want) in cases {
+        let got = RsaKeyWrapper::read(file, Some(PASSPHRASE)).map(|_| ());
+        assert_eq!(got, Err(want), "{}", String::from_utf8_lossy(file));
+    }
+    // Every prefix and many flips: an error or the key, never a panic.
+    let der = std::fs::read(folder("keys/forms/pkcs8.der")).unwrap();
+    for len in 0..der.len().min(80) {
+        assert!(RsaKeyWrapper::read(&der[..len], None).is_err());
+    }
+    for at in (0..der.len()).step_by(61) {
+        let mut bad = der.clone();
+        bad[at] ^= 0x55;
+        let _ = RsaKeyWrapper::read(&bad, None);
+    }
+}

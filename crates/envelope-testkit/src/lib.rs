@@ -1,0 +1,14 @@
+//! What the tests of this workspace share: recorded objects, and streams that misbehave.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "tests fail loudly"
+)]
+
+mod fault;
+mod fixture;
+
+pub use fault::{FaultyReader, ShortReader, ShortWriter};
+pub use fixture::{Case, KmsAnswer, Outcome, all_cases, cases_below, folder, sdk_vectors};
