@@ -9,6 +9,8 @@
 
 mod fault;
 mod fixture;
+mod hostile;
 
 pub use fault::{FaultyReader, ShortReader, ShortWriter};
 pub use fixture::{Case, KmsAnswer, Outcome, all_cases, cases_below, folder, sdk_vectors};
+pub use hostile::{HostileCase, hostile_cases};
