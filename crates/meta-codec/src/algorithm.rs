@@ -136,7 +136,9 @@ impl WrapAlgorithm {
                 Some(LengthRule::Exactly(plain.saturating_add(8)))
             }
             Self::AesKeyWrap => None,
-            Self::KmsAliyun | Self::KmsTencent => Some(LengthRule::Between(1, 6 * 1024)),
+            Self::KmsAliyun => Some(LengthRule::Between(1, 6 * 1024)),
+            // Never 16 bytes: that is how `cos-android` is told from `cos-v2`.
+            Self::KmsTencent => Some(LengthRule::Between(17, 6 * 1024)),
             Self::RsaOaepSha1 | Self::RsaOaepSha256 | Self::RsaPkcs1v15 | Self::RsaUnstated => {
                 Some(LengthRule::Between(128, 1024))
             }
