@@ -45,7 +45,6 @@ pub(crate) fn run(args: &Keygen) -> Result<(), Failure> {
 /// The paths of the new files, none of which may be there already. Checked before a key is made, and
 /// again when the files get their names.
 fn paths<const N: usize>(folder: &Path, names: [&str; N]) -> Result<[PathBuf; N], Failure> {
-    fs::create_dir_all(folder).map_err(|error| Failure::io(folder, &error))?;
     let paths = names.map(|name| folder.join(name));
     match paths.iter().find(|path| path.symlink_metadata().is_ok()) {
         None => Ok(paths),
@@ -57,6 +56,9 @@ fn paths<const N: usize>(folder: &Path, names: [&str; N]) -> Result<[PathBuf; N]
 }
 
 fn write(path: &Path, secrecy: Secrecy, bytes: &[u8]) -> Result<(), Failure> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|error| Failure::io(folder, &error))?;
+    }
     let mut output = Output::create(path, secrecy, false, &[])?;
     output.write_all(bytes).map_err(|error| Failure::io(path, &error))?;
     output.commit()

@@ -1,0 +1,473 @@
+//! The command, run as a person or a script runs it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails loudly"
+)]
+
+use std::{
+    ffi::OsStr,
+    fs,
+    io::Write as _,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use envelope_testkit::{Outcome, all_cases, folder, hostile_cases};
+use tempfile::TempDir;
+
+struct Shell {
+    folder: TempDir,
+}
+
+impl Shell {
+    fn new() -> Self {
+        Self { folder: TempDir::new().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        fs::write(self.path(name), content).unwrap();
+        self.path(name)
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap()
+    }
+
+    fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_envelope"));
+        command.current_dir(self.folder.path()).args(arguments);
+        command
+    }
+
+    /// Splits at spaces, runs, and gives what came.
+    fn run(&self, line: &str) -> Output {
+        self.command(line.split(' ')).output().unwrap()
+    }
+
+    fn ok(&self, line: &str) -> String {
+        let output = self.run(line);
+        assert!(output.status.success(), "{line}: {}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Fails with this status, in one line of cause and one of advice, and leaves nothing behind.
+    fn fails(&self, status: i32, line: &str) -> String {
+        let before = self.files();
+        let output = self.run(line);
+        assert_eq!(output.status.code(), Some(status), "{line}: {}", said(&output));
+        let words = said(&output);
+        let lines: Vec<&str> =
+            words.lines().filter(|line| !line.starts_with("warning: ")).collect();
+        assert_eq!(lines.len(), 2, "{words}");
+        assert!(lines[0].starts_with("error: ") && lines[1].starts_with("advice: "), "{words}");
+        assert_eq!(self.files(), before, "{line}");
+        words
+    }
+
+    fn files(&self) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(self.folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// A key pair, an AES key and a plaintext of 100 003 bytes.
+    fn with_keys() -> Self {
+        let shell = Self::new();
+        for name in ["private_key.pem", "public_key.pem", "aes-256.key"] {
+            fs::copy(folder("keys").join(name), shell.path(name)).unwrap();
+        }
+        shell.write("plain", plain());
+        shell
+    }
+}
+
+fn plain() -> Vec<u8> {
+    (0_u32..).flat_map(|n| n.wrapping_mul(0x9e37_79b9).to_le_bytes()).take(100_003).collect()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+const ENCRYPT: &str = "encrypt plain --key public_key.pem --metadata-out h.json --output cipher";
+const DECRYPT: &str = "decrypt cipher --metadata h.json --key private_key.pem --output back";
+
+#[test]
+fn what_is_encrypted_is_decrypted() {
+    for (arguments, key) in [
+        ("--dialect oss-v2 --key public_key.pem", "private_key.pem"),
+        ("--dialect oss-v2 --key public_key.pem --wrap rsa-oaep-sha1", "private_key.pem"),
+        ("--dialect oss-v2 --key public_key.pem --part-size 102400 --key-check", "private_key.pem"),
+        ("--dialect oss-v2 --key private_key.pem --matdesc a=b --matdesc c=", "private_key.pem"),
+        ("--dialect oss-v1 --key public_key.pem --leak-plaintext-md5", "private_key.pem"),
+        ("--dialect cos-v2 --key public_key.pem --content gcm", "private_key.pem"),
+        ("--dialect cos-v2 --key aes-256.key --leak-plaintext-md5", "aes-256.key"),
+        ("--dialect cos-v1 --key public_key.pem", "private_key.pem"),
+        ("--dialect cos-v1 --key aes-256.key --allow-weak-wrap", "aes-256.key"),
+    ] {
+        let shell = Shell::with_keys();
+        shell.ok(&format!("encrypt plain {arguments} --metadata-out h.json --output cipher"));
+        assert_ne!(shell.read("cipher"), plain(), "{arguments}");
+        shell.ok(&format!("decrypt cipher --metadata h.json --key {key} --output back"));
+        assert_eq!(shell.read("back"), plain(), "{arguments}");
+        assert_eq!(mode(&shell.path("back")), 0o600, "plaintext is private");
+        let words = shell.ok("inspect h.json");
+        assert!(words.contains("dialect") && words.contains("weak"), "{words}");
+    }
+}
+
+#[test]
+fn standard_input_and_output() {
+    let shell = Shell::with_keys();
+    let pipe = |line: &str, input: &[u8]| {
+        let mut child = shell
+            .command(line.split(' '))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_vec();
+        let writer = std::thread::spawn(move || stdin.write_all(&input));
+        let output = child.wait_with_output().unwrap();
+        writer.join().unwrap().unwrap();
+        assert!(output.status.success(), "{line}");
+        output.stdout
+    };
+    for content in ["ctr", "gcm"] {
+        let line = format!(
+            "encrypt - --dialect cos-v2 --content {content} --key public_key.pem --metadata-out h.json \
+             --output - --force"
+        );
+        let cipher = pipe(&line, &plain());
+        let line = "decrypt - --metadata h.json --key private_key.pem --output -";
+        assert_eq!(pipe(line, &cipher), plain());
+    }
+    let both = "encrypt plain --key public_key.pem --metadata-out - --output -";
+    assert!(shell.fails(2, both).contains("cannot both"));
+}
+
+#[test]
+fn a_changed_gcm_object_gives_no_byte_away() {
+    let shell = Shell::with_keys();
+    shell.ok(&format!("{ENCRYPT} --dialect cos-v2 --content gcm"));
+    let mut body = shell.read("cipher");
+    body[0] ^= 1;
+    shell.write("cipher", body);
+    assert!(shell.fails(5, DECRYPT).contains("tag"));
+    let held_back = shell.run(&DECRYPT.replace("back", "-"));
+    assert_eq!((held_back.status.code(), held_back.stdout.len()), (Some(5), 0));
+    let delayed = shell.run(&(DECRYPT.replace("back", "-") + " --delayed"));
+    assert_eq!(delayed.status.code(), Some(5));
+    assert!(!delayed.stdout.is_empty());
+}
+
+#[test]
+fn ranges() {
+    let shell = Shell::with_keys();
+    shell.ok(ENCRYPT);
+    for (range, want) in [
+        ("0-0", 0..1),
+        ("5-99999999", 5..100_003),
+        ("70001-70018", 70_001..70_019),
+        ("99999-", 99_999..100_003),
+        ("-7", 99_996..100_003),
+    ] {
+        shell.ok(&format!("{DECRYPT} --force --range {range}"));
+        assert_eq!(shell.read("back"), plain()[want], "{range}");
+        fs::remove_file(shell.path("back")).unwrap();
+    }
+    shell.fails(2, &format!("{DECRYPT} --range 100003-"));
+    shell.fails(2, &format!("{DECRYPT} --range -0"));
+    assert_eq!(shell.run(&format!("{DECRYPT} --range 9-8")).status.code(), Some(2));
+
+    shell.ok(&format!("{ENCRYPT} --force --dialect cos-v2 --content gcm"));
+    shell.fails(2, &format!("{DECRYPT} --range 5-9"));
+    shell.ok(&format!("{DECRYPT} --range 100000- --unauthenticated-range"));
+    assert_eq!(shell.read("back"), plain()[100_000..]);
+}
+
+#[test]
+fn every_recorded_object() {
+    let mut seen = 0;
+    for case in all_cases().into_iter().filter(|case| case.kms().is_none()) {
+        let shell = Shell::new();
+        let mut arguments: Vec<PathBuf> = vec![
+            "decrypt".into(),
+            case.path("cipher.bin"),
+            "--metadata".into(),
+            case.path("headers.json"),
+            "--key".into(),
+            case.key().unwrap(),
+            "--output".into(),
+            "back".into(),
+        ];
+        if case.instruction().is_some() {
+            arguments.extend(["--instruction".into(), case.path("instruction.json")]);
+        }
+        let mut command = shell.command(&arguments);
+        if let Some(passphrase) = case.passphrase() {
+            command.args(["--passphrase-env", "PW"]).env("PW", passphrase);
+        }
+        let output = command.output().unwrap();
+        if case.outcome() == Outcome::Refused {
+            assert_eq!(output.status.code(), Some(5), "{}", case.name());
+            assert!(shell.files().is_empty());
+            let salvaged = shell.command(&arguments).arg("--salvage").output().unwrap();
+            assert!(salvaged.status.success(), "{}", said(&salvaged));
+            assert!(said(&salvaged).contains("salvaged 2048 of 2053 bytes; the last 5 are lost"));
+            assert_eq!(shell.read("back").len(), 2048);
+        } else {
+            assert!(output.status.success(), "{}: {}", case.name(), said(&output));
+            assert_eq!(shell.read("back").len() as u64, case.len(), "{}", case.name());
+        }
+        seen += 1;
+    }
+    assert!(seen >= 60, "{seen}");
+}
+
+#[test]
+fn every_hostile_header_set() {
+    let shell = Shell::with_keys();
+    shell.write("cipher", b"body");
+    for case in hostile_cases() {
+        let entries: Vec<String> = case
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                let text = |text: &str| serde_json::Value::from(text).to_string();
+                format!("{}:{}", text(name), text(value))
+            })
+            .collect();
+        shell.write("h.json", format!("{{{}}}", entries.join(",")));
+        let words = shell.fails(3, DECRYPT);
+        let first = words.lines().next().unwrap();
+        assert_eq!(first, format!("error: {}", case.refused), "{}", case.name);
+    }
+}
+
+#[test]
+fn keys_are_made_once_and_kept_private() {
+    let shell = Shell::new();
+    shell.ok("keygen aes --out keys");
+    assert_eq!(mode(&shell.path("keys/master.key")), 0o600);
+    assert_eq!(shell.read("keys/master.key").len(), 44);
+    let before = shell.read("keys/master.key");
+    shell.fails(2, "keygen aes --out keys");
+    assert_eq!(shell.read("keys/master.key"), before);
+
+    shell.write("pw", "correct horse\n");
+    shell.ok("keygen rsa --bits 2048 --out keys --passphrase-file pw");
+    assert_eq!(mode(&shell.path("keys/private_key.pem")), 0o600);
+    shell.write("plain", "x");
+    shell.ok("encrypt plain --key keys/public_key.pem --metadata-out h.json --output cipher");
+    let decrypt = DECRYPT.replace("private_key.pem", "keys/private_key.pem");
+    assert!(shell.fails(4, &decrypt).contains("give its passphrase"));
+    shell.write("wrong", "wrong horse\n");
+    assert!(
+        shell.fails(4, &format!("{decrypt} --passphrase-file wrong")).contains("does not open")
+    );
+    shell.ok(&format!("{decrypt} --passphrase-file pw"));
+    assert_eq!(shell.read("back"), b"x");
+    shell.fails(2, "keygen rsa --bits 1024 --out other");
+}
+
+#[test]
+fn a_passphrase_from_a_descriptor() {
+    let shell = Shell::new();
+    let forms = folder("keys/forms/encrypted-traditional-des3.pem");
+    fs::copy(forms, shell.path("private_key.pem")).unwrap();
+    fs::copy(folder("keys/public_key.pem"), shell.path("public_key.pem")).unwrap();
+    shell.write("plain", plain());
+    shell.ok(ENCRYPT);
+    let script = format!(
+        "printf 'correct horse' | {} {DECRYPT} --passphrase-fd 0",
+        env!("CARGO_BIN_EXE_envelope")
+    );
+    let status = Command::new("sh").current_dir(shell.folder.path()).args(["-c", &script]).status();
+    assert!(status.unwrap().success());
+    assert_eq!(shell.read("back"), plain());
+    assert!(
+        shell.fails(2, &format!("{DECRYPT} --force --passphrase-env NOT_SET")).contains("not set")
+    );
+}
+
+#[test]
+fn exit_statuses() {
+    let shell = Shell::with_keys();
+    shell.ok(ENCRYPT);
+    // 1: files
+    shell.fails(1, &DECRYPT.replace("decrypt cipher", "decrypt absent"));
+    shell.fails(1, &DECRYPT.replace("h.json", "absent.json"));
+    shell.fails(1, &DECRYPT.replace("--output back", "--output absent/back"));
+    // 2: arguments
+    assert_eq!(shell.run("decrypt").status.code(), Some(2));
+    assert_eq!(shell.run(&format!("{ENCRYPT} --dialect cos-legacy")).status.code(), Some(2));
+    shell.fails(2, "decrypt cipher --metadata h.json --output back");
+    shell.fails(2, ENCRYPT);
+    shell.fails(2, &DECRYPT.replace("back", "cipher --force"));
+    shell.fails(2, &ENCRYPT.replace("public_key.pem", "aes-256.key --force"));
+    shell.fails(2, &ENCRYPT.replace("public_key.pem", "aes-256.key --dialect cos-v1 --force"));
+    shell.fails(2, &format!("{ENCRYPT} --force --part-size 100"));
+    shell.fails(2, &format!("{ENCRYPT} --force --dialect cos-v1 --matdesc a=b"));
+    shell.fails(2, &format!("{ENCRYPT} --force --content gcm"));
+    // 3: metadata
+    shell.write("none.json", "{}");
+    let stripped = DECRYPT.replace("h.json", "none.json");
+    assert!(shell.fails(3, &stripped).contains("not encrypted, or its metadata was stripped"));
+    shell.fails(3, "inspect none.json");
+    shell.write("bad.json", "[]");
+    shell.fails(3, &DECRYPT.replace("h.json", "bad.json"));
+    shell.ok(&format!("{stripped} --allow-plaintext"));
+    assert_eq!(shell.read("back"), shell.read("cipher"));
+    fs::remove_file(shell.path("back")).unwrap();
+    // 4: keys
+    shell.fails(4, &DECRYPT.replace("private_key.pem", "public_key.pem"));
+    shell.fails(4, &DECRYPT.replace("private_key.pem", "aes-256.key"));
+    shell.fails(4, &DECRYPT.replace("private_key.pem", "plain"));
+    shell.ok("keygen rsa --bits 2048 --out other");
+    let other = DECRYPT.replace("private_key.pem", "other/private_key.pem");
+    assert!(shell.fails(4, &other).contains("wrong master key"));
+    shell.ok(&DECRYPT.replace("--key", "--key other/private_key.pem aes-256.key"));
+    fs::remove_file(shell.path("back")).unwrap();
+    // 5: integrity
+    let body = shell.read("cipher");
+    shell.write("cipher", &body[..body.len() - 1]);
+    assert!(shell.fails(5, DECRYPT).contains("100002 bytes"));
+    let mut flipped = body;
+    flipped[7] ^= 1;
+    shell.write("cipher", &flipped);
+    shell.ok(DECRYPT);
+    shell.ok(&format!("{ENCRYPT} --leak-plaintext-md5 --force"));
+    let mut body = shell.read("cipher");
+    body[7] ^= 1;
+    shell.write("cipher", body);
+    assert!(shell.fails(5, &format!("{DECRYPT} --force")).contains("MD5"));
+}
+
+#[test]
+fn what_curl_printed() {
+    let shell = Shell::with_keys();
+    shell.ok(ENCRYPT);
+    let headers: serde_json::Value = serde_json::from_slice(&shell.read("h.json")).unwrap();
+    let mut text = String::from("HTTP/1.1 200 OK\r\nServer: AliyunOSS\r\n");
+    for (name, value) in headers.as_object().unwrap() {
+        text.push_str(&format!("{}: {}\r\n", name.to_uppercase(), value.as_str().unwrap()));
+    }
+    shell.write("h.json", text + "\r\n");
+    shell.ok(DECRYPT);
+    assert_eq!(shell.read("back"), plain());
+}
+
+#[test]
+fn rewrap_changes_the_key_and_the_dialect() {
+    let shell = Shell::with_keys();
+    shell.ok(&format!("{ENCRYPT} --part-size 102400"));
+    shell.ok("keygen rsa --bits 2048 --out new");
+    let rewrap = "rewrap h.json --key private_key.pem";
+    let words = shell.run(&format!("{rewrap} --to-key new/public_key.pem --metadata-out n.json"));
+    assert!(words.status.success() && said(&words).contains("old master key"), "{}", said(&words));
+    shell.ok("decrypt cipher --metadata n.json --key new/private_key.pem --output back");
+    assert_eq!(shell.read("back"), plain());
+    shell.fails(4, &format!("{DECRYPT} --force").replace("h.json", "n.json"));
+    for (dialect, more) in [("oss-v1", ""), ("cos-v1", ""), ("cos-v2", " --matdesc year=2026")] {
+        shell.ok(&format!(
+            "{rewrap} --to-key new/public_key.pem --dialect {dialect}{more} --metadata-out n.json --force"
+        ));
+        assert!(shell.ok("inspect n.json --json").contains(dialect));
+        shell
+            .ok("decrypt cipher --metadata n.json --key new/private_key.pem --output back --force");
+        assert_eq!(shell.read("back"), plain(), "{dialect}");
+    }
+    shell.ok(&format!("{ENCRYPT} --dialect cos-v2 --content gcm --force"));
+    shell.fails(
+        2,
+        &format!("{rewrap} --to-key new/public_key.pem --dialect oss-v2 --metadata-out m.json"),
+    );
+}
+
+#[test]
+fn inspect_says_what_is_weak() {
+    let shell = Shell::with_keys();
+    let weak = |line: &str| {
+        shell.ok(&format!("encrypt plain {line} --metadata-out h.json --output cipher --force"));
+        let json: serde_json::Value =
+            serde_json::from_str(&shell.ok("inspect h.json --json")).unwrap();
+        let ids = json["weaknesses"].as_array().unwrap().iter();
+        ids.map(|each| each["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(
+        weak("--key public_key.pem --leak-plaintext-md5"),
+        "pkcs1v15 ctr-unauthenticated plaintext-md5 metadata-unauthenticated"
+    );
+    assert_eq!(
+        weak("--key aes-256.key --dialect cos-v1 --allow-weak-wrap"),
+        "two-time-pad ctr-unauthenticated metadata-unauthenticated"
+    );
+    assert_eq!(
+        weak("--key public_key.pem --dialect cos-v2 --content gcm --key-check"),
+        "gcm-relabel"
+    );
+    let verified = shell.ok("inspect h.json --key private_key.pem");
+    assert!(verified.contains("key check      verified"), "{verified}");
+    shell.fails(4, "inspect h.json --key aes-256.key");
+}
+
+#[test]
+fn no_secret_reaches_an_output() {
+    let shell = Shell::with_keys();
+    shell.write("pw", "correct horse");
+    fs::copy(folder("keys/forms/encrypted-scrypt-aes256-cbc.pem"), shell.path("e.pem")).unwrap();
+    let mut captured = Vec::new();
+    for line in [
+        format!("{ENCRYPT} --dialect cos-v2 --key-check").replace("public_key.pem", "aes-256.key"),
+        DECRYPT.replace("private_key.pem", "aes-256.key"),
+        format!("{DECRYPT} --force"),
+        format!("{DECRYPT} --passphrase-file pw --force").replace("private_key.pem", "e.pem"),
+        "inspect h.json --json".into(),
+        "inspect h.json --key aes-256.key".into(),
+        "rewrap h.json --key aes-256.key --to-key public_key.pem --metadata-out n.json".into(),
+        DECRYPT.replace("--metadata h.json", "--metadata aes-256.key"),
+        DECRYPT.replace("--metadata h.json", "--metadata private_key.pem"),
+        DECRYPT.replace("private_key.pem", "h.json"),
+    ] {
+        let output = shell.run(&line);
+        captured.extend(output.stdout);
+        captured.extend(output.stderr);
+    }
+    captured.extend(shell.read("h.json"));
+    captured.extend(shell.read("n.json"));
+    let captured = String::from_utf8_lossy(&captured).to_lowercase();
+    let key = String::from_utf8(shell.read("aes-256.key")).unwrap();
+    let pem = String::from_utf8(shell.read("private_key.pem")).unwrap();
+    let mut secrets = vec![key[..20].to_owned(), "correct horse".to_owned()];
+    secrets.extend(pem.lines().filter(|line| line.len() == 64).map(|line| line[..40].to_owned()));
+    assert!(secrets.len() > 20 && captured.len() > 3000);
+    for secret in secrets {
+        assert!(!captured.contains(&secret.to_lowercase()), "{secret}");
+    }
+}
+
+#[test]
+fn the_demo() {
+    let shell = Shell::new();
+    let words = shell.ok("demo --size 100003");
+    assert_eq!(words.matches(": refused (").count(), 4, "{words}");
+    assert!(words.contains("the same bytes"), "{words}");
+}
