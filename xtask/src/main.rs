@@ -1,2 +1,50 @@
-//! x
-fn main() {}
+//! The chores of this repository: `cargo xtask test`, `cargo xtask fuzz`.
+
+mod fuzz;
+mod python;
+mod run;
+
+use std::{path::PathBuf, process::ExitCode};
+
+const USAGE: &str = "\
+cargo xtask test            all tests: Rust, the real SDKs of PyPI, recorded objects
+cargo xtask fuzz [SECONDS]  every fuzz target for so long, 30 by default (needs a nightly)";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["test"] => test(),
+        ["fuzz"] => fuzz::run_all(30),
+        ["fuzz", seconds] => match seconds.parse() {
+            Ok(seconds) => fuzz::run_all(seconds),
+            Err(_) => Err("SECONDS must be a number".to_owned()),
+        },
+        _ => Err(USAGE.to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(words) => {
+            eprintln!("{words}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn test() -> Result<(), String> {
+    run::cargo(["build", "--bin", "envelope"])?;
+    run::cargo(["test", "--workspace"])?;
+    python::read_back()?;
+    python::recorded_objects()
+}
+
+/// The repository's root.
+fn root() -> PathBuf {
+    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    own.parent().map_or(own.clone(), PathBuf::from)
+}
+
+/// Where everything that is made goes.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}

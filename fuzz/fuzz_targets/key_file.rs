@@ -1,0 +1,11 @@
+//! Any key file: no panic. No passphrase, because key derivation is slow on purpose.
+
+#![no_main]
+
+use envelope_core::{AesKeyWrapper, RsaKeyWrapper};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|file: &[u8]| {
+    let _ = AesKeyWrapper::read(file);
+    let _ = RsaKeyWrapper::read(file, None);
+});

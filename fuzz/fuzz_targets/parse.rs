@@ -1,0 +1,21 @@
+//! Any saved header list: no panic, and what is taken comes out again as the same envelope.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use meta_codec::{Dialect, EmitError, parse, read_headers};
+
+fuzz_target!(|text: &str| {
+    let Ok(headers) = read_headers(text) else { return };
+    let Ok(Some(envelope)) = parse(headers) else { return };
+    match envelope.emit(&envelope.dialect()) {
+        Ok(again) => assert_eq!(parse(again).unwrap().unwrap(), envelope),
+        Err(EmitError::HeaderBudget { size, limit }) => assert!(size > limit),
+        Err(error) => panic!("{error}"),
+    }
+    for dialect in Dialect::ALL {
+        if let Ok(headers) = envelope.emit(&dialect) {
+            assert_eq!(parse(headers).unwrap().unwrap().wrapped_key(), envelope.wrapped_key());
+        }
+    }
+});

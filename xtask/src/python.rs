@@ -1,0 +1,68 @@
+//! The real SDKs, in virtual environments of pinned versions.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{root, run::run, target};
+
+/// Which SDKs live together in one environment, and the requirements that make it.
+const ENVIRONMENTS: [(&str, &[&str]); 2] = [
+    ("requirements-oss2.txt", &["oss2", "oss-python-v2", "cos-python"]),
+    ("requirements-oss2-v1.txt", &["oss2-v1"]),
+];
+
+/// The SDKs read what the command writes.
+pub(crate) fn read_back() -> Result<(), String> {
+    let make = root().join("fixtures/make");
+    for (requirements, sdks) in ENVIRONMENTS {
+        let python = environment(&make.join(requirements))?;
+        for sdk in sdks {
+            run(Command::new(&python)
+                .arg(make.join("read_back.py"))
+                .arg(sdk)
+                .arg(envelope())
+                .env("PYTHONDONTWRITEBYTECODE", "1"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The recorded objects beside the repository, if they are there, through the command.
+pub(crate) fn recorded_objects() -> Result<(), String> {
+    let shared = root().join("../shared");
+    let check = shared.join("acceptance/check_vectors.py");
+    if !check.is_file() {
+        eprintln!("skipped: {} is not there", check.display());
+        return Ok(());
+    }
+    run(Command::new("python3")
+        .arg(check)
+        .args(["--no-kms", "--envelope"])
+        .arg(envelope())
+        .args([shared.join("vectors"), root().join("fixtures")]))
+}
+
+fn envelope() -> PathBuf {
+    target().join("debug/envelope")
+}
+
+/// The interpreter of the environment with these requirements, made if it is not there.
+fn environment(requirements: &Path) -> Result<PathBuf, String> {
+    let wanted = fs::read_to_string(requirements)
+        .map_err(|error| format!("{}: {error}", requirements.display()))?;
+    let name = requirements.file_stem().unwrap_or_default();
+    let folder = target().join("python").join(name);
+    let (python, made) = (folder.join("bin/python"), folder.join("made-from.txt"));
+    if fs::read_to_string(&made).is_ok_and(|text| text == wanted) {
+        return Ok(python);
+    }
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
+    run(Command::new(&python)
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+        .arg(requirements))?;
+    fs::write(&made, wanted).map_err(|error| format!("{}: {error}", made.display()))?;
+    Ok(python)
+}

@@ -1,0 +1,26 @@
+//! Other programs.
+
+use std::{ffi::OsStr, process::Command};
+
+/// Runs cargo in the root of the repository.
+pub(crate) fn cargo(arguments: impl IntoIterator<Item = &'static str>) -> Result<(), String> {
+    run(Command::new(env!("CARGO")).args(arguments))
+}
+
+/// Runs a command to its end, in the root of the repository unless it says otherwise.
+pub(crate) fn run(command: &mut Command) -> Result<(), String> {
+    if command.get_current_dir().is_none() {
+        command.current_dir(crate::root());
+    }
+    let words: Vec<_> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(OsStr::to_string_lossy)
+        .collect();
+    let words = words.join(" ");
+    eprintln!("+ {words}");
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{words}: {status}")),
+        Err(error) => Err(format!("{words}: {error}")),
+    }
+}
