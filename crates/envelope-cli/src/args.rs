@@ -31,6 +31,7 @@ pub(crate) enum Command {
     Decrypt(Decrypt),
     Inspect(Inspect),
     Rewrap(Rewrap),
+    SseHeaders(SseHeaders),
     Demo(Demo),
 }
 
@@ -212,6 +213,65 @@ pub(crate) struct Rewrap {
     /// Overwrite an existing output.
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// Print the headers that ask OSS or COS to encrypt on the server's side, for `curl -H @FILE`.
+///
+/// This is the store's own encryption: it protects nothing from the store. It goes along with client-side
+/// encryption, and without.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SseHeaders {
+    /// Whose headers, and which mode: cos (the store keeps the key), cos-kms, cos-customer (a key of
+    /// your own), oss or oss-kms.
+    pub(crate) mode: SseMode,
+    /// The request that the headers are for.
+    #[arg(long, default_value = "put")]
+    pub(crate) request: SseRequest,
+    /// How the request travels. A customer key is never sent over http.
+    #[arg(long, default_value = "https")]
+    pub(crate) scheme: SseScheme,
+    /// Encrypt with SM4 instead of AES-256.
+    #[arg(long)]
+    pub(crate) sm4: bool,
+    /// The master key in the KMS; without it, the service's default key.
+    #[arg(long, value_name = "ID")]
+    pub(crate) key_id: Option<String>,
+    /// An entry of the encryption context of cos-kms. May be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = entry)]
+    pub(crate) context: Vec<(String, String)>,
+    /// The customer key of cos-customer: base64 text of 32 bytes, as `keygen aes` makes it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// The customer key with which the *source* of a copy was written.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) copy_source_key: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SseMode {
+    Cos,
+    CosKms,
+    CosCustomer,
+    Oss,
+    OssKms,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SseRequest {
+    Put,
+    Get,
+    Head,
+    Init,
+    Part,
+    Copy,
+    Restore,
+    Append,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SseScheme {
+    Http,
+    Https,
 }
 
 /// A demonstration: makes a throw-away key, encrypts a file of its own making, decrypts it, tampers

@@ -6,3 +6,4 @@ pub(crate) mod encrypt;
 pub(crate) mod inspect;
 pub(crate) mod keygen;
 pub(crate) mod rewrap;
+pub(crate) mod sse_headers;

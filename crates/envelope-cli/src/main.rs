@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Decrypt(args) => command::decrypt::run(&args),
         Command::Inspect(args) => command::inspect::run(&args),
         Command::Rewrap(args) => command::rewrap::run(&args),
+        Command::SseHeaders(args) => command::sse_headers::run(&args),
         Command::Demo(args) => command::demo::run(&args),
     };
     match outcome {

@@ -471,3 +471,26 @@ fn the_demo() {
     assert_eq!(words.matches(": refused (").count(), 4, "{words}");
     assert!(words.contains("the same bytes"), "{words}");
 }
+
+#[test]
+fn server_side_encryption_headers() {
+    let shell = Shell::with_keys();
+    assert_eq!(shell.ok("sse-headers oss"), "x-oss-server-side-encryption: AES256\n");
+    assert_eq!(
+        shell.ok("sse-headers oss-kms --key-id k --sm4 --request init"),
+        "x-oss-server-side-encryption: KMS\nx-oss-server-side-encryption-key-id: k\n\
+         x-oss-server-side-data-encryption: SM4\n"
+    );
+    assert_eq!(shell.ok("sse-headers oss --request part"), "");
+    let context = shell.ok("sse-headers cos-kms --context a=b");
+    assert!(context.ends_with("x-cos-server-side-encryption-context: eyJhIjoiYiJ9\n"), "{context}");
+    let copy = shell.ok(
+        "sse-headers cos-customer --key aes-256.key --request copy --copy-source-key aes-256.key",
+    );
+    assert_eq!(copy.lines().count(), 6);
+    shell.fails(2, "sse-headers cos-customer --key aes-256.key --scheme http");
+    shell.fails(2, "sse-headers cos-customer");
+    shell.fails(2, "sse-headers cos --key-id k");
+    shell.fails(2, "sse-headers cos --key aes-256.key");
+    shell.fails(4, "sse-headers cos-customer --key public_key.pem");
+}

@@ -5,7 +5,8 @@
 //! spelling is a [`Dialect`]. This crate turns headers into an [`Envelope`] ([`parse`]) and an
 //! envelope into headers ([`Envelope::emit`]).
 //!
-//! It knows no keys, does no cryptography and no I/O, so everything in it may be printed. It takes
+//! It knows no master keys, does no encryption and no I/O, so everything in it may be printed (but for
+//! [customer keys](sse::CustomerKey) of server-side encryption, which cannot be). It takes
 //! hostile text: whatever does not follow a dialect to the letter is refused, with the header and the
 //! reason ([`ParseError`]), and nothing in it panics.
 //!
@@ -38,6 +39,8 @@
         clippy::arithmetic_side_effects
     )
 )]
+
+pub mod sse;
 
 mod algorithm;
 mod description;
