@@ -54,3 +54,8 @@ pub use wrap::{
     rsa::RsaKeyWrapper,
     rsa_key::RsaKeyError,
 };
+
+/// The example in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -1,0 +1,39 @@
+//! Content ciphers and streams.
+
+use std::{hint::black_box, io::Read as _};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use envelope_core::{AesKeyWrapper, ContentCipher, Encryptor, io::DecryptReader};
+use meta_codec::Dialect;
+
+fn cipher() -> ContentCipher {
+    let wrapper = AesKeyWrapper::generate().unwrap();
+    Encryptor::new(&wrapper, Dialect::COS_V2).encrypt().unwrap().1
+}
+
+fn content(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("aes-256-ctr in place");
+    for len in [1 << 10, 16 << 10, 1 << 20, 64 << 20] {
+        let (cipher, mut data) = (cipher(), vec![0; len]);
+        group.throughput(Throughput::Bytes(len as u64));
+        group.bench_function(format!("{len} bytes"), |b| b.iter(|| cipher.at(0).apply(&mut data)));
+    }
+    group.finish();
+
+    let cipher = cipher();
+    criterion.bench_function("seek", |b| b.iter(|| black_box(cipher.at(black_box(1 << 40)))));
+
+    let (body, mut out) = (vec![0; 1 << 20], vec![0; 64 << 10]);
+    let mut group = criterion.benchmark_group("streams");
+    group.throughput(Throughput::Bytes(1 << 20));
+    group.bench_function("DecryptReader, 64 KiB calls", |b| {
+        b.iter(|| {
+            let mut reader = DecryptReader::new(&body[..], cipher.at(0));
+            while reader.read(&mut out).unwrap() > 0 {}
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, content);
+criterion_main!(benches);

@@ -1,0 +1,1 @@
+//! Benches of the envelope libraries: `cargo bench` in this folder.
