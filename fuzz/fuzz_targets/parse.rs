@@ -5,8 +5,8 @@
 use libfuzzer_sys::fuzz_target;
 use meta_codec::{Dialect, EmitError, parse, read_headers};
 
-fuzz_target!(|text: &str| {
-    let Ok(headers) = read_headers(text) else { return };
+fuzz_target!(|list: &[u8]| {
+    let Ok(headers) = read_headers(list) else { return };
     let Ok(Some(envelope)) = parse(headers) else { return };
     match envelope.emit(&envelope.dialect()) {
         Ok(again) => assert_eq!(parse(again).unwrap().unwrap(), envelope),

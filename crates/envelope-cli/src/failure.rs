@@ -7,10 +7,11 @@ use std::{
     process::ExitCode,
 };
 
+use clap::error::ErrorKind;
 use envelope_core::{
     DecryptError, EncryptError, IntegrityError, KeyringError, RewrapError, WrapError,
 };
-use meta_codec::ParseError;
+use meta_codec::{ParseError, Reason};
 
 /// The exit statuses, which scripts may rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,23 +84,43 @@ pub(crate) fn warn(words: impl Display) {
     let _ = writeln!(io::stderr().lock(), "warning: {}", one_line(&words.to_string()));
 }
 
-/// Control characters, which a file name or a description may hold, do not reach a terminal.
+/// What is wrong with the arguments, or the help that was asked for.
+pub(crate) fn arguments(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = error.print();
+        return ExitCode::from(if error.use_stderr() { Status::Usage as u8 } else { 0 });
+    }
+    let text = error.to_string();
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = paragraph.split_whitespace().collect();
+    let cause = words.join(" ");
+    let cause = cause.strip_prefix("error: ").unwrap_or(&cause);
+    Failure::usage(cause, "see `envelope help`, and `envelope help COMMAND`").report()
+}
+
+/// Control and direction characters, which a file name or a description may hold, do not reach a
+/// terminal.
 fn one_line(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
-        .collect()
+    let shown = |character: char| match character {
+        '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' => character.escape_unicode().to_string(),
+        _ if character.is_control() => character.escape_default().to_string(),
+        _ => character.to_string(),
+    };
+    text.chars().map(shown).collect()
 }
 
 impl From<ParseError> for Failure {
     fn from(error: ParseError) -> Self {
-        let advice = if error.header().ends_with("client-side-encryption-key")
-            || error.header().ends_with("x-cos-key-v2")
-        {
-            "give the object's whole metadata; if its keys are in a COS instruction file, give that \
-             with --instruction"
-        } else {
-            "the metadata was changed, or is of a format that is not known; `envelope inspect` shows \
-             more"
+        let advice = match error.reason() {
+            Reason::PerhapsInstruction => {
+                "fetch the object's instruction file (its key and `.instruction`), and give it with \
+                 --instruction"
+            }
+            Reason::Missing(_) => "give all headers of the object, as HEAD shows them",
+            _ => "the metadata was changed, or is of a format that is not known",
         };
         Self::new(Status::Metadata, error, advice)
     }
@@ -110,6 +131,9 @@ impl From<DecryptError> for Failure {
         match &error {
             DecryptError::Policy(_) => {
                 Self::new(Status::Metadata, error, "the object is not of an allowed kind")
+            }
+            DecryptError::Keyring(KeyringError::Ambiguous) => {
+                Self::new(Status::Key, error, "give only the key that wrapped this object")
             }
             DecryptError::Keyring(KeyringError::NoKey { .. }) => Self::new(
                 Status::Key,
@@ -170,7 +194,10 @@ impl From<IntegrityError> for Failure {
                 "fetch the object again; if it is a multipart object of COS Java, --salvage gives back \
                  what is left"
             }
-            _ => "fetch the object and its metadata again; nothing was written",
+            _ => {
+                "fetch the object and its metadata again; no file was written, and what went to a pipe \
+                 is worthless"
+            }
         };
         Self::new(Status::Integrity, error, advice)
     }

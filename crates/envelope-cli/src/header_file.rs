@@ -13,8 +13,7 @@ use crate::{
 /// The envelope in a header file, and in the instruction file beside it if there is one. `None`: the
 /// object is not encrypted.
 pub(crate) fn read(path: &Path, instruction: Option<&Path>) -> Result<Option<Envelope>, Failure> {
-    let text = read_text(path)?;
-    let headers = read_headers(&text).map_err(|error| {
+    let headers = read_headers(&read_small(path)?).map_err(|error| {
         Failure::new(
             Status::Metadata,
             format_args!("{}: {error}", path.display()),

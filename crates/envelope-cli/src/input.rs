@@ -2,25 +2,27 @@
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io::{self, Read, Seek as _},
+    os::fd::AsFd,
     path::Path,
 };
 
 use zeroize::Zeroizing;
 
-use crate::failure::Failure;
+use crate::{args::Passphrase, failure::Failure};
 
 /// A file, or standard input.
 pub(crate) enum Input {
     File(File),
-    Stdin(io::Stdin),
+    Stdin(File),
 }
 
 impl Input {
     /// Opens a path; `-` is standard input.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         if is_dash(path) {
-            return Ok(Self::Stdin(io::stdin()));
+            let stdin = standard(io::stdin()).map_err(|error| Failure::io(path, &error))?;
+            return Ok(Self::Stdin(stdin));
         }
         let file = File::open(path).map_err(|error| Failure::io(path, &error))?;
         let metadata = file.metadata().map_err(|error| Failure::io(path, &error))?;
@@ -32,11 +34,16 @@ impl Input {
 
     /// How many bytes there are, where that can be known.
     pub(crate) fn len(&self) -> Option<u64> {
+        let Self::File(file) = self else { return None };
+        let len = file.metadata().ok().filter(std::fs::Metadata::is_file)?.len();
+        // Files that the kernel makes up as they are read say that they are empty.
+        (len > 0 || is_at_end(file)).then_some(len)
+    }
+
+    /// Back to the start, to read once more.
+    pub(crate) fn rewind(&mut self) -> io::Result<()> {
         match self {
-            Self::File(file) => {
-                file.metadata().ok().filter(std::fs::Metadata::is_file).map(|m| m.len())
-            }
-            Self::Stdin(_) => None,
+            Self::File(file) | Self::Stdin(file) => file.rewind(),
         }
     }
 }
@@ -44,8 +51,7 @@ impl Input {
 impl Read for Input {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::File(file) => file.read(buffer),
-            Self::Stdin(stdin) => stdin.read(buffer),
+            Self::File(file) | Self::Stdin(file) => file.read(buffer),
         }
     }
 }
@@ -53,6 +59,36 @@ impl Read for Input {
 /// Whether a path stands for standard input or output.
 pub(crate) fn is_dash(path: &Path) -> bool {
     path.as_os_str() == "-"
+}
+
+/// Refuses to read several things from standard input, which would each get a part of it, or nothing.
+pub(crate) fn check_one_stdin<'a>(
+    paths: impl IntoIterator<Item = &'a Path>,
+    passphrase: &'a Passphrase,
+) -> Result<(), Failure> {
+    let is_stdin = |path: &&Path| {
+        is_dash(path) || ["/dev/stdin", "/dev/fd/0"].iter().any(|name| *path == Path::new(name))
+    };
+    let file = passphrase.passphrase_file.as_deref();
+    let claims = paths.into_iter().chain(file).filter(is_stdin).count();
+    if claims + usize::from(passphrase.passphrase_fd == Some(0)) > 1 {
+        return Err(Failure::usage(
+            "standard input is named more than once",
+            "read all but one from files",
+        ));
+    }
+    Ok(())
+}
+
+/// A standard stream as a file. The streams of the standard library take a closed descriptor for an
+/// empty one, and would lose data without a word.
+pub(crate) fn standard(stream: impl AsFd) -> io::Result<File> {
+    stream.as_fd().try_clone_to_owned().map(File::from)
+}
+
+fn is_at_end(mut file: &File) -> bool {
+    let end = matches!(file.read(&mut [0]), Ok(0));
+    end || file.rewind().is_err()
 }
 
 /// All of a small file. It is wiped, because it may be a key.

@@ -63,11 +63,10 @@ impl MasterKey {
 }
 
 /// Reads several key files into a keyring, with a warning for each that is too small for comfort.
-pub(crate) fn keyring(paths: &[PathBuf], passphrase: &Passphrase) -> Result<Keyring, Failure> {
-    let passphrase = passphrase.read()?;
+pub(crate) fn keyring(paths: &[PathBuf], passphrase: Option<&[u8]>) -> Result<Keyring, Failure> {
     let mut keyring = Keyring::new();
     for path in paths {
-        match MasterKey::read(path, passphrase.as_ref().map(|bytes| &bytes[..]))? {
+        match MasterKey::read(path, passphrase)? {
             MasterKey::Aes(aes) => keyring.push(Box::new(aes)),
             MasterKey::Rsa(rsa) => {
                 if rsa.bits() < RsaKeyWrapper::MIN_WRAP_BITS {
@@ -89,6 +88,8 @@ impl Passphrase {
     pub(crate) fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
         let mut passphrase = if let Some(path) = &self.passphrase_file {
             read_small(path)?
+        } else if self.passphrase_fd == Some(0) {
+            read_small(Path::new("-"))?
         } else if let Some(fd) = self.passphrase_fd {
             read_small(&PathBuf::from(format!("/dev/fd/{fd}")))?
         } else if let Some(name) = &self.passphrase_env {
@@ -109,5 +110,10 @@ impl Passphrase {
             }
         }
         Ok(Some(passphrase))
+    }
+
+    /// The file that holds it, which must not be overwritten.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.passphrase_file.as_deref()
     }
 }

@@ -3,6 +3,7 @@
 //! It is thin: arguments, files, words. What it does is done in `envelope-core` and `meta-codec`.
 
 mod args;
+mod cleanup;
 mod command;
 mod failure;
 mod header_file;
@@ -21,7 +22,12 @@ use crate::args::{Args, Command};
 
 fn main() -> ExitCode {
     protect::no_core_dumps();
-    let outcome = match Args::parse().command {
+    cleanup::on_signals();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return failure::arguments(&error),
+    };
+    let outcome = match args.command {
         Command::Keygen(args) => command::keygen::run(&args),
         Command::Encrypt(args) => command::encrypt::run(&args),
         Command::Decrypt(args) => command::decrypt::run(&args),

@@ -1,14 +1,19 @@
 //! What the command writes: a file appears under its name only when everything was right.
 
 use std::{
+    ffi::OsStr,
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
 };
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 
-use crate::{failure::Failure, input::is_dash};
+use crate::{
+    cleanup,
+    failure::Failure,
+    input::{is_dash, standard},
+};
 
 /// Who may read an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +32,10 @@ pub(crate) struct Output {
 }
 
 enum Target {
-    /// A device or a pipe, which cannot be renamed onto.
-    Special(fs::File),
-    Stdout(io::Stdout),
+    /// Standard output, a device or a pipe, which cannot be renamed onto.
+    Direct(fs::File),
     /// A file beside the target. Removed when dropped.
-    Temporary(NamedTempFile),
+    Temporary(Option<NamedTempFile>),
 }
 
 impl Output {
@@ -43,33 +47,41 @@ impl Output {
         force: bool,
         inputs: &[&Path],
     ) -> Result<Self, Failure> {
-        let target = if is_dash(path) {
-            Target::Stdout(io::stdout())
-        } else {
-            match fs::metadata(path) {
-                Ok(metadata) if metadata.is_dir() => {
-                    return Err(Failure::io(path, &io::ErrorKind::IsADirectory.into()));
-                }
-                Ok(metadata) if !metadata.is_file() => Target::Special(
-                    fs::OpenOptions::new()
-                        .write(true)
-                        .open(path)
-                        .map_err(|error| Failure::io(path, &error))?,
-                ),
-                Ok(_) if inputs.iter().any(|input| is_same(input, path)) => {
-                    return Err(Failure::usage(
-                        format_args!("{}: is also the input", path.display()),
-                        "write to another file",
-                    ));
-                }
-                Ok(_) if !force => return Err(exists(path)),
-                _ => Target::Temporary(temporary(path, secrecy)?),
+        let fail = |error: &io::Error| Failure::io(path, error);
+        if is_standard_output(path) {
+            let stdout = standard(io::stdout()).map_err(|error| fail(&error))?;
+            return Ok(Self { path: path.into(), target: Target::Direct(stdout), replace: force });
+        }
+        // A link is followed: what it points to is replaced, not the link.
+        let real = match path.symlink_metadata() {
+            Ok(metadata) if metadata.is_symlink() => {
+                fs::canonicalize(path).map_err(|error| fail(&error))?
             }
+            _ => path.to_owned(),
         };
-        Ok(Self { path: path.to_owned(), target, replace: force })
+        let target = match fs::metadata(&real) {
+            Ok(metadata) if metadata.is_dir() => {
+                return Err(fail(&io::ErrorKind::IsADirectory.into()));
+            }
+            Ok(_) if inputs.iter().any(|input| is_same(input, &real)) => {
+                return Err(Failure::usage(
+                    format_args!("{}: is also the input", path.display()),
+                    "write to another file",
+                ));
+            }
+            Ok(metadata) if is_stream(&metadata) => Target::Direct(
+                fs::OpenOptions::new().write(true).open(&real).map_err(|error| fail(&error))?,
+            ),
+            Ok(_) if !force => return Err(exists(path)),
+            Ok(metadata) if !metadata.is_file() => Target::Direct(
+                fs::OpenOptions::new().write(true).open(&real).map_err(|error| fail(&error))?,
+            ),
+            _ => Target::Temporary(Some(temporary(&real, secrecy)?)),
+        };
+        Ok(Self { path: real, target, replace: force })
     }
 
-    /// The path, as it was given.
+    /// The path that is written.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -81,48 +93,117 @@ impl Output {
 
     /// Gives a finished output its name.
     pub(crate) fn commit(mut self) -> Result<(), Failure> {
+        self.settle()?;
+        self.publish()
+    }
+
+    /// Gives two finished outputs their names: both, or none.
+    pub(crate) fn commit_both(mut self, mut other: Self) -> Result<(), Failure> {
+        self.settle()?;
+        other.settle()?;
+        let held_back = self.is_held_back();
+        let path = self.path.clone();
+        let old = self.keep_old()?;
+        self.publish()?;
+        if let Err(failure) = other.publish() {
+            match old {
+                Some(old) => drop(old.persist(&path)),
+                None if held_back => drop(fs::remove_file(&path)),
+                None => {}
+            }
+            return Err(failure);
+        }
+        Ok(())
+    }
+
+    /// On the disk before it has its name: a crash leaves the old file or the new one.
+    fn settle(&mut self) -> Result<(), Failure> {
+        let outcome = match &mut self.target {
+            Target::Direct(file) => file.flush(),
+            Target::Temporary(Some(file)) => file.as_file().sync_all(),
+            Target::Temporary(None) => Ok(()),
+        };
+        outcome.map_err(|error| Failure::io(&self.path, &error))
+    }
+
+    /// A second name for the file that is about to be replaced.
+    fn keep_old(&self) -> Result<Option<TempPath>, Failure> {
+        if !self.is_held_back() || !self.path.is_file() {
+            return Ok(None);
+        }
         let fail = |error: &io::Error| Failure::io(&self.path, error);
-        self.target.writer().flush().map_err(|error| fail(&error))?;
-        let Target::Temporary(file) = self.target else { return Ok(()) };
-        // On the disk before it has its name: a crash leaves the old file or the new one.
-        file.as_file().sync_all().map_err(|error| fail(&error))?;
+        let old = tempfile::Builder::new()
+            .prefix(".envelope-old-")
+            .make_in(folder(&self.path), |name| fs::hard_link(&self.path, name))
+            .map_err(|error| fail(&error))?;
+        Ok(Some(old.into_temp_path()))
+    }
+
+    fn publish(&mut self) -> Result<(), Failure> {
+        let Target::Temporary(temporary) = &mut self.target else { return Ok(()) };
+        let Some(file) = temporary.take() else { return Ok(()) };
+        let name = file.path().to_owned();
         let outcome = if self.replace {
             file.persist(&self.path)
         } else {
             file.persist_noclobber(&self.path)
         };
+        cleanup::forget(&name);
         match outcome {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                // The new name, too. Not every file system can, and nothing is lost if not.
+                let _ = fs::File::open(folder(&self.path)).and_then(|folder| folder.sync_all());
+                Ok(())
+            }
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
                 Err(exists(&self.path))
             }
-            Err(error) => Err(fail(&error.error)),
+            Err(error) => Err(Failure::io(&self.path, &error.error)),
         }
     }
 }
 
-impl Target {
-    fn writer(&mut self) -> &mut dyn Write {
-        match self {
-            Self::Special(file) => file,
-            Self::Stdout(stdout) => stdout,
-            Self::Temporary(file) => file.as_file_mut(),
+impl Drop for Output {
+    fn drop(&mut self) {
+        if let Target::Temporary(Some(file)) = &self.target {
+            cleanup::forget(file.path());
         }
     }
 }
 
 impl Write for Output {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.target.writer().write(data)
+        match &mut self.target {
+            Target::Direct(file) => file.write(data),
+            Target::Temporary(Some(file)) => file.as_file_mut().write(data),
+            Target::Temporary(None) => Err(io::ErrorKind::NotFound.into()),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.target.writer().flush()
+        Ok(())
     }
 }
 
+/// Refuses two outputs that are one file, however it is spelled.
+pub(crate) fn check_distinct(one: &Path, other: &Path) -> Result<(), Failure> {
+    let real = |path: &Path| {
+        let folder = fs::canonicalize(folder(path)).unwrap_or_else(|_| folder(path).to_owned());
+        folder.join(path.file_name().unwrap_or(OsStr::new("")))
+    };
+    if is_standard_output(one) && is_standard_output(other) {
+        return Err(Failure::usage(
+            "the body and the headers cannot both go to standard output",
+            "write the headers to a file",
+        ));
+    }
+    if real(one) == real(other) || is_same(one, other) {
+        return Err(Failure::usage("the body and the headers are one file", "name two files"));
+    }
+    Ok(())
+}
+
 fn temporary(path: &Path, secrecy: Secrecy) -> Result<NamedTempFile, Failure> {
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let mut builder = tempfile::Builder::new();
     builder.prefix(".envelope-");
     #[cfg(unix)]
@@ -134,7 +215,13 @@ fn temporary(path: &Path, secrecy: Secrecy) -> Result<NamedTempFile, Failure> {
         };
         builder.permissions(fs::Permissions::from_mode(mode));
     }
-    builder.tempfile_in(folder.unwrap_or(Path::new("."))).map_err(|error| Failure::io(path, &error))
+    let file = builder.tempfile_in(folder(path)).map_err(|error| Failure::io(path, &error))?;
+    cleanup::register(file.path());
+    Ok(file)
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn exists(path: &Path) -> Failure {
@@ -144,22 +231,69 @@ fn exists(path: &Path) -> Failure {
     )
 }
 
-fn is_same(one: &Path, other: &Path) -> bool {
-    match (fs::canonicalize(one), fs::canonicalize(other)) {
-        (Ok(a), Ok(b)) if a == b => true,
-        #[cfg(unix)]
-        (Ok(a), Ok(b)) => {
-            use std::os::unix::fs::MetadataExt as _;
-            let id = |path| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
-            matches!((id(a), id(b)), (Ok(a), Ok(b)) if a == b)
-        }
-        _ => false,
+fn is_standard_output(path: &Path) -> bool {
+    let names = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+    is_dash(path) || names.iter().any(|name| path == Path::new(name))
+}
+
+/// A terminal, a pipe or the like: written to as it is, and not destroyed by it.
+fn is_stream(metadata: &fs::Metadata) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt as _;
+        let kind = metadata.file_type();
+        kind.is_char_device() || kind.is_fifo() || kind.is_socket()
+    }
+    #[cfg(not(unix))]
+    {
+        !metadata.is_file()
     }
 }
 
-/// What is to be removed again should a later step fail.
-pub(crate) fn remove(path: &Path) {
-    if !is_dash(path) {
-        let _ = fs::remove_file(path);
+/// Whether two paths are one file. `-` stands for standard input.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let one = if is_dash(one) { Path::new("/dev/stdin") } else { one };
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let id = |path| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
+        matches!((id(one), id(other)), (Ok(a), Ok(b)) if a == b)
+    }
+    #[cfg(not(unix))]
+    {
+        matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(a), Ok(b)) if a == b)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_pair_leaves_the_old_pair() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+        for (old, want) in [(Some("old"), Some("old")), (None, None)] {
+            if let Some(old) = old {
+                fs::write(&one, old).unwrap();
+            }
+            let create = |path: &Path| {
+                let mut output = Output::create(path, Secrecy::Public, true, &[]).unwrap();
+                output.write_all(b"new").unwrap();
+                output
+            };
+            let (first, second) = (create(&one), create(&other));
+            // A folder takes the second name in between.
+            fs::create_dir(&other).unwrap();
+            assert!(first.commit_both(second).is_err());
+            assert_eq!(fs::read_to_string(&one).ok().as_deref(), want);
+            fs::remove_dir(&other).unwrap();
+            let _ = fs::remove_file(&one);
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "no temporary files");
+        }
+        let (first, second) = (one.clone(), other.clone());
+        let create = |path: &Path| Output::create(path, Secrecy::Public, false, &[]).unwrap();
+        create(&first).commit_both(create(&second)).unwrap();
+        assert!(one.is_file() && other.is_file());
     }
 }

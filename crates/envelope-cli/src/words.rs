@@ -1,5 +1,6 @@
 //! What is weak about an envelope, in words.
 
+use crate::failure::warn;
 use meta_codec::{ContentAlgorithm, Dialect, Envelope, WrapAlgorithm};
 
 /// A weakness: a stable name for programs, and a line for people.
@@ -79,4 +80,14 @@ pub(crate) fn weaknesses(envelope: &Envelope) -> Vec<Weakness> {
         );
     }
     found
+}
+
+/// Warns where a wrong master key cannot be noticed.
+pub(crate) fn warn_if_unverifiable(envelope: &Envelope) {
+    if envelope.wrap_algorithm() == WrapAlgorithm::AesCtrZero && envelope.key_check().is_none() {
+        warn(
+            "the AES wrap of cos-v1 opens with any key: if this is not the right one, what comes out is \
+             garbage; look at the plaintext before you give up the old metadata",
+        );
+    }
 }

@@ -494,3 +494,112 @@ fn server_side_encryption_headers() {
     shell.fails(2, "sse-headers cos --key aes-256.key");
     shell.fails(4, "sse-headers cos-customer --key public_key.pem");
 }
+
+#[test]
+fn one_file_is_not_two_outputs_and_one_pipe_not_two_inputs() {
+    let shell = Shell::with_keys();
+    for (body, headers) in [("same", "same"), ("same", "./same"), ("same", "../same")] {
+        let folder = shell.folder.path().file_name().unwrap().to_str().unwrap().to_owned();
+        let headers = headers.replace("../", &format!("../{folder}/"));
+        let line = format!(
+            "encrypt plain --key public_key.pem --output {body} --metadata-out {headers} --force"
+        );
+        assert!(shell.fails(2, &line).contains("one file"));
+    }
+    shell.ok(ENCRYPT);
+    for line in [
+        "encrypt - --key - --metadata-out n.json --output n",
+        "encrypt - --key public_key.pem --passphrase-fd 0 --metadata-out n.json --output n",
+        "decrypt - --metadata - --key private_key.pem --output n",
+        "decrypt - --metadata h.json --key /dev/stdin --output n",
+        "decrypt cipher --metadata - --key private_key.pem --passphrase-file - --output n",
+        "rewrap - --key private_key.pem --to-key - --metadata-out n.json",
+        "inspect - --key -",
+    ] {
+        assert!(shell.fails(2, line).contains("more than once"), "{line}");
+    }
+}
+
+#[test]
+fn inputs_are_never_overwritten() {
+    let shell = Shell::with_keys();
+    shell.ok(ENCRYPT);
+    shell.write("pw", "x");
+    fs::hard_link(shell.path("plain"), shell.path("hard")).unwrap();
+    std::os::unix::fs::symlink(shell.path("plain"), shell.path("soft")).unwrap();
+    for line in [
+        ENCRYPT.replace("--output cipher", "--output hard --force"),
+        ENCRYPT.replace("--output cipher", "--output soft --force"),
+        ENCRYPT.replace("--metadata-out h.json", "--metadata-out public_key.pem --force"),
+        DECRYPT.replace("--output back", "--passphrase-file pw --output pw --force"),
+        DECRYPT.replace("--output back", "--output private_key.pem --force"),
+    ] {
+        assert!(shell.fails(2, &line).contains("is also the input"), "{line}");
+    }
+    // A link is followed, not replaced.
+    shell.write("old", "old");
+    std::os::unix::fs::symlink("old", shell.path("link")).unwrap();
+    shell.ok(&DECRYPT.replace("--output back", "--output link --force"));
+    assert_eq!(shell.read("old"), plain());
+    assert!(shell.path("link").symlink_metadata().unwrap().is_symlink());
+}
+
+#[test]
+fn a_signal_leaves_no_plaintext_behind() {
+    let shell = Shell::with_keys();
+    let fifo = shell.path("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    shell.ok(ENCRYPT);
+    let before = shell.files();
+    let arguments = DECRYPT.replace("decrypt cipher", "decrypt fifo");
+    let mut child = shell.command(arguments.split(' ')).spawn().unwrap();
+    let mut pipe = fs::OpenOptions::new().write(true).open(&fifo).unwrap();
+    pipe.write_all(&shell.read("cipher")[..70_000]).unwrap();
+    while shell.files() == before {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(shell.files(), before);
+}
+
+#[test]
+fn standard_output_that_is_closed_for_writing_is_told() {
+    let shell = Shell::with_keys();
+    shell.ok(ENCRYPT);
+    for line in [DECRYPT.replace("back", "-"), "inspect h.json".into(), "sse-headers oss".into()] {
+        let read_only = fs::File::open("/dev/null").unwrap();
+        let output = shell.command(line.split(' ')).stdout(read_only).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{line}");
+    }
+}
+
+#[test]
+fn words_are_safe_on_a_terminal_and_complete() {
+    let shell = Shell::with_keys();
+    shell.ok(ENCRYPT);
+    let escape = "\u{1b}]0;x\u{7}\u{202e}1-2";
+    let output = shell.command(DECRYPT.split(' ').chain(["--range", escape])).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let words = said(&output);
+    assert!(!words.contains('\u{1b}') && !words.contains('\u{202e}'), "{words}");
+    assert_eq!(words.lines().count(), 2, "{words}");
+    shell.fails(2, "decrypt --no-such-option");
+    assert_eq!(shell.run("--help").status.code(), Some(0));
+    assert!(shell.ok("decrypt --help").contains("--unauthenticated-range"));
+    shell.write("404", "HTTP/1.1 404 Not Found\r\nServer: x\r\n");
+    let line = DECRYPT.replace("h.json", "404") + " --allow-plaintext";
+    assert!(shell.fails(3, &line).contains("status 404"));
+    shell.write("pw", "");
+    shell.fails(2, "keygen rsa --out k --passphrase-file pw");
+}
+
+#[test]
+fn a_range_of_a_body_of_the_wrong_length_is_refused() {
+    let shell = Shell::with_keys();
+    shell.ok(ENCRYPT);
+    let body = shell.read("cipher");
+    shell.write("cipher", &body[..50_000]);
+    shell.fails(5, &format!("{DECRYPT} --range -10"));
+}

@@ -84,7 +84,11 @@ impl CbcCipher {
                 .and_then(|start| last.get(start..))
                 .is_some_and(|bytes| bytes.iter().all(|byte| usize::from(*byte) == padding));
             match (start, &self.salvage) {
-                (_, Some(Salvage { plain_len: Some(len) })) if self.done <= *len => {}
+                (_, Some(Salvage { plain_len: Some(len) })) => {
+                    let over =
+                        usize::try_from(self.done.saturating_sub(*len)).unwrap_or(usize::MAX);
+                    last.truncate(Self::BLOCK.saturating_sub(over));
+                }
                 (Some(start), _) if padded => last.truncate(start),
                 (_, Some(_)) => {}
                 _ => return Err(IntegrityError::Padding),

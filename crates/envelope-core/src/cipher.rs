@@ -64,7 +64,18 @@ impl ContentCipher {
         keystream
     }
 
+    /// Whether every SDK can also read *ranges* of the object: bytes 8 to 11 of the IV are zero, so that
+    /// counting never carries out of the bytes that SDKs count with (oss-dialects, section 3). True for
+    /// all that we encrypt, and for OSS SDKs; COS Python, Java and Android make IVs without regard.
+    #[must_use]
+    pub const fn suits_every_sdk(&self) -> bool {
+        (self.iv >> 32) & 0xffff_ffff == 0
+    }
+
     /// The keystream of one part of a multipart upload, and no byte more.
+    ///
+    /// All parts that are encrypted with one cipher **must** come from one plan: parts of two plans
+    /// overlap, and what overlaps is encrypted with the same keystream.
     #[must_use]
     pub fn part(&self, part: &Part) -> PartCipher {
         PartCipher { keystream: self.at(part.start()), remaining: part.len() }

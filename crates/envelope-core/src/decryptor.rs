@@ -65,8 +65,11 @@ impl<'a> Decryptor<'a> {
     /// body stays as it is.
     ///
     /// Whoever has the old master key and kept the old metadata can still open the object. The
-    /// description is that of the new key; sizes and MD5 are kept where the new dialect has a place
-    /// for them.
+    /// description is that of the new key. Sizes, MD5 and the presence of a key check are kept where the
+    /// new dialect has a place for them.
+    ///
+    /// The IV stays, too. COS Python, Java and Android make IVs with which OSS SDKs seek wrongly; see
+    /// [`ContentCipher::suits_every_sdk`].
     ///
     /// # Errors
     /// The old envelope does not open, or the new dialect cannot say it: above all, it may not have
@@ -80,7 +83,11 @@ impl<'a> Decryptor<'a> {
         let sizes = Sizes {
             layout: envelope.layout(),
             len: envelope.plain_len(),
-            md5: envelope.plain_md5(),
+            md5: envelope.plain_md5().filter(|_| encryptor.dialect().has_plain_md5()),
+        };
+        let encryptor = match envelope.key_check() {
+            Some(_) => encryptor.key_check(),
+            None => *encryptor,
         };
         encryptor.envelope(&key, sizes).map_err(RewrapError::Encrypt)
     }

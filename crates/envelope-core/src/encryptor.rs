@@ -1,7 +1,7 @@
 //! Encryption: a fresh content key, wrapped, and its cipher.
 
 use meta_codec::{
-    ContentAlgorithm, Dialect, EmitError, Envelope, IvForm, PartLayout, WrapAlgorithm,
+    ContentAlgorithm, Dialect, EmitError, Envelope, IvForm, LayoutError, PartLayout, WrapAlgorithm,
 };
 
 use crate::{
@@ -128,12 +128,22 @@ impl<'a> Encryptor<'a> {
         Ok((envelope, cipher))
     }
 
+    pub(crate) const fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
     fn fresh(&self, content: ContentAlgorithm) -> Result<(Envelope, ContentKey), EncryptError> {
         if !self.dialect.is_writable() {
             return Err(EncryptError::NoWrap { dialect: self.dialect });
         }
         if !self.dialect.content_algorithms().any(|each| each == content) {
             return Err(EmitError::ContentAlgorithm(self.dialect.id(), content).into());
+        }
+        // A plan that was made for the other vendor has parts that this one refuses.
+        if let Some(layout) = self.sizes.layout
+            && let Some(size) = layout.data_size()
+        {
+            self.dialect.layout(size, layout.part_size())?;
         }
         let key = ContentKey::generate(content)?;
         let envelope = self.envelope(&key, self.sizes)?;
@@ -152,9 +162,13 @@ impl<'a> Encryptor<'a> {
 
         let mut envelope = Envelope::new(dialect, content, algorithm, wrapped.cek, wrapped.iv)
             .with_description(self.wrapper.description().clone());
-        if let Some(layout) = sizes.layout.filter(|_| dialect.has_layout()) {
+        let layout = sizes.layout.filter(|_| dialect.has_layout());
+        if let Some(layout) = layout {
             envelope = envelope.with_layout(layout);
-        } else if let Some(len) = sizes.len.filter(|_| dialect.has_plain_len()) {
+        }
+        if layout.and_then(|layout| layout.data_size()).is_none()
+            && let Some(len) = sizes.len.filter(|_| dialect.has_plain_len())
+        {
             envelope = envelope.with_plain_len(len);
         }
         if let Some(digest) = sizes.md5 {
@@ -194,6 +208,9 @@ pub enum EncryptError {
     /// The envelope does not fit the dialect or the service.
     #[error(transparent)]
     Emit(#[from] EmitError),
+    /// The part plan is not one of the dialect's vendor.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
     /// No randomness.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),

@@ -72,7 +72,8 @@ impl GcmCipher {
     }
 
     /// The keystream alone, to decrypt a range. **Unauthenticated**: the tag is for the whole body,
-    /// so whoever can change the stored bytes can flip any bit of the range, unseen.
+    /// so whoever can change the stored bytes can flip any bit of the range, unseen. Resolve ranges
+    /// against the length of the *plaintext*: the last 16 bytes of the body are the tag.
     #[must_use]
     pub fn into_unauthenticated(self) -> ContentCipher {
         self.keystream
@@ -172,6 +173,7 @@ impl GcmOpener {
         let rest = self.held.len().checked_sub(GcmCipher::TAG_LEN).ok_or(IntegrityError::Tag)?;
         let tag = self.held.split_off(rest);
         let len = self.stream.position().saturating_add(rest as u64);
+        check_len(len)?;
         self.ghash.update_padded(&self.held);
         check_tag(self.ghash, self.tag_mask, len, &tag)?;
         self.stream.apply(&mut self.held);

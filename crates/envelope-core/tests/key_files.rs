@@ -8,7 +8,7 @@
     reason = "a test fails loudly"
 )]
 
-use envelope_core::{RsaKeyError, RsaKeyWrapper};
+use envelope_core::{AesKeyWrapper, RsaKeyError, RsaKeyWrapper};
 use envelope_testkit::folder;
 
 const PASSPHRASE: &[u8] = b"correct horse";
@@ -70,6 +70,27 @@ fn a_key_in_odd_clothes() {
     ];
     for text in odd {
         assert!(RsaKeyWrapper::read(text.as_bytes(), None).is_ok(), "{text:.60}");
+    }
+}
+
+#[test]
+fn a_file_with_several_blocks() {
+    let text = |name: &str| std::fs::read_to_string(folder("keys").join(name)).unwrap();
+    let certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let both = format!("{certificate}{}{}", text("public_key.pem"), text("private_key.pem"));
+    assert!(RsaKeyWrapper::read(both.as_bytes(), None).unwrap().is_private());
+    let public = format!("{certificate}{}", text("public_key.pem"));
+    assert!(!RsaKeyWrapper::read(public.as_bytes(), None).unwrap().is_private());
+    let none = RsaKeyWrapper::read(certificate.as_bytes(), None).map(|_| ());
+    assert_eq!(none, Err(RsaKeyError::NotAKey));
+}
+
+#[test]
+fn an_aes_key_raw_or_as_text() {
+    assert!(AesKeyWrapper::read(&[0xa7; 32]).is_ok());
+    assert!(AesKeyWrapper::read(b"AAAAAAAAAAAAAAAAAAAAAA==\n").is_ok());
+    for bad in [&b""[..], &[1; 31], b"AAAAAAAAAAAAAAAAAAAAAA=\n", b"AAAA"] {
+        assert!(AesKeyWrapper::read(bad).is_err());
     }
 }
 

@@ -21,7 +21,7 @@ use meta_codec::{
 use sha2::{Digest as _, Sha256};
 
 fn envelope(case: &Case) -> Envelope {
-    let headers = read_headers(&case.headers()).unwrap();
+    let headers = read_headers(case.headers().as_bytes()).unwrap();
     match case.instruction() {
         Some(file) => parse_instruction(headers, &file).unwrap(),
         None => parse(headers).unwrap().expect("encrypted"),

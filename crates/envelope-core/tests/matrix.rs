@@ -15,7 +15,7 @@ use std::{
 
 use envelope_core::{
     AesKeyWrapper, ByteRange, Decryptor, EncryptError, Encryptor, IntegrityError, KeyWrapper,
-    Keyring, KmsKeyWrapper, PartPlan, Policy, RewrapError, RsaKeyWrapper, WrapError,
+    Keyring, KeyringError, KmsKeyWrapper, PartPlan, Policy, RewrapError, RsaKeyWrapper, WrapError,
     io::{DecryptReader, DecryptWriter, EncryptReader, EncryptWriter},
     kms::{ContextStyle, MemoryKms},
 };
@@ -321,6 +321,60 @@ fn keys_are_chosen_by_description() {
     assert!(error.to_string().starts_with("no key fits"), "{error}");
     assert!(open(Keyring::new().with(stranger())).unwrap_err().to_string().contains("unwrapped"));
     assert!(open(Keyring::new().with(mine)).is_ok());
+}
+
+#[test]
+fn a_described_key_opens_what_has_no_description() {
+    let description = MaterialDescription::new([("team", "a")]).unwrap();
+    for dialect in [Dialect::COS_V1, Dialect::OSS_V1, Dialect::OSS_V2] {
+        let (envelope, _) = Encryptor::new(&rsa(), dialect).encrypt().unwrap();
+        let keyring = Keyring::new().with(rsa().with_description(description.clone()));
+        assert!(Decryptor::new(&keyring).decrypt(&sent(&envelope)).is_ok(), "{dialect}");
+    }
+}
+
+#[test]
+fn two_keys_for_a_wrap_that_opens_with_any_are_too_many() {
+    let (envelope, _) =
+        Encryptor::new(&aes(), Dialect::COS_V1).allow_weak_wrap().encrypt().unwrap();
+    let (checked, _) =
+        Encryptor::new(&aes(), Dialect::COS_V1).allow_weak_wrap().key_check().encrypt().unwrap();
+    let keyring = Keyring::new().with(AesKeyWrapper::generate().unwrap()).with(aes());
+    let decryptor = Decryptor::new(&keyring).with_policy(Policy::every_algorithm());
+    let error = decryptor.decrypt(&envelope).map(|_| ()).unwrap_err();
+    assert_eq!(error, envelope_core::DecryptError::Keyring(KeyringError::Ambiguous));
+    assert!(decryptor.decrypt(&checked).is_ok());
+}
+
+#[test]
+fn rewrap_keeps_what_it_can() {
+    let wrapper = rsa();
+    let keyring = Keyring::new().with(rsa());
+    let decryptor = Decryptor::new(&keyring);
+    let full =
+        Encryptor::new(&wrapper, Dialect::OSS_V2).plain_len(5).plain_md5([7; 16]).key_check();
+    let (envelope, cipher) = full.encrypt().unwrap();
+    assert!(cipher.suits_every_sdk());
+    let same = decryptor.rewrap(&envelope, &Encryptor::new(&wrapper, Dialect::COS_V2)).unwrap();
+    assert_eq!((same.plain_len(), same.plain_md5()), (Some(5), Some([7; 16])));
+    assert!(same.key_check().is_some() && decryptor.open(&same).is_ok());
+    let bare = decryptor.rewrap(&envelope, &Encryptor::new(&wrapper, Dialect::COS_V1)).unwrap();
+    assert_eq!((bare.plain_len(), bare.plain_md5()), (None, None));
+
+    // part-size without data-size, as OSS Go writes it; the length must survive.
+    let mut headers = envelope.emit(&Dialect::OSS_V2).unwrap();
+    headers.retain(|(name, _)| !name.ends_with("envelope-check"));
+    headers.push(("x-oss-meta-client-side-encryption-part-size", "102400".into()));
+    let parsed = parse(headers).unwrap().unwrap();
+    let again = decryptor.rewrap(&parsed, &Encryptor::new(&wrapper, Dialect::OSS_V2)).unwrap();
+    assert_eq!((sent(&again).plain_len(), again.layout()), (Some(5), parsed.layout()));
+}
+
+#[test]
+fn a_plan_for_the_other_vendor_is_refused() {
+    let plan = PartPlan::new(1 << 20, 102_400, Dialect::OSS_V2).unwrap();
+    let outcome = Encryptor::new(&aes(), Dialect::COS_V2).parts(plan).encrypt().map(|_| ());
+    assert!(matches!(outcome, Err(EncryptError::Layout(_))));
 }
 
 #[test]

@@ -101,6 +101,12 @@ impl Dialect {
         self.0.header(Field::PlainLen).is_some()
     }
 
+    /// Whether the headers have a place for the plaintext's MD5.
+    #[must_use]
+    pub fn has_plain_md5(self) -> bool {
+        self.0.header(Field::PlainMd5).is_some()
+    }
+
     /// The part layout of an upload in this dialect, with the vendor's limits.
     ///
     /// # Errors

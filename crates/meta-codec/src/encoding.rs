@@ -42,23 +42,15 @@ pub(crate) fn number(text: &str) -> Result<u64, Reason> {
 pub(crate) enum Md5Form {
     /// Base64 of the 16 bytes, as in `Content-MD5`.
     Base64,
-    /// 32 hexadecimal digits between quotation marks (COS Android, DigestUtils.java:153-184).
+    /// 32 hexadecimal digits between quotation marks, as COS Android writes it for multipart uploads
+    /// (DigestUtils.java:153-184). Where the caller gave a Content-MD5, that stands here as it is.
     QuotedHex,
 }
 
 impl Md5Form {
     pub(crate) fn parse(self, text: &str) -> Result<[u8; 16], Reason> {
         match self {
-            Self::Base64 => {
-                let digest = bytes(text)?;
-                let got = digest.len();
-                digest.try_into().map_err(|_| Reason::Length {
-                    algorithm: "MD5",
-                    got,
-                    want: "16 bytes".into(),
-                })
-            }
-            Self::QuotedHex => text
+            Self::QuotedHex if text.starts_with('"') => text
                 .strip_prefix('"')
                 .and_then(|rest| rest.strip_suffix('"'))
                 .filter(|hex| hex.len() == 32 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
@@ -68,6 +60,15 @@ impl Md5Form {
                     got: Excerpt::of(text),
                     want: "32 hexadecimal digits in quotation marks",
                 }),
+            Self::Base64 | Self::QuotedHex => {
+                let digest = bytes(text)?;
+                let got = digest.len();
+                digest.try_into().map_err(|_| Reason::Length {
+                    algorithm: "MD5",
+                    got,
+                    want: "16 bytes".into(),
+                })
+            }
         }
     }
 

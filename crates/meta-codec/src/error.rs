@@ -96,6 +96,10 @@ pub enum Reason {
         /// The name found.
         name: Excerpt,
     },
+    /// Length or MD5 of a plaintext, and nothing else: so COS Java leaves an object whose envelope is in
+    /// an instruction file.
+    #[error("is there without a content key, which may be in an instruction file")]
+    PerhapsInstruction,
     /// A value that has one legal form only.
     #[error("must be {want}, not {got}")]
     Value {

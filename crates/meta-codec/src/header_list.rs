@@ -6,41 +6,58 @@ use crate::{DescriptionError, description::flat_json};
 ///
 /// Two forms are taken: a JSON object whose values are all strings, and the lines that `curl -I`
 /// prints, with or without status lines. Where several responses follow each other (redirects,
-/// `100 Continue`), the last one counts.
+/// `100 Continue`), the last one counts, and it must have succeeded. Values are bytes, because a
+/// header of others may hold any.
 ///
 /// # Errors
-/// Other JSON, or a line that is no header.
-pub fn read_headers(text: &str) -> Result<Vec<(String, String)>, HeaderListError> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if text.trim_start().starts_with('{') {
-        return Ok(flat_json(text)?);
+/// Other JSON, a line that is no header, or a response that is an error.
+pub fn read_headers(list: &[u8]) -> Result<Vec<(String, Vec<u8>)>, HeaderListError> {
+    let list = list.strip_prefix(b"\xef\xbb\xbf").unwrap_or(list);
+    if list.trim_ascii_start().starts_with(b"{") {
+        let text = std::str::from_utf8(list).map_err(|_| HeaderListError::NotUtf8)?;
+        let entries = flat_json(text)?;
+        return Ok(entries.into_iter().map(|(name, value)| (name, value.into_bytes())).collect());
     }
     let mut headers = Vec::new();
     let mut ended = false;
-    for (index, line) in text.lines().enumerate() {
-        let line = line.strip_suffix('\r').unwrap_or(line);
+    let mut failed = None;
+    for (index, line) in list.split(|byte| *byte == b'\n').enumerate() {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() {
             ended = true;
             continue;
         }
-        if line.starts_with("HTTP/") {
+        if let Some(rest) = line.strip_prefix(b"HTTP/") {
             headers.clear();
             ended = false;
+            failed = failed_status(rest);
             continue;
         }
-        let header = line
-            .split_once(':')
-            .filter(|(name, _)| {
-                !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic())
-            })
-            .filter(|_| !ended);
-        let Some((name, value)) = header else {
+        let Some((name, value)) = header(line).filter(|_| !ended) else {
             return Err(HeaderListError::Line(index.saturating_add(1)));
         };
-        let value = value.trim_matches([' ', '\t']);
         headers.push((name.to_owned(), value.to_owned()));
     }
-    Ok(headers)
+    match failed {
+        Some(status) => Err(HeaderListError::Status(status)),
+        None => Ok(headers),
+    }
+}
+
+/// A line's name and value, the white space around the value dropped.
+fn header(line: &[u8]) -> Option<(&str, &[u8])> {
+    let colon = line.iter().position(|byte| *byte == b':').filter(|colon| *colon > 0)?;
+    let (name, value) = line.split_at_checked(colon)?;
+    let name = std::str::from_utf8(name).ok()?;
+    let value = value.strip_prefix(b":")?.trim_ascii();
+    name.bytes().all(|byte| byte.is_ascii_graphic()).then_some((name, value))
+}
+
+/// The status of a status line, unless it is a success.
+fn failed_status(line: &[u8]) -> Option<u16> {
+    let text = std::str::from_utf8(line).ok()?;
+    let status = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    (!(200..300).contains(&status)).then_some(status)
 }
 
 /// A text that is no header list.
@@ -53,36 +70,51 @@ pub enum HeaderListError {
     /// A line that is no header.
     #[error("line {0} is not a header")]
     Line(usize),
+    /// JSON that is not UTF-8.
+    #[error("not UTF-8 text")]
+    NotUtf8,
+    /// The headers are those of a response that is no success, so not of an object.
+    #[error("the response is an error, with status {0}")]
+    Status(u16),
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn pairs(headers: &[(&str, &str)]) -> Vec<(String, String)> {
+    fn pairs(headers: &[(&str, &str)]) -> Vec<(String, Vec<u8>)> {
         headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
     }
 
     #[test]
     fn the_last_response_counts() {
-        let text = "HTTP/1.1 301 Moved\r\nLocation: x\r\n\r\nHTTP/1.1 200 OK\r\nETag: \"a:b\" \r\nx-E:\r\n\r\n";
+        let text = b"HTTP/1.1 301 Moved\r\nLocation: x\r\n\r\nHTTP/1.1 200 OK\r\nETag: \"a:b\" \r\nx-E:\r\n\r\n";
         assert_eq!(read_headers(text), Ok(pairs(&[("ETag", "\"a:b\""), ("x-E", "")])));
-        assert_eq!(read_headers("a: b\n"), Ok(pairs(&[("a", "b")])));
-        assert_eq!(read_headers(""), Ok(Vec::new()));
+        assert_eq!(read_headers(b"a: b\n"), Ok(pairs(&[("a", "b")])));
+        assert_eq!(read_headers(b""), Ok(Vec::new()));
     }
 
     #[test]
     fn json_keeps_what_is_repeated() {
-        assert_eq!(read_headers(r#" {"a":"1","a":"2"}"#), Ok(pairs(&[("a", "1"), ("a", "2")])));
-        assert!(read_headers(r#"{"a":1}"#).is_err());
+        assert_eq!(read_headers(br#" {"a":"1","a":"2"}"#), Ok(pairs(&[("a", "1"), ("a", "2")])));
+        assert!(read_headers(br#"{"a":1}"#).is_err());
     }
 
     #[test]
     fn other_lines_are_refused() {
-        for (bad, line) in
-            [("a: b\nfoo\n", 2), ("a: b\n folded\n", 2), ("a b: c", 1), ("a: b\n\nc: d", 3)]
-        {
-            assert_eq!(read_headers(bad), Err(HeaderListError::Line(line)), "{bad:?}");
+        let bad =
+            [("a: b\nfoo\n", 2), ("a: b\n folded: x\n", 2), ("a b: c", 1), ("a: b\n\nc: d", 3)];
+        for (bad, line) in bad {
+            assert_eq!(read_headers(bad.as_bytes()), Err(HeaderListError::Line(line)), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn errors_are_no_objects_and_bytes_of_others_do_not_matter() {
+        let missing = b"HTTP/1.1 404 Not Found\r\na: b\r\n";
+        assert_eq!(read_headers(missing), Err(HeaderListError::Status(404)));
+        let moved = b"HTTP/2 302\na: b\n\nHTTP/2 200\nc: \xff\n";
+        assert_eq!(read_headers(moved), Ok(vec![("c".into(), vec![0xff])]));
+        assert_eq!(read_headers(b"{\"a\":\"\xff\"}"), Err(HeaderListError::NotUtf8));
     }
 }

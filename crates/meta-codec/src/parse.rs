@@ -20,7 +20,9 @@ const MAX_LEN: usize = 16 * 1024;
 /// body for plaintext unless it was told to.
 ///
 /// # Errors
-/// Anything that does not follow one dialect to the letter, see [`Reason`]. Headers of two dialects,
+/// Anything that does not follow one dialect to the letter, see [`Reason`]; among others
+/// [`Reason::PerhapsInstruction`] for what COS Java leaves on an object whose envelope is in an
+/// instruction file ([`parse_instruction`]). Headers of two dialects,
 /// a header given twice, or a part of the mandatory headers are refused, never guessed at.
 pub fn parse<N, V>(
     headers: impl IntoIterator<Item = (N, V)>,
@@ -34,7 +36,7 @@ where
 
     let mut complete = header_dialects().filter(|dialect| found.is_complete(dialect.table()));
     let Some(mut dialect) = complete.next() else {
-        return Err(found.incomplete(first.name));
+        return Err(found.incomplete(first));
     };
     // `cos-android` has the names of `cos-v2`; only the length of the IV tells them apart.
     let namesake = complete.find(|other| other.table().iv_header() == dialect.table().iv_header());
@@ -156,7 +158,14 @@ impl Found {
     }
 
     /// No dialect has both its key and its IV here: names what the most likely one lacks.
-    fn incomplete(&self, there: &'static str) -> ParseError {
+    fn incomplete(&self, there: &Header) -> ParseError {
+        let beside_instruction = |header: &Header| {
+            let field = Dialect::COS_INSTRUCTION.table().field(header.name);
+            matches!(field, Some((Field::PlainLen | Field::PlainMd5, _)))
+        };
+        if self.0.iter().all(beside_instruction) {
+            return ParseError::new(there.name, Reason::PerhapsInstruction);
+        }
         let mut likely = Dialect::OSS_V2;
         let mut most = 0;
         for dialect in header_dialects() {
@@ -168,7 +177,7 @@ impl Found {
         let table = likely.table();
         let missing =
             if self.has(table.key_header()) { table.iv_header() } else { table.key_header() };
-        ParseError::new(missing, Reason::Missing(there))
+        ParseError::new(missing, Reason::Missing(there.name))
     }
 
     fn envelope(&self, dialect: Dialect) -> Result<Envelope, ParseError> {
@@ -182,6 +191,8 @@ impl Found {
                 Some((field, name)) if order.contains(&field) => {
                     return Err(ParseError::new(name, Reason::Duplicate));
                 }
+                // COS Android writes an empty MD5 where it has none.
+                Some((Field::PlainMd5, _)) if header.value.is_empty() => {}
                 Some((field, _)) => order.push(field),
             }
         }
@@ -332,6 +343,7 @@ impl Found {
 
     fn plain_md5(&self, table: &Table) -> Result<Option<[u8; 16]>, ParseError> {
         self.field(table, Field::PlainMd5)
+            .filter(|(_, text)| !text.is_empty())
             .map(|(name, text)| {
                 table.md5.parse(text).map_err(|reason| ParseError::new(name, reason))
             })

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, Read, Seek as _, SeekFrom, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use envelope_core::{
@@ -17,24 +17,31 @@ use crate::{
     args::Decrypt,
     failure::{Failure, Status, warn},
     header_file,
-    input::Input,
+    input::{Input, check_one_stdin},
     key_file,
     output::{Output, Secrecy},
     progress::pump,
+    words::warn_if_unverifiable,
 };
 
 /// How much plaintext of an authenticated object waits in memory for its tag.
 const BUFFERED: u64 = 64 << 20;
 
 pub(crate) fn run(args: &Decrypt) -> Result<(), Failure> {
+    check_one_stdin(inputs(args), &args.passphrase)?;
     let envelope = header_file::read(&args.metadata, args.instruction.as_deref())?;
     let Some(envelope) = envelope else { return plaintext(args) };
     if args.key.is_empty() {
         return Err(Failure::usage("no key is given", "give the master key with --key"));
     }
-    let keyring = key_file::keyring(&args.key, &args.passphrase)?;
+    let passphrase = args.passphrase.read()?;
+    let keyring = key_file::keyring(&args.key, passphrase.as_ref().map(|bytes| &bytes[..]))?;
     let cipher = open(&keyring, &envelope)?;
+    warn_if_unverifiable(&envelope);
     let input = Input::open(&args.cipher)?;
+    if !args.salvage {
+        check_body_len(&envelope, input.len())?;
+    }
 
     match (args.range, cipher) {
         (None, BodyCipher::Cbc(cbc)) if args.salvage => {
@@ -73,10 +80,16 @@ fn open(keyring: &Keyring, envelope: &Envelope) -> Result<BodyCipher, Failure> {
     Ok(Decryptor::new(keyring).with_policy(Policy::every_algorithm()).open(envelope)?)
 }
 
-fn output(args: &Decrypt) -> Result<Output, Failure> {
+fn inputs(args: &Decrypt) -> Vec<&Path> {
     let mut inputs = vec![args.cipher.as_path(), args.metadata.as_path()];
-    inputs.extend(args.key.iter().map(std::path::PathBuf::as_path));
+    inputs.extend(args.key.iter().map(PathBuf::as_path));
     inputs.extend(args.instruction.as_deref());
+    inputs
+}
+
+fn output(args: &Decrypt) -> Result<Output, Failure> {
+    let mut inputs = inputs(args);
+    inputs.extend(args.passphrase.path());
     Output::create(&args.output, Secrecy::Secret, args.force, &inputs)
 }
 
@@ -87,7 +100,6 @@ fn whole(
     cipher: BodyCipher,
     input: Input,
 ) -> Result<(), Failure> {
-    check_body_len(envelope, input.len())?;
     let mut output = output(args)?;
     let authenticated = envelope.content_algorithm() == ContentAlgorithm::Aes256Gcm;
     if authenticated && !args.delayed && !output.is_held_back() {

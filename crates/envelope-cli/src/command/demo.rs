@@ -1,46 +1,59 @@
 //! `envelope demo`: the main job, on a file of its own making.
 
 use std::{
+    ffi::OsStr,
     fs,
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
+    iter,
     path::Path,
     time::{Duration, Instant},
 };
 
+use clap::Parser as _;
+use envelope_core::PlainDigest;
+
 use super::{decrypt, encrypt, keygen};
 use crate::{
     args::{Args, Command, Demo},
+    cleanup,
     failure::{Failure, Status},
 };
-use clap::Parser as _;
 
 pub(crate) fn run(args: &Demo) -> Result<(), Failure> {
     let folder = tempfile::Builder::new()
         .prefix("envelope-demo-")
         .tempdir()
         .map_err(|error| Failure::io(&std::env::temp_dir(), &error))?;
-    let path = |name: &str| folder.path().join(name).display().to_string();
+    cleanup::register(folder.path());
+    let outcome = show(args, folder.path());
+    cleanup::forget(folder.path());
+    outcome
+}
+
+fn show(args: &Demo, folder: &Path) -> Result<(), Failure> {
+    let path = |name: &str| folder.join(name).into_os_string();
     let (plain, cipher, headers) = (path("plain.bin"), path("cipher.bin"), path("headers.json"));
     let (public, private, back) =
         (path("public_key.pem"), path("private_key.pem"), path("back.bin"));
 
     say("1. a throw-away RSA key pair");
-    call(&["keygen", "rsa", "--bits", "2048", "--out", &path("")])?;
+    let making = ["keygen", "rsa", "--bits", "2048", "--out"].map(OsStr::new);
+    call(&[&making[..], &[folder.as_os_str()]].concat())?;
 
     say(&format!("2. a file of {} bytes", args.size));
     write_pattern(plain.as_ref(), args.size)?;
 
     let encrypting = [
-        "encrypt",
+        OsStr::new("encrypt"),
         &plain,
-        "--key",
+        OsStr::new("--key"),
         &public,
-        "--matdesc",
-        "team=demo",
-        "--key-check",
-        "--metadata-out",
+        OsStr::new("--matdesc"),
+        OsStr::new("team=demo"),
+        OsStr::new("--key-check"),
+        OsStr::new("--metadata-out"),
         &headers,
-        "--output",
+        OsStr::new("--output"),
         &cipher,
     ];
     let took = call(&encrypting)?;
@@ -51,10 +64,18 @@ pub(crate) fn run(args: &Demo) -> Result<(), Failure> {
         say(&format!("   {}", shorten(line)));
     }
 
-    let decrypting =
-        ["decrypt", &cipher, "--metadata", &headers, "--key", &private, "--output", &back];
+    let decrypting = [
+        OsStr::new("decrypt"),
+        &cipher,
+        OsStr::new("--metadata"),
+        &headers,
+        OsStr::new("--key"),
+        &private,
+        OsStr::new("--output"),
+        &back,
+    ];
     let took = call(&decrypting)?;
-    let same = read_bytes(plain.as_ref())? == read_bytes(back.as_ref())?;
+    let same = digest(plain.as_ref())? == digest(back.as_ref())?;
     if !same {
         return Err(Failure::new(
             Status::Integrity,
@@ -92,9 +113,10 @@ pub(crate) fn run(args: &Demo) -> Result<(), Failure> {
 }
 
 /// Runs another subcommand as the shell would.
-fn call(arguments: &[&str]) -> Result<Duration, Failure> {
+fn call(arguments: &[&OsStr]) -> Result<Duration, Failure> {
     let start = Instant::now();
-    let args = Args::try_parse_from(["envelope"].iter().chain(arguments))
+    let name = OsStr::new("envelope");
+    let args = Args::try_parse_from(iter::once(&name).chain(arguments))
         .map_err(|error| Failure::usage(error, "this is a bug; please report it"))?;
     match args.command {
         Command::Keygen(args) => keygen::run(&args),
@@ -123,8 +145,20 @@ fn read(path: &Path) -> Result<String, Failure> {
     fs::read_to_string(path).map_err(|error| Failure::io(path, &error))
 }
 
-fn read_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
-    fs::read(path).map_err(|error| Failure::io(path, &error))
+fn digest(path: &Path) -> Result<[u8; 16], Failure> {
+    let mut digest = PlainDigest::new();
+    let mut read = || -> io::Result<()> {
+        let mut file = fs::File::open(path)?;
+        let mut buffer = vec![0; 1 << 18];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(()),
+                read => digest.update(buffer.get(..read).unwrap_or_default()),
+            }
+        }
+    };
+    read().map_err(|error| Failure::io(path, &error))?;
+    Ok(digest.finish())
 }
 
 fn rate(bytes: u64, took: Duration) -> String {

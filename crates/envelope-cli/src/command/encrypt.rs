@@ -5,49 +5,47 @@ use std::{
     path::Path,
 };
 
-use envelope_core::{Encrypting, Encryptor, PartPlan, PlainCheck, io::EncryptReader};
+use envelope_core::{
+    Encrypting, Encryptor, GcmCipher, IntegrityError, PartPlan, PlainCheck, io::EncryptReader,
+};
 use meta_codec::{Dialect, MaterialDescription};
 
 use crate::{
     args::{Content, Encrypt, Wrapping},
     failure::{Failure, Status, warn},
     header_file,
-    input::{Input, is_dash},
+    input::{Input, check_one_stdin},
     key_file::MasterKey,
-    output::{Output, Secrecy, remove},
+    output::{Output, Secrecy, check_distinct},
     progress::pump,
 };
 
 pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
-    if is_dash(&args.output) && is_dash(&args.metadata_out) {
-        return Err(Failure::usage(
-            "the body and the headers cannot both go to standard output",
-            "write the headers to a file",
-        ));
-    }
-    if args.output == args.metadata_out {
-        return Err(Failure::usage("the body and the headers are one file", "name two files"));
-    }
+    let mut inputs = vec![args.plain.as_path(), args.key.as_path()];
+    check_one_stdin(inputs.iter().copied(), &args.passphrase)?;
+    inputs.extend(args.passphrase.path());
+    check_distinct(&args.output, &args.metadata_out)?;
     let dialect = args.wrapping.dialect.unwrap_or(Dialect::OSS_V2);
     let passphrase = args.passphrase.read()?;
     let key = MasterKey::read(&args.key, passphrase.as_ref().map(|bytes| &bytes[..]))?
         .with_description(args.wrapping.description(dialect)?);
 
-    let input = Input::open(&args.plain)?;
+    let mut input = Input::open(&args.plain)?;
     let len = input.len();
     let mut encryptor = args.wrapping.encryptor(&key, dialect);
     if let Some(len) = len {
         encryptor = encryptor.plain_len(len);
+        if args.content == Content::Gcm && len > GcmCipher::MAX_LEN {
+            return Err(Failure::usage(IntegrityError::TooLong, "use --content ctr, or split it"));
+        }
     }
     if let Some(part_size) = args.part_size {
         encryptor = encryptor.parts(plan(len, part_size, dialect)?);
     }
-    let md5 = if args.leak_plaintext_md5 { Some(plain_md5(&args.plain)?) } else { None };
-    if let Some(digest) = md5 {
-        encryptor = encryptor.plain_md5(digest);
+    if args.leak_plaintext_md5 {
+        encryptor = encryptor.plain_md5(plain_md5(&args.plain, &mut input)?);
     }
 
-    let inputs = [args.plain.as_path(), args.key.as_path()];
     let mut body = Output::create(&args.output, Secrecy::Public, args.force, &inputs)?;
     let mut metadata = Output::create(&args.metadata_out, Secrecy::Public, args.force, &inputs)?;
 
@@ -63,18 +61,18 @@ pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
         check: Some(PlainCheck::new(&envelope)),
     };
     let reader = EncryptReader::new(checked, encrypting);
-    pump(reader, &args.plain, &mut body, len).map_err(changed)?;
+    let written = pump(reader, &args.plain, &mut body, len).map_err(changed)?;
+    // A dialect without a header for the length has not been checked above.
+    if let Some(want) = len.and_then(|len| envelope.content_algorithm().body_len(len))
+        && written != want
+    {
+        return Err(file_changed());
+    }
 
     let headers = envelope.emit(&dialect).map_err(envelope_core::EncryptError::from)?;
     header_file::write(&headers, &mut metadata)?;
-    let held_back = body.is_held_back();
-    body.commit()?;
-    metadata.commit().inspect_err(|_| {
-        // A body without its key is of no use to anyone.
-        if held_back {
-            remove(&args.output);
-        }
-    })
+    // A body without its key is of no use to anyone.
+    body.commit_both(metadata)
 }
 
 fn plan(len: Option<u64>, part_size: u64, dialect: Dialect) -> Result<PartPlan, Failure> {
@@ -91,24 +89,25 @@ fn plan(len: Option<u64>, part_size: u64, dialect: Dialect) -> Result<PartPlan, 
         .map_err(|error| Failure::usage(error, "choose another --part-size"))
 }
 
-fn plain_md5(path: &Path) -> Result<[u8; 16], Failure> {
-    if is_dash(path) {
+fn plain_md5(path: &Path, input: &mut Input) -> Result<[u8; 16], Failure> {
+    if input.len().is_none() {
         return Err(Failure::usage(
             "the MD5 is needed before the file is encrypted",
             "encrypt from a regular file",
         ));
     }
     let mut digest = envelope_core::PlainDigest::new();
-    let mut input = Input::open(path)?;
     let mut buffer = vec![0; 1 << 18];
     loop {
         match input.read(&mut buffer) {
-            Ok(0) => return Ok(digest.finish()),
+            Ok(0) => break,
             Ok(read) => digest.update(buffer.get(..read).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(Failure::io(path, &error)),
         }
     }
+    input.rewind().map_err(|error| Failure::io(path, &error))?;
+    Ok(digest.finish())
 }
 
 /// A plaintext that is checked as it is read.
@@ -133,16 +132,17 @@ impl<R: Read> Read for Checked<R> {
     }
 }
 
-/// The only integrity error that can come while encrypting.
+/// While encrypting, the only integrity errors are those of the plaintext that is read.
 fn changed(failure: Failure) -> Failure {
-    if failure.status() == Status::Integrity {
-        return Failure::new(
-            Status::Io,
-            "the file changed while it was read",
-            "encrypt it again when nobody writes to it; nothing was written",
-        );
-    }
-    failure
+    if failure.status() == Status::Integrity { file_changed() } else { failure }
+}
+
+fn file_changed() -> Failure {
+    Failure::new(
+        Status::Io,
+        "the file changed while it was read, or is too long",
+        "encrypt it again when nobody writes to it; what went to a pipe is worthless",
+    )
 }
 
 impl Wrapping {

@@ -1,6 +1,9 @@
 //! `envelope inspect`: what an object's metadata says, and what is weak about it.
 
-use std::io::{self, Write as _};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+};
 
 use envelope_core::{Decryptor, Policy};
 use meta_codec::{Envelope, IvForm};
@@ -9,11 +12,16 @@ use serde_json::json;
 use crate::{
     args::Inspect,
     failure::{Failure, Status},
-    header_file, key_file,
+    header_file,
+    input::{check_one_stdin, standard},
+    key_file,
     words::weaknesses,
 };
 
 pub(crate) fn run(args: &Inspect) -> Result<(), Failure> {
+    let inputs = [Some(args.metadata.as_path()), args.instruction.as_deref()];
+    let keys = args.key.iter().map(PathBuf::as_path);
+    check_one_stdin(inputs.into_iter().flatten().chain(keys), &args.passphrase)?;
     let envelope =
         header_file::read(&args.metadata, args.instruction.as_deref())?.ok_or_else(|| {
             Failure::new(
@@ -24,8 +32,8 @@ pub(crate) fn run(args: &Inspect) -> Result<(), Failure> {
         })?;
     let verified = verify(args, &envelope)?;
     let text = if args.json { json(&envelope, verified) } else { words(&envelope, verified) };
-    io::stdout()
-        .write_all(text.as_bytes())
+    standard(io::stdout())
+        .and_then(|mut stdout| stdout.write_all(text.as_bytes()))
         .map_err(|error| Failure::io("standard output".as_ref(), &error))
 }
 
@@ -34,7 +42,8 @@ fn verify(args: &Inspect, envelope: &Envelope) -> Result<bool, Failure> {
     if args.key.is_empty() {
         return Ok(false);
     }
-    let keyring = key_file::keyring(&args.key, &args.passphrase)?;
+    let passphrase = args.passphrase.read()?;
+    let keyring = key_file::keyring(&args.key, passphrase.as_ref().map(|bytes| &bytes[..]))?;
     Decryptor::new(&keyring).with_policy(Policy::every_algorithm()).open(envelope)?;
     Ok(envelope.key_check().is_some())
 }
@@ -111,5 +120,20 @@ fn json(envelope: &Envelope, verified: bool) -> String {
             .map(|weakness| json!({"id": weakness.id, "words": weakness.words}))
             .collect::<Vec<_>>(),
     });
-    format!("{value:#}\n")
+    ascii(&format!("{value:#}\n"))
+}
+
+/// JSON text in ASCII: nothing in it that a terminal could take for a command.
+fn ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_ascii() && character != '\x7f' {
+            text.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                text.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    text
 }

@@ -11,11 +11,17 @@ use envelope_core::{AesKeyWrapper, RsaKeyWrapper};
 use crate::{
     args::{KeyKind, Keygen},
     failure::{Failure, Status},
-    output::{Output, Secrecy, remove},
+    output::{Output, Secrecy},
 };
 
 pub(crate) fn run(args: &Keygen) -> Result<(), Failure> {
     let passphrase = args.passphrase.read()?;
+    if passphrase.as_ref().is_some_and(|bytes| bytes.is_empty()) {
+        return Err(Failure::usage(
+            "the passphrase is empty",
+            "give one, or none of the --passphrase options",
+        ));
+    }
     match args.kind {
         KeyKind::Aes => {
             if passphrase.is_some() {
@@ -27,17 +33,24 @@ pub(crate) fn run(args: &Keygen) -> Result<(), Failure> {
             let [path] = paths(&args.out, ["master.key"])?;
             let text = AesKeyWrapper::generate_text()
                 .map_err(|error| Failure::new(Status::Io, error, "try again"))?;
-            write(&path, Secrecy::Secret, text.as_bytes())
+            prepare(&path, Secrecy::Secret, text.as_bytes())?.commit()
         }
         KeyKind::Rsa => {
             let [private, public] = paths(&args.out, ["private_key.pem", "public_key.pem"])?;
-            let failed = |error| Failure::usage(error, "choose --bits from 2048 to 8192");
+            if !(RsaKeyWrapper::MIN_WRAP_BITS..=8192).contains(&args.bits) {
+                return Err(Failure::usage(
+                    format_args!("an RSA key of {} bits is not made", args.bits),
+                    "choose --bits from 2048 to 8192",
+                ));
+            }
+            let failed = |error| Failure::new(Status::Io, error, "try again");
             let key = RsaKeyWrapper::generate(args.bits).map_err(failed)?;
             let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
             let private_pem = key.private_pem(passphrase).map_err(failed)?;
             let public_pem = key.public_pem().map_err(failed)?;
-            write(&private, Secrecy::Secret, private_pem.as_bytes())?;
-            write(&public, Secrecy::Public, public_pem.as_bytes()).inspect_err(|_| remove(&private))
+            let private = prepare(&private, Secrecy::Secret, private_pem.as_bytes())?;
+            let public = prepare(&public, Secrecy::Public, public_pem.as_bytes())?;
+            private.commit_both(public)
         }
     }
 }
@@ -55,11 +68,11 @@ fn paths<const N: usize>(folder: &Path, names: [&str; N]) -> Result<[PathBuf; N]
     }
 }
 
-fn write(path: &Path, secrecy: Secrecy, bytes: &[u8]) -> Result<(), Failure> {
+fn prepare(path: &Path, secrecy: Secrecy, bytes: &[u8]) -> Result<Output, Failure> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(|error| Failure::io(folder, &error))?;
     }
     let mut output = Output::create(path, secrecy, false, &[])?;
     output.write_all(bytes).map_err(|error| Failure::io(path, &error))?;
-    output.commit()
+    Ok(output)
 }

@@ -4,12 +4,21 @@ use crate::{
     args::Rewrap,
     failure::{Failure, Status, warn},
     header_file,
+    input::check_one_stdin,
     key_file::{self, MasterKey},
     output::{Output, Secrecy},
+    words::warn_if_unverifiable,
 };
+use std::path::PathBuf;
+
 use envelope_core::{Decryptor, Policy};
 
 pub(crate) fn run(args: &Rewrap) -> Result<(), Failure> {
+    let mut inputs = vec![args.metadata.as_path(), args.to_key.as_path()];
+    inputs.extend(args.key.iter().map(PathBuf::as_path));
+    inputs.extend(args.instruction.as_deref());
+    check_one_stdin(inputs.iter().copied(), &args.passphrase)?;
+    inputs.extend(args.passphrase.path());
     let envelope =
         header_file::read(&args.metadata, args.instruction.as_deref())?.ok_or_else(|| {
             Failure::new(
@@ -28,17 +37,23 @@ pub(crate) fn run(args: &Rewrap) -> Result<(), Failure> {
             ));
         }
     };
-    let keyring = key_file::keyring(&args.key, &args.passphrase)?;
     let passphrase = args.passphrase.read()?;
-    let new = MasterKey::read(&args.to_key, passphrase.as_ref().map(|bytes| &bytes[..]))?
+    let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
+    let keyring = key_file::keyring(&args.key, passphrase)?;
+    warn_if_unverifiable(&envelope);
+    let new = MasterKey::read(&args.to_key, passphrase)?
         .with_description(args.wrapping.description(dialect)?);
 
     let decryptor = Decryptor::new(&keyring).with_policy(Policy::every_algorithm());
+    if decryptor.decrypt(&envelope).is_ok_and(|cipher| !cipher.suits_every_sdk()) {
+        warn(
+            "this object's IV makes some SDKs (OSS Java, C++, Go, PHP; COS Go) read wrong bytes from \
+             ranges; they read the whole object right, and `envelope` reads both",
+        );
+    }
     let rewrapped = decryptor.rewrap(&envelope, &args.wrapping.encryptor(&new, dialect))?;
     let headers = rewrapped.emit(&dialect).map_err(envelope_core::EncryptError::from)?;
 
-    let mut inputs = vec![args.metadata.as_path(), args.to_key.as_path()];
-    inputs.extend(args.key.iter().map(std::path::PathBuf::as_path));
     let mut output = Output::create(&args.metadata_out, Secrecy::Public, args.force, &inputs)?;
     header_file::write(&headers, &mut output)?;
     output.commit()?;

@@ -12,7 +12,7 @@ use meta_codec::sse::{
 use crate::{
     args::{self, SseMode, SseRequest, SseScheme},
     failure::{Failure, Status},
-    input::read_small,
+    input::{read_small, standard},
 };
 
 pub(crate) fn run(args: &args::SseHeaders) -> Result<(), Failure> {
@@ -94,9 +94,9 @@ fn refused(error: SseError) -> Failure {
 }
 
 fn print(headers: &SseHeaders) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    headers
-        .iter()
-        .try_for_each(|(name, value)| writeln!(stdout, "{name}: {value}"))
+    standard(io::stdout())
+        .and_then(|mut stdout| {
+            headers.iter().try_for_each(|(name, value)| writeln!(stdout, "{name}: {value}"))
+        })
         .map_err(|error| Failure::io("standard output".as_ref(), &error))
 }

@@ -2,6 +2,8 @@
 
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
+use zeroize::Zeroizing;
+
 use super::{CHUNK, invalid, poisoned};
 use crate::{
     PlainCheck,
@@ -76,7 +78,7 @@ struct CipherReader<R, S> {
     stream: S,
     check: Option<PlainCheck>,
     /// What is ready to go out, and how much of it is gone. Unused for a plain keystream.
-    ready: Vec<u8>,
+    ready: Zeroizing<Vec<u8>>,
     gone: usize,
     state: State,
 }
@@ -89,8 +91,9 @@ enum State {
 }
 
 impl<R, S> CipherReader<R, S> {
-    const fn new(inner: R, stream: S) -> Self {
-        Self { inner, stream, check: None, ready: Vec::new(), gone: 0, state: State::Open }
+    fn new(inner: R, stream: S) -> Self {
+        let ready = Zeroizing::new(Vec::new());
+        Self { inner, stream, check: None, ready, gone: 0, state: State::Open }
     }
 }
 
@@ -146,9 +149,13 @@ impl<R: Read, S: Stream> CipherReader<R, S> {
         self.ready.resize(CHUNK, 0);
         let outcome = self.inner.read(&mut self.ready);
         self.ready.truncate(outcome.as_ref().copied().unwrap_or_default());
-        let ended = outcome? == 0;
+        let read = outcome?;
+        if read > CHUNK {
+            return Err(overstated());
+        }
+        let ended = read == 0;
         if ended {
-            self.ready = self.stream.finish().map_err(invalid)?;
+            *self.ready = self.stream.finish().map_err(invalid)?;
         } else {
             self.stream.update(&mut self.ready).map_err(invalid)?;
         }

@@ -35,8 +35,11 @@ pub(crate) fn candidates(description: &MaterialDescription) -> Vec<Option<String
     } else {
         candidates.push(Some(description.text().to_owned()));
     }
+    for order in [java_order(description), newer_java_order(description)] {
+        candidates.push(Some(jackson(&order)));
+    }
     let sorted: Vec<_> = description.map().iter().collect();
-    candidates.push(Some(jackson(&java_order(description))));
+    candidates.push(Some(jackson(&bucket_order(sorted.clone(), SOURCE_TABLE))));
     candidates.push(Some(jackson(&sorted)));
     if description.is_empty() {
         candidates.push(Some(String::new()));
@@ -50,20 +53,45 @@ pub(crate) fn candidates(description: &MaterialDescription) -> Vec<Option<String
     unique
 }
 
-/// The entries in the order in which a `java.util.HashMap` that was filled in sorted order yields them.
+/// The table of a `java.util.HashMap` that was not told how large it gets.
+const SOURCE_TABLE: usize = 16;
+
+/// The entries in the order in which COS Java hands them to Jackson.
+///
+/// `EncryptionMaterials.getMaterialsDescription()` copies the user's `HashMap` into a new one, whose
+/// table is sized from the number of entries: `n / 0.75 + 1`, rounded up to a power of two, before
+/// JDK 19.
 fn java_order(description: &MaterialDescription) -> Vec<(&String, &String)> {
-    // Capacity 16, doubled whenever more than three quarters are taken.
-    let mut capacity = 16_u32;
-    while description.map().len() > capacity as usize / 4 * 3 {
-        capacity = capacity.saturating_mul(2);
+    let count = description.map().len();
+    copied(description, (count * 4 / 3 + 1).next_power_of_two())
+}
+
+/// The same in JDK 19 and later: `ceil(n / 0.75)`, rounded up to a power of two.
+fn newer_java_order(description: &MaterialDescription) -> Vec<(&String, &String)> {
+    let count = description.map().len();
+    copied(description, (count * 4).div_ceil(3).next_power_of_two())
+}
+
+fn copied(description: &MaterialDescription, table: usize) -> Vec<(&String, &String)> {
+    // The source's table doubles whenever more than three quarters are taken.
+    let mut source = SOURCE_TABLE;
+    while description.map().len() > source / 4 * 3 {
+        source *= 2;
     }
-    let mut entries: Vec<_> = description.map().iter().collect();
+    bucket_order(bucket_order(description.map().iter().collect(), source), table)
+}
+
+/// The order in which a `java.util.HashMap` with a table of that size yields what was put in.
+fn bucket_order<'a>(
+    mut entries: Vec<(&'a String, &'a String)>,
+    table: usize,
+) -> Vec<(&'a String, &'a String)> {
     // A stable sort: within a bucket, the order of insertion.
     entries.sort_by_key(|(name, _)| {
         let hash = name
             .encode_utf16()
             .fold(0_u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)));
-        (hash ^ (hash >> 16)) & capacity.wrapping_sub(1)
+        (hash ^ (hash >> 16)) as usize & (table - 1)
     });
     entries
 }
@@ -111,6 +139,18 @@ mod tests {
         assert_eq!(ContextStyle::Java.of(&description), r#"{"zeta":"1","alpha":"2"}"#);
         assert_eq!(ContextStyle::Go.of(&description), r#"{"alpha":"2","zeta":"1"}"#);
         assert_eq!(candidates(&description).len(), 2);
+    }
+
+    #[test]
+    fn the_order_of_a_copied_hash_map() {
+        // Seen on JDK 17: the copy of a map of two has four buckets, not sixteen.
+        for (text, want) in [
+            (r#"{"author":"1","version":"1"}"#, r#"{"version":"1","author":"1"}"#),
+            (r#"{"env":"1","team":"1"}"#, r#"{"env":"1","team":"1"}"#),
+        ] {
+            let description = MaterialDescription::parse(text).unwrap();
+            assert_eq!(ContextStyle::Java.of(&description), want);
+        }
     }
 
     #[test]

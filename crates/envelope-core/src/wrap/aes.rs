@@ -65,7 +65,7 @@ fn kek<C: Kek + KeyInit + 'static>(bytes: &[u8]) -> Option<Box<dyn Kek>> {
 
 /// Not an AES master key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an AES key is the base64 text of 16, 24 or 32 bytes")]
+#[error("an AES key is 16, 24 or 32 bytes, raw or as base64 text")]
 pub struct AesKeyError;
 
 impl AesKeyWrapper {
@@ -83,16 +83,25 @@ impl AesKeyWrapper {
         Ok(Self { kek: kek.ok_or(AesKeyError)?, description: MaterialDescription::default() })
     }
 
-    /// The master key in a key file: base64 text, as COS Python and COS Java keep it. White space
-    /// around it is passed over.
+    /// The master key in a key file: base64 text, as COS Python keeps it, with white space around it or
+    /// not; or the raw bytes, as the demo of COS Java writes them.
     ///
     /// # Errors
     /// Anything else.
     pub fn read(text: &[u8]) -> Result<Self, AesKeyError> {
         let mut bytes = Zeroizing::new([0; 36]);
-        let len =
-            STANDARD.decode_slice(text.trim_ascii(), &mut bytes[..]).map_err(|_| AesKeyError)?;
-        Self::new(bytes.get(..len).ok_or(AesKeyError)?)
+        match STANDARD.decode_slice(text.trim_ascii(), &mut bytes[..]) {
+            Ok(len) => Self::new(bytes.get(..len).ok_or(AesKeyError)?),
+            // A damaged text must not pass for raw bytes.
+            Err(_)
+                if text
+                    .iter()
+                    .all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()) =>
+            {
+                Err(AesKeyError)
+            }
+            Err(_) => Self::new(text),
+        }
     }
 
     /// A fresh 256-bit master key that lives as long as this value.

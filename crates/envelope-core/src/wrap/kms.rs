@@ -15,12 +15,12 @@ use crate::{
 ///
 /// CEK and IV are made here and encrypted by the service, two calls an object, as the Go and Java SDKs
 /// of OSS do. Reading takes two calls too, or one where the IV is in the clear.
-#[derive(Debug)]
+#[expect(missing_debug_implementations, reason = "a passphrase is not printed")]
 pub struct KmsKeyWrapper<K> {
     kms: K,
     description: MaterialDescription,
     context_style: ContextStyle,
-    passphrase_context: Option<String>,
+    passphrase_context: Option<Zeroizing<String>>,
     blob_twice: bool,
 }
 
@@ -55,7 +55,8 @@ impl<K: Kms> KmsKeyWrapper<K> {
     /// `{"x-passphrase":"…"}`, without any escaping (oss2 2.19.1, `crypto.py:314,332`).
     #[must_use]
     pub fn with_passphrase(mut self, passphrase: &str) -> Self {
-        self.passphrase_context = Some(format!("{{\"x-passphrase\":\"{passphrase}\"}}"));
+        let context = format!("{{\"x-passphrase\":\"{passphrase}\"}}");
+        self.passphrase_context = Some(Zeroizing::new(context));
         self
     }
 
@@ -67,9 +68,12 @@ impl<K: Kms> KmsKeyWrapper<K> {
     }
 
     /// The contexts to try on an envelope.
-    fn contexts(&self, envelope: &Envelope) -> Vec<Option<String>> {
+    fn contexts(&self, envelope: &Envelope) -> Vec<Option<Zeroizing<String>>> {
         match self.kms.algorithm() {
-            WrapAlgorithm::KmsTencent => candidates(envelope.description()),
+            WrapAlgorithm::KmsTencent => candidates(envelope.description())
+                .into_iter()
+                .map(|context| context.map(Zeroizing::new))
+                .collect(),
             _ => vec![self.passphrase_context.clone()],
         }
     }
@@ -79,12 +83,13 @@ impl<K: Kms> KmsKeyWrapper<K> {
     fn decrypt(
         &self,
         wrapped: &[u8],
-        contexts: &mut [Option<String>],
+        contexts: &mut [Option<Zeroizing<String>>],
     ) -> Result<Zeroizing<String>, UnwrapError> {
         let blob = self.blob(wrapped).ok_or(UnwrapError::Failed)?;
         let mut outcome = Err(UnwrapError::Failed);
         for index in 0..contexts.len() {
-            let context = contexts.get(index).and_then(Option::as_deref);
+            let context =
+                contexts.get(index).and_then(Option::as_ref).map(|context| context.as_str());
             match self.kms.decrypt(&blob, context) {
                 Ok(plaintext) => {
                     contexts.swap(0, index);
@@ -148,12 +153,15 @@ impl<K: Kms> KeyWrapper for KmsKeyWrapper<K> {
             return Err(WrapError::Algorithm(algorithm));
         }
         let context = match algorithm {
-            WrapAlgorithm::KmsTencent => Some(self.context_style.of(&self.description)),
+            WrapAlgorithm::KmsTencent => {
+                Some(Zeroizing::new(self.context_style.of(&self.description)))
+            }
             _ => self.passphrase_context.clone(),
         };
         // The old dialect knows one layering only.
         let twice = self.blob_twice && form != IvForm::WrappedDecimal;
-        let encrypt = |plaintext: &str| self.encrypt(plaintext, context.as_deref(), twice);
+        let context = context.as_ref().map(|context| context.as_str());
+        let encrypt = |plaintext: &str| self.encrypt(plaintext, context, twice);
 
         let cek = encrypt(&Zeroizing::new(STANDARD.encode(key.cek())))?;
         let iv = key.iv_plain(form);
@@ -170,8 +178,12 @@ impl<K: Kms> KeyWrapper for KmsKeyWrapper<K> {
     fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, UnwrapError> {
         let (content, form) = (envelope.content_algorithm(), envelope.dialect().iv_form());
         let mut contexts = self.contexts(envelope);
+        // Into a buffer that is wiped even if the text is no base64 in the end.
         let bytes = |text: Zeroizing<String>| {
-            STANDARD.decode(text.as_bytes()).map(Zeroizing::new).unwrap_or_default()
+            let mut bytes = Zeroizing::new(vec![0; text.len()]);
+            let len = STANDARD.decode_slice(text.as_bytes(), &mut bytes).unwrap_or_default();
+            bytes.truncate(len);
+            bytes
         };
         let cek = bytes(self.decrypt(envelope.wrapped_key(), &mut contexts)?);
         let iv = match form {

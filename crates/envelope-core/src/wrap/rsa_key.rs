@@ -9,6 +9,7 @@
 //! | PEM with `Proc-Type: 4,ENCRYPTED`: DES-EDE3-CBC or AES-CBC | `RSA PRIVATE KEY` | OpenSSL 1, `exportKey(passphrase=…)` |
 
 use aes::{Aes128, Aes192, Aes256};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use cbc::Decryptor;
 use cipher::{
     BlockCipherDecrypt, BlockModeDecrypt as _, KeyInit, KeyIvInit as _, block_padding::Pkcs7,
@@ -17,9 +18,7 @@ use cipher::{
 use des::TdesEde3;
 use md5::{Digest as _, Md5};
 use pkcs1::{DecodeRsaPrivateKey as _, DecodeRsaPublicKey as _};
-use pkcs8::{
-    DecodePrivateKey as _, DecodePublicKey as _, EncryptedPrivateKeyInfoRef, SecretDocument,
-};
+use pkcs8::{DecodePrivateKey as _, DecodePublicKey as _, EncryptedPrivateKeyInfoRef};
 use rsa::{RsaPrivateKey, RsaPublicKey, traits::PublicKeyParts as _};
 use zeroize::Zeroizing;
 
@@ -64,27 +63,64 @@ impl RsaKey {
         }
     }
 
+    /// The first private key of a PEM file, or else the first public one. Other blocks, such as
+    /// certificates, and text around them are passed over.
     fn read_pem(text: &str, passphrase: Option<&[u8]>) -> Result<Self, RsaKeyError> {
-        // The strict parser wipes what it decodes, so it goes first; the lenient one knows headers
-        // and odd line lengths.
-        if let Ok((_, document)) = SecretDocument::from_pem(text) {
-            return Self::read_der(document.as_bytes(), passphrase);
-        }
-        let pem = pem::parse(text).map_err(|_| RsaKeyError::Malformed)?;
-        let dek_info = pem.headers().get("DEK-Info").map(str::to_owned);
-        let der = Zeroizing::new(pem.into_contents());
-        match dek_info {
-            None => Self::read_der(&der, passphrase),
-            Some(info) => {
-                let passphrase = passphrase.ok_or(RsaKeyError::PassphraseMissing)?;
-                let der = decrypt_traditional(&info, &der, passphrase)?;
-                // Padding that happens to fit is no proof of the passphrase; DER is.
-                Self::read_der(&der, None).map_err(|error| match error {
-                    RsaKeyError::Size(bits) => RsaKeyError::Size(bits),
-                    _ => RsaKeyError::PassphraseWrong,
-                })
+        let mut outcome = Err(RsaKeyError::NotAKey);
+        for block in text.split("-----BEGIN ").skip(1) {
+            let Some((label, _)) = block.split_once("-----") else { continue };
+            let private = label.ends_with("PRIVATE KEY");
+            if !private && !label.ends_with("PUBLIC KEY") {
+                continue;
             }
+            let key = Self::read_block(label, block, passphrase);
+            if private {
+                return key;
+            }
+            outcome = match outcome {
+                Ok(first) => Ok(first),
+                Err(_) => key,
+            };
         }
+        outcome
+    }
+
+    fn read_block(
+        label: &str,
+        block: &str,
+        passphrase: Option<&[u8]>,
+    ) -> Result<Self, RsaKeyError> {
+        if block.contains("DEK-Info:") {
+            let pem = pem::parse(format!("-----BEGIN {block}"));
+            let pem = pem.map_err(|_| RsaKeyError::Malformed)?;
+            let info = pem.headers().get("DEK-Info").ok_or(RsaKeyError::Malformed)?;
+            let passphrase = passphrase.ok_or(RsaKeyError::PassphraseMissing)?;
+            let der = decrypt_traditional(info, pem.contents(), passphrase)?;
+            // Padding that happens to fit is no proof of the passphrase; DER is.
+            return Self::read_der(&der, None).map_err(|error| match error {
+                RsaKeyError::Size(bits) => RsaKeyError::Size(bits),
+                _ => RsaKeyError::PassphraseWrong,
+            });
+        }
+        let body = block
+            .strip_prefix(label)
+            .and_then(|rest| rest.strip_prefix("-----"))
+            .and_then(|rest| rest.split_once("-----END "))
+            .map(|(body, _)| body)
+            .ok_or(RsaKeyError::Malformed)?;
+        // Lines of any length. The buffers do not grow and are wiped, which PEM libraries that take
+        // such lines do not do.
+        let mut text = Zeroizing::new(String::with_capacity(body.len()));
+        text.extend(body.chars().filter(|character| !character.is_ascii_whitespace()));
+        let mut der = Zeroizing::new(vec![0; text.len()]);
+        let len =
+            STANDARD.decode_slice(text.as_bytes(), &mut der).map_err(|_| RsaKeyError::Malformed)?;
+        der.truncate(len);
+        let encrypted = label == "ENCRYPTED PRIVATE KEY";
+        if encrypted && EncryptedPrivateKeyInfoRef::try_from(&der[..]).is_err() {
+            return Err(RsaKeyError::Cipher);
+        }
+        Self::read_der(&der, passphrase)
     }
 
     fn read_der(der: &[u8], passphrase: Option<&[u8]>) -> Result<Self, RsaKeyError> {

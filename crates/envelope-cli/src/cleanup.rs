@@ -1,0 +1,31 @@
+//! What is removed when a signal ends the command: temporary files hold plaintext and keys.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process,
+    sync::{Mutex, PoisonError},
+};
+
+static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Removes what is registered when SIGINT, SIGTERM or SIGHUP comes, then ends the process.
+pub(crate) fn on_signals() {
+    // Without the handler the command works, too; it just leaves its temporary files behind.
+    let _ = ctrlc::set_handler(|| {
+        for path in TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        }
+        process::exit(130);
+    });
+}
+
+/// Registers a temporary file or folder.
+pub(crate) fn register(path: &Path) {
+    TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
+}
+
+/// Forgets one that is gone, or has its final name.
+pub(crate) fn forget(path: &Path) {
+    TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).retain(|each| each != path);
+}
