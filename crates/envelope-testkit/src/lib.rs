@@ -10,6 +10,10 @@
 mod fault;
 mod fixture;
 mod hostile;
+#[cfg(feature = "servers")]
+mod http;
+#[cfg(feature = "servers")]
+pub mod kms;
 
 pub use fault::{FaultyReader, ShortReader, ShortWriter};
 pub use fixture::{Case, KmsAnswer, Outcome, all_cases, cases_below, folder, sdk_vectors};

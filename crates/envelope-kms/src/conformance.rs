@@ -1,0 +1,45 @@
+//! What every implementor of [`Kms`] must do. Run it against a service of yours, in your tests.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use envelope_core::kms::{Kms, KmsError};
+use meta_codec::WrapAlgorithm;
+
+/// Makes about a dozen calls and checks the answers.
+///
+/// # Errors
+/// The first promise that is broken, in words.
+pub fn check(kms: &dyn Kms) -> Result<(), String> {
+    let broken = |what: &str, error: KmsError| format!("{what}: {error}");
+    for context in [None, Some("{}"), Some(r#"{"a":"1"}"#)] {
+        for bytes in [&[7_u8; 12][..], &[8; 16], &[9; 32]] {
+            let plaintext = STANDARD.encode(bytes);
+            let blob = kms.encrypt(&plaintext, context).map_err(|e| broken("encrypt", e))?;
+            let again = kms.decrypt(&blob, context).map_err(|e| broken("decrypt", e))?;
+            ensure(*again == plaintext, "decrypt gives what encrypt was given")?;
+            let other = kms.encrypt(&plaintext, context).map_err(|e| broken("encrypt", e))?;
+            ensure(blob != other, "encrypting twice gives two blobs")?;
+        }
+    }
+    let data_key = kms.generate_data_key(None).map_err(|e| broken("generate_data_key", e))?;
+    let bytes = STANDARD.decode(data_key.plaintext.as_bytes());
+    ensure(bytes.is_ok_and(|bytes| bytes.len() == 32), "a data key is base64 of 32 bytes")?;
+    let again = kms.decrypt(&data_key.blob, None).map_err(|e| broken("decrypt", e))?;
+    ensure(again == data_key.plaintext, "a data key decrypts from its blob")?;
+
+    if kms.algorithm() == WrapAlgorithm::KmsAliyun {
+        // The counter of oss-v1.
+        let blob = kms.encrypt("8", None).map_err(|e| broken("encrypt", e))?;
+        let text = kms.decrypt(&blob, None).map_err(|e| broken("decrypt", e))?;
+        ensure(*text == "8", "a text that is no base64 comes back as it is")?;
+    }
+
+    let blob = kms.encrypt("AAAA", Some(r#"{"a":"1"}"#)).map_err(|e| broken("encrypt", e))?;
+    let refused = |outcome: Result<_, KmsError>| matches!(outcome, Err(KmsError::Refused(_)));
+    ensure(refused(kms.decrypt(&blob, Some(r#"{"a":"2"}"#))), "another context is refused")?;
+    ensure(refused(kms.decrypt(&blob, None)), "a missing context is refused")?;
+    ensure(refused(kms.decrypt("AAAA", None)), "an unknown blob is refused")
+}
+
+fn ensure(holds: bool, promise: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(format!("broken: {promise}")) }
+}

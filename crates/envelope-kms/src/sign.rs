@@ -1,0 +1,85 @@
+//! What signatures are made of.
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha1::Sha1;
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+pub(crate) fn hmac_sha256(key: &[u8], message: &[u8]) -> Zeroizing<[u8; 32]> {
+    // HMAC takes keys of any length.
+    let mut out = Zeroizing::new([0; 32]);
+    if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) {
+        mac.update(message);
+        out.copy_from_slice(&mac.finalize().into_bytes());
+    }
+    out
+}
+
+pub(crate) fn hmac_sha1(key: &[u8], message: &[u8]) -> [u8; 20] {
+    let mut out = [0; 20];
+    if let Ok(mut mac) = Hmac::<Sha1>::new_from_slice(key) {
+        mac.update(message);
+        out.copy_from_slice(&mac.finalize().into_bytes());
+    }
+    out
+}
+
+pub(crate) fn sha256_hex(message: &[u8]) -> String {
+    hex(&Sha256::digest(message))
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let digit = |value: u8| DIGITS.get(usize::from(value)).copied().unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// Percent-encoding of everything but RFC 3986's unreserved characters.
+pub(crate) fn percent(text: &str, out: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push_str(&hex(&[byte]).to_ascii_uppercase());
+        }
+    }
+}
+
+/// A query string, sorted by name. Wiped, because it may hold a plaintext; of its final size from the
+/// start, because growing would leave copies.
+pub(crate) fn query(parameters: &mut [(&str, &str)]) -> Zeroizing<String> {
+    parameters.sort_unstable();
+    let most = parameters.iter().map(|(name, value)| (name.len() + value.len()) * 3 + 2).sum();
+    let mut query = Zeroizing::new(String::with_capacity(most));
+    for (name, value) in parameters.iter() {
+        if !query.is_empty() {
+            query.push('&');
+        }
+        percent(name, &mut query);
+        query.push('=');
+        percent(value, &mut query);
+    }
+    query
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_sorted_and_encoded() {
+        let query = query(&mut [("b", "a b*~+/="), ("a", "é")]);
+        assert_eq!(query.as_str(), "a=%C3%A9&b=a%20b%2A~%2B%2F%3D");
+    }
+
+    #[test]
+    fn rfc_4231_test_case_2() {
+        let mac = hmac_sha256(b"Jefe", b"what do ya want for nothing?");
+        assert_eq!(hex(&mac[..8]), "5bdcc146bf60754e");
+        // RFC 2202, test case 2.
+        let mac = hmac_sha1(b"Jefe", b"what do ya want for nothing?");
+        assert_eq!(hex(&mac), "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79");
+    }
+}

@@ -1,0 +1,145 @@
+//! Tencent KMS, API version 2019-01-18.
+
+use envelope_core::kms::KmsError;
+use jiff::Timestamp;
+use meta_codec::WrapAlgorithm;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::{
+    Answer, Call, Credentials, Endpoint, HttpRequest, HttpResponse, Service,
+    call::{details, fields, json, need_key},
+    sign::{hex, hmac_sha256, sha256_hex},
+};
+
+const CONTENT_TYPE: &str = "application/json";
+
+/// The protocol of Tencent's KMS, signed with `TC3-HMAC-SHA256`.
+#[derive(Clone, Debug)]
+pub struct Tencent {
+    endpoint: Endpoint,
+    region: String,
+    key_id: Option<String>,
+}
+
+impl Tencent {
+    /// The service in a region, such as `ap-guangzhou`, at `https://kms.tencentcloudapi.com`.
+    #[must_use]
+    pub fn new(region: impl Into<String>) -> Self {
+        let endpoint = Endpoint::https("kms.tencentcloudapi.com");
+        Self { endpoint, region: region.into(), key_id: None }
+    }
+
+    /// The master key to encrypt with; decrypting needs none.
+    #[must_use]
+    pub fn with_key_id(mut self, key_id: impl Into<String>) -> Self {
+        self.key_id = Some(key_id.into());
+        self
+    }
+
+    /// Another endpoint, such as `https://kms.intl.tencentcloudapi.com`.
+    #[must_use]
+    pub fn with_endpoint(mut self, endpoint: Endpoint) -> Self {
+        self.endpoint = endpoint;
+        self
+    }
+}
+
+impl Service for Tencent {
+    fn algorithm(&self) -> WrapAlgorithm {
+        WrapAlgorithm::KmsTencent
+    }
+
+    fn request(
+        &self,
+        call: &Call<'_>,
+        credentials: &Credentials,
+        now: i64,
+        _nonce: &str,
+    ) -> Result<HttpRequest, KmsError> {
+        need_key(call, self.key_id.as_deref())?;
+        let body = body(&call.parameters(self.key_id.as_deref()));
+        let host = self.endpoint.host();
+        let timestamp = now.to_string();
+        let date = Timestamp::from_second(now).unwrap_or_default().to_string();
+        let date = date.split('T').next().unwrap_or_default();
+
+        let canonical = format!(
+            "POST\n/\n\ncontent-type:{CONTENT_TYPE}\nhost:{host}\n\ncontent-type;host\n{}",
+            sha256_hex(body.as_bytes())
+        );
+        let scope = format!("{date}/kms/tc3_request");
+        let to_sign =
+            format!("TC3-HMAC-SHA256\n{timestamp}\n{scope}\n{}", sha256_hex(canonical.as_bytes()));
+        let mut key = Zeroizing::new(Vec::with_capacity(credentials.secret().len() + 3));
+        key.extend_from_slice(b"TC3");
+        key.extend_from_slice(credentials.secret().as_bytes());
+        let mut derived = hmac_sha256(&key, date.as_bytes());
+        for piece in ["kms", "tc3_request"] {
+            derived = hmac_sha256(&derived[..], piece.as_bytes());
+        }
+        let signature = hex(&hmac_sha256(&derived[..], to_sign.as_bytes())[..]);
+        let authorization = format!(
+            "TC3-HMAC-SHA256 Credential={}/{scope}, SignedHeaders=content-type;host, \
+             Signature={signature}",
+            credentials.id()
+        );
+
+        let mut headers: Vec<(&'static str, &str)> = vec![
+            ("authorization", &authorization),
+            ("content-type", CONTENT_TYPE),
+            ("x-tc-action", call.action()),
+            ("x-tc-region", &self.region),
+            ("x-tc-timestamp", &timestamp),
+            ("x-tc-version", "2019-01-18"),
+        ];
+        if let Some(token) = credentials.token() {
+            headers.push(("x-tc-token", token));
+        }
+        Ok(HttpRequest {
+            url: Zeroizing::new(self.endpoint.url("")),
+            headers: headers
+                .into_iter()
+                .map(|(name, value)| (name, Zeroizing::new(value.to_owned())))
+                .collect(),
+            body,
+        })
+    }
+
+    /// Errors come with status 200.
+    fn answer(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Answer, KmsError> {
+        let mut object = json(response)?;
+        let missing = || KmsError::Malformed(format!("status {}", response.status));
+        let answer = object.get_mut("Response").ok_or_else(missing)?;
+        let Some(code) = answer.pointer("/Error/Code") else {
+            return fields(call, answer);
+        };
+        let code = code.as_str().unwrap_or_default();
+        let details = details(answer, code);
+        let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| code.starts_with(prefix));
+        Err(if starts(&["RequestLimitExceeded", "InternalError"]) || response.status >= 500 {
+            KmsError::Unavailable(details)
+        } else if starts(&["AuthFailure", "ResourceUnavailable", "UnauthorizedOperation"]) {
+            KmsError::Denied(details)
+        } else {
+            KmsError::Refused(details)
+        })
+    }
+}
+
+/// A flat JSON object. Wiped, because it may hold a plaintext; of its final size from the start, because
+/// growing would leave copies.
+fn body(parameters: &[(&str, &str)]) -> Zeroizing<String> {
+    let most = parameters.iter().map(|(name, value)| name.len() + value.len() * 6 + 8).sum();
+    let mut body = Zeroizing::new(String::with_capacity(most));
+    let mut mark = '{';
+    for (name, value) in parameters {
+        body.push(mark);
+        mark = ',';
+        body.push_str(&Value::from(*name).to_string());
+        body.push(':');
+        body.push_str(&Zeroizing::new(Value::from(*value).to_string()));
+    }
+    body.push('}');
+    body
+}
