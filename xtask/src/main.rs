@@ -33,8 +33,10 @@ fn main() -> ExitCode {
 
 fn test() -> Result<(), String> {
     run::cargo(["build", "--bin", "envelope"])?;
-    run::cargo(["test", "--workspace"])?;
+    run::cargo(["build", "--package", "envelope-testkit", "--features", "servers"])?;
+    run::cargo(["test", "--workspace", "--all-features"])?;
     python::read_back()?;
+    python::key_management()?;
     python::recorded_objects()
 }
 

@@ -30,6 +30,26 @@ pub(crate) fn read_back() -> Result<(), String> {
     Ok(())
 }
 
+/// The real KMS SDKs and oss2 against the loopback KMS, and the command against it and against the one
+/// beside the repository, if that is there.
+pub(crate) fn key_management() -> Result<(), String> {
+    let make = root().join("fixtures/make");
+    let python = environment(&make.join("requirements-oss2.txt"))?;
+    let mut command = Command::new(&python);
+    command
+        .arg(make.join("key_management.py"))
+        .arg(envelope())
+        .arg(target().join("debug/loopback-kms"))
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    let fake = root().join("../shared/servers/fake_kms.py");
+    if fake.is_file() {
+        command.arg(fake);
+    } else {
+        eprintln!("skipped: {} is not there", fake.display());
+    }
+    run(&mut command)
+}
+
 /// The recorded objects beside the repository, if they are there, through the command.
 pub(crate) fn recorded_objects() -> Result<(), String> {
     let shared = root().join("../shared");
@@ -40,7 +60,7 @@ pub(crate) fn recorded_objects() -> Result<(), String> {
     }
     run(Command::new("python3")
         .arg(check)
-        .args(["--no-kms", "--envelope"])
+        .arg("--envelope")
         .arg(envelope())
         .args([shared.join("vectors"), root().join("fixtures")]))
 }

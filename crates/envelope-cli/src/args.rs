@@ -1,9 +1,10 @@
 //! The arguments of the command.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use envelope_core::ByteRange;
+use envelope_kms::Endpoint;
 use meta_codec::{Dialect, WrapAlgorithm};
 
 /// Encrypt files before they go to Aliyun OSS or Tencent COS, and decrypt what any of their SDKs wrote.
@@ -63,8 +64,10 @@ pub(crate) struct Encrypt {
     /// The file to encrypt; `-` is standard input.
     pub(crate) plain: PathBuf,
     /// The master key: an RSA key (public is enough) or an AES key, as `keygen` makes them.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "kms", conflicts_with = "kms")]
+    pub(crate) key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) kms: Kms,
     #[command(flatten)]
     pub(crate) passphrase: Passphrase,
     #[command(flatten)]
@@ -139,6 +142,8 @@ pub(crate) struct Decrypt {
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(crate) key: Vec<PathBuf>,
     #[command(flatten)]
+    pub(crate) kms: Kms,
+    #[command(flatten)]
     pub(crate) passphrase: Passphrase,
     /// Decrypt only these bytes of the plaintext: `A-B` (both included), `A-` or `-N`. Nothing can then
     /// be checked.
@@ -198,13 +203,23 @@ pub(crate) struct Rewrap {
     #[arg(long, value_name = "FILE")]
     pub(crate) instruction: Option<PathBuf>,
     /// The master key that opens the object now. Several may be given.
-    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "kms")]
     pub(crate) key: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) kms: Kms,
     #[command(flatten)]
     pub(crate) passphrase: Passphrase,
     /// The new master key.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) to_key: PathBuf,
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "to_kms",
+        conflicts_with = "to_kms"
+    )]
+    pub(crate) to_key: Option<PathBuf>,
+    /// The new master key, in a KMS. `--kms-endpoint` is for both.
+    #[arg(long, value_name = "VENDOR:REGION:KEY_ID")]
+    pub(crate) to_kms: Option<KmsName>,
     #[command(flatten)]
     pub(crate) wrapping: Wrapping,
     /// Where the new headers go; `-` is standard output.
@@ -297,6 +312,69 @@ pub(crate) struct Passphrase {
     /// The environment variable that holds the passphrase.
     #[arg(long, value_name = "NAME", group = "passphrase_source")]
     pub(crate) passphrase_env: Option<String>,
+}
+
+/// A master key in a KMS. The access key comes from the environment: ALIBABA_CLOUD_ACCESS_KEY_ID,
+/// ALIBABA_CLOUD_ACCESS_KEY_SECRET and ALIBABA_CLOUD_SECURITY_TOKEN, or TENCENTCLOUD_SECRET_ID,
+/// TENCENTCLOUD_SECRET_KEY and TENCENTCLOUD_TOKEN.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Kms {
+    /// The KMS that holds the master key: `aliyun:REGION` or `tencent:REGION`, and to encrypt
+    /// `:KEY_ID` behind it. The access key comes from the environment: ALIBABA_CLOUD_ACCESS_KEY_ID and
+    /// _SECRET (and ALIBABA_CLOUD_SECURITY_TOKEN), or TENCENTCLOUD_SECRET_ID and _KEY (and
+    /// TENCENTCLOUD_TOKEN).
+    #[arg(long, value_name = "VENDOR:REGION[:KEY_ID]")]
+    pub(crate) kms: Option<KmsName>,
+    /// Another endpoint of the KMS, such as https://kms-vpc.cn-hangzhou.aliyuncs.com.
+    #[arg(long, value_name = "URL")]
+    pub(crate) kms_endpoint: Option<Endpoint>,
+    /// The file with the passphrase that oss2's AliKMSProvider was given; it is an encryption context.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kms_passphrase_file: Option<PathBuf>,
+    /// Write oss-v2 blobs in base64 once more, as oss2 does and reads, and no other SDK.
+    #[arg(long)]
+    pub(crate) kms_blob_twice: bool,
+    /// Write cos-v2 encryption contexts as COS Go makes and sends them, instead of COS Java.
+    #[arg(long)]
+    pub(crate) kms_context_go: bool,
+}
+
+/// Whose KMS, where, and which master key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KmsName {
+    pub(crate) vendor: KmsVendor,
+    pub(crate) region: String,
+    pub(crate) key_id: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KmsVendor {
+    Aliyun,
+    Tencent,
+}
+
+impl FromStr for KmsName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "it must be aliyun:REGION[:KEY_ID] or tencent:REGION[:KEY_ID]".to_owned();
+        let mut pieces = text.splitn(3, ':');
+        let vendor = match pieces.next() {
+            Some("aliyun") => KmsVendor::Aliyun,
+            Some("tencent") => KmsVendor::Tencent,
+            _ => return Err(wrong()),
+        };
+        // The region becomes a part of a host name.
+        let is_region = |region: &&str| {
+            !region.is_empty() && region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        };
+        let region = pieces.next().filter(is_region).ok_or_else(wrong)?.to_owned();
+        let key_id = pieces.next().map(str::to_owned);
+        if key_id.as_ref().is_some_and(String::is_empty) {
+            return Err(wrong());
+        }
+        Ok(Self { vendor, region, key_id })
+    }
 }
 
 fn dialect(id: &str) -> Result<Dialect, String> {

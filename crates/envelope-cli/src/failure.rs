@@ -9,7 +9,8 @@ use std::{
 
 use clap::error::ErrorKind;
 use envelope_core::{
-    DecryptError, EncryptError, IntegrityError, KeyringError, RewrapError, WrapError,
+    DecryptError, EncryptError, IntegrityError, KeyringError, RewrapError, UnwrapError, WrapError,
+    kms::KmsError,
 };
 use meta_codec::{ParseError, Reason};
 
@@ -60,6 +61,22 @@ impl Failure {
             Some(error) => (*error).into(),
             None => Self::io(path, error),
         }
+    }
+
+    /// A KMS that gave no answer that can be used.
+    fn kms(error: &KmsError) -> Self {
+        let (status, advice) = match error {
+            KmsError::Denied(_) => (
+                Status::Key,
+                "check the access key in the environment, its rights, and the state of the master key",
+            ),
+            KmsError::Refused(_) => (
+                Status::Key,
+                "check the vendor and the region; an object of oss2 may need --kms-passphrase-file",
+            ),
+            _ => (Status::Io, "check --kms-endpoint and the network, and try again"),
+        };
+        Self::new(status, error, advice)
     }
 
     pub(crate) const fn status(&self) -> Status {
@@ -132,6 +149,7 @@ impl From<DecryptError> for Failure {
             DecryptError::Policy(_) => {
                 Self::new(Status::Metadata, error, "the object is not of an allowed kind")
             }
+            DecryptError::Keyring(KeyringError::Unwrap(UnwrapError::Kms(kms))) => Self::kms(kms),
             DecryptError::Keyring(KeyringError::Ambiguous) => {
                 Self::new(Status::Key, error, "give only the key that wrapped this object")
             }
@@ -169,7 +187,7 @@ impl From<EncryptError> for Failure {
             EncryptError::Emit(_) => {
                 (Status::Usage, "a shorter description, a smaller key, or another dialect will do")
             }
-            EncryptError::Wrap(WrapError::Kms(_)) => (Status::Key, "check the KMS and its key"),
+            EncryptError::Wrap(WrapError::Kms(kms)) => return Self::kms(kms),
             EncryptError::Wrap(_) => (Status::Usage, "make a new key with `envelope keygen`"),
             _ => (Status::Io, "try again"),
         };

@@ -2,19 +2,23 @@
 
 use std::path::{Path, PathBuf};
 
-use envelope_core::{AesKeyWrapper, KeyWrapper, Keyring, RsaKeyError, RsaKeyWrapper};
+use envelope_core::{
+    AesKeyWrapper, KeyWrapper, Keyring, KmsKeyWrapper, RsaKeyError, RsaKeyWrapper,
+};
 use meta_codec::MaterialDescription;
 use zeroize::Zeroizing;
 
 use crate::{
-    args::Passphrase,
+    args::{Kms, KmsName, Passphrase},
     failure::{Failure, Status, warn},
     input::read_small,
+    kms::AnyKms,
 };
 
-/// A master key from a file.
+/// A master key from a file, or in a KMS.
 pub(crate) enum MasterKey {
     Aes(AesKeyWrapper),
+    Kms(KmsKeyWrapper<AnyKms>),
     Rsa(RsaKeyWrapper),
 }
 
@@ -47,9 +51,24 @@ impl MasterKey {
         }
     }
 
+    /// The one master key to encrypt with: in a file, or else in a KMS.
+    pub(crate) fn one(
+        path: Option<&Path>,
+        passphrase: Option<&[u8]>,
+        name: Option<&KmsName>,
+        kms: &Kms,
+    ) -> Result<Self, Failure> {
+        match (path, name) {
+            (Some(path), _) => Self::read(path, passphrase),
+            (None, Some(name)) => Ok(Self::Kms(kms.wrapper(name)?)),
+            (None, None) => Err(Failure::usage("no key is given", "give --key or --kms")),
+        }
+    }
+
     pub(crate) fn with_description(self, description: MaterialDescription) -> Self {
         match self {
             Self::Aes(aes) => Self::Aes(aes.with_description(description)),
+            Self::Kms(kms) => Self::Kms(kms.with_description(description)),
             Self::Rsa(rsa) => Self::Rsa(rsa.with_description(description)),
         }
     }
@@ -57,17 +76,26 @@ impl MasterKey {
     pub(crate) fn wrapper(&self) -> &dyn KeyWrapper {
         match self {
             Self::Aes(aes) => aes,
+            Self::Kms(kms) => kms,
             Self::Rsa(rsa) => rsa,
         }
     }
 }
 
 /// Reads several key files into a keyring, with a warning for each that is too small for comfort.
-pub(crate) fn keyring(paths: &[PathBuf], passphrase: Option<&[u8]>) -> Result<Keyring, Failure> {
+pub(crate) fn keyring(
+    paths: &[PathBuf],
+    passphrase: Option<&[u8]>,
+    kms: &Kms,
+) -> Result<Keyring, Failure> {
     let mut keyring = Keyring::new();
+    if let Some(name) = &kms.kms {
+        keyring.push(Box::new(kms.wrapper(name)?));
+    }
     for path in paths {
         match MasterKey::read(path, passphrase)? {
             MasterKey::Aes(aes) => keyring.push(Box::new(aes)),
+            MasterKey::Kms(kms) => keyring.push(Box::new(kms)),
             MasterKey::Rsa(rsa) => {
                 if rsa.bits() < RsaKeyWrapper::MIN_WRAP_BITS {
                     warn(format_args!(

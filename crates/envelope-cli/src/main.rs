@@ -9,6 +9,7 @@ mod failure;
 mod header_file;
 mod input;
 mod key_file;
+mod kms;
 mod output;
 mod progress;
 mod protect;

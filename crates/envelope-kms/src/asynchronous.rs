@@ -1,6 +1,6 @@
 //! The async client, on tokio. It shares everything with the blocking one but the transport.
 
-use std::{sync::Mutex, time::Duration};
+use std::sync::Mutex;
 
 use envelope_core::{
     ContentKey, KeyWrapper as _, KmsKeyWrapper, UnwrapError,
@@ -131,9 +131,6 @@ impl<S: Service> AsyncClient<S> {
         }
         Ok(HttpResponse::new(status, body))
     }
-
-    /// The longest that one call takes, all tries and pauses together.
-    pub const BOUND: Duration = crate::Client::<S, ()>::BOUND;
 }
 
 fn failed(error: &reqwest::Error) -> TransportError {

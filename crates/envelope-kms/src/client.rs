@@ -1,7 +1,5 @@
 //! The blocking client.
 
-use std::time::Duration;
-
 use envelope_core::kms::{DataKey, Kms, KmsError};
 use meta_codec::WrapAlgorithm;
 
@@ -22,13 +20,6 @@ pub struct Client<S, T> {
     transport: T,
     credentials: Box<dyn CredentialsProvider>,
     clock: Box<dyn Clock>,
-}
-
-impl<S, T> Client<S, T> {
-    /// The longest that one call takes, all tries and pauses together.
-    pub const BOUND: Duration = Duration::from_millis(
-        TRY.as_millis() as u64 * Tries::MOST as u64 + Tries::ALL_PAUSES.as_millis() as u64,
-    );
 }
 
 #[cfg(feature = "blocking")]

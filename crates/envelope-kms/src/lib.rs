@@ -19,7 +19,7 @@
 //! # Robustness
 //! A try takes at most 10 seconds. Throttling, server errors and broken connections are tried again, at
 //! most 4 tries in all, after 200, 400 and 800 milliseconds with jitter; nothing else is. So a call ends
-//! within [`Client::BOUND`], 43 seconds. Answers above 64 KiB and redirects are refused.
+//! within [`CALL_BOUND`], 43 seconds. Answers above 64 KiB and redirects are refused.
 //!
 //! # Secrets
 //! Plaintext content keys travel in requests and answers, over TLS: plain `http` is refused but for the
@@ -50,7 +50,7 @@ pub use credentials::{
     tencent_environment,
 };
 pub use endpoint::{Endpoint, EndpointError};
-pub use retry::{Clock, SystemClock};
+pub use retry::{CALL_BOUND, Clock, SystemClock};
 pub use tencent::Tencent;
 #[cfg(feature = "blocking")]
 pub use transport::UreqTransport;

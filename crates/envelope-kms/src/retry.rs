@@ -59,10 +59,10 @@ impl Tries {
         let pause = Self::FIRST_PAUSE * 2_u32.saturating_pow(self.failed.saturating_sub(1));
         Some(pause.mul_f64(0.5 + jitter.clamp(0.0, 1.0)))
     }
-
-    /// The longest that all pauses together take.
-    pub(crate) const ALL_PAUSES: Duration = Duration::from_millis((200 + 400 + 800) * 3 / 2);
 }
+
+/// The longest that one call takes: four tries of ten seconds, and the pauses between them.
+pub const CALL_BOUND: Duration = Duration::from_secs(43);
 
 /// What a failed transport means for the call.
 pub(crate) fn meaning(error: TransportError) -> KmsError {

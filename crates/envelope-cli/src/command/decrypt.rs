@@ -31,11 +31,12 @@ pub(crate) fn run(args: &Decrypt) -> Result<(), Failure> {
     check_one_stdin(inputs(args), &args.passphrase)?;
     let envelope = header_file::read(&args.metadata, args.instruction.as_deref())?;
     let Some(envelope) = envelope else { return plaintext(args) };
-    if args.key.is_empty() {
-        return Err(Failure::usage("no key is given", "give the master key with --key"));
+    if args.key.is_empty() && args.kms.kms.is_none() {
+        return Err(Failure::usage("no key is given", "give the master key with --key, or --kms"));
     }
     let passphrase = args.passphrase.read()?;
-    let keyring = key_file::keyring(&args.key, passphrase.as_ref().map(|bytes| &bytes[..]))?;
+    let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
+    let keyring = key_file::keyring(&args.key, passphrase, &args.kms)?;
     let cipher = open(&keyring, &envelope)?;
     warn_if_unverifiable(&envelope);
     let input = Input::open(&args.cipher)?;
@@ -84,6 +85,7 @@ fn inputs(args: &Decrypt) -> Vec<&Path> {
     let mut inputs = vec![args.cipher.as_path(), args.metadata.as_path()];
     inputs.extend(args.key.iter().map(PathBuf::as_path));
     inputs.extend(args.instruction.as_deref());
+    inputs.extend(args.kms.kms_passphrase_file.as_deref());
     inputs
 }
 

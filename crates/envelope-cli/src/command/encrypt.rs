@@ -21,14 +21,21 @@ use crate::{
 };
 
 pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
-    let mut inputs = vec![args.plain.as_path(), args.key.as_path()];
+    let mut inputs = vec![args.plain.as_path()];
+    inputs.extend(args.key.as_deref());
+    inputs.extend(args.kms.kms_passphrase_file.as_deref());
     check_one_stdin(inputs.iter().copied(), &args.passphrase)?;
     inputs.extend(args.passphrase.path());
     check_distinct(&args.output, &args.metadata_out)?;
     let dialect = args.wrapping.dialect.unwrap_or(Dialect::OSS_V2);
     let passphrase = args.passphrase.read()?;
-    let key = MasterKey::read(&args.key, passphrase.as_ref().map(|bytes| &bytes[..]))?
-        .with_description(args.wrapping.description(dialect)?);
+    let key = MasterKey::one(
+        args.key.as_deref(),
+        passphrase.as_ref().map(|bytes| &bytes[..]),
+        args.kms.kms.as_ref(),
+        &args.kms,
+    )?
+    .with_description(args.wrapping.description(dialect)?);
 
     let mut input = Input::open(&args.plain)?;
     let len = input.len();

@@ -10,7 +10,7 @@ use meta_codec::{Envelope, IvForm};
 use serde_json::json;
 
 use crate::{
-    args::Inspect,
+    args::{Inspect, Kms},
     failure::{Failure, Status},
     header_file,
     input::{check_one_stdin, standard},
@@ -43,7 +43,8 @@ fn verify(args: &Inspect, envelope: &Envelope) -> Result<bool, Failure> {
         return Ok(false);
     }
     let passphrase = args.passphrase.read()?;
-    let keyring = key_file::keyring(&args.key, passphrase.as_ref().map(|bytes| &bytes[..]))?;
+    let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
+    let keyring = key_file::keyring(&args.key, passphrase, &Kms::default())?;
     Decryptor::new(&keyring).with_policy(Policy::every_algorithm()).open(envelope)?;
     Ok(envelope.key_check().is_some())
 }

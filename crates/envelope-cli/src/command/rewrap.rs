@@ -14,7 +14,9 @@ use std::path::PathBuf;
 use envelope_core::{Decryptor, Policy};
 
 pub(crate) fn run(args: &Rewrap) -> Result<(), Failure> {
-    let mut inputs = vec![args.metadata.as_path(), args.to_key.as_path()];
+    let mut inputs = vec![args.metadata.as_path()];
+    inputs.extend(args.to_key.as_deref());
+    inputs.extend(args.kms.kms_passphrase_file.as_deref());
     inputs.extend(args.key.iter().map(PathBuf::as_path));
     inputs.extend(args.instruction.as_deref());
     check_one_stdin(inputs.iter().copied(), &args.passphrase)?;
@@ -39,9 +41,9 @@ pub(crate) fn run(args: &Rewrap) -> Result<(), Failure> {
     };
     let passphrase = args.passphrase.read()?;
     let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
-    let keyring = key_file::keyring(&args.key, passphrase)?;
+    let keyring = key_file::keyring(&args.key, passphrase, &args.kms)?;
     warn_if_unverifiable(&envelope);
-    let new = MasterKey::read(&args.to_key, passphrase)?
+    let new = MasterKey::one(args.to_key.as_deref(), passphrase, args.to_kms.as_ref(), &args.kms)?
         .with_description(args.wrapping.description(dialect)?);
 
     let decryptor = Decryptor::new(&keyring).with_policy(Policy::every_algorithm());

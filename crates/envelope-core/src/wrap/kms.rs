@@ -176,6 +176,9 @@ impl<K: Kms> KeyWrapper for KmsKeyWrapper<K> {
     }
 
     fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, UnwrapError> {
+        if !self.accepts(envelope) {
+            return Err(UnwrapError::Failed);
+        }
         let (content, form) = (envelope.content_algorithm(), envelope.dialect().iv_form());
         let mut contexts = self.contexts(envelope);
         // Into a buffer that is wiped even if the text is no base64 in the end.

@@ -1,0 +1,394 @@
+//! The clients against a loopback KMS that checks signatures and misbehaves on request.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails loudly"
+)]
+#![cfg(feature = "blocking")]
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use envelope_core::{
+    Decryptor, EncryptError, Encryptor, Keyring, KmsKeyWrapper, PartPlan, WrapError,
+    kms::{Kms, KmsError},
+};
+use envelope_kms::{
+    Aliyun, AliyunSignature, CALL_BOUND, CacheLimits, CachedKms, Client, Clock, Credentials,
+    HttpRequest, HttpResponse, Service, SystemClock, Tencent, Transport, TransportError,
+    UreqTransport, conformance,
+};
+use envelope_testkit::kms::{ACCESS_KEY, DISABLED_KEY, Fault, LoopbackKms, SECRET, TOKEN};
+use meta_codec::{Dialect, Envelope, WrapAlgorithm, parse};
+
+fn credentials() -> Credentials {
+    Credentials::new(ACCESS_KEY, SECRET)
+}
+
+fn aliyun(server: &LoopbackKms) -> Aliyun {
+    Aliyun::new("cn-hangzhou").with_key_id("key-1").with_endpoint(server.url().parse().unwrap())
+}
+
+fn tencent(server: &LoopbackKms) -> Tencent {
+    Tencent::new("ap-guangzhou").with_key_id("key-1").with_endpoint(server.url().parse().unwrap())
+}
+
+/// Does not wait, and counts what it would have waited.
+#[derive(Clone, Default)]
+struct FakeClock(Arc<AtomicI64>);
+
+impl FakeClock {
+    fn advance(&self, time: Duration) {
+        self.0.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.load(Ordering::SeqCst)).unwrap())
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> i64 {
+        SystemClock.now()
+    }
+
+    fn pause(&self, time: Duration) {
+        self.advance(time);
+    }
+
+    fn jitter(&self) -> f64 {
+        0.999
+    }
+}
+
+fn patient<S: Service>(service: S) -> (Client<S, UreqTransport>, FakeClock) {
+    let clock = FakeClock::default();
+    let transport = UreqTransport::default();
+    (Client::with_transport(service, credentials(), transport, clock.clone()), clock)
+}
+
+/// All clients, each in its every form.
+fn clients(server: &LoopbackKms) -> Vec<Box<dyn Kms>> {
+    let rpc = aliyun(server).with_signature(AliyunSignature::Rpc);
+    vec![
+        Box::new(patient(aliyun(server)).0),
+        Box::new(patient(rpc).0),
+        Box::new(patient(tencent(server)).0),
+    ]
+}
+
+#[test]
+fn the_clients_conform() {
+    let server = LoopbackKms::start();
+    for kms in clients(&server) {
+        conformance::check(&*kms).unwrap();
+        let cached = CachedKms::new(Arc::<dyn Kms>::from(kms), CacheLimits::default());
+        conformance::check(&cached).unwrap();
+    }
+}
+
+#[test]
+fn temporary_access_keys() {
+    let server = LoopbackKms::start();
+    let good = credentials().with_token(TOKEN);
+    let expired = credentials().with_token("an old one");
+    let rpc = aliyun(&server).with_signature(AliyunSignature::Rpc);
+    assert!(Client::new(aliyun(&server), good.clone()).encrypt("AAAA", None).is_ok());
+    assert!(Client::new(rpc.clone(), good.clone()).encrypt("AAAA", None).is_ok());
+    assert!(Client::new(tencent(&server), good).encrypt("AAAA", None).is_ok());
+    for outcome in [
+        Client::new(aliyun(&server), expired.clone()).encrypt("AAAA", None),
+        Client::new(rpc, expired.clone()).encrypt("AAAA", None),
+        Client::new(tencent(&server), expired).encrypt("AAAA", None),
+    ] {
+        assert!(matches!(&outcome, Err(KmsError::Denied(_))), "{outcome:?}");
+    }
+}
+
+#[test]
+fn objects_open_through_the_service() {
+    let server = LoopbackKms::start();
+    for (dialect, twice) in
+        [(Dialect::OSS_V2, false), (Dialect::OSS_V2, true), (Dialect::OSS_V1, false)]
+    {
+        let writer = KmsKeyWrapper::new(patient(aliyun(&server)).0);
+        let writer = if twice { writer.with_blob_twice() } else { writer };
+        round_trip(&writer, patient(aliyun(&server)).0, dialect);
+    }
+    let writer = KmsKeyWrapper::new(patient(tencent(&server)).0);
+    round_trip(&writer, patient(tencent(&server)).0, Dialect::COS_V2);
+}
+
+fn round_trip(writer: &KmsKeyWrapper<impl Kms>, reader: impl Kms + 'static, dialect: Dialect) {
+    let (envelope, cipher) = Encryptor::new(writer, dialect).encrypt().unwrap();
+    let envelope = sent(&envelope);
+    let keyring = Keyring::new().with(KmsKeyWrapper::new(reader));
+    let opened = Decryptor::new(&keyring).decrypt(&envelope).unwrap();
+    let (mut a, mut b) = ([0; 50], [0; 50]);
+    cipher.at(0).apply(&mut a);
+    opened.at(0).apply(&mut b);
+    assert_eq!(a, b);
+}
+
+fn sent(envelope: &Envelope) -> Envelope {
+    parse(envelope.emit(&envelope.dialect()).unwrap()).unwrap().unwrap()
+}
+
+#[test]
+fn a_thousand_parts_cost_two_calls() {
+    let server = LoopbackKms::start();
+    let writer = KmsKeyWrapper::new(patient(aliyun(&server)).0);
+    let plan = PartPlan::new(102_400_000, 102_400, Dialect::OSS_V2).unwrap();
+    let (envelope, cipher) =
+        Encryptor::new(&writer, Dialect::OSS_V2).parts(plan).encrypt().unwrap();
+    for part in plan.parts() {
+        cipher.part(&part).apply(&mut [0; 16]).unwrap();
+    }
+    assert_eq!((plan.parts().len(), server.calls()), (1000, 2));
+
+    let cached = CachedKms::new(patient(aliyun(&server)).0, CacheLimits::default());
+    let keyring = Keyring::new().with(KmsKeyWrapper::new(cached));
+    for _ in 0..200 {
+        Decryptor::new(&keyring).decrypt(&envelope).unwrap();
+    }
+    assert_eq!(server.calls(), 4);
+}
+
+#[test]
+fn throttling_is_ridden_out_and_nothing_else_is_tried_again() {
+    for vendor in [WrapAlgorithm::KmsAliyun, WrapAlgorithm::KmsTencent] {
+        let server = LoopbackKms::start();
+        let encrypt = |key: &str| {
+            let clock;
+            let outcome;
+            if vendor == WrapAlgorithm::KmsAliyun {
+                let (client, c) = patient(aliyun(&server).with_key_id(key));
+                (outcome, clock) = (client.encrypt("AAAA", None), c);
+            } else {
+                let (client, c) = patient(tencent(&server).with_key_id(key));
+                (outcome, clock) = (client.encrypt("AAAA", None), c);
+            }
+            (outcome, clock.elapsed())
+        };
+        for fault in [Fault::Throttle, Fault::ServerError, Fault::Cut] {
+            let before = server.calls();
+            server.fail(fault, 3);
+            let (outcome, elapsed) = encrypt("key-1");
+            assert!(outcome.is_ok(), "{fault:?}: {outcome:?}");
+            assert_eq!(server.calls() - before, 4);
+            // 200, 400 and 800 milliseconds, each times 1.499.
+            assert_eq!(elapsed.as_millis(), 299 + 599 + 1199, "{fault:?}");
+
+            server.fail(fault, 4);
+            let (outcome, _) = encrypt("key-1");
+            assert!(matches!(outcome, Err(KmsError::Unavailable(_))), "{outcome:?}");
+            assert_eq!(server.calls() - before, 8);
+        }
+        let before = server.calls();
+        let (outcome, elapsed) = encrypt(DISABLED_KEY);
+        assert!(matches!(outcome, Err(KmsError::Denied(_))), "{outcome:?}");
+        assert_eq!((server.calls() - before, elapsed), (1, Duration::ZERO));
+    }
+}
+
+#[test]
+fn bad_answers_are_typed_and_final() {
+    for fault in [Fault::Html, Fault::Truncated, Fault::Huge, Fault::Redirect] {
+        let server = LoopbackKms::start();
+        for kms in clients(&server) {
+            let before = server.calls();
+            server.fail(fault, 1);
+            let outcome = kms.encrypt("AAAA", None);
+            assert!(matches!(outcome, Err(KmsError::Malformed(_))), "{fault:?}: {outcome:?}");
+            assert_eq!(server.calls() - before, 1, "{fault:?}");
+        }
+    }
+}
+
+#[test]
+fn a_plaintext_of_the_wrong_length_is_no_content_key() {
+    let server = LoopbackKms::start();
+    let writer = KmsKeyWrapper::new(patient(aliyun(&server)).0);
+    let (envelope, _) = Encryptor::new(&writer, Dialect::OSS_V2).encrypt().unwrap();
+    server.fail(Fault::WrongLength, 2);
+    let keyring = Keyring::new().with(writer);
+    let error = Decryptor::new(&keyring).decrypt(&envelope).map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("could not be unwrapped"), "{error}");
+}
+
+#[test]
+fn wrong_signatures_keys_blobs_and_contexts() {
+    let server = LoopbackKms::start();
+    let denied = |outcome: Result<String, KmsError>| {
+        assert!(matches!(&outcome, Err(KmsError::Denied(_))), "{outcome:?}");
+    };
+    for (id, secret) in [(ACCESS_KEY, "wrong"), ("wrong", SECRET)] {
+        let key = || Credentials::new(id, secret);
+        let rpc = aliyun(&server).with_signature(AliyunSignature::Rpc);
+        denied(Client::new(aliyun(&server), key()).encrypt("AAAA", None));
+        denied(Client::new(rpc, key()).encrypt("AAAA", None));
+        denied(Client::new(tencent(&server), key()).encrypt("AAAA", None));
+    }
+    // No master key named: nothing is sent.
+    let before = server.calls();
+    let endpoint = server.url().parse().unwrap();
+    denied(
+        Client::new(Aliyun::new("r").with_endpoint(endpoint), credentials()).encrypt("AAAA", None),
+    );
+    assert_eq!(server.calls(), before);
+    // A blob of the other service.
+    let blob = patient(tencent(&server)).0.encrypt("AAAA", None).unwrap();
+    let outcome = patient(aliyun(&server)).0.decrypt(&(blob + "x"), None).map(|_| ());
+    assert!(matches!(outcome, Err(KmsError::Refused(_))), "{outcome:?}");
+}
+
+#[test]
+fn a_dead_endpoint_fails_within_the_bound() {
+    /// Answers nothing, and takes all the time it is given.
+    struct Dead(FakeClock);
+
+    impl Transport for Dead {
+        fn post(&self, _: &HttpRequest, timeout: Duration) -> Result<HttpResponse, TransportError> {
+            self.0.advance(timeout);
+            Err(TransportError::Timeout)
+        }
+    }
+
+    let clock = FakeClock::default();
+    let dead = Dead(clock.clone());
+    let client = Client::with_transport(
+        Tencent::new("r").with_key_id("k"),
+        credentials(),
+        dead,
+        clock.clone(),
+    );
+    let outcome = client.encrypt("AAAA", None);
+    assert!(matches!(outcome, Err(KmsError::Unavailable(_))), "{outcome:?}");
+    let elapsed = clock.elapsed();
+    assert!(elapsed >= Duration::from_secs(40) && elapsed <= CALL_BOUND, "{elapsed:?}");
+
+    // A port that nobody listens on, over the real transport.
+    let (client, clock) = patient(
+        Aliyun::new("r").with_key_id("k").with_endpoint("http://127.0.0.1:1".parse().unwrap()),
+    );
+    assert!(matches!(client.encrypt("AAAA", None), Err(KmsError::Unavailable(_))));
+    assert!(clock.elapsed() < Duration::from_secs(3));
+}
+
+#[test]
+fn a_slow_drip_ends_with_the_try() {
+    /// The real transport, less patient.
+    struct Hasty(UreqTransport);
+
+    impl Transport for Hasty {
+        fn post(&self, request: &HttpRequest, _: Duration) -> Result<HttpResponse, TransportError> {
+            self.0.post(request, Duration::from_millis(300))
+        }
+    }
+
+    let server = LoopbackKms::start();
+    server.fail(Fault::Drip, 4);
+    let hasty = Hasty(UreqTransport::default());
+    let client =
+        Client::with_transport(aliyun(&server), credentials(), hasty, FakeClock::default());
+    let outcome = client.encrypt("AAAA", None);
+    assert!(matches!(outcome, Err(KmsError::Unavailable(_))), "{outcome:?}");
+    assert_eq!(server.calls(), 4);
+}
+
+#[test]
+fn every_try_is_signed_anew() {
+    let server = LoopbackKms::start();
+    let (client, _) = patient(aliyun(&server));
+    server.fail(Fault::Throttle, 3);
+    client.encrypt("AAAA", None).unwrap();
+    let nonces: BTreeSet<String> = server
+        .requests()
+        .iter()
+        .map(|request| request.headers["x-acs-signature-nonce"].clone())
+        .collect();
+    assert_eq!(nonces.len(), 4);
+}
+
+#[test]
+fn no_secret_is_printed() {
+    let server = LoopbackKms::start();
+    let said = Mutex::new(String::new());
+    let say = |words: String| said.lock().unwrap().push_str(&words);
+    let keys = Credentials::new(ACCESS_KEY, "SKloop-secret-part").with_token("token-secret-part");
+    say(format!("{keys:?}"));
+    for fault in [Fault::Html, Fault::Truncated, Fault::Throttle, Fault::Cut, Fault::Redirect] {
+        server.fail(fault, 4);
+        let clock = FakeClock::default();
+        let transport = UreqTransport::default();
+        let client = Client::with_transport(tencent(&server), keys.clone(), transport, clock);
+        let outcome = client.encrypt("cGxhaW50ZXh0LXNlY3JldA==", Some(r#"{"a":"context-part"}"#));
+        say(format!("{:?} {}", outcome, outcome.as_ref().unwrap_err()));
+        let wrapper = KmsKeyWrapper::new(client);
+        let error = Encryptor::new(&wrapper, Dialect::COS_V2).encrypt().map(|_| ()).unwrap_err();
+        assert!(matches!(error, EncryptError::Wrap(WrapError::Kms(_))));
+        say(error.to_string());
+    }
+    let said = said.into_inner().unwrap();
+    assert!(said.len() > 300, "{said}");
+    for secret in ["secret-part", "cGxhaW50ZXh0", "context-part"] {
+        assert!(!said.contains(secret), "{secret} in {said}");
+    }
+}
+
+#[cfg(feature = "async")]
+mod asynchronous {
+    use envelope_core::{KeyWrapper as _, hazmat};
+    use envelope_kms::AsyncClient;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_async_client_does_the_same() {
+        let server = LoopbackKms::start();
+        let client = AsyncClient::new(tencent(&server), credentials()).unwrap();
+        let blob = client.encrypt("AAAA", Some("{}")).await.unwrap();
+        assert_eq!(client.decrypt(&blob, Some("{}")).await.unwrap().as_str(), "AAAA");
+        assert_eq!(client.generate_data_key(None).await.unwrap().plaintext.len(), 44);
+
+        for fault in [Fault::Html, Fault::Huge, Fault::Redirect] {
+            server.fail(fault, 1);
+            let outcome = client.encrypt("AAAA", None).await;
+            assert!(matches!(outcome, Err(KmsError::Malformed(_))), "{fault:?} {outcome:?}");
+        }
+        server.fail(Fault::Throttle, 1);
+        assert!(client.encrypt("AAAA", None).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn it_unwraps_with_the_same_rules() {
+        let server = LoopbackKms::start();
+        let described = meta_codec::MaterialDescription::new([("author", "1"), ("version", "1")]);
+        let tencent_writer =
+            KmsKeyWrapper::new(patient(tencent(&server)).0).with_description(described.unwrap());
+        let aliyun_writer = KmsKeyWrapper::new(patient(aliyun(&server)).0).with_blob_twice();
+        let cos = Encryptor::new(&tencent_writer, Dialect::COS_V2).encrypt().unwrap().0;
+        let oss = Encryptor::new(&aliyun_writer, Dialect::OSS_V2).encrypt().unwrap().0;
+
+        let client = AsyncClient::new(tencent(&server), credentials()).unwrap();
+        let key = client.unwrap(&sent(&cos)).await.unwrap();
+        let same = tencent_writer.unwrap(&cos).unwrap();
+        assert_eq!(hazmat::cek(&key), hazmat::cek(&same));
+
+        let client = AsyncClient::new(aliyun(&server), credentials()).unwrap();
+        let key = client.unwrap(&sent(&oss)).await.unwrap();
+        let same = aliyun_writer.unwrap(&oss).unwrap();
+        assert_eq!(hazmat::cek(&key), hazmat::cek(&same));
+        let client = AsyncClient::new(tencent(&server), credentials()).unwrap();
+        assert!(client.unwrap(&sent(&oss)).await.is_err());
+    }
+}
