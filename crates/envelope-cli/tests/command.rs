@@ -17,7 +17,10 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use envelope_testkit::{Outcome, all_cases, folder, hostile_cases};
+use envelope_testkit::{
+    Outcome, all_cases, folder, hostile_cases,
+    kms::{ACCESS_KEY, DISABLED_KEY, Fault, LoopbackKms, SECRET},
+};
 use tempfile::TempDir;
 
 struct Shell {
@@ -602,4 +605,68 @@ fn a_range_of_a_body_of_the_wrong_length_is_refused() {
     let body = shell.read("cipher");
     shell.write("cipher", &body[..50_000]);
     shell.fails(5, &format!("{DECRYPT} --range -10"));
+}
+
+/// The command with a KMS on the loopback and its access key.
+fn kms_command(shell: &Shell, server: &LoopbackKms, line: &str, secret: &str) -> Output {
+    let url = server.url();
+    shell
+        .command(line.split(' ').chain(["--kms-endpoint", &url]))
+        .env("ALIBABA_CLOUD_ACCESS_KEY_ID", ACCESS_KEY)
+        .env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", secret)
+        .env("TENCENTCLOUD_SECRET_ID", ACCESS_KEY)
+        .env("TENCENTCLOUD_SECRET_KEY", secret)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_kms_that_misbehaves_leaves_nothing_behind() {
+    let server = LoopbackKms::start();
+    let mut captured = String::new();
+    for (kms, dialect) in [("aliyun:cn-hangzhou", "oss-v2"), ("tencent:ap-guangzhou", "cos-v2")] {
+        let shell = Shell::with_keys();
+        let encrypt = format!(
+            "encrypt plain --kms {kms}:key-1 --dialect {dialect} --metadata-out h.json --output cipher"
+        );
+        let decrypt = format!("decrypt cipher --metadata h.json --kms {kms} --output back");
+        let mut run = |line: &str, secret: &str, status: i32| {
+            let before = shell.files();
+            let output = kms_command(&shell, &server, line, secret);
+            let words = said(&output);
+            assert_eq!(output.status.code(), Some(status), "{line}: {words}");
+            if status != 0 {
+                assert_eq!(shell.files(), before, "{line}");
+                assert_eq!(words.lines().count(), 2, "{words}");
+            }
+            captured.push_str(&words);
+        };
+        run(&encrypt, "wrong-secret-part", 4);
+        run(&encrypt.replace("key-1", DISABLED_KEY), SECRET, 4);
+        run(&encrypt.replace(":key-1", ""), SECRET, 4);
+        run(&encrypt, SECRET, 0);
+        run(&decrypt, "wrong-secret-part", 4);
+        for (fault, status) in [
+            (Fault::Html, 1),
+            (Fault::Huge, 1),
+            (Fault::Redirect, 1),
+            (Fault::Truncated, 1),
+            (Fault::WrongLength, 4),
+        ] {
+            server.fail(fault, 2);
+            run(&decrypt, SECRET, status);
+            server.fail(fault, 0);
+        }
+        server.fail(Fault::Throttle, 2);
+        run(&decrypt, SECRET, 0);
+        assert_eq!(shell.read("back"), plain());
+    }
+    assert!(captured.contains("request req-1") && !captured.contains("secret-part"), "{captured}");
+
+    let shell = Shell::with_keys();
+    let plain_http = format!("{ENCRYPT} --kms-endpoint http://kms.example")
+        .replace("--key public_key.pem", "--kms aliyun:r:k");
+    assert!(shell.fails(2, &plain_http).contains("plain http"));
+    let line = ENCRYPT.replace("--key public_key.pem", "--kms aliyun:a/b");
+    assert!(shell.fails(2, &line).contains("aliyun:REGION"));
 }

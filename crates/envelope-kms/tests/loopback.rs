@@ -252,6 +252,37 @@ fn wrong_signatures_keys_blobs_and_contexts() {
 }
 
 #[test]
+fn a_clock_that_is_wrong() {
+    struct Late;
+
+    impl Clock for Late {
+        fn now(&self) -> i64 {
+            SystemClock.now() - 3600
+        }
+
+        fn pause(&self, _: Duration) {}
+
+        fn jitter(&self) -> f64 {
+            0.0
+        }
+    }
+
+    let server = LoopbackKms::start();
+    let transport = UreqTransport::default;
+    let rpc = aliyun(&server).with_signature(AliyunSignature::Rpc);
+    for outcome in [
+        Client::with_transport(aliyun(&server), credentials(), transport(), Late)
+            .encrypt("AAAA", None),
+        Client::with_transport(rpc, credentials(), transport(), Late).encrypt("AAAA", None),
+        Client::with_transport(tencent(&server), credentials(), transport(), Late)
+            .encrypt("AAAA", None),
+    ] {
+        assert!(matches!(&outcome, Err(KmsError::Denied(_))), "{outcome:?}");
+    }
+    assert_eq!(server.calls(), 3);
+}
+
+#[test]
 fn a_dead_endpoint_fails_within_the_bound() {
     /// Answers nothing, and takes all the time it is given.
     struct Dead(FakeClock);

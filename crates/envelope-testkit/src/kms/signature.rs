@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use jiff::Timestamp;
 use serde_json::Value;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
@@ -45,6 +46,7 @@ fn rpc(request: &Request) -> Result<(String, Parameters), Refusal> {
         return Err(Refusal(400, "SignatureDoesNotMatch"));
     }
     check_token(parameters.get("SecurityToken"), Refusal(400, "InvalidSecurityToken.Expired"))?;
+    check_date(&parameter("Timestamp"), Refusal(400, "InvalidTimeStamp.Expired"))?;
     Ok((parameter("Action"), parameters))
 }
 
@@ -79,6 +81,7 @@ fn acs3(request: &Request, authorization: &str) -> Result<(String, Parameters), 
     }
     let token = request.headers.get("x-acs-security-token");
     check_token(token, Refusal(400, "InvalidSecurityToken.Expired"))?;
+    check_date(header(request, "x-acs-date"), Refusal(400, "InvalidTimeStamp.Expired"))?;
     let mut parameters = parameters;
     parameters.extend(query(&String::from_utf8_lossy(&request.body)));
     Ok((header(request, "x-acs-action").to_owned(), parameters))
@@ -121,6 +124,10 @@ fn tc3(request: &Request, authorization: &str) -> Result<(String, Parameters), R
     }
     let token = request.headers.get("x-tc-token");
     check_token(token, Refusal(200, "AuthFailure.TokenFailure"))?;
+    let sent: i64 = header(request, "x-tc-timestamp").parse().unwrap_or_default();
+    if (Timestamp::now().as_second() - sent).abs() > 300 {
+        return Err(Refusal(200, "AuthFailure.SignatureExpire"));
+    }
     let parameters = match serde_json::from_slice(&request.body) {
         Ok(Value::Object(map)) => map
             .into_iter()
@@ -135,6 +142,13 @@ fn check_token(token: Option<&String>, refusal: Refusal) -> Result<(), Refusal> 
     match token {
         Some(token) if token != TOKEN && !token.is_empty() => Err(refusal),
         _ => Ok(()),
+    }
+}
+
+fn check_date(text: &str, refusal: Refusal) -> Result<(), Refusal> {
+    match text.parse::<Timestamp>() {
+        Ok(sent) if (Timestamp::now().as_second() - sent.as_second()).abs() <= 900 => Ok(()),
+        _ => Err(refusal),
     }
 }
 
