@@ -1,0 +1,309 @@
+//! The headers that were found, and the envelope that they make.
+
+use crate::{
+    ContentAlgorithm, Dialect, Envelope, IvForm, MaterialDescription, PartLayout, WrapAlgorithm,
+    algorithm::LengthRule,
+    dialect::{Field, Row, Table},
+    encoding,
+    error::{Excerpt, ParseError, Reason},
+};
+
+use super::{MAX_LEN, header_dialects};
+
+/// The headers that some dialect knows, in the order found.
+pub(super) struct Found(pub(super) Vec<Header>);
+
+pub(super) struct Header {
+    pub(super) name: &'static str,
+    value: Vec<u8>,
+}
+
+impl Found {
+    pub(super) fn collect<N, V>(
+        headers: impl IntoIterator<Item = (N, V)>,
+        dialects: impl Fn(&Dialect) -> bool,
+    ) -> Result<Self, ParseError>
+    where
+        N: AsRef<str>,
+        V: AsRef<[u8]>,
+    {
+        let mut found = Self(Vec::new());
+        let mut len: usize = 0;
+        for (name, value) in headers {
+            let known = Dialect::ALL
+                .into_iter()
+                .filter(&dialects)
+                .find_map(|dialect| dialect.table().field(name.as_ref()));
+            let Some((field, name)) = known else { continue };
+            let value = value.as_ref();
+
+            len = len.saturating_add(name.len()).saturating_add(value.len());
+            let position = |bad: fn(&u8) -> bool| value.iter().position(bad);
+            let fault = if len > MAX_LEN {
+                Some(Reason::TooLarge { limit: MAX_LEN })
+            } else if found.0.iter().any(|header| header.name == name) {
+                Some(Reason::Duplicate)
+            } else if let Some(position) = position(u8::is_ascii_control) {
+                let byte = value.get(position).copied().unwrap_or_default();
+                Some(Reason::Control { byte, position })
+            } else if field == Field::Description {
+                // COS Go and COS Java write descriptions as raw UTF-8.
+                std::str::from_utf8(value).err().map(|error| Reason::NotAscii(error.valid_up_to()))
+            } else {
+                position(|byte| !byte.is_ascii()).map(Reason::NotAscii)
+            };
+            if let Some(reason) = fault {
+                return Err(ParseError::new(name, reason));
+            }
+            found.0.push(Header { name, value: value.to_vec() });
+        }
+        Ok(found)
+    }
+
+    pub(super) fn is_complete(&self, table: &Table) -> bool {
+        self.has(table.key_header()) && self.has(table.iv_header())
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|header| header.name == name)
+    }
+
+    /// The value of a header that is there.
+    pub(super) fn ascii(&self, name: &'static str) -> Result<&str, ParseError> {
+        self.value(name).ok_or_else(|| ParseError::new(name, Reason::Missing("its dialect")))
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        let header = self.0.iter().find(|header| header.name == name)?;
+        std::str::from_utf8(&header.value).ok()
+    }
+
+    /// No dialect has both its key and its IV here: names what the most likely one lacks.
+    pub(super) fn incomplete(&self, there: &Header) -> ParseError {
+        let beside_instruction = |header: &Header| {
+            let field = Dialect::COS_INSTRUCTION.table().field(header.name);
+            matches!(field, Some((Field::PlainLen | Field::PlainMd5, _)))
+        };
+        if self.0.iter().all(beside_instruction) {
+            return ParseError::new(there.name, Reason::PerhapsInstruction);
+        }
+        let mut likely = Dialect::OSS_V2;
+        let mut most = 0;
+        for dialect in header_dialects() {
+            let names = dialect.table().fields.iter().filter(|(_, name)| self.has(name)).count();
+            if names > most {
+                (likely, most) = (dialect, names);
+            }
+        }
+        let table = likely.table();
+        let missing =
+            if self.has(table.key_header()) { table.iv_header() } else { table.key_header() };
+        ParseError::new(missing, Reason::Missing(there.name))
+    }
+
+    pub(super) fn envelope(&self, dialect: Dialect) -> Result<Envelope, ParseError> {
+        let table = dialect.table();
+        let mut order = Vec::with_capacity(self.0.len());
+        for header in &self.0 {
+            match table.field(header.name) {
+                None => {
+                    return Err(ParseError::new(header.name, Reason::MixedDialects(table.id)));
+                }
+                Some((field, name)) if order.contains(&field) => {
+                    return Err(ParseError::new(name, Reason::Duplicate));
+                }
+                // COS Android writes an empty MD5 where it has none.
+                Some((Field::PlainMd5, _)) if header.value.is_empty() => {}
+                Some((field, _)) => order.push(field),
+            }
+        }
+
+        let wrapped_key = self.bytes(table.key_header())?;
+        let content = match table.header(Field::ContentAlgorithm) {
+            Some(name) => self.algorithm(table, name, table.contents)?,
+            None => sole(table.contents).unwrap_or(ContentAlgorithm::Aes256Ctr),
+        };
+        let wrap = match table.header(Field::WrapAlgorithm) {
+            Some(name) => self.algorithm(table, name, table.wraps)?,
+            None => wrap_by_length(table, wrapped_key.len())?,
+        };
+        let key_header = table.key_header();
+        if let Some(rule) = wrap.wrapped_len(32) {
+            check_len(key_header, wrapped_key.len(), wrap.id(), rule)?;
+        }
+        let iv = self.iv(table, content, wrap, wrapped_key.len())?;
+
+        let plain_len = self.number(table, Field::PlainLen)?;
+        let layout = self.layout(table)?;
+        let data_size = layout.and_then(|layout| layout.data_size());
+        if let (Some(name), Some(len), Some(size)) =
+            (table.header(Field::DataSize), plain_len, data_size)
+            && len != size
+        {
+            let other = table.header(Field::PlainLen).unwrap_or(table.id);
+            return Err(ParseError::new(name, Reason::Contradicts(other)));
+        }
+        self.check_tag_len(table, content)?;
+
+        Ok(Envelope {
+            dialect,
+            content,
+            wrap,
+            wrapped_key,
+            iv,
+            description: self.description(table)?,
+            layout,
+            plain_len,
+            plain_md5: self.plain_md5(table)?,
+            key_check: self.key_check(table)?,
+            order,
+        })
+    }
+
+    /// The first header of the table that holds `field` and is there.
+    fn field(&self, table: &Table, field: Field) -> Option<(&'static str, &str)> {
+        table
+            .fields
+            .iter()
+            .filter(|(each, _)| *each == field)
+            .find_map(|(_, name)| self.value(name).map(|value| (*name, value)))
+    }
+
+    fn bytes(&self, name: &'static str) -> Result<Vec<u8>, ParseError> {
+        encoding::bytes(self.ascii(name)?).map_err(|reason| ParseError::new(name, reason))
+    }
+
+    fn algorithm<A: Copy>(
+        &self,
+        table: &Table,
+        name: &'static str,
+        rows: &'static [Row<A>],
+    ) -> Result<A, ParseError> {
+        let Some(value) = self.value(name) else {
+            return Err(ParseError::new(name, Reason::Missing(table.key_header())));
+        };
+        rows.iter().find(|row| row.name == value).map(|row| row.algorithm).ok_or_else(|| {
+            let name_found = Excerpt::of(value);
+            let reason = Reason::UnknownAlgorithm { dialect: table.id, name: name_found };
+            ParseError::new(name, reason)
+        })
+    }
+
+    fn iv(
+        &self,
+        table: &Table,
+        content: ContentAlgorithm,
+        wrap: WrapAlgorithm,
+        key_len: usize,
+    ) -> Result<Vec<u8>, ParseError> {
+        let name = table.iv_header();
+        let iv = self.bytes(name)?;
+        let plain = content.iv_len();
+        if table.iv == IvForm::Clear {
+            check_len(name, iv.len(), "the content algorithm", LengthRule::Exactly(plain))?;
+            return Ok(iv);
+        }
+        match wrap.wrapped_len(plain) {
+            None => {
+                let name = table.header(Field::WrapAlgorithm).unwrap_or(name);
+                return Err(ParseError::new(name, Reason::WrapOfIv(plain)));
+            }
+            Some(rule) => check_len(name, iv.len(), wrap.id(), rule)?,
+        }
+        // One RSA key makes ciphertexts of one length.
+        if wrap.is_rsa() && iv.len() != key_len {
+            return Err(ParseError::new(name, Reason::Contradicts(table.key_header())));
+        }
+        Ok(iv)
+    }
+
+    fn number(&self, table: &Table, field: Field) -> Result<Option<u64>, ParseError> {
+        self.field(table, field)
+            .map(|(name, text)| {
+                encoding::number(text).map_err(|reason| ParseError::new(name, reason))
+            })
+            .transpose()
+    }
+
+    fn layout(&self, table: &Table) -> Result<Option<PartLayout>, ParseError> {
+        let data_size = match self.field(table, Field::DataSize) {
+            Some((_, text)) if table.unknown_data_size == Some(text) => None,
+            _ => self.number(table, Field::DataSize)?,
+        };
+        let Some((name, _)) = self.field(table, Field::PartSize) else {
+            // Informative without the part size, but nobody writes it so.
+            return match (self.field(table, Field::DataSize), table.header(Field::PartSize)) {
+                (Some((there, _)), Some(name)) => {
+                    Err(ParseError::new(name, Reason::Missing(there)))
+                }
+                _ => Ok(None),
+            };
+        };
+        let Some(part_size) = self.number(table, Field::PartSize)? else { return Ok(None) };
+        PartLayout::read(data_size, part_size)
+            .map(Some)
+            .map_err(|error| ParseError::new(name, error.into()))
+    }
+
+    fn check_tag_len(&self, table: &Table, content: ContentAlgorithm) -> Result<(), ParseError> {
+        let Some((name, text)) = self.field(table, Field::TagLen) else { return Ok(()) };
+        let wrong = |want| Reason::Value { got: Excerpt::of(text), want };
+        if content != ContentAlgorithm::Aes256Gcm {
+            return Err(ParseError::new(name, wrong("absent without AES/GCM/NoPadding")));
+        }
+        if text == "128" { Ok(()) } else { Err(ParseError::new(name, wrong("128"))) }
+    }
+
+    fn description(&self, table: &Table) -> Result<MaterialDescription, ParseError> {
+        match self.field(table, Field::Description) {
+            Some((name, text)) => MaterialDescription::parse(text)
+                .map_err(|error| ParseError::new(name, error.into())),
+            None => Ok(MaterialDescription::default()),
+        }
+    }
+
+    fn plain_md5(&self, table: &Table) -> Result<Option<[u8; 16]>, ParseError> {
+        self.field(table, Field::PlainMd5)
+            .filter(|(_, text)| !text.is_empty())
+            .map(|(name, text)| {
+                table.md5.parse(text).map_err(|reason| ParseError::new(name, reason))
+            })
+            .transpose()
+    }
+
+    fn key_check(&self, table: &Table) -> Result<Option<[u8; 16]>, ParseError> {
+        let Some((name, text)) = self.field(table, Field::KeyCheck) else { return Ok(None) };
+        let bytes = encoding::bytes(text).map_err(|reason| ParseError::new(name, reason))?;
+        check_len(name, bytes.len(), "the key check", LengthRule::Exactly(16))?;
+        Ok(bytes.try_into().ok())
+    }
+}
+
+fn sole<A: Copy>(rows: &[Row<A>]) -> Option<A> {
+    rows.first().map(|row| row.algorithm)
+}
+
+/// A dialect that does not name its wrap: the length of the wrapped key decides.
+fn wrap_by_length(table: &Table, len: usize) -> Result<WrapAlgorithm, ParseError> {
+    let rules = || {
+        table.wraps.iter().filter_map(|row| Some((row.algorithm, row.algorithm.wrapped_len(32)?)))
+    };
+    rules().find(|(_, rule)| rule.allows(len)).map(|(algorithm, _)| algorithm).ok_or_else(|| {
+        let want: Vec<String> = rules().map(|(_, rule)| rule.to_string()).collect();
+        let reason = Reason::Length { algorithm: table.id, got: len, want: want.join(" or ") };
+        ParseError::new(table.key_header(), reason)
+    })
+}
+
+fn check_len(
+    name: &'static str,
+    got: usize,
+    algorithm: &'static str,
+    rule: LengthRule,
+) -> Result<(), ParseError> {
+    if rule.allows(got) {
+        return Ok(());
+    }
+    let reason = Reason::Length { algorithm, got, want: rule.to_string() };
+    Err(ParseError::new(name, reason))
+}
