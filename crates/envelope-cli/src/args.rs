@@ -325,7 +325,7 @@ pub(crate) struct Kms {
     /// TENCENTCLOUD_TOKEN).
     #[arg(long, value_name = "VENDOR:REGION[:KEY_ID]")]
     pub(crate) kms: Option<KmsName>,
-    /// Another endpoint of the KMS, such as https://kms-vpc.cn-hangzhou.aliyuncs.com.
+    /// Another endpoint of the KMS, such as `https://kms-vpc.cn-hangzhou.aliyuncs.com`.
     #[arg(long, value_name = "URL")]
     pub(crate) kms_endpoint: Option<Endpoint>,
     /// The file with the passphrase that oss2's AliKMSProvider was given; it is an encryption context.

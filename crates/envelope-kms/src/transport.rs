@@ -22,7 +22,7 @@ pub struct HttpRequest {
 pub struct HttpResponse {
     /// The status code.
     pub status: u16,
-    /// The body, at most [`MAX_BODY`] bytes.
+    /// The body, at most 64 KiB.
     pub body: Zeroizing<Vec<u8>>,
 }
 
