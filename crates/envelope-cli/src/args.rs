@@ -15,7 +15,7 @@ use meta_codec::{Dialect, WrapAlgorithm};
 /// AES-CTR, the content cipher of nearly all these formats, does not notice tampering: whoever can
 /// write to the bucket can change your data unseen.
 ///
-/// Exit status: 0 done; 1 a file cannot be read or written; 2 wrong arguments; 3 metadata refused, or
+/// Exit status: 0 done; 1 a file or a KMS cannot be read, written or reached; 2 wrong arguments; 3 metadata refused, or
 /// the object is not encrypted; 4 no key fits, or the content key does not come out; 5 what was
 /// decrypted is not what the metadata says.
 #[derive(Debug, Parser)]
@@ -68,6 +68,8 @@ pub(crate) struct Encrypt {
     pub(crate) key: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) kms: Kms,
+    #[command(flatten)]
+    pub(crate) style: KmsStyle,
     #[command(flatten)]
     pub(crate) passphrase: Passphrase,
     #[command(flatten)]
@@ -187,6 +189,8 @@ pub(crate) struct Inspect {
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(crate) key: Vec<PathBuf>,
     #[command(flatten)]
+    pub(crate) kms: Kms,
+    #[command(flatten)]
     pub(crate) passphrase: Passphrase,
 }
 
@@ -217,9 +221,10 @@ pub(crate) struct Rewrap {
         conflicts_with = "to_kms"
     )]
     pub(crate) to_key: Option<PathBuf>,
-    /// The new master key, in a KMS. `--kms-endpoint` is for both.
-    #[arg(long, value_name = "VENDOR:REGION:KEY_ID")]
-    pub(crate) to_kms: Option<KmsName>,
+    #[command(flatten)]
+    pub(crate) to_kms: ToKms,
+    #[command(flatten)]
+    pub(crate) style: KmsStyle,
     #[command(flatten)]
     pub(crate) wrapping: Wrapping,
     /// Where the new headers go; `-` is standard output.
@@ -331,6 +336,25 @@ pub(crate) struct Kms {
     /// The file with the passphrase that oss2's AliKMSProvider was given; it is an encryption context.
     #[arg(long, value_name = "FILE")]
     pub(crate) kms_passphrase_file: Option<PathBuf>,
+}
+
+/// The master key, in a KMS, that a content key is wrapped anew with.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct ToKms {
+    /// The KMS that holds the new master key.
+    #[arg(long, value_name = "VENDOR:REGION:KEY_ID")]
+    pub(crate) to_kms: Option<KmsName>,
+    /// Another endpoint of the new KMS.
+    #[arg(long, value_name = "URL")]
+    pub(crate) to_kms_endpoint: Option<Endpoint>,
+    /// The file with the passphrase that oss2's AliKMSProvider will be given to read it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to_kms_passphrase_file: Option<PathBuf>,
+}
+
+/// How a KMS wraps.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub(crate) struct KmsStyle {
     /// Write oss-v2 blobs in base64 once more, as oss2 does and reads, and no other SDK.
     #[arg(long)]
     pub(crate) kms_blob_twice: bool,
@@ -364,11 +388,7 @@ impl FromStr for KmsName {
             Some("tencent") => KmsVendor::Tencent,
             _ => return Err(wrong()),
         };
-        // The region becomes a part of a host name.
-        let is_region = |region: &&str| {
-            !region.is_empty() && region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        };
-        let region = pieces.next().filter(is_region).ok_or_else(wrong)?.to_owned();
+        let region = pieces.next().ok_or_else(wrong)?.to_owned();
         let key_id = pieces.next().map(str::to_owned);
         if key_id.as_ref().is_some_and(String::is_empty) {
             return Err(wrong());

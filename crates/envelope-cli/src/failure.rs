@@ -156,8 +156,8 @@ impl From<DecryptError> for Failure {
             DecryptError::Keyring(KeyringError::NoKey { .. }) => Self::new(
                 Status::Key,
                 error,
-                "give the master key that wrapped this object with --key: an RSA *private* key of the \
-                 same size, or the AES key",
+                "give the master key that wrapped this object: an RSA *private* key of the same size or \
+                 the AES key with --key, or the KMS with --kms",
             ),
             _ => Self::new(
                 Status::Key,
@@ -173,8 +173,8 @@ impl From<EncryptError> for Failure {
         let (status, advice) = match &error {
             EncryptError::NoWrap { .. } => (
                 Status::Usage,
-                "oss-v2 and oss-v1 take RSA keys, cos-v2 and cos-v1 take RSA and AES keys; choose with \
-                 --dialect",
+                "oss-v2 and oss-v1 take RSA keys and Aliyun's KMS, cos-v2 takes RSA and AES keys and \
+                 Tencent's KMS, cos-v1 RSA and AES keys; choose with --dialect",
             ),
             EncryptError::WeakWrap => (
                 Status::Usage,

@@ -91,6 +91,22 @@ fn is_at_end(mut file: &File) -> bool {
     end || file.rewind().is_err()
 }
 
+/// All of a small file but for one line end: a passphrase.
+pub(crate) fn read_text_line(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let mut bytes = read_small(path)?;
+    drop_line_end(&mut bytes);
+    Ok(bytes)
+}
+
+pub(crate) fn drop_line_end(bytes: &mut Vec<u8>) {
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+}
+
 /// All of a small file. It is wiped, because it may be a key.
 pub(crate) fn read_small(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     const MOST: usize = 1 << 20;

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use envelope_core::{
     AesKeyWrapper, KeyWrapper, Keyring, KmsKeyWrapper, RsaKeyError, RsaKeyWrapper,
 };
-use meta_codec::MaterialDescription;
+use meta_codec::{Dialect, MaterialDescription};
 use zeroize::Zeroizing;
 
 use crate::{
-    args::{Kms, KmsName, Passphrase},
+    args::{KmsStyle, Passphrase},
     failure::{Failure, Status, warn},
-    input::read_small,
-    kms::AnyKms,
+    input::{drop_line_end, read_small},
+    kms::{AnyKms, KmsKey},
 };
 
 /// A master key from a file, or in a KMS.
@@ -51,17 +51,22 @@ impl MasterKey {
         }
     }
 
-    /// The one master key to encrypt with: in a file, or else in a KMS.
+    /// The one master key to wrap with: in a file, or else in a KMS.
     pub(crate) fn one(
         path: Option<&Path>,
         passphrase: Option<&[u8]>,
-        name: Option<&KmsName>,
-        kms: &Kms,
+        kms: Option<KmsKey<'_>>,
+        style: KmsStyle,
+        dialect: Dialect,
     ) -> Result<Self, Failure> {
-        match (path, name) {
-            (Some(path), _) => Self::read(path, passphrase),
-            (None, Some(name)) => Ok(Self::Kms(kms.wrapper(name)?)),
-            (None, None) => Err(Failure::usage("no key is given", "give --key or --kms")),
+        match (path, kms) {
+            (None, None) => Err(Failure::usage("no key is given", "give a key file or a KMS")),
+            (_, Some(kms)) => Ok(Self::Kms(kms.writer(style, dialect)?)),
+            _ if style.kms_blob_twice || style.kms_context_go => Err(Failure::usage(
+                "--kms-blob-twice and --kms-context-go belong to a master key in a KMS",
+                "leave them out",
+            )),
+            (Some(path), None) => Self::read(path, passphrase),
         }
     }
 
@@ -86,11 +91,11 @@ impl MasterKey {
 pub(crate) fn keyring(
     paths: &[PathBuf],
     passphrase: Option<&[u8]>,
-    kms: &Kms,
+    kms: Option<KmsKey<'_>>,
 ) -> Result<Keyring, Failure> {
     let mut keyring = Keyring::new();
-    if let Some(name) = &kms.kms {
-        keyring.push(Box::new(kms.wrapper(name)?));
+    if let Some(kms) = kms {
+        keyring.push(Box::new(kms.reader()?));
     }
     for path in paths {
         match MasterKey::read(path, passphrase)? {
@@ -131,12 +136,7 @@ impl Passphrase {
         } else {
             return Ok(None);
         };
-        if passphrase.last() == Some(&b'\n') {
-            passphrase.pop();
-            if passphrase.last() == Some(&b'\r') {
-                passphrase.pop();
-            }
-        }
+        drop_line_end(&mut passphrase);
         Ok(Some(passphrase))
     }
 

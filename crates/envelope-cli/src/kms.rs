@@ -1,69 +1,144 @@
 //! Master keys in a KMS.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
-use envelope_core::{KmsKeyWrapper, kms::ContextStyle};
-use envelope_kms::{
-    Aliyun, CacheLimits, CachedKms, Client, Tencent, aliyun_environment, tencent_environment,
+use envelope_core::{
+    KmsKeyWrapper,
+    kms::{ContextStyle, Kms},
 };
+use envelope_kms::{
+    Aliyun, CacheLimits, CachedKms, Client, Endpoint, EndpointError, Tencent, aliyun_environment,
+    tencent_environment,
+};
+use meta_codec::Dialect;
 use zeroize::Zeroizing;
 
 use crate::{
-    args::{Kms, KmsName, KmsVendor},
+    args::{self, KmsName, KmsStyle, KmsVendor, ToKms},
     failure::Failure,
-    input::read_small,
+    input::read_text_line,
 };
 
 /// A KMS of either vendor. Answers are remembered for the one run of the command.
-pub(crate) type AnyKms = Arc<dyn envelope_core::kms::Kms>;
+pub(crate) type AnyKms = Arc<dyn Kms>;
 
-impl Kms {
-    /// The master key that the arguments name.
-    pub(crate) fn wrapper(&self, name: &KmsName) -> Result<KmsKeyWrapper<AnyKms>, Failure> {
-        let mut wrapper = KmsKeyWrapper::new(self.client(name));
-        if let Some(path) = &self.kms_passphrase_file {
-            let bytes = read_small(path)?;
-            let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-            let text = Zeroizing::new(String::from_utf8(bytes.to_vec()).map_err(|_| {
-                Failure::usage(
-                    format_args!("{}: not UTF-8 text", path.display()),
-                    "oss2 takes a passphrase of text",
-                )
-            })?);
-            wrapper = wrapper.with_passphrase(&text);
+/// A master key in a KMS, as the arguments name it.
+#[derive(Clone, Copy)]
+pub(crate) struct KmsKey<'a> {
+    name: &'a KmsName,
+    endpoint: Option<&'a Endpoint>,
+    passphrase: Option<&'a Path>,
+}
+
+impl args::Kms {
+    pub(crate) fn key(&self) -> Result<Option<KmsKey<'_>>, Failure> {
+        key(self.kms.as_ref(), self.kms_endpoint.as_ref(), self.kms_passphrase_file.as_deref())
+    }
+}
+
+impl ToKms {
+    pub(crate) fn key(&self) -> Result<Option<KmsKey<'_>>, Failure> {
+        let (endpoint, passphrase) = (&self.to_kms_endpoint, &self.to_kms_passphrase_file);
+        key(self.to_kms.as_ref(), endpoint.as_ref(), passphrase.as_deref())
+    }
+}
+
+fn key<'a>(
+    name: Option<&'a KmsName>,
+    endpoint: Option<&'a Endpoint>,
+    passphrase: Option<&'a Path>,
+) -> Result<Option<KmsKey<'a>>, Failure> {
+    match name {
+        Some(name) => Ok(Some(KmsKey { name, endpoint, passphrase })),
+        None if endpoint.is_none() && passphrase.is_none() => Ok(None),
+        None => Err(Failure::usage(
+            "an endpoint or a passphrase of a KMS, and no KMS",
+            "name the KMS with --kms (or --to-kms), or leave them out",
+        )),
+    }
+}
+
+impl KmsKey<'_> {
+    /// The key to unwrap with.
+    pub(crate) fn reader(&self) -> Result<KmsKeyWrapper<AnyKms>, Failure> {
+        let wrapper = KmsKeyWrapper::new(self.client().map_err(|error| {
+            Failure::usage(
+                error,
+                "give --kms as VENDOR:REGION[:KEY_ID], such as aliyun:cn-hangzhou",
+            )
+        })?);
+        let Some(path) = self.passphrase else { return Ok(wrapper) };
+        if self.name.vendor != KmsVendor::Aliyun {
+            return Err(Failure::usage(
+                "the passphrase of oss2 belongs to the KMS of Aliyun",
+                "leave it out",
+            ));
         }
-        if self.kms_blob_twice {
+        let bytes = read_text_line(path)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| {
+            Failure::usage(
+                format_args!("{}: not UTF-8 text", path.display()),
+                "oss2 takes a passphrase of text",
+            )
+        })?;
+        Ok(wrapper.with_passphrase(&Zeroizing::new(text.to_owned())))
+    }
+
+    /// The key to wrap with.
+    pub(crate) fn writer(
+        &self,
+        style: KmsStyle,
+        dialect: Dialect,
+    ) -> Result<KmsKeyWrapper<AnyKms>, Failure> {
+        if self.name.key_id.is_none() {
+            return Err(Failure::usage(
+                "no master key is named to encrypt with",
+                "give it as VENDOR:REGION:KEY_ID",
+            ));
+        }
+        if style.kms_blob_twice && dialect != Dialect::OSS_V2 {
+            return Err(Failure::usage("--kms-blob-twice belongs to oss-v2", "leave it out"));
+        }
+        if style.kms_context_go && self.name.vendor != KmsVendor::Tencent {
+            return Err(Failure::usage(
+                "--kms-context-go belongs to the KMS of Tencent",
+                "leave it out",
+            ));
+        }
+        let mut wrapper = self.reader()?;
+        if style.kms_blob_twice {
             wrapper = wrapper.with_blob_twice();
         }
-        if self.kms_context_go {
+        if style.kms_context_go {
             wrapper = wrapper.with_context_style(ContextStyle::Go);
         }
         Ok(wrapper)
     }
 
-    fn client(&self, name: &KmsName) -> AnyKms {
+    fn client(&self) -> Result<AnyKms, EndpointError> {
         let limits = CacheLimits::default();
-        match name.vendor {
+        let region = &self.name.region;
+        Ok(match self.name.vendor {
             KmsVendor::Aliyun => {
-                let mut service = Aliyun::new(name.region.as_str());
-                if let Some(key_id) = &name.key_id {
+                let mut service = Aliyun::new(region)?;
+                if let Some(key_id) = &self.name.key_id {
                     service = service.with_key_id(key_id.as_str());
                 }
-                if let Some(endpoint) = &self.kms_endpoint {
+                if let Some(endpoint) = self.endpoint {
                     service = service.with_endpoint(endpoint.clone());
                 }
                 Arc::new(CachedKms::new(Client::new(service, aliyun_environment()), limits))
             }
             KmsVendor::Tencent => {
-                let mut service = Tencent::new(name.region.as_str());
-                if let Some(key_id) = &name.key_id {
+                let mut service = Tencent::new(region)?;
+                if let Some(key_id) = &self.name.key_id {
                     service = service.with_key_id(key_id.as_str());
                 }
-                if let Some(endpoint) = &self.kms_endpoint {
+                if let Some(endpoint) = self.endpoint {
                     service = service.with_endpoint(endpoint.clone());
                 }
                 Arc::new(CachedKms::new(Client::new(service, tencent_environment()), limits))
             }
-        }
+        })
     }
 }

@@ -643,7 +643,7 @@ fn a_kms_that_misbehaves_leaves_nothing_behind() {
         };
         run(&encrypt, "wrong-secret-part", 4);
         run(&encrypt.replace("key-1", DISABLED_KEY), SECRET, 4);
-        run(&encrypt.replace(":key-1", ""), SECRET, 4);
+        run(&encrypt.replace(":key-1", ""), SECRET, 2);
         run(&encrypt, SECRET, 0);
         run(&decrypt, "wrong-secret-part", 4);
         for (fault, status) in [
@@ -667,6 +667,19 @@ fn a_kms_that_misbehaves_leaves_nothing_behind() {
     let plain_http = format!("{ENCRYPT} --kms-endpoint http://kms.example")
         .replace("--key public_key.pem", "--kms aliyun:r:k");
     assert!(shell.fails(2, &plain_http).contains("plain http"));
-    let line = ENCRYPT.replace("--key public_key.pem", "--kms aliyun:a/b");
-    assert!(shell.fails(2, &line).contains("aliyun:REGION"));
+    let line = ENCRYPT.replace("--key public_key.pem", "--kms aliyun:a/b:k");
+    assert!(shell.fails(2, &line).contains("a region is"));
+    // Options that would do nothing are a mistake.
+    for (line, words) in [
+        (format!("{ENCRYPT} --kms-blob-twice"), "belong to a master key in a KMS"),
+        (format!("{ENCRYPT} --kms-endpoint https://a"), "--kms"),
+        (ENCRYPT.replace("--key public_key.pem", "--kms aliyun:r:k --kms-context-go"), "Tencent"),
+        (
+            ENCRYPT
+                .replace("--key public_key.pem", "--kms tencent:r:k --kms-passphrase-file plain"),
+            "Aliyun",
+        ),
+    ] {
+        assert!(shell.fails(2, &line).contains(words), "{line}");
+    }
 }

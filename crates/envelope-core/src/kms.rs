@@ -81,7 +81,7 @@ impl DataKey {
 #[non_exhaustive]
 pub enum KmsError {
     /// The caller may not use the master key, or the key is disabled.
-    #[error("the KMS denies the use of the master key: {0}")]
+    #[error("the KMS cannot be used: {0}")]
     Denied(String),
     /// An answer that does not follow the service's protocol.
     #[error("the KMS gave an answer that makes no sense: {0}")]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::{
-    Answer, Call, Credentials, Endpoint, HttpRequest, HttpResponse, Service,
+    Answer, Call, Credentials, Endpoint, EndpointError, HttpRequest, HttpResponse, Service,
     call::{details, fields, json, need_key},
     sign::{hex, hmac_sha1, hmac_sha256, percent, query, sha256_hex},
 };
@@ -37,11 +37,13 @@ pub enum AliyunSignature {
 
 impl Aliyun {
     /// The service in a region, such as `cn-hangzhou`: `https://kms.REGION.aliyuncs.com`.
-    #[must_use]
-    pub fn new(region: impl Into<String>) -> Self {
-        let region = region.into();
-        let endpoint = Endpoint::https(format!("kms.{region}.aliyuncs.com"));
-        Self { endpoint, region, key_id: None, signature: AliyunSignature::default() }
+    ///
+    /// # Errors
+    /// [`EndpointError::Region`] for what is no region: it becomes a part of a host name.
+    pub fn new(region: &str) -> Result<Self, EndpointError> {
+        let endpoint = Endpoint::of_region("kms", region, "aliyuncs.com")?;
+        let (region, signature) = (region.to_owned(), AliyunSignature::default());
+        Ok(Self { endpoint, region, key_id: None, signature })
     }
 
     /// The master key to encrypt with; decrypting needs none.

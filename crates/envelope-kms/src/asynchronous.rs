@@ -1,9 +1,13 @@
 //! The async client, on tokio. It shares everything with the blocking one but the transport.
 
-use std::sync::Mutex;
+use std::{
+    error::Error as _,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use envelope_core::{
-    ContentKey, KeyWrapper as _, KmsKeyWrapper, UnwrapError,
+    BodyCipher, DecryptError, Decryptor, Keyring, KmsKeyWrapper, Policy,
     kms::{DataKey, Kms, KmsError},
 };
 use meta_codec::{Envelope, WrapAlgorithm};
@@ -24,6 +28,7 @@ pub struct AsyncClient<S> {
     http: reqwest::Client,
     credentials: Box<dyn CredentialsProvider>,
     clock: Box<dyn Clock>,
+    passphrase: Option<Zeroizing<String>>,
 }
 
 impl<S: Service> AsyncClient<S> {
@@ -43,7 +48,7 @@ impl<S: Service> AsyncClient<S> {
             .build()
             .map_err(|_| KmsError::Unavailable("no TLS".to_owned()))?;
         let credentials = Box::new(credentials);
-        Ok(Self { service, http, credentials, clock: Box::new(SystemClock) })
+        Ok(Self { service, http, credentials, clock: Box::new(SystemClock), passphrase: None })
     }
 
     /// See [`Kms::generate_data_key`].
@@ -79,18 +84,35 @@ impl<S: Service> AsyncClient<S> {
         Ok(self.call(&Call::Decrypt { blob, context }).await?.plaintext)
     }
 
-    /// Unwraps an envelope's content key, with the layerings and contexts that
-    /// [`KmsKeyWrapper`] knows. To *wrap*, give a blocking [`Client`](crate::Client) to
-    /// `tokio::task::spawn_blocking`.
+    /// The passphrase of oss2's `AliKMSProvider`, see [`KmsKeyWrapper::with_passphrase`].
+    #[must_use]
+    pub fn with_passphrase(mut self, passphrase: &str) -> Self {
+        self.passphrase = Some(Zeroizing::new(passphrase.to_owned()));
+        self
+    }
+
+    /// Opens an envelope whose content key this service wrapped: with the policy, the layerings, the
+    /// contexts and the key check of a [`Decryptor`]. To *encrypt*, give a blocking
+    /// [`Client`](crate::Client) to `tokio::task::spawn_blocking`.
     ///
     /// # Errors
-    /// As [`KmsKeyWrapper`].
-    pub async fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, UnwrapError> {
+    /// As [`Decryptor::open`].
+    pub async fn open(
+        &self,
+        envelope: &Envelope,
+        policy: &Policy,
+    ) -> Result<BodyCipher, DecryptError> {
         // The rules are written for a blocking service. So they are run against what is known so far;
         // where they ask something new, it is asked for here, and they are run again.
-        let replay = Replay::new(self.service.algorithm());
+        let replay = Arc::new(Replay::new(self.service.algorithm()));
+        let mut wrapper = KmsKeyWrapper::new(Arc::clone(&replay));
+        if let Some(passphrase) = &self.passphrase {
+            wrapper = wrapper.with_passphrase(passphrase);
+        }
+        let keyring = Keyring::new().with(wrapper);
+        let decryptor = Decryptor::new(&keyring).with_policy(policy.clone());
         loop {
-            let outcome = KmsKeyWrapper::new(&replay).unwrap(envelope);
+            let outcome = decryptor.open(envelope);
             let Some((blob, context)) = replay.open_question() else { return outcome };
             let answer = self.decrypt(&blob, context.as_deref()).await;
             replay.answer(blob, context, answer);
@@ -121,10 +143,9 @@ impl<S: Service> AsyncClient<S> {
         }
         let mut response = builder.send().await.map_err(|error| failed(&error))?;
         let status = response.status().as_u16();
-        let most = usize::try_from(MAX_BODY).unwrap_or(usize::MAX);
-        let mut body = Zeroizing::new(Vec::with_capacity(most));
+        let mut body = Zeroizing::new(Vec::with_capacity(MAX_BODY));
         while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
-            if body.len().saturating_add(chunk.len()) > most {
+            if body.len().saturating_add(chunk.len()) > MAX_BODY {
                 return Err(TransportError::TooLarge);
             }
             body.extend_from_slice(&chunk);
@@ -134,7 +155,22 @@ impl<S: Service> AsyncClient<S> {
 }
 
 fn failed(error: &reqwest::Error) -> TransportError {
-    if error.is_timeout() { TransportError::Timeout } else { TransportError::Connection }
+    if error.is_timeout() {
+        return TransportError::Timeout;
+    }
+    if error.is_builder() {
+        return TransportError::Request;
+    }
+    // What rustls says of a certificate that it does not trust is somewhere below.
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let io = inner.downcast_ref::<io::Error>();
+        if io.is_some_and(|io| io.kind() == io::ErrorKind::InvalidData) {
+            return TransportError::Tls;
+        }
+        source = inner.source();
+    }
+    TransportError::Connection
 }
 
 type Question = (String, Option<String>);
@@ -156,8 +192,8 @@ impl Replay {
         Self { algorithm, state: Mutex::default() }
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open_question(&self) -> Option<Question> {
@@ -174,7 +210,7 @@ impl Replay {
     }
 }
 
-impl Kms for &Replay {
+impl Kms for Replay {
     fn algorithm(&self) -> WrapAlgorithm {
         self.algorithm
     }

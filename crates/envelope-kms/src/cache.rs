@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -31,23 +31,25 @@ impl Default for CacheLimits {
 
 /// A KMS whose decryptions are remembered for a while. What is forgotten is wiped.
 ///
-/// While one thread asks for a blob, others that want the same one wait for its answer. The blob, its
+/// While one thread asks for a blob, others that want the same one wait for what comes of it, good or
+/// bad. The blob, its
 /// context and the kind of service together name an answer. Whoever may use the cache gets what the
 /// service has given, without being asked for permission again: do not share one between callers with
-/// different rights. Failures are not remembered.
+/// different rights. Failures are not remembered. Answers that are too old are wiped at the next
+/// question.
 #[expect(missing_debug_implementations, reason = "holds plaintexts, which are not printed")]
 pub struct CachedKms<K> {
     inner: K,
     limits: CacheLimits,
     answers: Mutex<HashMap<Name, Slot>>,
-    arrived: Condvar,
 }
 
 type Name = (WrapAlgorithm, String, Option<String>);
+type Outcome = Result<Zeroizing<String>, KmsError>;
 
 enum Slot {
     /// Somebody is asking.
-    Asked,
+    Asked(Arc<Flight>),
     Known {
         plaintext: Zeroizing<String>,
         since: Instant,
@@ -55,73 +57,108 @@ enum Slot {
     },
 }
 
+/// One question on its way. Whoever waits for it gets its outcome, good or bad.
+#[derive(Default)]
+struct Flight {
+    outcome: Mutex<Option<Outcome>>,
+    landed: Condvar,
+}
+
+impl Flight {
+    fn land(&self, outcome: Outcome) {
+        let mut slot = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.get_or_insert(outcome);
+        self.landed.notify_all();
+    }
+
+    fn wait(&self) -> Outcome {
+        let mut slot = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(outcome) = &*slot {
+                return outcome.clone();
+            }
+            slot = self.landed.wait(slot).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// What is known of a question.
+enum Found {
+    Answer(Zeroizing<String>),
+    /// Somebody else is asking.
+    Wait(Arc<Flight>),
+    /// The caller has to ask.
+    Ask(Arc<Flight>),
+}
+
 impl<K: Kms> CachedKms<K> {
     /// A cache before `inner`.
     #[must_use]
     pub fn new(inner: K, limits: CacheLimits) -> Self {
-        Self { inner, limits, answers: Mutex::default(), arrived: Condvar::new() }
+        Self { inner, limits, answers: Mutex::default() }
     }
 
     fn answers(&self) -> MutexGuard<'_, HashMap<Name, Slot>> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The answer, if it is known and fresh; else the caller has to ask.
-    fn look_up(&self, name: &Name) -> Option<Zeroizing<String>> {
+    fn find(&self, name: &Name) -> Found {
         let mut answers = self.answers();
-        loop {
-            match answers.get_mut(name) {
-                Some(Slot::Asked) => {
-                    answers = self.arrived.wait(answers).unwrap_or_else(PoisonError::into_inner);
-                }
-                Some(Slot::Known { plaintext, since, uses })
-                    if since.elapsed() < self.limits.age && *uses < self.limits.uses =>
-                {
-                    *uses = uses.saturating_add(1);
-                    return Some(plaintext.clone());
-                }
-                _ => {
-                    answers.insert(name.clone(), Slot::Asked);
-                    return None;
-                }
+        // Whatever is too old is wiped at every question, not only when its place is needed.
+        answers.retain(|_, slot| match slot {
+            Slot::Asked(_) => true,
+            Slot::Known { since, uses, .. } => {
+                since.elapsed() < self.limits.age && *uses < self.limits.uses
+            }
+        });
+        match answers.get_mut(name) {
+            Some(Slot::Asked(flight)) => Found::Wait(Arc::clone(flight)),
+            Some(Slot::Known { plaintext, uses, .. }) => {
+                *uses = uses.saturating_add(1);
+                Found::Answer(plaintext.clone())
+            }
+            None => {
+                let flight = Arc::new(Flight::default());
+                answers.insert(name.clone(), Slot::Asked(Arc::clone(&flight)));
+                Found::Ask(flight)
             }
         }
     }
 
-    fn remember(&self, name: Name, plaintext: Zeroizing<String>) {
+    fn remember(&self, name: &Name, plaintext: &Zeroizing<String>) {
         let mut answers = self.answers();
-        let age = self.limits.age;
-        answers.retain(|_, slot| match slot {
-            Slot::Asked => true,
-            Slot::Known { since, .. } => since.elapsed() < age,
-        });
-        while answers.len() > self.limits.entries {
-            let oldest = answers.iter().filter_map(|(name, slot)| match slot {
-                Slot::Asked => None,
-                Slot::Known { since, .. } => Some((*since, name.clone())),
-            });
-            let Some((_, oldest)) = oldest.min_by_key(|(since, _)| *since) else { break };
-            answers.remove(&oldest);
+        answers.remove(name);
+        let since = |slot: &Slot| match slot {
+            Slot::Asked(_) => None,
+            Slot::Known { since, .. } => Some(*since),
+        };
+        if answers.values().filter_map(since).count() >= self.limits.entries {
+            let known = answers.iter().filter_map(|(name, slot)| Some((since(slot)?, name)));
+            let oldest = known.min_by_key(|(since, _)| *since).map(|(_, name)| name.clone());
+            oldest.map(|name| answers.remove(&name));
         }
-        if answers.len() <= self.limits.entries {
-            answers.insert(name, Slot::Known { plaintext, since: Instant::now(), uses: 1 });
+        if self.limits.entries > 0 {
+            let (plaintext, since) = (plaintext.clone(), Instant::now());
+            answers.insert(name.clone(), Slot::Known { plaintext, since, uses: 1 });
         }
     }
 }
 
-/// Takes the mark of an unanswered question away, however the asking ends.
+/// Lets those who wait go on, however the asking ends.
 struct Asking<'a, K: Kms> {
     cache: &'a CachedKms<K>,
     name: &'a Name,
+    flight: Arc<Flight>,
 }
 
 impl<K: Kms> Drop for Asking<'_, K> {
     fn drop(&mut self) {
         let mut answers = self.cache.answers();
-        if matches!(answers.get(self.name), Some(Slot::Asked)) {
+        if matches!(answers.get(self.name), Some(Slot::Asked(_))) {
             answers.remove(self.name);
         }
-        self.cache.arrived.notify_all();
+        drop(answers);
+        self.flight.land(Err(KmsError::Unavailable("the one who asked gave up".to_owned())));
     }
 }
 
@@ -140,14 +177,19 @@ impl<K: Kms> Kms for CachedKms<K> {
 
     fn decrypt(&self, blob: &str, context: Option<&str>) -> Result<Zeroizing<String>, KmsError> {
         let name = (self.algorithm(), blob.to_owned(), context.map(str::to_owned));
-        if let Some(plaintext) = self.look_up(&name) {
-            return Ok(plaintext);
+        let flight = match self.find(&name) {
+            Found::Answer(plaintext) => return Ok(plaintext),
+            Found::Wait(flight) => return flight.wait(),
+            Found::Ask(flight) => flight,
+        };
+        let asking = Asking { cache: self, name: &name, flight };
+        let outcome = self.inner.decrypt(blob, context);
+        if let Ok(plaintext) = &outcome {
+            self.remember(&name, plaintext);
         }
-        let asking = Asking { cache: self, name: &name };
-        let plaintext = self.inner.decrypt(blob, context)?;
-        self.remember(name.clone(), plaintext.clone());
+        asking.flight.land(outcome.clone());
         drop(asking);
-        Ok(plaintext)
+        outcome
     }
 }
 
@@ -207,6 +249,24 @@ mod tests {
         cache.decrypt("a", Some("")).unwrap();
         assert!(cache.decrypt("bad", None).is_err() && cache.decrypt("bad", None).is_err());
         assert_eq!(calls(&cache), 4);
+    }
+
+    #[test]
+    fn those_who_wait_share_a_failure() {
+        for (blob, limits) in [
+            ("bad", CacheLimits::default()),
+            ("a", CacheLimits { entries: 0, ..CacheLimits::default() }),
+        ] {
+            let cache = cache(limits);
+            let start = Instant::now();
+            std::thread::scope(|scope| {
+                for _ in 0..10 {
+                    scope.spawn(|| cache.decrypt(blob, None).is_ok());
+                }
+            });
+            // Threads may start late; ten calls one after the other would be a convoy.
+            assert!(calls(&cache) < 10 || start.elapsed() < Duration::from_millis(150));
+        }
     }
 
     #[test]

@@ -118,27 +118,35 @@ pub(crate) fn need_key(call: &Call<'_>, key_id: Option<&str>) -> Result<(), KmsE
     Err(KmsError::Denied("no master key is named to encrypt with".to_owned()))
 }
 
-/// A response's JSON object.
+/// A response's JSON object. Where there is none, the status tells: a gateway before the service
+/// answers with a page of its own.
 pub(crate) fn json(response: &HttpResponse) -> Result<Value, KmsError> {
     match serde_json::from_slice(&response.body) {
         Ok(value @ Value::Object(_)) => Ok(value),
-        _ if response.status >= 500 => {
-            Err(KmsError::Unavailable(format!("status {}", response.status)))
-        }
-        _ => Err(KmsError::Malformed(format!("status {}, and no JSON", response.status))),
+        _ => Err(by_status(response, "no JSON")),
+    }
+}
+
+/// What a status means where nothing else does.
+pub(crate) fn by_status(response: &HttpResponse, what: &str) -> KmsError {
+    let words = format!("status {}, {what}", response.status);
+    match response.status {
+        429 | 500.. => KmsError::Unavailable(words),
+        401 | 403 => KmsError::Denied(words),
+        _ => KmsError::Malformed(words),
     }
 }
 
 /// Takes what the call needs out of a successful answer's fields.
 pub(crate) fn fields(call: &Call<'_>, object: &mut Value) -> Result<Answer, KmsError> {
     let mut take = |name: &str, needed: bool| match object.get_mut(name).map(Value::take) {
-        Some(Value::String(text)) if !text.is_empty() => Ok(text),
+        Some(Value::String(text)) if !text.is_empty() => Ok(Zeroizing::new(text)),
         _ if needed => Err(KmsError::Malformed(format!("an answer without {name}"))),
-        _ => Ok(String::new()),
+        _ => Ok(Zeroizing::default()),
     };
     let plaintext = take("Plaintext", !matches!(call, Call::Encrypt { .. }))?;
     let blob = take("CiphertextBlob", !call.is_decrypt())?;
-    Ok(Answer { plaintext: Zeroizing::new(plaintext), blob })
+    Ok(Answer { plaintext, blob: blob.to_string() })
 }
 
 /// A vendor's error code and request id, as far as they look like such.

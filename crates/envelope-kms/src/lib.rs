@@ -9,7 +9,7 @@
 //! use envelope_core::{Decryptor, Keyring, KmsKeyWrapper};
 //! use envelope_kms::{Aliyun, Client};
 //!
-//! let kms = Client::new(Aliyun::new("cn-hangzhou"), envelope_kms::aliyun_environment());
+//! let kms = Client::new(Aliyun::new("cn-hangzhou")?, envelope_kms::aliyun_environment());
 //! let keyring = Keyring::new().with(KmsKeyWrapper::new(kms));
 //! let cipher = Decryptor::new(&keyring).decrypt(envelope)?;
 //! # Ok(())
@@ -23,7 +23,11 @@
 //!
 //! # Secrets
 //! Plaintext content keys travel in requests and answers, over TLS: plain `http` is refused but for the
-//! machine itself. They are wiped after use. Spans and errors hold the vendor's code and request id.
+//! machine itself. What this crate holds is wiped after use; the buffers of the HTTP and TLS libraries are
+//! not. Our own spans and errors hold the vendor's code and request id, nothing else.
+//!
+//! **Do not log at level TRACE in production.** The HTTP libraries then write whole requests and answers,
+//! plaintext keys among them, to whatever logger the program has installed.
 
 mod aliyun;
 #[cfg(feature = "async")]

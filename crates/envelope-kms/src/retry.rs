@@ -71,7 +71,7 @@ pub(crate) fn meaning(error: TransportError) -> KmsError {
             KmsError::Unavailable(error.to_string())
         }
         // Neither gets better by trying again.
-        TransportError::Tls => KmsError::Denied(error.to_string()),
+        TransportError::Request | TransportError::Tls => KmsError::Denied(error.to_string()),
         TransportError::TooLarge => KmsError::Malformed(error.to_string()),
     }
 }

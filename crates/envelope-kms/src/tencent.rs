@@ -3,12 +3,11 @@
 use envelope_core::kms::KmsError;
 use jiff::Timestamp;
 use meta_codec::WrapAlgorithm;
-use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::{
-    Answer, Call, Credentials, Endpoint, HttpRequest, HttpResponse, Service,
-    call::{details, fields, json, need_key},
+    Answer, Call, Credentials, Endpoint, EndpointError, HttpRequest, HttpResponse, Service,
+    call::{by_status, details, fields, json, need_key},
     sign::{hex, hmac_sha256, sha256_hex},
 };
 
@@ -24,10 +23,14 @@ pub struct Tencent {
 
 impl Tencent {
     /// The service in a region, such as `ap-guangzhou`, at `https://kms.tencentcloudapi.com`.
-    #[must_use]
-    pub fn new(region: impl Into<String>) -> Self {
-        let endpoint = Endpoint::https("kms.tencentcloudapi.com");
-        Self { endpoint, region: region.into(), key_id: None }
+    ///
+    /// # Errors
+    /// [`EndpointError::Region`] for what is no region.
+    pub fn new(region: &str) -> Result<Self, EndpointError> {
+        // Checked in the same way, although Tencent has one host for all regions.
+        Endpoint::of_region("kms", region, "tencentcloudapi.com")?;
+        let endpoint = "https://kms.tencentcloudapi.com".parse()?;
+        Ok(Self { endpoint, region: region.to_owned(), key_id: None })
     }
 
     /// The master key to encrypt with; decrypting needs none.
@@ -109,20 +112,21 @@ impl Service for Tencent {
     /// Errors come with status 200.
     fn answer(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Answer, KmsError> {
         let mut object = json(response)?;
-        let missing = || KmsError::Malformed(format!("status {}", response.status));
+        let missing = || by_status(response, "no answer");
         let answer = object.get_mut("Response").ok_or_else(missing)?;
         let Some(code) = answer.pointer("/Error/Code") else {
-            return fields(call, answer);
+            return if response.status == 200 { fields(call, answer) } else { Err(missing()) };
         };
         let code = code.as_str().unwrap_or_default();
         let details = details(answer, code);
         let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| code.starts_with(prefix));
         Err(if starts(&["RequestLimitExceeded", "InternalError"]) || response.status >= 500 {
             KmsError::Unavailable(details)
-        } else if starts(&["AuthFailure", "ResourceUnavailable", "UnauthorizedOperation"]) {
-            KmsError::Denied(details)
-        } else {
+        } else if starts(&["FailedOperation", "InvalidParameter"]) {
+            // Another encryption context may do.
             KmsError::Refused(details)
+        } else {
+            KmsError::Denied(details)
         })
     }
 }
@@ -131,15 +135,16 @@ impl Service for Tencent {
 /// growing would leave copies.
 fn body(parameters: &[(&str, &str)]) -> Zeroizing<String> {
     let most = parameters.iter().map(|(name, value)| name.len() + value.len() * 6 + 8).sum();
-    let mut body = Zeroizing::new(String::with_capacity(most));
-    let mut mark = '{';
+    let mut body = Zeroizing::new(Vec::with_capacity(most));
+    let mut mark = b'{';
     for (name, value) in parameters {
         body.push(mark);
-        mark = ',';
-        body.push_str(&Value::from(*name).to_string());
-        body.push(':');
-        body.push_str(&Zeroizing::new(Value::from(*value).to_string()));
+        mark = b',';
+        // Writing to a vector cannot fail.
+        let _ = serde_json::to_writer(&mut *body, name);
+        body.push(b':');
+        let _ = serde_json::to_writer(&mut *body, value);
     }
-    body.push('}');
-    body
+    body.push(b'}');
+    Zeroizing::new(String::from_utf8(std::mem::take(&mut *body)).unwrap_or_default())
 }

@@ -1,5 +1,7 @@
 //! Transports: one HTTP request, one response.
 
+#[cfg(feature = "blocking")]
+use std::io::{self, Read as _};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -35,7 +37,7 @@ impl HttpResponse {
 }
 
 /// The longest body of a response that is taken, in bytes.
-pub(crate) const MAX_BODY: u64 = 64 * 1024;
+pub(crate) const MAX_BODY: usize = 64 * 1024;
 
 /// How long one try may take, from the first byte of the name lookup to the last of the body.
 pub(crate) const TRY: Duration = Duration::from_secs(10);
@@ -60,6 +62,9 @@ pub enum TransportError {
     /// The connection failed or broke.
     #[error("the connection failed")]
     Connection,
+    /// The request cannot be sent as it is: an access key or a token that no header can hold.
+    #[error("an access key or a token that no header can hold")]
+    Request,
     /// TLS failed: a certificate that is not trusted, above all.
     #[error("no trusted TLS connection")]
     Tls,
@@ -105,13 +110,22 @@ impl Transport for UreqTransport {
         }
         let mut response = builder.send(request.body.as_bytes()).map_err(|e| failed(&e))?;
         let status = response.status().as_u16();
-        let body = response
-            .body_mut()
-            .with_config()
-            .limit(MAX_BODY)
-            .read_to_vec()
-            .map_err(|error| failed(&error))?;
-        Ok(HttpResponse::new(status, Zeroizing::new(body)))
+        // Into one buffer of the largest size, because one that grows leaves copies.
+        let mut body = Zeroizing::new(vec![0; MAX_BODY + 1]);
+        let mut reader = response.body_mut().with_config().limit(u64::MAX).reader();
+        let mut len = 0;
+        while let Some(rest) = body.get_mut(len..).filter(|rest| !rest.is_empty()) {
+            match reader.read(rest) {
+                Ok(0) => {
+                    body.truncate(len);
+                    return Ok(HttpResponse::new(status, body));
+                }
+                Ok(read) => len += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(broken(&error)),
+            }
+        }
+        Err(TransportError::TooLarge)
     }
 }
 
@@ -119,8 +133,22 @@ impl Transport for UreqTransport {
 fn failed(error: &ureq::Error) -> TransportError {
     match error {
         ureq::Error::Timeout(_) => TransportError::Timeout,
-        ureq::Error::BodyExceedsLimit(_) => TransportError::TooLarge,
         ureq::Error::Rustls(_) | ureq::Error::Tls(_) => TransportError::Tls,
+        ureq::Error::Http(_) | ureq::Error::BadUri(_) => TransportError::Request,
+        ureq::Error::Io(error) => broken(error),
         _ => TransportError::Connection,
+    }
+}
+
+#[cfg(feature = "blocking")]
+fn broken(error: &io::Error) -> TransportError {
+    match error.kind() {
+        // What rustls says of a certificate that it does not trust.
+        io::ErrorKind::InvalidData => TransportError::Tls,
+        io::ErrorKind::TimedOut => TransportError::Timeout,
+        _ => match error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
+            Some(ureq::Error::Timeout(_)) => TransportError::Timeout,
+            _ => TransportError::Connection,
+        },
     }
 }

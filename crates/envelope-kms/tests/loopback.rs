@@ -35,11 +35,17 @@ fn credentials() -> Credentials {
 }
 
 fn aliyun(server: &LoopbackKms) -> Aliyun {
-    Aliyun::new("cn-hangzhou").with_key_id("key-1").with_endpoint(server.url().parse().unwrap())
+    Aliyun::new("cn-hangzhou")
+        .unwrap()
+        .with_key_id("key-1")
+        .with_endpoint(server.url().parse().unwrap())
 }
 
 fn tencent(server: &LoopbackKms) -> Tencent {
-    Tencent::new("ap-guangzhou").with_key_id("key-1").with_endpoint(server.url().parse().unwrap())
+    Tencent::new("ap-guangzhou")
+        .unwrap()
+        .with_key_id("key-1")
+        .with_endpoint(server.url().parse().unwrap())
 }
 
 /// Does not wait, and counts what it would have waited.
@@ -242,7 +248,8 @@ fn wrong_signatures_keys_blobs_and_contexts() {
     let before = server.calls();
     let endpoint = server.url().parse().unwrap();
     denied(
-        Client::new(Aliyun::new("r").with_endpoint(endpoint), credentials()).encrypt("AAAA", None),
+        Client::new(Aliyun::new("r").unwrap().with_endpoint(endpoint), credentials())
+            .encrypt("AAAA", None),
     );
     assert_eq!(server.calls(), before);
     // A blob of the other service.
@@ -297,7 +304,7 @@ fn a_dead_endpoint_fails_within_the_bound() {
     let clock = FakeClock::default();
     let dead = Dead(clock.clone());
     let client = Client::with_transport(
-        Tencent::new("r").with_key_id("k"),
+        Tencent::new("r").unwrap().with_key_id("k"),
         credentials(),
         dead,
         clock.clone(),
@@ -309,7 +316,10 @@ fn a_dead_endpoint_fails_within_the_bound() {
 
     // A port that nobody listens on, over the real transport.
     let (client, clock) = patient(
-        Aliyun::new("r").with_key_id("k").with_endpoint("http://127.0.0.1:1".parse().unwrap()),
+        Aliyun::new("r")
+            .unwrap()
+            .with_key_id("k")
+            .with_endpoint("http://127.0.0.1:1".parse().unwrap()),
     );
     assert!(matches!(client.encrypt("AAAA", None), Err(KmsError::Unavailable(_))));
     assert!(clock.elapsed() < Duration::from_secs(3));
@@ -334,6 +344,42 @@ fn a_slow_drip_ends_with_the_try() {
     let outcome = client.encrypt("AAAA", None);
     assert!(matches!(outcome, Err(KmsError::Unavailable(_))), "{outcome:?}");
     assert_eq!(server.calls(), 4);
+}
+
+#[test]
+fn a_token_that_no_header_can_hold_is_final() {
+    let server = LoopbackKms::start();
+    let keys = || credentials().with_token("a\nb");
+    let clock = FakeClock::default();
+    let transport = UreqTransport::default();
+    let client = Client::with_transport(tencent(&server), keys(), transport, clock.clone());
+    let outcome = client.encrypt("AAAA", None);
+    assert!(matches!(outcome, Err(KmsError::Denied(_))), "{outcome:?}");
+    assert_eq!((server.calls(), clock.elapsed()), (0, Duration::ZERO));
+}
+
+#[test]
+fn gateways_before_the_service_are_understood() {
+    let server = LoopbackKms::start();
+    let call = envelope_kms::Call::Encrypt { plaintext: "AAAA", context: None };
+    let judge = |service: &dyn Service, status: u16, body: &str| {
+        let body = body.as_bytes().to_vec().into();
+        service.answer(&call, &HttpResponse::new(status, body)).map(|_| ()).unwrap_err()
+    };
+    let services: [&dyn Service; 2] = [&aliyun(&server), &tencent(&server)];
+    for service in services {
+        for body in ["<html>", r#"{"message":"x"}"#, r#"{"Response":{"RequestId":"1"}}"#, ""] {
+            for status in [429, 500, 502, 503] {
+                let error = judge(service, status, body);
+                assert!(matches!(error, KmsError::Unavailable(_)), "{status} {body}: {error}");
+            }
+            assert!(matches!(judge(service, 403, body), KmsError::Denied(_)), "{body}");
+        }
+        assert!(matches!(judge(service, 200, "{}"), KmsError::Malformed(_)));
+    }
+    let region =
+        r#"{"Response":{"Error":{"Code":"UnsupportedRegion","Message":""},"RequestId":"1"}}"#;
+    assert!(matches!(judge(&tencent(&server), 200, region), KmsError::Denied(_)));
 }
 
 #[test]
@@ -378,7 +424,7 @@ fn no_secret_is_printed() {
 
 #[cfg(feature = "async")]
 mod asynchronous {
-    use envelope_core::{KeyWrapper as _, hazmat};
+    use envelope_core::Policy;
     use envelope_kms::AsyncClient;
 
     use super::*;
@@ -407,19 +453,35 @@ mod asynchronous {
         let tencent_writer =
             KmsKeyWrapper::new(patient(tencent(&server)).0).with_description(described.unwrap());
         let aliyun_writer = KmsKeyWrapper::new(patient(aliyun(&server)).0).with_blob_twice();
-        let cos = Encryptor::new(&tencent_writer, Dialect::COS_V2).encrypt().unwrap().0;
+        let cos = Encryptor::new(&tencent_writer, Dialect::COS_V2).key_check().encrypt().unwrap().0;
         let oss = Encryptor::new(&aliyun_writer, Dialect::OSS_V2).encrypt().unwrap().0;
 
-        let client = AsyncClient::new(tencent(&server), credentials()).unwrap();
-        let key = client.unwrap(&sent(&cos)).await.unwrap();
-        let same = tencent_writer.unwrap(&cos).unwrap();
-        assert_eq!(hazmat::cek(&key), hazmat::cek(&same));
+        let policy = Policy::default();
+        let open = async |service: AsyncClient<_>, envelope: &Envelope| {
+            let cipher = service.open(envelope, &policy).await;
+            cipher.map(|cipher| cipher.open(vec![0; 40]).unwrap())
+        };
+        let keystream = |writer: KmsKeyWrapper<_>, envelope: &Envelope| {
+            let keyring = Keyring::new().with(writer);
+            let mut bytes = [0; 40];
+            Decryptor::new(&keyring).decrypt(envelope).unwrap().at(0).apply(&mut bytes);
+            bytes
+        };
+        let client = || AsyncClient::new(tencent(&server), credentials()).unwrap();
+        assert_eq!(open(client(), &sent(&cos)).await.unwrap(), keystream(tencent_writer, &cos));
+        assert!(open(client(), &sent(&oss)).await.is_err());
+        // The key check holds here, too.
+        let mut headers = cos.emit(&Dialect::COS_V2).unwrap();
+        for (_, value) in &mut headers {
+            *value = value.replace("\"author\":\"1\"", "\"author\":\"2\"");
+        }
+        assert!(open(client(), &parse(headers).unwrap().unwrap()).await.is_err());
 
         let client = AsyncClient::new(aliyun(&server), credentials()).unwrap();
-        let key = client.unwrap(&sent(&oss)).await.unwrap();
-        let same = aliyun_writer.unwrap(&oss).unwrap();
-        assert_eq!(hazmat::cek(&key), hazmat::cek(&same));
-        let client = AsyncClient::new(tencent(&server), credentials()).unwrap();
-        assert!(client.unwrap(&sent(&oss)).await.is_err());
+        let opened = client.open(&sent(&oss), &policy).await.unwrap().open(vec![0; 40]).unwrap();
+        let keyring = Keyring::new().with(aliyun_writer);
+        let mut bytes = [0; 40];
+        Decryptor::new(&keyring).decrypt(&oss).unwrap().at(0).apply(&mut bytes);
+        assert_eq!(opened, bytes);
     }
 }

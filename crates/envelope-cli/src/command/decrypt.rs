@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Decrypt) -> Result<(), Failure> {
     }
     let passphrase = args.passphrase.read()?;
     let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
-    let keyring = key_file::keyring(&args.key, passphrase, &args.kms)?;
+    let keyring = key_file::keyring(&args.key, passphrase, args.kms.key()?)?;
     let cipher = open(&keyring, &envelope)?;
     warn_if_unverifiable(&envelope);
     let input = Input::open(&args.cipher)?;

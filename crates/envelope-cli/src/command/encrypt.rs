@@ -32,8 +32,9 @@ pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
     let key = MasterKey::one(
         args.key.as_deref(),
         passphrase.as_ref().map(|bytes| &bytes[..]),
-        args.kms.kms.as_ref(),
-        &args.kms,
+        args.kms.key()?,
+        args.style,
+        dialect,
     )?
     .with_description(args.wrapping.description(dialect)?);
 

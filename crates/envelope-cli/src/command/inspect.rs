@@ -10,7 +10,7 @@ use meta_codec::{Envelope, IvForm};
 use serde_json::json;
 
 use crate::{
-    args::{Inspect, Kms},
+    args::Inspect,
     failure::{Failure, Status},
     header_file,
     input::{check_one_stdin, standard},
@@ -39,12 +39,12 @@ pub(crate) fn run(args: &Inspect) -> Result<(), Failure> {
 
 /// With keys given, the envelope must open, and its key check, if there is one, must pass.
 fn verify(args: &Inspect, envelope: &Envelope) -> Result<bool, Failure> {
-    if args.key.is_empty() {
+    if args.key.is_empty() && args.kms.kms.is_none() {
         return Ok(false);
     }
     let passphrase = args.passphrase.read()?;
     let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
-    let keyring = key_file::keyring(&args.key, passphrase, &Kms::default())?;
+    let keyring = key_file::keyring(&args.key, passphrase, args.kms.key()?)?;
     Decryptor::new(&keyring).with_policy(Policy::every_algorithm()).open(envelope)?;
     Ok(envelope.key_check().is_some())
 }
@@ -52,7 +52,7 @@ fn verify(args: &Inspect, envelope: &Envelope) -> Result<bool, Failure> {
 const fn key_check(envelope: &Envelope, verified: bool) -> &'static str {
     match (envelope.key_check(), verified) {
         (None, _) => "absent",
-        (Some(_), false) => "present, not verified (give the master key with --key)",
+        (Some(_), false) => "present, not verified (give the master key with --key or --kms)",
         (Some(_), true) => "verified",
     }
 }

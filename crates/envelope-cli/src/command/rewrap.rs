@@ -17,6 +17,7 @@ pub(crate) fn run(args: &Rewrap) -> Result<(), Failure> {
     let mut inputs = vec![args.metadata.as_path()];
     inputs.extend(args.to_key.as_deref());
     inputs.extend(args.kms.kms_passphrase_file.as_deref());
+    inputs.extend(args.to_kms.to_kms_passphrase_file.as_deref());
     inputs.extend(args.key.iter().map(PathBuf::as_path));
     inputs.extend(args.instruction.as_deref());
     check_one_stdin(inputs.iter().copied(), &args.passphrase)?;
@@ -41,19 +42,25 @@ pub(crate) fn run(args: &Rewrap) -> Result<(), Failure> {
     };
     let passphrase = args.passphrase.read()?;
     let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
-    let keyring = key_file::keyring(&args.key, passphrase, &args.kms)?;
+    let keyring = key_file::keyring(&args.key, passphrase, args.kms.key()?)?;
     warn_if_unverifiable(&envelope);
-    let new = MasterKey::one(args.to_key.as_deref(), passphrase, args.to_kms.as_ref(), &args.kms)?
-        .with_description(args.wrapping.description(dialect)?);
+    let new = MasterKey::one(
+        args.to_key.as_deref(),
+        passphrase,
+        args.to_kms.key()?,
+        args.style,
+        dialect,
+    )?
+    .with_description(args.wrapping.description(dialect)?);
 
     let decryptor = Decryptor::new(&keyring).with_policy(Policy::every_algorithm());
+    let rewrapped = decryptor.rewrap(&envelope, &args.wrapping.encryptor(&new, dialect))?;
     if decryptor.decrypt(&envelope).is_ok_and(|cipher| !cipher.suits_every_sdk()) {
         warn(
             "this object's IV makes some SDKs (OSS Java, C++, Go, PHP; COS Go) read wrong bytes from \
              ranges; they read the whole object right, and `envelope` reads both",
         );
     }
-    let rewrapped = decryptor.rewrap(&envelope, &args.wrapping.encryptor(&new, dialect))?;
     let headers = rewrapped.emit(&dialect).map_err(envelope_core::EncryptError::from)?;
 
     let mut output = Output::create(&args.metadata_out, Secrecy::Public, args.force, &inputs)?;
