@@ -558,9 +558,14 @@ fn a_signal_leaves_no_plaintext_behind() {
     let mut child = shell.command(arguments.split(' ')).spawn().unwrap();
     let mut pipe = fs::OpenOptions::new().write(true).open(&fifo).unwrap();
     pipe.write_all(&shell.read("cipher")[..70_000]).unwrap();
-    while shell.files() == before {
+    // The temporary file is there as soon as the body begins to come.
+    for _ in 0..2000 {
+        if shell.files() != before {
+            break;
+        }
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
+    assert_ne!(shell.files(), before);
     let id = child.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(130));
