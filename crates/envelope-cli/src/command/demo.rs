@@ -3,20 +3,21 @@
 use std::{
     ffi::OsStr,
     fs,
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
     iter,
     path::Path,
     time::{Duration, Instant},
 };
 
 use clap::Parser as _;
-use envelope_core::PlainDigest;
 
 use super::{decrypt, encrypt, keygen};
 use crate::{
     args::{Args, Command, Demo},
     cleanup,
     failure::{Failure, Status},
+    input::Input,
+    progress::md5,
 };
 
 pub(crate) fn run(args: &Demo) -> Result<(), Failure> {
@@ -146,19 +147,7 @@ fn read(path: &Path) -> Result<String, Failure> {
 }
 
 fn digest(path: &Path) -> Result<[u8; 16], Failure> {
-    let mut digest = PlainDigest::new();
-    let mut read = || -> io::Result<()> {
-        let mut file = fs::File::open(path)?;
-        let mut buffer = vec![0; 1 << 18];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => return Ok(()),
-                read => digest.update(buffer.get(..read).unwrap_or_default()),
-            }
-        }
-    };
-    read().map_err(|error| Failure::io(path, &error))?;
-    Ok(digest.finish())
+    md5(Input::open(path)?, path)
 }
 
 fn rate(bytes: u64, took: Duration) -> String {

@@ -17,7 +17,7 @@ use crate::{
     input::{Input, check_one_stdin},
     key_file::MasterKey,
     output::{Output, Secrecy, check_distinct},
-    progress::pump,
+    progress::{md5, pump},
 };
 
 pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
@@ -104,18 +104,9 @@ fn plain_md5(path: &Path, input: &mut Input) -> Result<[u8; 16], Failure> {
             "encrypt from a regular file",
         ));
     }
-    let mut digest = envelope_core::PlainDigest::new();
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        match input.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => digest.update(buffer.get(..read).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Failure::io(path, &error)),
-        }
-    }
+    let digest = md5(&mut *input, path)?;
     input.rewind().map_err(|error| Failure::io(path, &error))?;
-    Ok(digest.finish())
+    Ok(digest)
 }
 
 /// A plaintext that is checked as it is read.

@@ -1,5 +1,9 @@
 //! `envelope rewrap`: another master key or another dialect, the same body.
 
+use std::path::PathBuf;
+
+use envelope_core::{Decryptor, Policy};
+
 use crate::{
     args::Rewrap,
     failure::{Failure, Status, warn},
@@ -9,10 +13,6 @@ use crate::{
     output::{Output, Secrecy},
     words::warn_if_unverifiable,
 };
-use std::path::PathBuf;
-
-use envelope_core::{Decryptor, Policy};
-
 pub(crate) fn run(args: &Rewrap) -> Result<(), Failure> {
     let mut inputs = vec![args.metadata.as_path()];
     inputs.extend(args.to_key.as_deref());
