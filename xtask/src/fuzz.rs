@@ -8,7 +8,7 @@ use std::{
 
 use crate::{root, run::run, target};
 
-const TARGETS: [&str; 3] = ["parse", "instruction", "key_file"];
+const TARGETS: [&str; 4] = ["parse", "instruction", "key_file", "keystream"];
 const CARGO_FUZZ: &str = "0.13.2";
 
 pub(crate) fn run_all(seconds: u32) -> Result<(), String> {
@@ -43,6 +43,7 @@ fn seeds(name: &str) -> Result<PathBuf, String> {
     let wanted = |file: &Path| match name {
         "parse" => file.ends_with("headers.json"),
         "instruction" => file.ends_with("instruction.json"),
+        "keystream" => file.ends_with("cipher.bin"),
         _ => file.extension().is_some_and(|ending| ending == "pem" || ending == "der"),
     };
     let mut folders = vec![root().join("fixtures")];

@@ -1,0 +1,101 @@
+//! Which instructions do the work.
+
+use std::{fmt, io::Write as _, sync::OnceLock};
+
+use crate::{Aes256Ctr, self_check};
+
+/// A way to compute the keystream. Not every processor has each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Path {
+    /// Four blocks an instruction: `VAES` on 512-bit registers (Intel since Ice Lake, AMD since Zen 4).
+    Vaes512,
+    /// Two blocks an instruction: `VAES` on 256-bit registers (AMD since Zen 3, Intel since Alder Lake).
+    Vaes256,
+    /// One block an instruction: `AES-NI`.
+    AesNi,
+    /// The `aes` crate, which has the instructions of other processors, and constant-time code for the
+    /// rest.
+    Portable,
+}
+
+impl Path {
+    /// All paths, the fastest first.
+    pub const ALL: [Self; 4] = [Self::Vaes512, Self::Vaes256, Self::AesNi, Self::Portable];
+
+    /// The fastest path that this processor has and that passes its self-check.
+    ///
+    /// It is chosen at the first use. A path that computes something wrong is passed over, and said so
+    /// on standard error: a wrong keystream would make data that nobody can ever read.
+    ///
+    /// # Panics
+    /// If no path computes AES right: then there is nothing that this machine may encrypt.
+    #[must_use]
+    #[expect(clippy::panic, reason = "documented; wrong ciphertext is worse")]
+    pub fn best() -> Self {
+        static BEST: OnceLock<Path> = OnceLock::new();
+        *BEST.get_or_init(|| {
+            choose(Self::is_available, self_check::passes)
+                .unwrap_or_else(|| panic!("no implementation of AES-256 works on this machine"))
+        })
+    }
+
+    /// Whether this processor has it.
+    #[must_use]
+    pub fn is_available(self) -> bool {
+        Aes256Ctr::with_path(&[0; 32], self).is_some()
+    }
+
+    /// Its name, as people who compare processors write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Vaes512 => "VAES-512",
+            Self::Vaes256 => "VAES-256",
+            Self::AesNi => "AES-NI",
+            Self::Portable => "portable",
+        }
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+fn choose(is_available: impl Fn(Path) -> bool, passes: impl Fn(Path) -> bool) -> Option<Path> {
+    for path in Path::ALL.into_iter().filter(|path| is_available(*path)) {
+        if passes(path) {
+            return Some(path);
+        }
+        // Not `eprintln!`, which panics where standard error is closed.
+        let _ = writeln!(
+            std::io::stderr(),
+            "ctr-kernel: AES-256-CTR with {path} gives wrong results on this machine; it is not \
+             used. Please report this, with the model of the processor."
+        );
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_path_is_passed_over() {
+        assert_eq!(choose(|_| true, |_| true), Some(Path::Vaes512));
+        assert_eq!(choose(|_| true, |path| path != Path::Vaes512), Some(Path::Vaes256));
+        let no_256 = |path| path != Path::Vaes256;
+        assert_eq!(choose(no_256, |path| path == Path::AesNi), Some(Path::AesNi));
+        assert_eq!(choose(|path| path == Path::Portable, |_| true), Some(Path::Portable));
+        assert_eq!(choose(|_| true, |_| false), None);
+    }
+
+    #[test]
+    fn the_best_is_the_first_that_is_there() {
+        let first = Path::ALL.into_iter().find(|path| path.is_available());
+        assert_eq!(Some(Path::best()), first);
+    }
+}

@@ -1,0 +1,95 @@
+//! The keystream on top of the `aes` crate.
+
+use aes::Aes256Enc;
+use cipher::{
+    Block, BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt as _, BlockSizeUser,
+    KeyInit as _, ParBlocks, consts::U16,
+};
+use zeroize::Zeroize as _;
+
+use crate::span::Span;
+
+pub(crate) struct PortableKeys(Aes256Enc);
+
+impl PortableKeys {
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
+        Self(Aes256Enc::new(key.into()))
+    }
+
+    /// The low half of the counter must not wrap within the span.
+    pub(crate) fn apply(&self, counter: u128, span: Span<'_>) {
+        self.0.encrypt_with_backend(Apply { counter, data: span.into_copied() });
+    }
+}
+
+struct Apply<'a> {
+    counter: u128,
+    data: &'a mut [u8],
+}
+
+impl BlockSizeUser for Apply<'_> {
+    type BlockSize = U16;
+}
+
+impl BlockCipherEncClosure for Apply<'_> {
+    /// In here the backend is a concrete type whose width is known, so that a batch of counter blocks
+    /// stays in registers. The last batch is computed in full although less of it is needed, which is
+    /// cheaper than block by block.
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = U16>>(self, backend: &B) {
+        let Self { mut counter, data } = self;
+        let mut batch = ParBlocks::<B>::default();
+        for chunk in data.chunks_mut(16_usize.saturating_mul(batch.len())) {
+            if chunk.len() <= 64 {
+                // So short that blocks one by one are cheaper than a batch.
+                for piece in chunk.chunks_mut(16) {
+                    let mut block = Block::<Self>::from(counter.to_be_bytes());
+                    backend.encrypt_block((&mut block).into());
+                    xor(piece, &block);
+                    block.as_mut_slice().zeroize();
+                    counter = counter.wrapping_add(1);
+                }
+                continue;
+            }
+            fill(&mut batch, counter);
+            backend.encrypt_par_blocks((&mut batch).into());
+            for (piece, block) in chunk.chunks_mut(16).zip(&batch) {
+                xor(piece, block);
+            }
+            counter = counter.wrapping_add(batch.len() as u128);
+        }
+        for block in &mut batch {
+            block.as_mut_slice().zeroize();
+        }
+    }
+}
+
+#[inline(always)]
+fn xor(data: &mut [u8], keystream: &[u8]) {
+    for (byte, key) in data.iter_mut().zip(keystream) {
+        *byte ^= key;
+    }
+}
+
+/// Consecutive counter blocks.
+#[inline(always)]
+fn fill(blocks: &mut [Block<Aes256Enc>], counter: u128) {
+    let bytes = counter.to_be_bytes();
+    let [.., last] = bytes;
+    if usize::from(last).saturating_add(blocks.len()) <= 256 {
+        // Only the last byte counts: plain 64-bit additions, which become vector instructions.
+        let (halves, _) = bytes.as_chunks();
+        if let [high, low] = halves {
+            let low = u64::from_le_bytes(*low);
+            for (n, block) in (0_u64..).zip(blocks) {
+                let (front, back) = block.split_at_mut(8);
+                front.copy_from_slice(high);
+                back.copy_from_slice(&low.wrapping_add(n << 56).to_le_bytes());
+            }
+        }
+    } else {
+        for (n, block) in (0_u128..).zip(blocks) {
+            *block = counter.wrapping_add(n).to_be_bytes().into();
+        }
+    }
+}

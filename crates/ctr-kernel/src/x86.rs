@@ -1,0 +1,81 @@
+//! The kernels for x86-64.
+
+mod aes_ni;
+mod round_keys;
+mod vaes256;
+mod vaes512;
+
+use crate::{Path, span::Span};
+
+pub(crate) use round_keys::RoundKeys;
+
+/// A kernel that this processor has: there is no other way to make one than [`of`](Self::of).
+#[derive(Clone, Copy)]
+pub(crate) struct Kernel(Kind);
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Vaes512,
+    Vaes256,
+    AesNi,
+}
+
+impl Kernel {
+    /// The kernel of a path, if this processor, and the operating system on it, has what it needs.
+    pub(crate) fn of(path: Path) -> Option<Self> {
+        let aes_ni = is_x86_feature_detected!("aes") && is_x86_feature_detected!("ssse3");
+        let vaes = aes_ni && is_x86_feature_detected!("vaes");
+        let (kind, available) = match path {
+            Path::Vaes512 => (
+                Kind::Vaes512,
+                vaes && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw"),
+            ),
+            Path::Vaes256 => (Kind::Vaes256, vaes && is_x86_feature_detected!("avx2")),
+            Path::AesNi => (Kind::AesNi, aes_ni),
+            Path::Portable => return None,
+        };
+        available.then_some(Self(kind))
+    }
+
+    pub(crate) const fn path(self) -> Path {
+        match self.0 {
+            Kind::Vaes512 => Path::Vaes512,
+            Kind::Vaes256 => Path::Vaes256,
+            Kind::AesNi => Path::AesNi,
+        }
+    }
+
+    /// The low half of the counter must not wrap within the span.
+    pub(crate) fn apply(self, keys: &RoundKeys, counter: u128, span: Span<'_>) {
+        // From a counter that is a multiple of 16 on, the kernels count with a single XOR. What comes
+        // before costs a batch of its own, which pays only for what is long.
+        let lead = usize::try_from(counter.wrapping_neg() % 16).unwrap_or_default();
+        if lead > 0 && span.len() >= LONG {
+            let (now, later) = span.split_at(lead.saturating_mul(16));
+            self.run(keys, counter, now);
+            self.run(keys, counter.wrapping_add(lead as u128), later);
+        } else {
+            self.run(keys, counter, span);
+        }
+    }
+
+    fn run(self, keys: &RoundKeys, counter: u128, span: Span<'_>) {
+        match self.0 {
+            // SAFETY: a kernel exists only where its instructions do.
+            Kind::Vaes512 => unsafe { vaes512::apply(keys, counter, span) },
+            // SAFETY: as above.
+            Kind::Vaes256 => unsafe { vaes256::apply(keys, counter, span) },
+            // SAFETY: as above.
+            Kind::AesNi => unsafe { aes_ni::apply(keys, counter, span) },
+        }
+    }
+}
+
+/// Bytes from which on it pays to align the counter: 32 batches of 256.
+const LONG: usize = 8192;
+
+/// The halves of a counter as a register wants them: the low one first.
+#[expect(clippy::cast_possible_truncation, reason = "halves of bits")]
+const fn halves(counter: u128) -> (i64, i64) {
+    (counter as i64, (counter >> 64) as i64)
+}

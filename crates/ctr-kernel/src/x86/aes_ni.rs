@@ -1,0 +1,138 @@
+//! Eight registers of one block, in rounds that the compiler cannot pull apart, see `vaes256`.
+
+use std::arch::{
+    asm,
+    x86_64::{
+        __m128i, _mm_add_epi64, _mm_aesenc_si128, _mm_aesenclast_si128, _mm_loadu_si128,
+        _mm_set_epi8, _mm_set_epi64x, _mm_shuffle_epi8, _mm_storeu_si128, _mm_xor_si128,
+    },
+};
+
+use zeroize::Zeroize as _;
+
+use super::{RoundKeys, halves};
+use crate::span::Span;
+
+/// The bytes of a register, and of a batch.
+const LANE: usize = 16;
+const BATCH: usize = 8 * LANE;
+
+/// One round of the eight registers.
+macro_rules! round {
+    ($instruction:literal, $blocks:ident, $key:expr) => {{
+        let key: __m128i = $key;
+        let [a, b, c, d, e, f, g, h] = &mut $blocks;
+        // SAFETY: instructions on registers alone; the function that this stands in enables them.
+        unsafe {
+            asm!(
+                concat!($instruction, " {a}, {key}"),
+                concat!($instruction, " {b}, {key}"),
+                concat!($instruction, " {c}, {key}"),
+                concat!($instruction, " {d}, {key}"),
+                concat!($instruction, " {e}, {key}"),
+                concat!($instruction, " {f}, {key}"),
+                concat!($instruction, " {g}, {key}"),
+                concat!($instruction, " {h}, {key}"),
+                a = inout(xmm_reg) *a, b = inout(xmm_reg) *b,
+                c = inout(xmm_reg) *c, d = inout(xmm_reg) *d,
+                e = inout(xmm_reg) *e, f = inout(xmm_reg) *f,
+                g = inout(xmm_reg) *g, h = inout(xmm_reg) *h,
+                key = in(xmm_reg) key,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+        }
+    }};
+}
+
+/// The low half of the counter must not wrap within the span.
+#[target_feature(enable = "aes,ssse3")]
+pub(super) fn apply(keys: &RoundKeys, counter: u128, span: Span<'_>) {
+    let (mut from, mut to, mut left) = (span.from(), span.to(), span.len());
+    let (low, high) = halves(counter);
+    let aligned = low & 15 == 0;
+    let mut counter = _mm_set_epi64x(high, low);
+    while left >= BATCH {
+        // SAFETY: a whole batch is left to read and to write.
+        unsafe { batch(keys, counter, aligned, from, to) };
+        counter = _mm_add_epi64(counter, _mm_set_epi64x(0, 8));
+        (from, to) = (from.wrapping_add(BATCH), to.wrapping_add(BATCH));
+        left -= BATCH;
+    }
+    // One register after the other; as none waits for another, the processor overlaps them.
+    while left >= LANE {
+        // SAFETY: a whole register is left to read and to write.
+        unsafe { lane(keys, counter, from, to) };
+        counter = _mm_add_epi64(counter, _mm_set_epi64x(0, 1));
+        (from, to) = (from.wrapping_add(LANE), to.wrapping_add(LANE));
+        left -= LANE;
+    }
+    if left > 0 {
+        // A register of its own memory, of which only what is left counts.
+        let mut whole = [0_u128; LANE / 16];
+        let bytes = whole.as_mut_ptr().cast::<u8>();
+        // SAFETY: less than a register is left to read, and it overlaps nothing on this stack.
+        unsafe { from.copy_to_nonoverlapping(bytes, left) };
+        // SAFETY: a whole register.
+        unsafe { lane(keys, counter, bytes, bytes) };
+        // SAFETY: less than a register is left to write.
+        unsafe { to.copy_from_nonoverlapping(bytes, left) };
+        whole.zeroize();
+    }
+}
+
+/// # Safety
+/// [`LANE`] bytes may be read and written.
+#[target_feature(enable = "aes,ssse3")]
+#[inline]
+unsafe fn lane(keys: &RoundKeys, counter: __m128i, from: *const u8, to: *mut u8) {
+    let [first_key, middle_keys @ .., last_key] = &keys.0;
+    let mut block = _mm_xor_si128(_mm_shuffle_epi8(counter, turn()), *first_key);
+    for key in middle_keys {
+        block = _mm_aesenc_si128(block, *key);
+    }
+    // SAFETY: the caller promises it.
+    let data = unsafe { _mm_loadu_si128(from.cast()) };
+    let out = _mm_aesenclast_si128(block, _mm_xor_si128(*last_key, data));
+    // SAFETY: the caller promises it.
+    unsafe { _mm_storeu_si128(to.cast(), out) };
+}
+
+/// # Safety
+/// [`BATCH`] bytes may be read and written.
+#[target_feature(enable = "aes,ssse3")]
+#[inline]
+unsafe fn batch(keys: &RoundKeys, counter: __m128i, aligned: bool, from: *const u8, to: *mut u8) {
+    let [first_key, middle_keys @ .., last_key] = &keys.0;
+    let mut blocks = [counter; 8];
+    if aligned {
+        // Only the low four bits of the last byte differ within the batch.
+        let first = _mm_xor_si128(_mm_shuffle_epi8(counter, turn()), *first_key);
+        for (n, block) in (0_i64..).zip(&mut blocks) {
+            *block = _mm_xor_si128(first, _mm_set_epi64x(n << 56, 0));
+        }
+    } else {
+        for (n, block) in (0_i64..).zip(&mut blocks) {
+            let number = _mm_add_epi64(*block, _mm_set_epi64x(0, n));
+            *block = _mm_xor_si128(_mm_shuffle_epi8(number, turn()), *first_key);
+        }
+    }
+    for key in middle_keys {
+        round!("aesenc", blocks, *key);
+    }
+    round!("aesenclast", blocks, *last_key);
+    for (n, block) in blocks.into_iter().enumerate() {
+        let at = n * LANE;
+        // SAFETY: within a batch, which the caller promises.
+        let data = unsafe { _mm_loadu_si128(from.wrapping_add(at).cast()) };
+        let out = _mm_xor_si128(data, block);
+        // SAFETY: as above.
+        unsafe { _mm_storeu_si128(to.wrapping_add(at).cast(), out) };
+    }
+}
+
+/// Counters are little-endian numbers; this turns the bytes of each around.
+#[target_feature(enable = "aes,ssse3")]
+#[inline]
+fn turn() -> __m128i {
+    _mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+}

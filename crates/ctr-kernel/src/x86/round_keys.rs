@@ -1,0 +1,94 @@
+//! The key schedule of AES-256 (FIPS 197, 5.2).
+
+use std::{
+    arch::x86_64::{
+        __m128i, _mm_aeskeygenassist_si128, _mm_loadu_si128, _mm_shuffle_epi32, _mm_slli_si128,
+        _mm_xor_si128,
+    },
+    mem,
+};
+
+use zeroize::{Zeroize as _, ZeroizeOnDrop};
+
+use super::Kernel;
+
+/// The 15 round keys. Wiped when dropped.
+#[repr(align(64))]
+pub(crate) struct RoundKeys(pub(super) [__m128i; 15]);
+
+impl RoundKeys {
+    /// Room for a key.
+    pub(crate) const fn empty() -> Self {
+        // SAFETY: all bits zero are a register's worth of zeros.
+        Self(unsafe { [mem::zeroed(); 15] })
+    }
+
+    /// Expands a key in place, because a move would leave a copy that nobody wipes. That there is a
+    /// kernel proves that there is AES-NI.
+    pub(crate) fn expand(&mut self, key: &[u8; 32], _proof: Kernel) {
+        // SAFETY: every kernel needs AES-NI, see `Kernel::of`.
+        unsafe { expand(key, self) };
+    }
+}
+
+impl Drop for RoundKeys {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for RoundKeys {}
+
+/// XORs each word with all words before it: the running sums of the schedule.
+#[target_feature(enable = "sse2")]
+#[inline]
+fn running_sums(words: __m128i) -> __m128i {
+    let words = _mm_xor_si128(words, _mm_slli_si128::<4>(words));
+    _mm_xor_si128(words, _mm_slli_si128::<8>(words))
+}
+
+#[target_feature(enable = "aes,sse2")]
+fn expand(key: &[u8; 32], keys: &mut RoundKeys) {
+    let (first, second) = key.split_at(16);
+    // SAFETY: 16 bytes.
+    let mut even = unsafe { _mm_loadu_si128(first.as_ptr().cast()) };
+    // SAFETY: 16 bytes.
+    let mut odd = unsafe { _mm_loadu_si128(second.as_ptr().cast()) };
+    let mut rest = keys.0.iter_mut();
+    let mut next = |key| {
+        if let Some(to) = rest.next() {
+            *to = key;
+        }
+    };
+
+    // Written out because the round constant is part of the instruction.
+    macro_rules! even {
+        ($constant:literal) => {
+            let sum = _mm_shuffle_epi32::<0xff>(_mm_aeskeygenassist_si128::<$constant>(odd));
+            even = _mm_xor_si128(running_sums(even), sum);
+            next(even);
+        };
+    }
+    macro_rules! odd {
+        () => {
+            let sum = _mm_shuffle_epi32::<0xaa>(_mm_aeskeygenassist_si128::<0>(even));
+            odd = _mm_xor_si128(running_sums(odd), sum);
+            next(odd);
+        };
+    }
+    next(even);
+    next(odd);
+    even!(0x01);
+    odd!();
+    even!(0x02);
+    odd!();
+    even!(0x04);
+    odd!();
+    even!(0x08);
+    odd!();
+    even!(0x10);
+    odd!();
+    even!(0x20);
+    odd!();
+    even!(0x40);
+}

@@ -1,0 +1,124 @@
+//! Four registers of four blocks.
+//!
+//! With one `vaesenc` a cycle and a latency of four, four registers fill the unit, and leave room for all
+//! fifteen round keys. Eight are no faster, twelve spill (measured on Zen 4).
+
+use std::arch::{
+    asm,
+    x86_64::{
+        __m512i, _mm_set_epi8, _mm512_add_epi64, _mm512_aesenclast_epi128, _mm512_broadcast_i32x4,
+        _mm512_loadu_si512, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_set_epi64,
+        _mm512_set4_epi64, _mm512_setzero_si512, _mm512_shuffle_epi8, _mm512_storeu_si512,
+        _mm512_xor_si512,
+    },
+};
+
+use super::{RoundKeys, halves};
+use crate::span::Span;
+
+/// The bytes of a register, and of a batch.
+const LANE: usize = 64;
+const BATCH: usize = 4 * LANE;
+
+/// One round of the four registers, in an order that the compiler cannot change: it would start one of
+/// them late, and the rest of the batch would wait for it.
+macro_rules! round {
+    ($blocks:ident, $key:expr) => {{
+        let key: __m512i = $key;
+        let [a, b, c, d] = &mut $blocks;
+        // SAFETY: instructions on registers alone; the function that this stands in enables them.
+        unsafe {
+            asm!(
+                "vaesenc {a}, {a}, {key}",
+                "vaesenc {b}, {b}, {key}",
+                "vaesenc {c}, {c}, {key}",
+                "vaesenc {d}, {d}, {key}",
+                a = inout(zmm_reg) *a, b = inout(zmm_reg) *b,
+                c = inout(zmm_reg) *c, d = inout(zmm_reg) *d,
+                key = in(zmm_reg) key,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+        }
+    }};
+}
+
+/// The low half of the counter must not wrap within the span.
+#[target_feature(enable = "avx512f,avx512bw,vaes")]
+pub(super) fn apply(keys: &RoundKeys, counter: u128, span: Span<'_>) {
+    let mut round_keys = [_mm512_setzero_si512(); 15];
+    for (wide, key) in round_keys.iter_mut().zip(&keys.0) {
+        *wide = _mm512_broadcast_i32x4(*key);
+    }
+    let [first_key, middle_keys @ .., last_key] = &round_keys;
+
+    // Counters are little-endian numbers; this turns the bytes of each around.
+    let turn =
+        _mm512_broadcast_i32x4(_mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    let (low, high) = halves(counter);
+    let mut counter = _mm512_set4_epi64(high, low, high, low);
+    let aligned = low & 15 == 0;
+
+    // The keystream of a batch, but for the last round, whose key takes in the data.
+    macro_rules! keystream {
+        () => {{
+            let mut blocks = [counter; 4];
+            if aligned {
+                // Only the low four bits of the last byte differ within the batch.
+                let first = _mm512_xor_si512(_mm512_shuffle_epi8(counter, turn), *first_key);
+                for (n, block) in (0_i64..).zip(&mut blocks) {
+                    let [a, b, c, d] = [0, 1, 2, 3].map(|lane| (4 * n + lane) << 56);
+                    *block = _mm512_xor_si512(first, _mm512_set_epi64(d, 0, c, 0, b, 0, a, 0));
+                }
+            } else {
+                for (n, block) in (0_i64..).zip(&mut blocks) {
+                    let [a, b, c, d] = [0, 1, 2, 3].map(|lane| 4 * n + lane);
+                    let number =
+                        _mm512_add_epi64(counter, _mm512_set_epi64(0, d, 0, c, 0, b, 0, a));
+                    *block = _mm512_xor_si512(_mm512_shuffle_epi8(number, turn), *first_key);
+                }
+            }
+            for key in middle_keys {
+                round!(blocks, *key);
+            }
+            blocks
+        }};
+    }
+    let last_round = |block: __m512i, data: __m512i| {
+        _mm512_aesenclast_epi128(block, _mm512_xor_si512(*last_key, data))
+    };
+
+    let (mut from, mut to, mut left) = (span.from(), span.to(), span.len());
+    while left >= BATCH {
+        let blocks = keystream!();
+        counter = _mm512_add_epi64(counter, _mm512_set4_epi64(0, 16, 0, 16));
+        let mut data = [_mm512_setzero_si512(); 4];
+        for (n, data) in data.iter_mut().enumerate() {
+            // SAFETY: a whole batch is left to read, and `n` is below 4.
+            *data = unsafe { _mm512_loadu_si512(from.wrapping_add(n * LANE).cast()) };
+        }
+        for (n, (block, data)) in blocks.into_iter().zip(data).enumerate() {
+            let out = last_round(block, data);
+            // SAFETY: a whole batch is left to write, and `n` is below 4.
+            unsafe { _mm512_storeu_si512(to.wrapping_add(n * LANE).cast(), out) };
+        }
+        (from, to) = (from.wrapping_add(BATCH), to.wrapping_add(BATCH));
+        left -= BATCH;
+    }
+    if left > 0 {
+        let blocks = keystream!();
+        for (n, block) in blocks.into_iter().enumerate() {
+            let at = n * LANE;
+            let mask = mask(left.saturating_sub(at));
+            // SAFETY: only what is left is touched; the pointer itself may point past it.
+            let data = unsafe { _mm512_maskz_loadu_epi8(mask, from.wrapping_add(at).cast()) };
+            let out = last_round(block, data);
+            // SAFETY: as above.
+            unsafe { _mm512_mask_storeu_epi8(to.wrapping_add(at).cast(), mask, out) };
+        }
+    }
+}
+
+/// A bit for each of the first `len` bytes of a register.
+const fn mask(len: usize) -> u64 {
+    if len >= LANE { u64::MAX } else { (1 << len) - 1 }
+}

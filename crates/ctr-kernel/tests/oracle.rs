@@ -1,0 +1,113 @@
+//! Every path against `aes` and `ctr`, which share no code with the kernels.
+
+use aes::Aes256Enc;
+use ctr::{
+    Ctr128BE,
+    cipher::{InnerIvInit as _, KeyInit as _, StreamCipher as _, StreamCipherCoreWrapper},
+};
+use ctr_kernel::{Aes256Ctr, Path};
+use proptest::prelude::*;
+
+fn oracle(key: &[u8; 32], counter: u128, data: &mut [u8]) {
+    let core = ctr::CtrCore::<Aes256Enc, ctr::flavors::Ctr128BE>::inner_iv_init(
+        Aes256Enc::new(key.into()),
+        &counter.to_be_bytes().into(),
+    );
+    let mut stream: Ctr128BE<Aes256Enc> = StreamCipherCoreWrapper::from_core(core);
+    stream.apply_keystream(data);
+}
+
+fn paths(key: &[u8; 32]) -> Vec<Aes256Ctr> {
+    Path::ALL.into_iter().filter_map(|path| Aes256Ctr::with_path(key, path)).collect()
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0_u8..=255).cycle().map(|byte| byte.wrapping_mul(151)).take(len).collect()
+}
+
+/// Counters just below, at and above each power of two where arithmetic goes wrong.
+fn counters() -> impl Iterator<Item = u128> {
+    [8_u32, 16, 32, 64, 96, 128].into_iter().flat_map(|power| {
+        let base = 1_u128.checked_shl(power).unwrap_or(0);
+        [0, 1, 3, 15, 17, 100].into_iter().map(move |below| base.wrapping_sub(below))
+    })
+}
+
+#[test]
+fn every_length_at_every_carry() {
+    const MOST: usize = 4096 + 32;
+    let key = pattern(32).try_into().unwrap();
+    let paths = paths(&key);
+    assert!(paths.iter().any(|cipher| cipher.path() == Path::Portable));
+    let data = pattern(MOST);
+    for counter in counters() {
+        let mut want = data.clone();
+        oracle(&key, counter, &mut want);
+        for cipher in &paths {
+            for len in 0..=4096 {
+                // What stands after the data must stay.
+                let mut got = data[..len + 32].to_vec();
+                cipher.apply(counter, &mut got[..len]);
+                assert!(got[..len] == want[..len], "{} {counter:#x} {len}", cipher.path());
+                assert!(got[len..] == data[len..len + 32], "{} {counter:#x} {len}", cipher.path());
+            }
+        }
+    }
+}
+
+#[test]
+fn from_one_buffer_to_another_at_any_alignment() {
+    let key = [9; 32];
+    let data = pattern(3000);
+    for cipher in paths(&key) {
+        for (lead, len) in (0..64).flat_map(|lead| [0, 1, 255, 256, 1000].map(|len| (lead, len))) {
+            let from = &data[lead..lead + len];
+            let mut want = from.to_vec();
+            oracle(&key, 7, &mut want);
+            let mut to = vec![0xee; len + 80];
+            cipher.apply_to(7, from, &mut to[63 - lead..63 - lead + len]);
+            assert!(to[63 - lead..63 - lead + len] == want, "{} {lead} {len}", cipher.path());
+            let around = to[..63 - lead].iter().chain(&to[63 - lead + len..]);
+            assert!(around.copied().all(|byte| byte == 0xee), "{} {lead} {len}", cipher.path());
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "differ in length")]
+fn lengths_that_differ_are_refused() {
+    Aes256Ctr::new(&[0; 32]).apply_to(0, &[0; 3], &mut [0; 4]);
+}
+
+#[test]
+fn one_block() {
+    // FIPS 197, C.3.
+    let mut next = 0..32;
+    let key = [(); 32].map(|()| next.next().unwrap());
+    for cipher in paths(&key) {
+        let mut block = 0x0011_2233_4455_6677_8899_aabb_ccdd_eeff_u128.to_be_bytes();
+        cipher.encrypt_block(&mut block);
+        assert_eq!(block, 0x8ea2_b7ca_5167_45bf_eafc_4990_4b49_6089_u128.to_be_bytes());
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_key_any_counter_any_length(
+        key: [u8; 32],
+        counter: u128,
+        data in prop::collection::vec(any::<u8>(), 0..5000),
+        cut in 0_usize..5000,
+    ) {
+        let mut want = data.clone();
+        oracle(&key, counter, &mut want);
+        let cut = cut.min(data.len()) & !15;
+        for cipher in paths(&key) {
+            let mut got = data.clone();
+            let (front, back) = got.split_at_mut(cut);
+            cipher.apply(counter.wrapping_add(cut as u128 / 16), back);
+            cipher.apply(counter, front);
+            prop_assert!(got == want, "{}", cipher.path());
+        }
+    }
+}
