@@ -13,7 +13,8 @@ use crate::{ContentKey, IntegrityError};
 /// was right can decrypt anything: do not put it behind a service.
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
 pub struct CbcCipher {
-    mode: Decryptor<Aes256>,
+    /// Half a kilobyte of round keys for what is rarely read; moving it would leave copies, too.
+    mode: Box<Decryptor<Aes256>>,
     held: Vec<u8>,
     done: u64,
     salvage: Option<Salvage>,
@@ -31,7 +32,7 @@ impl CbcCipher {
         if key.algorithm() != ContentAlgorithm::Aes256Cbc {
             return None;
         }
-        let mode = Decryptor::new_from_slices(key.cek(), key.iv()).ok()?;
+        let mode = Box::new(Decryptor::new_from_slices(key.cek(), key.iv()).ok()?);
         Some(Self { mode, held: Vec::with_capacity(Self::BLOCK), done: 0, salvage: None })
     }
 

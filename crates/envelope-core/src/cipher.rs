@@ -1,11 +1,10 @@
 //! The content cipher: AES-256-CTR over one object, from any byte on.
 
-use aes::Aes256Enc;
-use cipher::{InnerIvInit as _, KeyInit as _, StreamCipherCoreWrapper};
-use ctr::{Ctr128BE, CtrCore, cipher::StreamCipher as _};
+use ctr_kernel::Aes256Ctr;
 use meta_codec::ContentAlgorithm;
+use zeroize::Zeroizing;
 
-use crate::{ContentKey, Part};
+use crate::{ContentKey, Crc64, Part};
 
 /// A content algorithm without a seekable keystream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +32,7 @@ pub struct NotCtr(pub ContentAlgorithm);
 /// ```
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
 pub struct ContentCipher {
-    aes: Aes256Enc,
+    aes: Aes256Ctr,
     iv: u128,
 }
 
@@ -41,27 +40,26 @@ impl ContentCipher {
     pub(crate) fn new(key: &ContentKey) -> Result<Self, NotCtr> {
         match <[u8; 16]>::try_from(key.iv()) {
             Ok(iv) if key.algorithm() == ContentAlgorithm::Aes256Ctr => {
-                Ok(Self::with_counter(Aes256Enc::new(key.cek().into()), u128::from_be_bytes(iv)))
+                Ok(Self::with_counter(Aes256Ctr::new(key.cek()), u128::from_be_bytes(iv)))
             }
             _ => Err(NotCtr(key.algorithm())),
         }
     }
 
-    pub(crate) const fn with_counter(aes: Aes256Enc, iv: u128) -> Self {
+    pub(crate) const fn with_counter(aes: Aes256Ctr, iv: u128) -> Self {
         Self { aes, iv }
     }
 
-    /// The keystream from byte `offset` of the object on.
+    /// The keystream from byte `offset` of the object on. Objects have less than 2^64 bytes.
     #[must_use]
     pub fn at(&self, offset: u64) -> Keystream {
-        let mut keystream = Keystream {
-            ctr: counter_mode(&self.aes, self.iv, offset),
-            aes: self.aes.clone(),
-            iv: self.iv,
-            position: offset,
-        };
-        keystream.skip_within_block();
-        keystream
+        Keystream { aes: self.aes.clone(), iv: self.iv, position: offset }
+    }
+
+    /// Which instructions compute the keystream on this machine, such as `VAES-512`; for people.
+    #[must_use]
+    pub fn path(&self) -> &'static str {
+        self.aes.path().name()
     }
 
     /// Whether every SDK can also read *ranges* of the object: bytes 8 to 11 of the IV are zero, so that
@@ -82,26 +80,67 @@ impl ContentCipher {
     }
 }
 
-fn counter_mode(aes: &Aes256Enc, iv: u128, offset: u64) -> Ctr128BE<Aes256Enc> {
-    let block = iv.wrapping_add(u128::from(offset / 16));
-    let core = CtrCore::inner_iv_init(aes.clone(), &block.to_be_bytes().into());
-    StreamCipherCoreWrapper::from_core(core)
-}
-
 /// The keystream of one object, at a position.
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
 pub struct Keystream {
-    ctr: Ctr128BE<Aes256Enc>,
-    aes: Aes256Enc,
+    aes: Aes256Ctr,
     iv: u128,
     position: u64,
 }
 
+/// Between the cipher and the checksum the data stays in the second-level cache.
+const SUMMED: usize = 256 * 1024;
+
 impl Keystream {
     /// XORs the keystream into `data` and moves on by its length.
     pub fn apply(&mut self, data: &mut [u8]) {
-        self.ctr.apply_keystream(data);
+        let counter = self.iv.wrapping_add(u128::from(self.position / 16));
+        let within = usize::try_from(self.position % 16).unwrap_or_default();
         self.position = self.position.wrapping_add(data.len() as u64);
+        if within == 0 {
+            return self.aes.apply(counter, data);
+        }
+        let mut block = Zeroizing::new(counter.to_be_bytes());
+        self.aes.encrypt_block(&mut block);
+        let rest = block.get(within..).unwrap_or_default();
+        let (head, tail) = data.split_at_mut(rest.len().min(data.len()));
+        for (byte, key) in head.iter_mut().zip(rest) {
+            *byte ^= key;
+        }
+        self.aes.apply(counter.wrapping_add(1), tail);
+    }
+
+    /// XORs the keystream with `from`, into `to`, and moves on by their length.
+    ///
+    /// # Panics
+    /// If the two differ in length, like [`slice::copy_from_slice`].
+    pub fn apply_to(&mut self, from: &[u8], to: &mut [u8]) {
+        assert_eq!(from.len(), to.len(), "source and destination differ in length");
+        let lead = usize::try_from(self.position.wrapping_neg() % 16).unwrap_or_default();
+        let (from_head, from_tail) = from.split_at(lead.min(from.len()));
+        let (to_head, to_tail) = to.split_at_mut(lead.min(from.len()));
+        to_head.copy_from_slice(from_head);
+        self.apply(to_head);
+        let counter = self.iv.wrapping_add(u128::from(self.position / 16));
+        self.aes.apply_to(counter, from_tail, to_tail);
+        self.position = self.position.wrapping_add(from_tail.len() as u64);
+    }
+
+    /// [Applies](Self::apply) the keystream to plaintext, and takes the checksum of what it becomes, in
+    /// one pass.
+    pub fn encrypt_summed(&mut self, plain: &mut [u8], sum: &mut Crc64) {
+        for chunk in plain.chunks_mut(SUMMED) {
+            self.apply(chunk);
+            sum.update(chunk);
+        }
+    }
+
+    /// [Applies](Self::apply) the keystream to ciphertext, and takes its checksum before, in one pass.
+    pub fn decrypt_summed(&mut self, cipher: &mut [u8], sum: &mut Crc64) {
+        for chunk in cipher.chunks_mut(SUMMED) {
+            sum.update(chunk);
+            self.apply(chunk);
+        }
     }
 
     /// The byte of the object at which the next [`apply`](Self::apply) starts.
@@ -111,17 +150,8 @@ impl Keystream {
     }
 
     /// Moves to byte `offset` of the object.
-    pub fn seek(&mut self, offset: u64) {
-        self.ctr = counter_mode(&self.aes, self.iv, offset);
+    pub const fn seek(&mut self, offset: u64) {
         self.position = offset;
-        self.skip_within_block();
-    }
-
-    fn skip_within_block(&mut self) {
-        let lead = usize::try_from(self.position % 16).unwrap_or_default();
-        if let Some(skipped) = [0; 16].get_mut(..lead) {
-            self.ctr.apply_keystream(skipped);
-        }
     }
 }
 
@@ -141,6 +171,16 @@ impl PartCipher {
     pub fn apply(&mut self, data: &mut [u8]) -> Result<(), PartOverrun> {
         self.remaining = self.remaining.checked_sub(data.len() as u64).ok_or(PartOverrun)?;
         self.keystream.apply(data);
+        Ok(())
+    }
+
+    /// As [`apply`](Self::apply), to plaintext; takes the checksum of what it becomes in the same pass.
+    ///
+    /// # Errors
+    /// [`PartOverrun`], as there.
+    pub fn encrypt_summed(&mut self, plain: &mut [u8], sum: &mut Crc64) -> Result<(), PartOverrun> {
+        self.remaining = self.remaining.checked_sub(plain.len() as u64).ok_or(PartOverrun)?;
+        self.keystream.encrypt_summed(plain, sum);
         Ok(())
     }
 }
@@ -204,6 +244,25 @@ mod tests {
         assert!(data == want);
     }
 
+    #[test]
+    fn checksums_in_the_same_pass() {
+        let cipher = cipher([7; 32], 1);
+        let plain: Vec<u8> = (0_u8..=250).cycle().take(SUMMED * 2 + 77).collect();
+        let mut body = plain.clone();
+        cipher.at(5).apply(&mut body);
+        let mut whole = Crc64::new();
+        whole.update(&body);
+
+        let (mut data, mut sum) = (plain.clone(), Crc64::new());
+        cipher.at(5).encrypt_summed(&mut data, &mut sum);
+        assert!(data == body);
+        assert_eq!(sum, whole);
+        let mut sum = Crc64::new();
+        cipher.at(5).decrypt_summed(&mut data, &mut sum);
+        assert!(data == plain);
+        assert_eq!(sum, whole);
+    }
+
     proptest! {
         /// Any split, any order, any start, counters near every power where arithmetic goes wrong:
         /// the same as one block at a time, from the definition.
@@ -221,7 +280,7 @@ mod tests {
             let iv = base.wrapping_sub(below);
             let cipher = cipher(cek, iv);
 
-            let aes = Aes256Enc::new(&cek.into());
+            let aes = <aes::Aes256Enc as cipher::KeyInit>::new(&cek.into());
             let mut want = vec![0; len];
             for (n, chunk) in want.chunks_mut(16).enumerate() {
                 let mut block = iv.wrapping_add(n as u128).to_be_bytes().into();
@@ -247,12 +306,15 @@ mod tests {
             }
             prop_assert_eq!(&got, &want);
 
-            let mut sequential = vec![0; len];
-            let mut keystream = cipher.at(0);
+            let (zeros, mut sequential, mut copied) = (vec![0; len], vec![0; len], vec![1; len]);
+            let (mut in_place, mut between) = (cipher.at(0), cipher.at(0));
             for pair in cuts.windows(2) {
-                keystream.apply(&mut sequential[pair[0]..pair[1]]);
+                in_place.apply(&mut sequential[pair[0]..pair[1]]);
+                between.apply_to(&zeros[pair[0]..pair[1]], &mut copied[pair[0]..pair[1]]);
+                prop_assert_eq!(between.position(), pair[1] as u64);
             }
-            prop_assert_eq!(sequential, want);
+            prop_assert_eq!(sequential, &want[..]);
+            prop_assert_eq!(copied, want);
         }
     }
 }

@@ -1,11 +1,14 @@
 //! AES-256-GCM over one object, as COS Java and hadoop-cos write it: a 12-byte IV, no associated
 //! data, the 16-byte tag at the end of the body.
 
-use aes::Aes256Enc;
-use cipher::{BlockCipherEncrypt as _, KeyInit as _};
+#[cfg(feature = "aws-lc")]
+mod aws_lc;
+
+use ctr_kernel::Aes256Ctr;
 use ghash::{GHash, universal_hash::UniversalHash as _};
 use meta_codec::ContentAlgorithm;
 use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
 
 use crate::{ContentCipher, ContentKey, IntegrityError, Keystream};
 
@@ -16,7 +19,10 @@ use crate::{ContentCipher, ContentKey, IntegrityError, Keystream};
 pub struct GcmCipher {
     keystream: ContentCipher,
     ghash: GHash,
-    tag_mask: [u8; 16],
+    tag_mask: Zeroizing<[u8; 16]>,
+    /// For a whole message at a time; streams are beyond its interface.
+    #[cfg(feature = "aws-lc")]
+    whole: aws_lc::WholeMessage,
 }
 
 impl GcmCipher {
@@ -30,17 +36,19 @@ impl GcmCipher {
         if key.algorithm() != ContentAlgorithm::Aes256Gcm {
             return None;
         }
-        let aes = Aes256Enc::new(key.cek().into());
+        let aes = Aes256Ctr::new(key.cek());
         let block = |counter: u128| {
-            let mut block = counter.to_be_bytes().into();
+            let mut block = Zeroizing::new(counter.to_be_bytes());
             aes.encrypt_block(&mut block);
             block
         };
         // J0 = IV ‖ 00000001 (NIST SP 800-38D, 7.1).
         let j0 = iv.iter().fold(0_u128, |sum, byte| (sum << 8) | u128::from(*byte)) << 32 | 1;
         Some(Self {
-            ghash: GHash::new(&block(0)),
-            tag_mask: block(j0).into(),
+            #[cfg(feature = "aws-lc")]
+            whole: aws_lc::WholeMessage::new(key.cek(), iv)?,
+            ghash: GHash::new((&*block(0)).into()),
+            tag_mask: block(j0),
             // Below 2^32 blocks, so that the 128-bit counter never carries out of the 32 bits.
             keystream: ContentCipher::with_counter(aes, j0.wrapping_add(1)),
         })
@@ -51,9 +59,9 @@ impl GcmCipher {
     /// # Errors
     /// A plaintext longer than [`MAX_LEN`](Self::MAX_LEN).
     pub fn seal(self, mut plain: Vec<u8>) -> Result<Vec<u8>, IntegrityError> {
-        let mut sealer = GcmSealer::new(self);
-        sealer.update(&mut plain)?;
-        plain.extend_from_slice(&sealer.finish());
+        check_len(plain.len() as u64)?;
+        let tag = self.seal_whole(&mut plain)?;
+        plain.extend_from_slice(&tag);
         Ok(plain)
     }
 
@@ -61,14 +69,39 @@ impl GcmCipher {
     ///
     /// # Errors
     /// [`IntegrityError::Tag`] if the body was changed or cut, or the key is wrong.
-    pub fn open(mut self, mut body: Vec<u8>) -> Result<Vec<u8>, IntegrityError> {
+    pub fn open(self, mut body: Vec<u8>) -> Result<Vec<u8>, IntegrityError> {
         let len = body.len().checked_sub(Self::TAG_LEN).ok_or(IntegrityError::Tag)?;
-        let tag = body.split_off(len);
         check_len(len as u64)?;
-        self.ghash.update_padded(&body);
-        check_tag(self.ghash, self.tag_mask, len as u64, &tag)?;
-        self.keystream.at(0).apply(&mut body);
+        self.open_whole(&mut body)?;
+        body.truncate(len);
         Ok(body)
+    }
+
+    #[cfg(feature = "aws-lc")]
+    fn seal_whole(self, plain: &mut [u8]) -> Result<[u8; 16], IntegrityError> {
+        // The length is all that could be refused.
+        self.whole.seal(plain).ok_or(IntegrityError::TooLong)
+    }
+
+    #[cfg(feature = "aws-lc")]
+    fn open_whole(self, body: &mut [u8]) -> Result<(), IntegrityError> {
+        if self.whole.open(body) { Ok(()) } else { Err(IntegrityError::Tag) }
+    }
+
+    #[cfg(not(feature = "aws-lc"))]
+    fn seal_whole(self, plain: &mut [u8]) -> Result<[u8; 16], IntegrityError> {
+        let mut sealer = GcmSealer::new(self);
+        sealer.update(plain)?;
+        Ok(sealer.finish())
+    }
+
+    #[cfg(not(feature = "aws-lc"))]
+    fn open_whole(mut self, body: &mut [u8]) -> Result<(), IntegrityError> {
+        let (cipher, tag) = body.split_last_chunk_mut::<16>().ok_or(IntegrityError::Tag)?;
+        self.ghash.update_padded(cipher);
+        check_tag(self.ghash, &self.tag_mask, cipher.len() as u64, tag.as_slice())?;
+        self.keystream.at(0).apply(cipher);
+        Ok(())
     }
 
     /// The keystream alone, to decrypt a range. **Unauthenticated**: the tag is for the whole body,
@@ -85,13 +118,13 @@ fn check_len(len: u64) -> Result<(), IntegrityError> {
 }
 
 /// The tag of `len` ciphertext bytes that have gone into `ghash`.
-fn tag(mut ghash: GHash, mask: [u8; 16], len: u64) -> [u8; 16] {
+fn tag(mut ghash: GHash, mask: &[u8; 16], len: u64) -> [u8; 16] {
     // No associated data: 64 zero bits, then the ciphertext's length in bits.
     ghash.update(&[u128::from(len.wrapping_mul(8)).to_be_bytes().into()]);
-    (u128::from_be_bytes(ghash.finalize().into()) ^ u128::from_be_bytes(mask)).to_be_bytes()
+    (u128::from_be_bytes(ghash.finalize().into()) ^ u128::from_be_bytes(*mask)).to_be_bytes()
 }
 
-fn check_tag(ghash: GHash, mask: [u8; 16], len: u64, want: &[u8]) -> Result<(), IntegrityError> {
+fn check_tag(ghash: GHash, mask: &[u8; 16], len: u64, want: &[u8]) -> Result<(), IntegrityError> {
     if bool::from(tag(ghash, mask, len).ct_eq(want)) { Ok(()) } else { Err(IntegrityError::Tag) }
 }
 
@@ -99,7 +132,7 @@ fn check_tag(ghash: GHash, mask: [u8; 16], len: u64, want: &[u8]) -> Result<(), 
 pub(crate) struct GcmSealer {
     stream: Keystream,
     ghash: GHash,
-    tag_mask: [u8; 16],
+    tag_mask: Zeroizing<[u8; 16]>,
     /// Ciphertext that does not fill a block yet.
     rest: Vec<u8>,
 }
@@ -134,7 +167,7 @@ impl GcmSealer {
     /// The tag.
     pub(crate) fn finish(mut self) -> [u8; 16] {
         self.ghash.update_padded(&self.rest);
-        tag(self.ghash, self.tag_mask, self.stream.position())
+        tag(self.ghash, &self.tag_mask, self.stream.position())
     }
 }
 
@@ -142,7 +175,7 @@ impl GcmSealer {
 pub(crate) struct GcmOpener {
     stream: Keystream,
     ghash: GHash,
-    tag_mask: [u8; 16],
+    tag_mask: Zeroizing<[u8; 16]>,
     /// The last bytes, which may be the tag.
     held: Vec<u8>,
 }
@@ -175,7 +208,7 @@ impl GcmOpener {
         let len = self.stream.position().saturating_add(rest as u64);
         check_len(len)?;
         self.ghash.update_padded(&self.held);
-        check_tag(self.ghash, self.tag_mask, len, &tag)?;
+        check_tag(self.ghash, &self.tag_mask, len, &tag)?;
         self.stream.apply(&mut self.held);
         Ok(self.held)
     }

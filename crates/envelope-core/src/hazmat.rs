@@ -7,7 +7,7 @@
 use meta_codec::{ContentAlgorithm, IvForm};
 use zeroize::Zeroizing;
 
-use crate::{ContentCipher, ContentKey, NotCtr, UnwrapError, key::Candidate};
+use crate::{ContentCipher, ContentKey, GcmCipher, NotCtr, UnwrapError, key::Candidate};
 
 /// The CEK of a content key.
 #[must_use]
@@ -41,4 +41,10 @@ pub fn content_key(
 /// [`NotCtr`] for a content algorithm without a seekable keystream.
 pub fn content_cipher(key: &ContentKey) -> Result<ContentCipher, NotCtr> {
     ContentCipher::new(key)
+}
+
+/// The AES-GCM cipher of a content key; `None` if the key is for something else.
+#[must_use]
+pub fn gcm_cipher(key: &ContentKey) -> Option<GcmCipher> {
+    GcmCipher::new(key)
 }

@@ -29,8 +29,12 @@ impl ContentKey {
     /// out of them (oss-dialects, section 3).
     pub(crate) fn generate(algorithm: ContentAlgorithm) -> Result<Self, NoRandomness> {
         let mut key = Self { algorithm, cek: Zeroizing::new([0; 32]), iv: Zeroizing::new([0; 16]) };
-        SysRng.try_fill_bytes(&mut key.cek[..]).map_err(|_| NoRandomness)?;
-        SysRng.try_fill_bytes(&mut key.iv[..]).map_err(|_| NoRandomness)?;
+        // In one system call, which is what a small object's key costs.
+        let mut random = Zeroizing::new([0; 48]);
+        SysRng.try_fill_bytes(&mut random[..]).map_err(|_| NoRandomness)?;
+        let (cek, iv) = random.split_at(key.cek.len());
+        key.cek.copy_from_slice(cek);
+        key.iv.copy_from_slice(iv);
         if algorithm == ContentAlgorithm::Aes256Ctr {
             let [.., _, _, _, _, a, b, c, d, _, _, _, _] = &mut *key.iv;
             [*a, *b, *c, *d] = [0; 4];
@@ -82,7 +86,11 @@ impl Candidate {
     ) -> Self {
         let (cek_good, cek) = fixed::<32>(cek, 32);
         let (iv_good, iv) = match form {
-            IvForm::WrappedDecimal => counter(iv),
+            // A decimal counter has 16 bytes, and so suits only what takes 16.
+            IvForm::WrappedDecimal => {
+                let (good, iv) = counter(iv);
+                (good & Choice::from(u8::from(algorithm.iv_len() == iv.len())), iv)
+            }
             _ => fixed::<16>(iv, algorithm.iv_len()),
         };
         Self { good: cek_good & iv_good, cek, iv }

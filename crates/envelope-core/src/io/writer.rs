@@ -97,17 +97,26 @@ impl<W: Write, S: Stream> CipherWriter<W, S> {
             return Err(poisoned());
         }
         let data = data.get(..data.len().min(CHUNK)).unwrap_or_default();
-        self.buffer.clear();
-        self.buffer.extend_from_slice(data);
         let mut step = || {
-            self.stream.update(&mut self.buffer).map_err(invalid)?;
+            if let Some(keystream) = self.stream.keystream() {
+                // Keeps its length from call to call, so that it is not filled to be overwritten.
+                self.buffer.resize(data.len(), 0);
+                keystream.apply_to(data, &mut self.buffer);
+            } else {
+                self.buffer.clear();
+                self.buffer.extend_from_slice(data);
+                self.stream.update(&mut self.buffer).map_err(invalid)?;
+            }
             if let Some(check) = &mut self.check {
                 check.update(&self.buffer);
             }
             // All or nothing: a short write would lose the place in the keystream.
             self.inner.write_all(&self.buffer)
         };
-        step().inspect_err(|_| self.poisoned = true)?;
+        // Before, so that a panic of the inner writer poisons, too.
+        self.poisoned = true;
+        step()?;
+        self.poisoned = false;
         Ok(data.len())
     }
 

@@ -1,0 +1,155 @@
+//! The bare RSA operations, by whoever does them best.
+
+use rand::{
+    rand_core::{TryRng as _, UnwrapErr},
+    rngs::SysRng,
+};
+use rsa::{Oaep, Pkcs1v15Encrypt, RsaPrivateKey, RsaPublicKey, traits::PaddingScheme};
+use sha1::Sha1;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use crate::{NoRandomness, WrapError};
+
+#[cfg(feature = "aws-lc")]
+use super::aws_lc::AwsLcKey;
+
+/// How a message is padded before the operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Padding {
+    /// RSAES-PKCS1-v1_5.
+    Pkcs1v15,
+    /// RSAES-OAEP with SHA-1 throughout.
+    OaepSha1,
+    /// RSAES-OAEP with SHA-256, but MGF1 with SHA-1, as the JDK's default provider has it.
+    OaepSha256Mgf1Sha1,
+    /// RSAES-OAEP with SHA-256 throughout.
+    OaepSha256,
+}
+
+/// An RSA key, ready to be used: parsed once, for as many objects as there are.
+pub(super) struct RsaEngine {
+    public: RsaPublicKey,
+    private: Option<Box<RsaPrivateKey>>,
+    /// The same key, where AWS-LC takes it: 2048 to 8192 bits.
+    #[cfg(feature = "aws-lc")]
+    aws_lc: Option<AwsLcKey>,
+}
+
+impl RsaEngine {
+    pub(super) fn new(public: RsaPublicKey, private: Option<Box<RsaPrivateKey>>) -> Self {
+        Self {
+            #[cfg(feature = "aws-lc")]
+            aws_lc: AwsLcKey::new(&public, private.as_deref()),
+            public,
+            private,
+        }
+    }
+
+    pub(super) const fn public(&self) -> &RsaPublicKey {
+        &self.public
+    }
+
+    pub(super) fn private(&self) -> Option<&RsaPrivateKey> {
+        self.private.as_deref()
+    }
+
+    /// Encrypts with the public half.
+    pub(super) fn encrypt(&self, padding: Padding, plain: &[u8]) -> Result<Vec<u8>, WrapError> {
+        #[cfg(feature = "aws-lc")]
+        if let Some(key) = self.aws_lc.as_ref().filter(|_| AwsLcKey::pads(padding)) {
+            return key.encrypt(padding, plain).ok_or(WrapError::Failed);
+        }
+        match padding {
+            Padding::Pkcs1v15 => self.encrypt_portably(Pkcs1v15Encrypt, plain),
+            Padding::OaepSha1 => self.encrypt_portably(Oaep::<Sha1>::new(), plain),
+            Padding::OaepSha256Mgf1Sha1 => {
+                self.encrypt_portably(Oaep::<Sha256, Sha1>::new_with_mgf_hash(), plain)
+            }
+            Padding::OaepSha256 => self.encrypt_portably(Oaep::<Sha256>::new(), plain),
+        }
+    }
+
+    /// Decrypts with the private half; `None` if there is none, or the message does not come out.
+    pub(super) fn decrypt(&self, padding: Padding, wrapped: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        #[cfg(feature = "aws-lc")]
+        if let Some(key) = self.aws_lc.as_ref().filter(|_| AwsLcKey::pads(padding)) {
+            return key.decrypt(padding, wrapped);
+        }
+        match padding {
+            Padding::Pkcs1v15 => self.decrypt_portably(Pkcs1v15Encrypt, wrapped),
+            Padding::OaepSha1 => self.decrypt_portably(Oaep::<Sha1>::new(), wrapped),
+            Padding::OaepSha256Mgf1Sha1 => {
+                self.decrypt_portably(Oaep::<Sha256, Sha1>::new_with_mgf_hash(), wrapped)
+            }
+            Padding::OaepSha256 => self.decrypt_portably(Oaep::<Sha256>::new(), wrapped),
+        }
+    }
+
+    fn encrypt_portably(
+        &self,
+        padding: impl PaddingScheme,
+        plain: &[u8],
+    ) -> Result<Vec<u8>, WrapError> {
+        let mut randomness = randomness().ok_or(NoRandomness)?;
+        self.public.encrypt(&mut randomness, padding, plain).map_err(|_| WrapError::Failed)
+    }
+
+    fn decrypt_portably(
+        &self,
+        padding: impl PaddingScheme,
+        wrapped: &[u8],
+    ) -> Option<Zeroizing<Vec<u8>>> {
+        let private = self.private.as_ref()?;
+        private.decrypt_blinded(&mut randomness()?, padding, wrapped).ok().map(Zeroizing::new)
+    }
+}
+
+/// The system's randomness for the `rsa` crate, which takes no source that may fail. A system that has
+/// none says so at the first question; one that fails at a later one ends in a panic.
+fn randomness() -> Option<UnwrapErr<SysRng>> {
+    SysRng.try_next_u32().ok()?;
+    Some(UnwrapErr(SysRng))
+}
+
+#[cfg(all(test, feature = "aws-lc"))]
+mod tests {
+    use super::*;
+
+    const ALL: [Padding; 4] =
+        [Padding::Pkcs1v15, Padding::OaepSha1, Padding::OaepSha256Mgf1Sha1, Padding::OaepSha256];
+
+    #[test]
+    fn both_engines_read_each_other() {
+        let private = RsaPrivateKey::new(&mut UnwrapErr(SysRng), 2048).unwrap();
+        let public = private.to_public_key();
+        let both = RsaEngine::new(public.clone(), Some(Box::new(private.clone())));
+        assert!(both.aws_lc.is_some());
+        let portable = RsaEngine { public, private: Some(Box::new(private)), aws_lc: None };
+        for padding in ALL {
+            for plain in [&[7; 32][..], &[8; 16], &[9; 12], b"8", b""] {
+                for (one, other) in [(&both, &portable), (&portable, &both), (&both, &both)] {
+                    let wrapped = one.encrypt(padding, plain).unwrap();
+                    let mut out = other.decrypt(padding, &wrapped).unwrap();
+                    assert_eq!(*out, plain, "{padding:?}");
+                    out.clear();
+                    for bad in [&wrapped[1..], &[&wrapped[..], &[0]].concat(), &[0xff; 256], b""] {
+                        assert_eq!(other.decrypt(padding, bad), None, "{padding:?}");
+                    }
+                }
+            }
+            let long = [1; 256];
+            assert_eq!(both.encrypt(padding, &long), Err(WrapError::Failed));
+            assert_eq!(portable.encrypt(padding, &long), Err(WrapError::Failed));
+        }
+    }
+
+    #[test]
+    fn small_keys_still_unwrap() {
+        let private = RsaPrivateKey::new(&mut UnwrapErr(SysRng), 1024).unwrap();
+        let engine = RsaEngine::new(private.to_public_key(), Some(Box::new(private)));
+        assert!(engine.aws_lc.is_none());
+        let wrapped = engine.encrypt(Padding::Pkcs1v15, &[7; 32]).unwrap();
+        assert_eq!(*engine.decrypt(Padding::Pkcs1v15, &wrapped).unwrap(), [7; 32]);
+    }
+}
