@@ -2,11 +2,13 @@
 
 mod kms;
 
-use std::path::PathBuf;
+use std::{num::NonZeroUsize, path::PathBuf, thread};
 
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use envelope_core::ByteRange;
 use meta_codec::{Dialect, WrapAlgorithm};
+
+use crate::checksum::Checksum;
 
 pub(crate) use self::kms::{Kms, KmsName, KmsStyle, KmsVendor, ToKms};
 
@@ -36,6 +38,7 @@ pub(crate) enum Command {
     Inspect(Inspect),
     Rewrap(Rewrap),
     SseHeaders(SseHeaders),
+    Bench(Bench),
     Demo(Demo),
 }
 
@@ -89,6 +92,11 @@ pub(crate) struct Encrypt {
     /// file twice.
     #[arg(long)]
     pub(crate) leak_plaintext_md5: bool,
+    /// Print the checksum of the body, as the header in which the store has it. May be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) checksum: Vec<Checksum>,
+    #[command(flatten)]
+    pub(crate) cores: Cores,
     /// Where the headers go: a flat JSON object of names to values. `-` is standard output.
     #[arg(long, value_name = "HEADERS.json")]
     pub(crate) metadata_out: PathBuf,
@@ -131,6 +139,24 @@ pub(crate) enum Content {
     Gcm,
 }
 
+/// How many cores work on one file.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cores {
+    /// On how many cores to work; all by default. From file to file with AES-CTR; everything else is
+    /// done in order.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+}
+
+impl Cores {
+    pub(crate) fn threads(&self) -> NonZeroUsize {
+        self.threads
+            .and_then(|threads| NonZeroUsize::new(threads.into()))
+            .or_else(|| thread::available_parallelism().ok())
+            .unwrap_or(NonZeroUsize::MIN)
+    }
+}
+
 /// Decrypt an object.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Decrypt {
@@ -168,6 +194,8 @@ pub(crate) struct Decrypt {
     /// off whatever they like.
     #[arg(long)]
     pub(crate) allow_plaintext: bool,
+    #[command(flatten)]
+    pub(crate) cores: Cores,
     /// Where the plaintext goes; `-` is standard output. A file appears only after all checks.
     #[arg(long, short, value_name = "PLAIN")]
     pub(crate) output: PathBuf,
@@ -295,6 +323,13 @@ pub(crate) enum SseRequest {
 pub(crate) enum SseScheme {
     Http,
     Https,
+}
+
+/// Measure this machine: how fast it encrypts, which instructions do it, and what its memory allows.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Bench {
+    #[command(flatten)]
+    pub(crate) cores: Cores,
 }
 
 /// A demonstration: makes a throw-away key, encrypts a file of its own making, decrypts it, tampers

@@ -55,6 +55,15 @@ impl Failure {
         )
     }
 
+    /// A file that somebody else writes to.
+    pub(crate) fn changed() -> Self {
+        Self::new(
+            Status::Io,
+            "the file changed while it was read, or is too long",
+            "do it again when nobody writes to it; what went to a pipe is worthless",
+        )
+    }
+
     /// A stream that failed in the middle; integrity errors travel in here, too.
     pub(crate) fn stream(path: &Path, error: &io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<IntegrityError>()) {

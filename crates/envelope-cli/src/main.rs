@@ -3,6 +3,7 @@
 //! It is thin: arguments, files, words. What it does is done in `envelope-core` and `meta-codec`.
 
 mod args;
+mod checksum;
 mod cleanup;
 mod command;
 mod failure;
@@ -11,8 +12,10 @@ mod input;
 mod key_file;
 mod kms;
 mod output;
+mod parallel;
 mod progress;
 mod protect;
+mod pump;
 mod words;
 
 use std::process::ExitCode;
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => command::inspect::run(&args),
         Command::Rewrap(args) => command::rewrap::run(&args),
         Command::SseHeaders(args) => command::sse_headers::run(&args),
+        Command::Bench(args) => command::bench::run(&args),
         Command::Demo(args) => command::demo::run(&args),
     };
     match outcome {

@@ -86,6 +86,14 @@ impl Output {
         &self.path
     }
 
+    /// The file, if it is one of our own, which may be written in any order.
+    pub(crate) fn file(&self) -> Option<&fs::File> {
+        match &self.target {
+            Target::Temporary(Some(file)) => Some(file.as_file()),
+            _ => None,
+        }
+    }
+
     /// Whether nobody sees what is written before [`commit`](Self::commit).
     pub(crate) const fn is_held_back(&self) -> bool {
         matches!(self.target, Target::Temporary(_))
@@ -231,7 +239,7 @@ fn exists(path: &Path) -> Failure {
     )
 }
 
-fn is_standard_output(path: &Path) -> bool {
+pub(crate) fn is_standard_output(path: &Path) -> bool {
     let names = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
     is_dash(path) || names.iter().any(|name| path == Path::new(name))
 }

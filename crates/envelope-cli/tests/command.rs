@@ -688,3 +688,67 @@ fn a_kms_that_misbehaves_leaves_nothing_behind() {
         assert!(shell.fails(2, &line).contains(words), "{line}");
     }
 }
+
+#[test]
+fn a_large_file_on_any_number_of_cores() {
+    let shell = Shell::with_keys();
+    let big: Vec<u8> = plain().into_iter().cycle().take((9 << 20) + 12_345).collect();
+    shell.write("plain", &big);
+    let encrypt = "encrypt plain --key aes-256.key --dialect cos-v2 --force --metadata-out h -o c";
+    let decrypt = "decrypt c --metadata h --key aes-256.key --force -o back";
+    for threads in ["", " --threads 1", " --threads 3"] {
+        // The MD5 makes it a stream.
+        for sums in [" --checksum crc64", " --checksum crc64 --checksum md5"] {
+            let printed = shell.ok(&format!("{encrypt}{threads}{sums}"));
+            let body = shell.read("c");
+            let mut crc64 = envelope_core::Crc64::new();
+            crc64.update(&body);
+            let mut want = format!("x-cos-hash-crc64ecma: {crc64}\n");
+            if sums.ends_with("md5") {
+                let digest = <md5::Md5 as md5::Digest>::digest(&body);
+                let text = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, digest);
+                want += &format!("Content-MD5: {text}\n");
+            }
+            assert_eq!(printed, want);
+            shell.ok(&format!("{decrypt}{threads}"));
+            assert!(shell.read("back") == big, "{threads}");
+        }
+    }
+    // The same by a stream, and in part.
+    let piped = shell.run("decrypt c --metadata h --key aes-256.key --output -");
+    assert!(piped.stdout == big);
+    shell.ok(&format!("{decrypt} --range 5000001-8999999 --threads 2"));
+    assert!(shell.read("back") == big[5_000_001..9_000_000]);
+    shell.fails(2, &format!("{} --checksum md5", encrypt.replace("-o c", "--output -")));
+}
+
+#[test]
+fn the_machine_is_measured() {
+    let words = Shell::new().ok("bench --threads 2");
+    let speeds = words.lines().filter(|line| line.contains("64 MiB"));
+    for line in speeds.clone() {
+        let all: f64 = line.split_whitespace().next_back().unwrap().parse().unwrap();
+        assert!(all > 0.0, "{line}");
+    }
+    assert_eq!(speeds.count(), 3);
+    assert!(words.contains("AES-256-CTR by "), "{words}");
+}
+
+#[test]
+fn an_output_that_fails_does_not_wait_for_the_input() {
+    let shell = Shell::with_keys();
+    let line =
+        "encrypt - --key aes-256.key --dialect cos-v2 --metadata-out h --output /dev/full --force";
+    let mut child = shell
+        .command(line.split(' '))
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Held open to the end of the test.
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&plain()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    drop(stdin);
+}

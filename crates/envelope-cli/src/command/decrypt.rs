@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{self, Read, Seek as _, SeekFrom, Write as _},
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -15,12 +16,14 @@ use zeroize::Zeroizing;
 
 use crate::{
     args::Decrypt,
+    checksum::Checksums,
     failure::{Failure, Status, warn},
     header_file,
     input::{Input, check_one_stdin},
     key_file,
     output::{Output, Secrecy},
-    progress::pump,
+    parallel::FilePass,
+    pump::pump,
     words::warn_if_unverifiable,
 };
 
@@ -49,7 +52,7 @@ pub(crate) fn run(args: &Decrypt) -> Result<(), Failure> {
             let salvage = cbc.salvage(envelope.plain_len());
             let reader = DecryptReader::new(input, BodyCipher::Cbc(salvage));
             let mut output = output(args)?;
-            let saved = pump(reader, &args.cipher, &mut output, envelope.plain_len())?;
+            let saved = copy(args, reader, &mut output, envelope.plain_len())?;
             output.commit()?;
             report_salvage(saved, envelope.plain_len());
             Ok(())
@@ -109,10 +112,52 @@ fn whole(
         output.write_all(&plain).map_err(|error| Failure::io(output.path(), &error))?;
         return output.commit();
     }
+    // The length is checked already; an MD5 knows no order but one.
+    let in_any_order = envelope.plain_md5().is_none() && !args.salvage;
+    if let (BodyCipher::Ctr(cipher), Input::File(from), Some(len)) = (&cipher, &input, input.len())
+        && in_any_order
+        && parallel(args, cipher, from, 0..len, true, &output)?
+    {
+        return output.commit();
+    }
     let expected = envelope.plain_len().or(input.len());
     let reader = DecryptReader::new(input, cipher).with_check(PlainCheck::new(envelope));
-    pump(reader, &args.cipher, &mut output, expected)?;
+    copy(args, reader, &mut output, expected)?;
     output.commit()
+}
+
+/// Decrypts bytes of a file into another on all cores. Whether it could.
+fn parallel(
+    args: &Decrypt,
+    cipher: &ContentCipher,
+    from: &File,
+    bytes: Range<u64>,
+    to_the_end: bool,
+    output: &Output,
+) -> Result<bool, Failure> {
+    let Some(to) = output.file() else { return Ok(false) };
+    let pass = FilePass {
+        cipher,
+        from,
+        start: bytes.start,
+        len: bytes.end.saturating_sub(bytes.start),
+        to,
+        threads: args.cores.threads(),
+        sum: false,
+        from_path: &args.cipher,
+        to_path: output.path(),
+    };
+    pass.run(to_the_end)?;
+    Ok(true)
+}
+
+fn copy(
+    args: &Decrypt,
+    from: impl Read + Send + 'static,
+    output: &mut Output,
+    expected: Option<u64>,
+) -> Result<u64, Failure> {
+    pump(from, &args.cipher, output, expected, &mut Checksums::default())
 }
 
 /// Refuses a body of the wrong length before anything is written.
@@ -166,25 +211,19 @@ fn range(
     input: Input,
     len: Option<u64>,
 ) -> Result<(), Failure> {
-    let slice = slice(args, range, input, len)?;
-    let keystream = cipher.at(slice.start);
-    copy_slice(args, DecryptReader::new(slice.bytes, keystream), slice.len)
+    let (file, wanted) = slice(range, input, len)?;
+    let mut output = output(args)?;
+    if parallel(args, cipher, &file, wanted.clone(), false, &output)? {
+        return output.commit();
+    }
+    let reader = DecryptReader::new(bytes(args, file, &wanted)?, cipher.at(wanted.start));
+    copy_range(args, reader, &wanted, &mut output)?;
+    output.commit()
 }
 
-/// The stored bytes of a range.
-struct Slice {
-    bytes: io::Take<File>,
-    start: u64,
-    len: u64,
-}
-
-fn slice(
-    args: &Decrypt,
-    range: ByteRange,
-    input: Input,
-    len: Option<u64>,
-) -> Result<Slice, Failure> {
-    let (Input::File(mut file), Some(len)) = (input, len) else {
+/// The file, and the bytes of it that a range means.
+fn slice(range: ByteRange, input: Input, len: Option<u64>) -> Result<(File, Range<u64>), Failure> {
+    let (Input::File(file), Some(len)) = (input, len) else {
         return Err(Failure::usage(
             "a range needs a file that can be searched in",
             "save the body to a file first",
@@ -193,17 +232,27 @@ fn slice(
     let wanted = range
         .resolve(len)
         .map_err(|error| Failure::usage(error, "choose a range that lies within the object"))?;
-    file.seek(SeekFrom::Start(wanted.start)).map_err(|error| Failure::io(&args.cipher, &error))?;
-    let len = wanted.end.saturating_sub(wanted.start);
-    Ok(Slice { bytes: file.take(len), start: wanted.start, len })
+    Ok((file, wanted))
 }
 
-fn copy_slice(args: &Decrypt, reader: impl Read, len: u64) -> Result<(), Failure> {
-    let mut output = output(args)?;
-    if pump(reader, &args.cipher, &mut output, Some(len))? != len {
-        return Err(Failure::io(&args.cipher, &io::ErrorKind::UnexpectedEof.into()));
+/// The stored bytes of a range, as a stream.
+fn bytes(args: &Decrypt, mut file: File, wanted: &Range<u64>) -> Result<io::Take<File>, Failure> {
+    file.seek(SeekFrom::Start(wanted.start)).map_err(|error| Failure::io(&args.cipher, &error))?;
+    Ok(file.take(wanted.end.saturating_sub(wanted.start)))
+}
+
+fn copy_range(
+    args: &Decrypt,
+    from: impl Read + Send + 'static,
+    wanted: &Range<u64>,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let len = wanted.end.saturating_sub(wanted.start);
+    if copy(args, from, output, Some(len))? == len {
+        Ok(())
+    } else {
+        Err(Failure::io(&args.cipher, &io::ErrorKind::UnexpectedEof.into()))
     }
-    output.commit()
 }
 
 /// An object without encryption metadata, as it is, if the user said so.
@@ -220,11 +269,13 @@ fn plaintext(args: &Decrypt) -> Result<(), Failure> {
     let input = Input::open(&args.cipher)?;
     let len = input.len();
     if let Some(range) = args.range {
-        let slice = slice(args, range, input, len)?;
-        return copy_slice(args, slice.bytes, slice.len);
+        let (file, wanted) = slice(range, input, len)?;
+        let mut output = output(args)?;
+        copy_range(args, bytes(args, file, &wanted)?, &wanted, &mut output)?;
+        return output.commit();
     }
     let mut output = output(args)?;
-    pump(input, &args.cipher, &mut output, len)?;
+    copy(args, input, &mut output, len)?;
     output.commit()
 }
 

@@ -17,7 +17,7 @@ use crate::{
     cleanup,
     failure::{Failure, Status},
     input::Input,
-    progress::md5,
+    pump::md5,
 };
 
 pub(crate) fn run(args: &Demo) -> Result<(), Failure> {

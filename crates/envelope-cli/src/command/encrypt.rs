@@ -6,18 +6,20 @@ use std::{
 };
 
 use envelope_core::{
-    Encrypting, Encryptor, GcmCipher, IntegrityError, PartPlan, PlainCheck, io::EncryptReader,
+    ContentCipher, Encryptor, GcmCipher, IntegrityError, PartPlan, PlainCheck, io::EncryptReader,
 };
-use meta_codec::{Dialect, MaterialDescription};
+use meta_codec::{Dialect, Envelope, MaterialDescription};
 
 use crate::{
     args::{Content, Encrypt, Wrapping},
+    checksum::Checksums,
     failure::{Failure, Status, warn},
     header_file,
     input::{Input, check_one_stdin},
     key_file::MasterKey,
-    output::{Output, Secrecy, check_distinct},
-    progress::{md5, pump},
+    output::{Output, Secrecy, check_distinct, is_standard_output},
+    parallel::FilePass,
+    pump::{md5, pump},
 };
 
 pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
@@ -27,6 +29,7 @@ pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
     check_one_stdin(inputs.iter().copied(), &args.passphrase)?;
     inputs.extend(args.passphrase.path());
     check_distinct(&args.output, &args.metadata_out)?;
+    check_checksums(args)?;
     let dialect = args.wrapping.dialect.unwrap_or(Dialect::OSS_V2);
     let passphrase = args.passphrase.read()?;
     let key = MasterKey::one(
@@ -57,30 +60,85 @@ pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
     let mut body = Output::create(&args.output, Secrecy::Public, args.force, &inputs)?;
     let mut metadata = Output::create(&args.metadata_out, Secrecy::Public, args.force, &inputs)?;
 
-    let (envelope, encrypting): (_, Encrypting) = match args.content {
-        Content::Ctr => encryptor.encrypt().map(|(envelope, cipher)| (envelope, cipher.into()))?,
+    let mut sums = Checksums::new(&args.checksum);
+    let envelope = match args.content {
+        Content::Ctr => {
+            let (envelope, cipher) = encryptor.encrypt()?;
+            ctr(args, input, &envelope, cipher, &mut body, &mut sums)?;
+            envelope
+        }
         Content::Gcm => {
-            encryptor.encrypt_gcm().map(|(envelope, cipher)| (envelope, cipher.into()))?
+            let (envelope, cipher) = encryptor.encrypt_gcm()?;
+            let reader = EncryptReader::new(Checked::new(input, &envelope), cipher);
+            stream(args, reader, len, &envelope, &mut body, &mut sums)?;
+            envelope
         }
     };
-    let checked = Checked {
-        inner: input,
-        // What was said of the plaintext before it was read must still be so.
-        check: Some(PlainCheck::new(&envelope)),
-    };
-    let reader = EncryptReader::new(checked, encrypting);
-    let written = pump(reader, &args.plain, &mut body, len).map_err(changed)?;
-    // A dialect without a header for the length has not been checked above.
-    if let Some(want) = len.and_then(|len| envelope.content_algorithm().body_len(len))
-        && written != want
-    {
-        return Err(file_changed());
-    }
 
     let headers = envelope.emit(&dialect).map_err(envelope_core::EncryptError::from)?;
     header_file::write(&headers, &mut metadata)?;
     // A body without its key is of no use to anyone.
-    body.commit_both(metadata)
+    body.commit_both(metadata)?;
+    sums.print(dialect)
+}
+
+/// From file to file on all cores; else, and for an MD5, which knows no order but one, as a stream.
+fn ctr(
+    args: &Encrypt,
+    input: Input,
+    envelope: &Envelope,
+    cipher: ContentCipher,
+    body: &mut Output,
+    sums: &mut Checksums,
+) -> Result<(), Failure> {
+    let len = input.len();
+    if let (Input::File(from), Some(len), Some(to)) = (&input, len, body.file())
+        && sums.md5.is_none()
+        && envelope.plain_md5().is_none()
+    {
+        let pass = FilePass {
+            cipher: &cipher,
+            from,
+            start: 0,
+            len,
+            to,
+            threads: args.cores.threads(),
+            sum: sums.crc64.is_some(),
+            from_path: &args.plain,
+            to_path: body.path(),
+        };
+        sums.crc64 = pass.run(true)?;
+        return Ok(());
+    }
+    let reader = EncryptReader::new(Checked::new(input, envelope), cipher);
+    stream(args, reader, len, envelope, body, sums)
+}
+
+fn stream(
+    args: &Encrypt,
+    reader: impl Read + Send + 'static,
+    len: Option<u64>,
+    envelope: &Envelope,
+    body: &mut Output,
+    sums: &mut Checksums,
+) -> Result<(), Failure> {
+    let written = pump(reader, &args.plain, body, len, sums).map_err(changed)?;
+    // A dialect without a header for the length has not been checked by the reader.
+    match len.and_then(|len| envelope.content_algorithm().body_len(len)) {
+        Some(want) if want != written => Err(Failure::changed()),
+        _ => Ok(()),
+    }
+}
+
+fn check_checksums(args: &Encrypt) -> Result<(), Failure> {
+    let taken = [&args.output, &args.metadata_out].into_iter().any(|path| is_standard_output(path));
+    if args.checksum.is_empty() || !taken {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        "checksums are printed on standard output, which has something else",
+        "write the body and the headers to files",
+    ))
 }
 
 fn plan(len: Option<u64>, part_size: u64, dialect: Dialect) -> Result<PartPlan, Failure> {
@@ -115,6 +173,13 @@ struct Checked<R> {
     check: Option<PlainCheck>,
 }
 
+impl<R> Checked<R> {
+    /// What was said of the plaintext before it was read must still be so.
+    fn new(inner: R, envelope: &Envelope) -> Self {
+        Self { inner, check: Some(PlainCheck::new(envelope)) }
+    }
+}
+
 impl<R: Read> Read for Checked<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
@@ -133,15 +198,7 @@ impl<R: Read> Read for Checked<R> {
 
 /// While encrypting, the only integrity errors are those of the plaintext that is read.
 fn changed(failure: Failure) -> Failure {
-    if failure.status() == Status::Integrity { file_changed() } else { failure }
-}
-
-fn file_changed() -> Failure {
-    Failure::new(
-        Status::Io,
-        "the file changed while it was read, or is too long",
-        "encrypt it again when nobody writes to it; what went to a pipe is worthless",
-    )
+    if failure.status() == Status::Integrity { Failure::changed() } else { failure }
 }
 
 impl Wrapping {

@@ -1,0 +1,63 @@
+//! Checksums of the body, for comparison with what a store says.
+
+use std::io::{self, Write as _};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use clap::ValueEnum;
+use envelope_core::Crc64;
+use md5::{Digest as _, Md5};
+use meta_codec::{Dialect, Vendor};
+
+use crate::failure::Failure;
+
+/// A checksum that stores know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Checksum {
+    /// What the store answers with; nearly free
+    Crc64,
+    /// What an upload can be sent with; takes 24 times as long as the encryption
+    Md5,
+}
+
+/// The checksums of a body, as asked for.
+#[derive(Default)]
+pub(crate) struct Checksums {
+    pub(crate) crc64: Option<Crc64>,
+    pub(crate) md5: Option<Md5>,
+}
+
+impl Checksums {
+    pub(crate) fn new(wanted: &[Checksum]) -> Self {
+        Self {
+            crc64: wanted.contains(&Checksum::Crc64).then(Crc64::new),
+            md5: wanted.contains(&Checksum::Md5).then(Md5::new),
+        }
+    }
+
+    /// Takes the next bytes of a body that goes by in order.
+    pub(crate) fn update(&mut self, data: &[u8]) {
+        if let Some(crc64) = &mut self.crc64 {
+            crc64.update(data);
+        }
+        if let Some(md5) = &mut self.md5 {
+            md5.update(data);
+        }
+    }
+
+    /// Prints them as the headers in which they travel.
+    pub(crate) fn print(self, dialect: Dialect) -> Result<(), Failure> {
+        let vendor = match dialect.vendor() {
+            Vendor::Cos => "cos",
+            _ => "oss",
+        };
+        let lines = [
+            self.crc64.map(|crc64| format!("x-{vendor}-hash-crc64ecma: {crc64}\n")),
+            self.md5.map(|md5| format!("Content-MD5: {}\n", STANDARD.encode(md5.finalize()))),
+        ];
+        let text: String = lines.into_iter().flatten().collect();
+        io::stdout()
+            .lock()
+            .write_all(text.as_bytes())
+            .map_err(|error| Failure::io("-".as_ref(), &error))
+    }
+}

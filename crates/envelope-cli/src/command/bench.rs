@@ -1,0 +1,102 @@
+//! `envelope bench`: what the cipher does on this machine, beside what its memory can.
+
+use std::{
+    hint::black_box,
+    io::{self, Write as _},
+    num::NonZeroUsize,
+    thread,
+    time::{Duration, Instant},
+};
+
+use envelope_core::{
+    AesKeyWrapper, Crc64, Decryptor, EncryptError, Encryptor, Keyring, RsaKeyWrapper,
+};
+use meta_codec::Dialect;
+
+use crate::{args::Bench, failure::Failure};
+
+/// How long one figure is measured.
+const WHILE: Duration = Duration::from_millis(300);
+
+/// Work on a buffer, of which each thread has its own.
+type Work<'a> = &'a (dyn Fn(&mut [u8]) + Sync);
+
+pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
+    // More than there are would measure the scheduler.
+    let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let threads = args.cores.threads().min(cores);
+    let wrapper = AesKeyWrapper::generate().map_err(EncryptError::from)?;
+    let (_, cipher) = Encryptor::new(&wrapper, Dialect::COS_V2).encrypt()?;
+    say(&format!("AES-256-CTR by {}; GB/s on one thread, on {threads}\n", cipher.path()))?;
+
+    let short = |data: &mut [u8]| {
+        data.chunks_mut(1024).for_each(|object| cipher.at(0).apply(object));
+    };
+    let long = |data: &mut [u8]| cipher.at(0).apply(data);
+    let summed = |data: &mut [u8]| {
+        let mut sum = Crc64::new();
+        cipher.at(0).encrypt_summed(data, &mut sum);
+        black_box(sum.value());
+    };
+    // As much memory traffic as encryption, and nothing to compute.
+    let touch = |data: &mut [u8]| {
+        let (words, _) = data.as_chunks_mut();
+        words.iter_mut().for_each(|word| *word = (!u64::from_ne_bytes(*word)).to_ne_bytes());
+    };
+    let lines: [(&str, Work<'_>, usize); 5] = [
+        ("encrypt, pieces of 1 KiB", &short, 1 << 20),
+        ("encrypt, 1 MiB", &long, 1 << 20),
+        ("encrypt, 64 MiB", &long, 64 << 20),
+        ("encrypt and CRC-64, 64 MiB", &summed, 64 << 20),
+        ("read and write, 64 MiB", &touch, 64 << 20),
+    ];
+    for (what, work, len) in lines {
+        let one = speed(NonZeroUsize::MIN, len, work);
+        let all = speed(threads, len, work);
+        say(&format!("{what:<28}{one:>8.1}{all:>8.1}\n"))?;
+    }
+
+    let rsa = RsaKeyWrapper::generate(2048)
+        .map_err(|error| Failure::usage(error, "check that the operating system has randomness"))?;
+    let (envelope, _) = Encryptor::new(&rsa, Dialect::OSS_V2).encrypt()?;
+    let keyring = Keyring::new().with(rsa);
+    let opened = rate(|| drop(black_box(Decryptor::new(&keyring).open(&envelope))));
+    say(&format!("\nobjects opened with RSA-2048, a second, on one thread: {opened:.0}\n"))
+}
+
+/// Gigabytes (10^9) a second that threads do together.
+#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+fn speed(threads: NonZeroUsize, len: usize, work: Work<'_>) -> f64 {
+    let pass = || {
+        let mut data = vec![0; len];
+        work(&mut data);
+        rate(|| work(&mut data))
+    };
+    let passes: f64 = thread::scope(|scope| {
+        let spawn = |_| thread::Builder::new().spawn_scoped(scope, pass).ok();
+        let others: Vec<_> = (1..threads.get()).filter_map(spawn).collect();
+        let mine = pass();
+        mine + others.into_iter().filter_map(|other| other.join().ok()).sum::<f64>()
+    });
+    passes * len as f64 / 1e9
+}
+
+/// How often a second it is done.
+fn rate(mut work: impl FnMut()) -> f64 {
+    let start = Instant::now();
+    let mut times = 0_u32;
+    loop {
+        work();
+        times = times.saturating_add(1);
+        let took = start.elapsed();
+        if took >= WHILE {
+            return f64::from(times) / took.as_secs_f64();
+        }
+    }
+}
+
+fn say(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    let said = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    said.map_err(|error| Failure::io("-".as_ref(), &error))
+}
