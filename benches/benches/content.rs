@@ -1,8 +1,9 @@
-//! Content ciphers and streams.
+//! The content cipher beside its peers, seeking, and streams.
 
 use std::{hint::black_box, io::Read as _};
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use envelope_benches::peers;
 use envelope_core::{AesKeyWrapper, ContentCipher, Encryptor, io::DecryptReader};
 use meta_codec::Dialect;
 
@@ -15,8 +16,15 @@ fn content(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("aes-256-ctr in place");
     for len in [1 << 10, 16 << 10, 1 << 20, 64 << 20] {
         let (cipher, mut data) = (cipher(), vec![0; len]);
+        let (mut openssl, mut libgcrypt) = (peers::openssl(), peers::libgcrypt());
+        let (mut aws_lc, mut ctr) = (peers::aws_lc(), peers::rust_crypto());
         group.throughput(Throughput::Bytes(len as u64));
-        group.bench_function(format!("{len} bytes"), |b| b.iter(|| cipher.at(0).apply(&mut data)));
+        let id = |who| BenchmarkId::new(who, len);
+        group.bench_function(id("envelope"), |b| b.iter(|| cipher.at(0).apply(&mut data)));
+        group.bench_function(id("libgcrypt"), |b| b.iter(|| libgcrypt(&mut data)));
+        group.bench_function(id("OpenSSL"), |b| b.iter(|| openssl(&mut data)));
+        group.bench_function(id("aws-lc-rs"), |b| b.iter(|| aws_lc(&mut data)));
+        group.bench_function(id("ctr"), |b| b.iter(|| ctr(&mut data)));
     }
     group.finish();
 

@@ -1,1 +1,3 @@
-//! Benches of the envelope libraries: `cargo bench` in this folder.
+//! The peers.
+
+pub mod peers;

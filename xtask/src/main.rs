@@ -1,5 +1,6 @@
-//! The chores of this repository: `cargo xtask test`, `cargo xtask fuzz`.
+//! The chores of this repository: `cargo xtask test`, `cargo xtask fuzz`, `cargo xtask bench`.
 
+mod bench;
 mod fuzz;
 mod python;
 mod run;
@@ -8,13 +9,15 @@ use std::{path::PathBuf, process::ExitCode};
 
 const USAGE: &str = "\
 cargo xtask test            all tests: Rust, the real SDKs of PyPI, recorded objects
-cargo xtask fuzz [SECONDS]  every fuzz target for so long, 30 by default (needs a nightly)";
+cargo xtask fuzz [SECONDS]  every fuzz target for so long, 30 by default (needs a nightly)
+cargo xtask bench           speed beside the peers, in benches/RESULTS.md (needs their headers)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["test"] => test(),
+        ["bench"] => bench::gate(),
         ["fuzz"] => fuzz::run_all(30),
         ["fuzz", seconds] => match seconds.parse() {
             Ok(seconds) => fuzz::run_all(seconds),
@@ -35,6 +38,8 @@ fn test() -> Result<(), String> {
     run::cargo(["build", "--bin", "envelope"])?;
     run::cargo(["build", "--package", "envelope-testkit", "--features", "servers"])?;
     run::cargo(["test", "--workspace", "--all-features"])?;
+    // Above, the command's features are everybody's; here RSA and GCM are those of pure Rust.
+    run::cargo(["test", "--package", "envelope-core"])?;
     python::read_back()?;
     python::key_management()?;
     python::recorded_objects()

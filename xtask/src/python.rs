@@ -70,7 +70,7 @@ fn envelope() -> PathBuf {
 }
 
 /// The interpreter of the environment with these requirements, made if it is not there.
-fn environment(requirements: &Path) -> Result<PathBuf, String> {
+pub(crate) fn environment(requirements: &Path) -> Result<PathBuf, String> {
     let wanted = fs::read_to_string(requirements)
         .map_err(|error| format!("{}: {error}", requirements.display()))?;
     let name = requirements.file_stem().unwrap_or_default();

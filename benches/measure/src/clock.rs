@@ -1,0 +1,48 @@
+//! Time as the processor spends it on this thread.
+
+use std::hint::black_box;
+
+use rustix::{
+    thread::{CpuSet, sched_setaffinity},
+    time::{ClockId, clock_gettime},
+};
+
+/// Binds this thread to one processor, so that no measurement moves between two.
+pub fn pin(processor: usize) {
+    let mut set = CpuSet::new();
+    set.set(processor);
+    sched_setaffinity(None, &set).expect("this thread may be bound");
+}
+
+/// The processor time of this thread, in seconds.
+#[must_use]
+pub fn thread_time() -> f64 {
+    seconds(ClockId::ThreadCPUTime)
+}
+
+/// The time on the wall, in seconds.
+#[must_use]
+pub fn wall_time() -> f64 {
+    seconds(ClockId::Monotonic)
+}
+
+fn seconds(id: ClockId) -> f64 {
+    let time = clock_gettime(id);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// The clock of the core at this moment, in cycles a second: a chain of multiplications, each of which
+/// waits for the one before, takes three cycles each on every x86-64 processor of the last decade, and
+/// the exclusive-or between them one.
+#[must_use]
+pub fn frequency() -> f64 {
+    const STEPS: u32 = 200_000;
+    let factor: u64 = black_box(0x9e37_79b9_7f4a_7c15);
+    let start = thread_time();
+    let mut x = black_box(1_u64);
+    for _ in 0..STEPS {
+        x = x.wrapping_mul(factor) ^ factor;
+    }
+    black_box(x);
+    f64::from(STEPS) * 4.0 / (thread_time() - start)
+}

@@ -1,0 +1,44 @@
+//! The gate: everything that has a goal, and its peers, in one run.
+//!
+//! `cargo xtask bench` builds what it needs and starts it:
+//! `gate ENVELOPE PYTHON CONSUMER CONSUMER-ONE-UNIT PAGE CHART`.
+
+mod chart;
+mod cipher;
+mod files;
+mod machine;
+mod objects;
+mod programs;
+mod report;
+
+use std::{env, fs, path::PathBuf, process::ExitCode};
+
+use report::Report;
+
+/// Rounds of a contest; windows of big buffers take long enough by themselves.
+const ROUNDS: usize = 41;
+
+fn main() -> ExitCode {
+    let arguments: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
+    let [envelope, python, consumer, one_unit, page, chart] = &arguments[..] else {
+        eprintln!("usage: gate ENVELOPE PYTHON CONSUMER CONSUMER-ONE-UNIT PAGE CHART");
+        return ExitCode::FAILURE;
+    };
+    let mut report = Report::default();
+    files::run(&mut report, envelope);
+    cipher::two_threads(&mut report);
+    measure::clock::pin(1);
+    programs::consumer(&mut report, consumer, one_unit);
+    let bars = cipher::run(&mut report);
+    cipher::paths(&mut report);
+    cipher::streams(&mut report);
+    cipher::checksum(&mut report);
+    objects::run(&mut report);
+    programs::python(&mut report, python);
+
+    let (missed, text) = report.finish(&machine::describe());
+    fs::write(page, text).expect("the page can be written");
+    chart::draw(chart, &bars).expect("the chart can be drawn");
+    eprintln!("{missed} goals missed; see {}", page.display());
+    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,69 @@
+//! The same work, done by others: AES-256-CTR in place.
+
+use std::cell::RefCell;
+
+use aes::Aes256Enc;
+use aws_lc_rs::{
+    cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey},
+    iv::FixedLength,
+};
+use ctr::{
+    Ctr128BE,
+    cipher::{InnerIvInit as _, KeyInit as _, StreamCipher as _, StreamCipherCoreWrapper},
+};
+use gcrypt::cipher::{Algorithm, Cipher as GcryptCipher, Mode};
+use openssl::{cipher::Cipher, cipher_ctx::CipherCtx};
+
+/// The key and the first counter block that everybody uses.
+pub const KEY: [u8; 32] = [0x5a; 32];
+/// Of the form that we write: bytes 8 to 11 are zero.
+pub const COUNTER: u128 = 0x0123_4567_89ab_cdef_0000_0000_7654_3217;
+
+/// OpenSSL's EVP interface. It counts on from call to call, which saves it work.
+pub fn openssl() -> impl FnMut(&mut [u8]) {
+    let mut context = CipherCtx::new().unwrap();
+    let iv = COUNTER.to_be_bytes();
+    context.encrypt_init(Some(Cipher::aes_256_ctr()), Some(&KEY), Some(&iv)).unwrap();
+    move |data| {
+        context.cipher_update_inplace(data, data.len()).unwrap();
+    }
+}
+
+/// libgcrypt. It counts on, too.
+pub fn libgcrypt() -> impl FnMut(&mut [u8]) {
+    gcrypt::init(|_| Ok::<_, gcrypt::Error>(())).unwrap();
+    let mut cipher = GcryptCipher::new(Algorithm::Aes256, Mode::Ctr).unwrap();
+    cipher.set_key(KEY).unwrap();
+    cipher.set_ctr(COUNTER.to_be_bytes()).unwrap();
+    move |data| {
+        cipher.encrypt_inplace(data).unwrap();
+    }
+}
+
+/// aws-lc-rs.
+pub fn aws_lc() -> impl FnMut(&mut [u8]) {
+    let key = EncryptingKey::ctr(UnboundCipherKey::new(&AES_256, &KEY).unwrap()).unwrap();
+    move |data| {
+        let iv = EncryptionContext::Iv128(FixedLength::from(COUNTER.to_be_bytes()));
+        key.less_safe_encrypt(data, iv).unwrap();
+    }
+}
+
+/// The crates `aes` and `ctr`, with the key schedule kept.
+pub fn rust_crypto() -> impl FnMut(&mut [u8]) {
+    let aes = RefCell::new(Aes256Enc::new(&KEY.into()));
+    move |data| {
+        let core = ctr::CtrCore::inner_iv_init(aes.borrow().clone(), &COUNTER.to_be_bytes().into());
+        let mut stream: Ctr128BE<Aes256Enc> = StreamCipherCoreWrapper::from_core(core);
+        stream.apply_keystream(data);
+    }
+}
+
+/// Panics if somebody does other work than the others.
+pub fn check(peer: impl FnMut(&mut [u8])) {
+    let mut peer = peer;
+    let (mut ours, mut theirs) = (vec![1; 5000], vec![1; 5000]);
+    ctr_kernel::Aes256Ctr::new(&KEY).apply(COUNTER, &mut ours);
+    peer(&mut theirs);
+    assert!(ours == theirs, "a peer computes something else");
+}

@@ -1,0 +1,33 @@
+//! The gate of performance: peers in one run, `benches/RESULTS.md` and the chart.
+
+use std::process::Command;
+
+use crate::{python, root, run::run, target};
+
+/// Builds what is measured, and measures. Needs OpenSSL and libgcrypt with their headers (Debian:
+/// `libssl-dev`, `libgcrypt20-dev`), and shows `age` if it is there.
+pub(crate) fn gate() -> Result<(), String> {
+    for library in ["openssl", "libgcrypt"] {
+        run(Command::new("pkg-config").args(["--exists", library]))
+            .map_err(|error| format!("{error}\ninstall libssl-dev and libgcrypt20-dev"))?;
+    }
+    let benches = root().join("benches");
+    let built = target().join("benches");
+    let cargo = |arguments: &[&str]| {
+        // In that folder, for its settings.
+        let mut command = Command::new(env!("CARGO"));
+        command.current_dir(&benches).args(arguments);
+        run(command.arg("--quiet").arg("--target-dir").arg(&built))
+    };
+    run(Command::new(env!("CARGO")).args(["build", "--quiet", "--release", "--bin", "envelope"]))?;
+    cargo(&["build", "--release", "--bin", "gate"])?;
+    cargo(&["build", "--release", "--package", "consumer"])?;
+    cargo(&["build", "--profile", "one-unit", "--package", "consumer"])?;
+    let sdks = python::environment(&root().join("fixtures/make/requirements-oss2.txt"))?;
+    run(Command::new(built.join("release/gate"))
+        .arg(target().join("release/envelope"))
+        .arg(sdks)
+        .arg(built.join("release/consumer"))
+        .arg(built.join("one-unit/consumer"))
+        .args([benches.join("RESULTS.md"), benches.join("ctr.svg")]))
+}
