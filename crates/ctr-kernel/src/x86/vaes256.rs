@@ -15,7 +15,7 @@ use std::arch::{
 
 use zeroize::Zeroize as _;
 
-use super::{RoundKeys, halves};
+use super::{RoundKeys, ask_ahead, halves};
 use crate::span::Span;
 
 /// The bytes of a register, and of a batch.
@@ -58,6 +58,7 @@ pub(super) fn apply(keys: &RoundKeys, counter: u128, span: Span<'_>) {
     let mut counter =
         _mm256_add_epi64(_mm256_set_epi64x(high, low, high, low), _mm256_set_epi64x(0, 1, 0, 0));
     while left >= BATCH {
+        ask_ahead(from, left);
         // SAFETY: a whole batch is left to read and to write.
         unsafe { batch(keys, counter, aligned, from, to) };
         counter = _mm256_add_epi64(counter, _mm256_set_epi64x(0, 16, 0, 16));

@@ -13,7 +13,7 @@ use std::arch::{
     },
 };
 
-use super::{RoundKeys, halves};
+use super::{RoundKeys, ask_ahead, halves};
 use crate::span::Span;
 
 /// The bytes of a register, and of a batch.
@@ -89,6 +89,7 @@ pub(super) fn apply(keys: &RoundKeys, counter: u128, span: Span<'_>) {
 
     let (mut from, mut to, mut left) = (span.from(), span.to(), span.len());
     while left >= BATCH {
+        ask_ahead(from, left);
         let blocks = keystream!();
         counter = _mm512_add_epi64(counter, _mm512_set4_epi64(0, 16, 0, 16));
         let mut data = [_mm512_setzero_si512(); 4];
