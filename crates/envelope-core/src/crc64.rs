@@ -1,6 +1,6 @@
 //! CRC-64, as OSS and COS answer with it.
 
-use crc_fast::{CrcAlgorithm, Digest};
+use crc_fast::{CrcAlgorithm, Digest, checksum_combine};
 
 /// The CRC-64/XZ of some bytes: the reflected ECMA-182 polynomial, as `x-oss-hash-crc64ecma` and
 /// `x-cos-hash-crc64ecma` carry it, in decimal.
@@ -43,6 +43,22 @@ impl Crc64 {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The checksum of two pieces together, from theirs and the length of the second, in bytes.
+    ///
+    /// ```
+    /// use envelope_core::Crc64;
+    /// let sum = |data: &[u8]| {
+    ///     let mut sum = Crc64::new();
+    ///     sum.update(data);
+    ///     sum.value()
+    /// };
+    /// assert_eq!(Crc64::combined(sum(b"one "), sum(b"object"), 6), sum(b"one object"));
+    /// ```
+    #[must_use]
+    pub fn combined(front: u64, back: u64, back_len: u64) -> u64 {
+        checksum_combine(CrcAlgorithm::Crc64Xz, front, back, back_len)
     }
 
     /// Puts another piece behind, which was summed apart.

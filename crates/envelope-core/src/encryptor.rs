@@ -128,7 +128,9 @@ impl<'a> Encryptor<'a> {
         Ok((envelope, cipher))
     }
 
-    pub(crate) const fn dialect(&self) -> Dialect {
+    /// The dialect that it writes.
+    #[must_use]
+    pub const fn dialect(&self) -> Dialect {
         self.dialect
     }
 

@@ -101,6 +101,11 @@ impl Dialect {
         self.0.header(Field::PlainLen).is_some()
     }
 
+    /// The names of all headers that say something in this dialect, in lower case.
+    pub fn header_names(self) -> impl Iterator<Item = &'static str> {
+        self.0.fields.iter().map(|(_, name)| *name)
+    }
+
     /// Whether the headers have a place for the plaintext's MD5.
     #[must_use]
     pub fn has_plain_md5(self) -> bool {

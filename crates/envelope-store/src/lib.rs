@@ -1,0 +1,61 @@
+//! Encrypted objects straight to and from Aliyun OSS, Tencent COS and local folders.
+//!
+//! What goes up is encrypted on this machine, what comes down is decrypted on it; the store sees
+//! ciphertext and a wrapped key. [`Put`] writes, [`Get`] reads, [`rewrap`] changes the master key in
+//! place; [`Store`] is what they need of a place for objects, and [`Bucket`], [`FolderStore`] and [`MemoryStore`] are
+//! such places. [`blocking`] is for programs without a runtime.
+//!
+//! ```
+//! use envelope_core::{AesKeyWrapper, Decryptor, Encryptor, Keyring};
+//! use envelope_store::{Get, MemoryStore, Put};
+//! use meta_codec::Dialect;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (store, wrapper) = (MemoryStore::new(), AesKeyWrapper::generate()?);
+//! let encryptor = Encryptor::new(&wrapper, Dialect::COS_V2);
+//! Put::new(&store, "a/key").stream(&b"a file"[..], None, &encryptor).await?;
+//!
+//! let keyring = Keyring::new().with(wrapper);
+//! let object = Get::new(&store, "a/key").open(&Decryptor::new(&keyring)).await?;
+//! assert_eq!(object.read_to_end().await?, b"a file");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Wrapping and unwrapping happen on the calling task: a key in a KMS blocks it for one call.
+
+pub mod blocking;
+
+mod address;
+mod bucket;
+mod credentials;
+mod endpoint;
+mod error;
+mod folder;
+mod get;
+mod memory;
+mod put;
+mod retry;
+mod rewrap;
+mod settings;
+mod store;
+mod transfer;
+mod xml;
+
+pub use address::{Address, AddressError, Place};
+pub use bucket::{Bucket, Signature};
+pub use credentials::Credentials;
+pub use endpoint::{Endpoint, EndpointError};
+pub use error::{Refusal, StoreError};
+pub use folder::FolderStore;
+pub use get::{Get, Opened};
+pub use memory::MemoryStore;
+pub use put::{Put, PutOutcome};
+pub use retry::Retry;
+pub use rewrap::{Rewrapped, rewrap};
+pub use settings::{Settings, SettingsError};
+pub use store::{
+    ArrivedPart, Body, Entry, Head, Headers, Object, Page, Store, Stored, Upload,
+};
+pub use transfer::{Event, TransferError};

@@ -1,0 +1,403 @@
+//! Uploads.
+
+mod journal;
+mod multipart;
+mod source;
+mod stream;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use envelope_core::{Crc64, Decryptor, Encryptor, PartPlan};
+use meta_codec::{Dialect, Envelope, PartLayout, Vendor, parse};
+use tokio::io::AsyncRead;
+
+use self::{journal::Journal, multipart::{Multipart, abort_lost}, source::Source};
+use crate::{
+    Event, Headers, Store, StoreError, Stored, TransferError, transfer::Listener,
+};
+
+/// Below this, one request does it.
+const THRESHOLD: u64 = 16 << 20;
+/// Parts of a file, unless it needs more than ten thousand.
+const PART_SIZE: u64 = 8 << 20;
+/// Parts of a stream, which may become long.
+const STREAM_PART_SIZE: u64 = 16 << 20;
+/// How often a part is sent that arrives changed.
+const MOST_CHANGED: u32 = 3;
+
+/// One object to be written: where to, and how.
+///
+/// The object is there whole and with its envelope, or not at all: every part's checksum, and the
+/// object's, is compared with that of the store, and at the end a HEAD compares the metadata.
+#[derive(Clone, Debug)]
+pub struct Put<'a> {
+    store: &'a dyn Store,
+    key: String,
+    headers: Headers,
+    threshold: u64,
+    part_size: Option<u64>,
+    in_flight: usize,
+    only_new: bool,
+    journal: Option<PathBuf>,
+    listener: Listener,
+}
+
+/// An object that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PutOutcome {
+    /// Bytes stored.
+    pub len: u64,
+    /// Its tag, with its quotes.
+    pub etag: String,
+    /// The CRC-64/XZ of the bytes stored.
+    pub crc64: u64,
+    /// Into how many parts it was cut; none if it went in one request.
+    pub parts: u16,
+}
+
+impl<'a> Put<'a> {
+    /// An object under `key`.
+    #[must_use]
+    pub fn new(store: &'a dyn Store, key: impl Into<String>) -> Self {
+        Self {
+            store,
+            key: key.into(),
+            headers: Headers::new(),
+            threshold: THRESHOLD,
+            part_size: None,
+            in_flight: 4,
+            only_new: false,
+            journal: None,
+            listener: Listener::default(),
+        }
+    }
+
+    /// Adds a header of the object, such as `content-type`, or metadata of one's own.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into().to_ascii_lowercase(), value.into()));
+        self
+    }
+
+    /// Up to so many bytes go in one request, which holds them all in memory.
+    #[must_use]
+    pub const fn threshold(mut self, bytes: u64) -> Self {
+        self.threshold = bytes;
+        self
+    }
+
+    /// Cuts into parts of so many bytes: a multiple of 16, and no less than the vendor's smallest.
+    #[must_use]
+    pub const fn part_size(mut self, bytes: u64) -> Self {
+        self.part_size = Some(bytes);
+        self
+    }
+
+    /// So many parts are in memory and under way at once, 4 by default.
+    #[must_use]
+    pub const fn in_flight(mut self, parts: usize) -> Self {
+        self.in_flight = if parts == 0 { 1 } else { parts };
+        self
+    }
+
+    /// Refuses to overwrite. Only for one request; a multipart upload checks before it begins.
+    #[must_use]
+    pub const fn only_new(mut self) -> Self {
+        self.only_new = true;
+        self
+    }
+
+    /// Keeps a journal of a multipart upload of a file, with which a later run goes on where this one
+    /// ends. It holds the wrapped content key, never a plain one.
+    #[must_use]
+    pub fn journal(mut self, path: impl Into<PathBuf>) -> Self {
+        self.journal = Some(path.into());
+        self
+    }
+
+    /// Tells of events as they happen.
+    #[must_use]
+    pub fn on_event(mut self, tell: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        self.listener = Listener::new(tell);
+        self
+    }
+
+    /// Encrypts and writes a file. `resume` opens the envelope of a journal; without it, or with a key
+    /// that does not open it, an interrupted upload begins anew.
+    ///
+    /// # Errors
+    /// Any [`TransferError`]; after [one that is resumable](TransferError::is_resumable) the upload is left open
+    /// if there is a journal, and aborted otherwise.
+    pub async fn file(
+        &self,
+        path: &Path,
+        encryptor: &Encryptor<'_>,
+        resume: Option<&Decryptor<'_>>,
+    ) -> Result<PutOutcome, TransferError> {
+        let source = Source::open(path)?;
+        self.check_dialect(encryptor)?;
+        let len = source.len();
+        if len <= self.threshold {
+            let plain = source.read(0, len).await?;
+            source.check_unchanged()?;
+            return self.single(plain, encryptor).await;
+        }
+        self.check_new().await?;
+        let plan = PartPlan::new(len, self.part_size_for(len), encryptor.dialect())?;
+        let mut journal = None;
+        if let Some(path) = &self.journal {
+            let digest = source.digest().await?;
+            let opened = Journal::open(path, &source, digest)?;
+            if let Some(earlier) = opened.earlier() {
+                match self.earlier(earlier, resume) {
+                    Ok((envelope, cipher, plan)) => {
+                        let job = self.job(plan, earlier.headers().clone(), Some(cipher), &source);
+                        match job.resume(opened, envelope).await {
+                            Err(TransferError::Store(StoreError::NoUpload)) => {
+                                self.listener.tell(Event::Restarted("the upload is gone"));
+                            }
+                            outcome => return outcome,
+                        }
+                    }
+                    Err(why) => {
+                        self.listener.tell(Event::Restarted(why));
+                        match earlier.upload(&self.key) {
+                            Some(upload) => self.store.abort(&upload).await?,
+                            // It ended between the request and the line that says its outcome.
+                            None => abort_lost(self, earlier.begun()).await?,
+                        }
+                    }
+                }
+                journal = Some(Journal::renew(path, &source, digest)?);
+            } else {
+                journal = Some(opened);
+            }
+        }
+        let (envelope, cipher) = encryptor.parts(plan).encrypt()?;
+        let headers = self.all_headers(&envelope, encryptor.dialect())?;
+        self.job(plan, headers, Some(cipher), &source).start(journal, Some(envelope)).await
+    }
+
+    /// Writes a file as it is: ciphertext that is complete, with headers that say so. Nothing is encrypted here.
+    ///
+    /// # Errors
+    /// Any [`TransferError`].
+    pub async fn stored(&self, path: &Path) -> Result<PutOutcome, TransferError> {
+        self.stored_file(Source::open(path)?).await
+    }
+
+    async fn stored_file(&self, source: Source) -> Result<PutOutcome, TransferError> {
+        let envelope = parse(self.headers.iter().map(|(name, value)| (name, value)))?;
+        let len = source.len();
+        if len <= self.threshold {
+            let bytes = source.read(0, len).await?;
+            source.check_unchanged()?;
+            return self.write(bytes, self.headers.clone(), envelope).await;
+        }
+        self.check_new().await?;
+        let dialect = match self.store.vendor() {
+            Some(Vendor::Cos) => Dialect::COS_V2,
+            _ => Dialect::OSS_V2,
+        };
+        let plan = PartPlan::new(len, self.part_size_for(len), dialect)?;
+        self.job(plan, self.headers.clone(), None, &source).start(None, envelope).await
+    }
+
+    /// Encrypts and writes a stream, whose length may be known. To OSS, which wants to hear the length first,
+    /// a long one of unknown length goes by way of a temporary file of ciphertext.
+    ///
+    /// # Errors
+    /// Any [`TransferError`]. No upload is left open.
+    pub async fn stream(
+        &self,
+        plain: impl AsyncRead + Send + Unpin,
+        len: Option<u64>,
+        encryptor: &Encryptor<'_>,
+    ) -> Result<PutOutcome, TransferError> {
+        self.check_dialect(encryptor)?;
+        stream::put(self, plain, len, encryptor, false).await
+    }
+
+    /// As [`stream`](Self::stream), with AES-GCM. Parts are encrypted one after the other.
+    ///
+    /// # Errors
+    /// Any [`TransferError`]. No upload is left open.
+    pub async fn stream_gcm(
+        &self,
+        plain: impl AsyncRead + Send + Unpin,
+        len: Option<u64>,
+        encryptor: &Encryptor<'_>,
+    ) -> Result<PutOutcome, TransferError> {
+        self.check_dialect(encryptor)?;
+        stream::put(self, plain, len, encryptor, true).await
+    }
+
+    /// Encrypts and writes what is long enough for parts.
+    async fn source(
+        &self,
+        source: Source,
+        encryptor: &Encryptor<'_>,
+    ) -> Result<PutOutcome, TransferError> {
+        let len = source.len();
+        let plan = PartPlan::new(len, self.part_size_for(len), encryptor.dialect())?;
+        let (envelope, cipher) = encryptor.parts(plan).encrypt()?;
+        let headers = self.all_headers(&envelope, encryptor.dialect())?;
+        self.job(plan, headers, Some(cipher), &source).start(None, Some(envelope)).await
+    }
+
+    /// Encrypts what is in memory and writes it in one request.
+    async fn single(
+        &self,
+        mut plain: Vec<u8>,
+        encryptor: &Encryptor<'_>,
+    ) -> Result<PutOutcome, TransferError> {
+        let (envelope, cipher) = encryptor.plain_len(plain.len() as u64).encrypt()?;
+        cipher.at(0).apply(&mut plain);
+        let headers = self.all_headers(&envelope, encryptor.dialect())?;
+        self.write(plain, headers, Some(envelope)).await
+    }
+
+    async fn write(
+        &self,
+        bytes: Vec<u8>,
+        headers: Headers,
+        envelope: Option<Envelope>,
+    ) -> Result<PutOutcome, TransferError> {
+        let mut sum = Crc64::new();
+        sum.update(&bytes);
+        let (len, crc64) = (sum.len(), sum.value());
+        let body = Bytes::from(bytes);
+        let stored = match self.store.put(&self.key, body, &headers, self.only_new).await {
+            // The answer may have been lost, not the object.
+            Err(error @ (StoreError::Changed | StoreError::Unavailable(_))) => {
+                let there = self.store.head(&self.key).await.ok();
+                let ours = there.filter(|head| {
+                    envelope.is_some()
+                        && (head.len, head.crc64) == (len, Some(crc64))
+                        && parse(head.headers.iter().map(|(name, value)| (name, value)))
+                            .is_ok_and(|found| found == envelope)
+                });
+                match ours {
+                    Some(head) => Stored { etag: head.etag, crc64: head.crc64 },
+                    None => return Err(error.into()),
+                }
+            }
+            stored => stored?,
+        };
+        let outcome = PutOutcome { len, etag: stored.etag, crc64, parts: 0 };
+        self.verify(&outcome, stored.crc64, envelope.as_ref()).await?;
+        self.listener.tell(Event::Moved(len));
+        Ok(outcome)
+    }
+
+    /// Whether the object that is there is the one that was sent. One that is not is deleted: without
+    /// its envelope or with other bytes it is of no use to anyone, and would be taken for data.
+    async fn verify(
+        &self,
+        sent: &PutOutcome,
+        answered: Option<u64>,
+        envelope: Option<&Envelope>,
+    ) -> Result<(), TransferError> {
+        let head = self.store.head(&self.key).await?;
+        if head.etag != sent.etag {
+            // Somebody else's, of a moment later.
+            return Err(StoreError::Changed.into());
+        }
+        let found = parse(head.headers.iter().map(|(name, value)| (name, value)));
+        let crc64 = head.crc64.or(answered);
+        let wrong = if head.len != sent.len {
+            "the object has another length"
+        } else if [answered, crc64].into_iter().flatten().any(|crc64| crc64 != sent.crc64) {
+            "the object has other bytes"
+        } else if !found.is_ok_and(|found| found.as_ref() == envelope) {
+            "the object's metadata did not arrive as it was sent"
+        } else {
+            return Ok(());
+        };
+        let deleted = match self.store.delete(&self.key).await {
+            Ok(()) => "; it was deleted",
+            Err(_) => "; it could not be deleted",
+        };
+        Err(TransferError::Corrupt(format!("{wrong}{deleted}")))
+    }
+
+    /// Headers of one vendor are not those of the other.
+    fn check_dialect(&self, encryptor: &Encryptor<'_>) -> Result<(), TransferError> {
+        let dialect = encryptor.dialect();
+        match self.store.vendor() {
+            Some(vendor) if vendor != dialect.vendor() => {
+                Err(TransferError::Vendor { dialect, vendor })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn check_new(&self) -> Result<(), TransferError> {
+        if !self.only_new {
+            return Ok(());
+        }
+        match self.store.head(&self.key).await {
+            Ok(_) => Err(StoreError::Changed.into()),
+            Err(StoreError::NotFound) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn part_size_for(&self, len: u64) -> u64 {
+        const MIB: u64 = 1 << 20;
+        let least = len.div_ceil(PartLayout::MAX_PARTS).next_multiple_of(MIB);
+        self.part_size.unwrap_or_else(|| PART_SIZE.max(least))
+    }
+
+    fn all_headers(
+        &self,
+        envelope: &Envelope,
+        dialect: Dialect,
+    ) -> Result<Headers, TransferError> {
+        let emitted = envelope.emit(&dialect).map_err(envelope_core::EncryptError::from)?;
+        let mut headers = self.headers.clone();
+        for (name, value) in emitted {
+            headers.retain(|(other, _)| other != name);
+            headers.push((name.to_owned(), value));
+        }
+        Ok(headers)
+    }
+
+    fn job(
+        &self,
+        plan: PartPlan,
+        headers: Headers,
+        cipher: Option<envelope_core::ContentCipher>,
+        source: &Source,
+    ) -> Multipart<'_> {
+        Multipart { put: self, plan, headers, cipher: cipher.map(Arc::new), source: source.clone() }
+    }
+
+    /// What a journal says, if this run can go on with it; or why it cannot.
+    fn earlier(
+        &self,
+        earlier: &journal::Earlier,
+        resume: Option<&Decryptor<'_>>,
+    ) -> Result<(Envelope, envelope_core::ContentCipher, PartPlan), &'static str> {
+        if earlier.key() != self.key {
+            return Err("the journal is of another object");
+        }
+        if earlier.upload(&self.key).is_none() {
+            return Err("the upload had hardly begun");
+        }
+        let found = parse(earlier.headers().iter().map(|(name, value)| (name, value)));
+        let envelope = found.ok().flatten().ok_or("the journal has no envelope")?;
+        let decryptor = resume.ok_or("the content key cannot be unwrapped without a private key")?;
+        let cipher =
+            decryptor.decrypt(&envelope).map_err(|_| "this key does not open the earlier upload")?;
+        let plan = PartPlan::new(earlier.size(), earlier.part_size(), envelope.dialect())
+            .map_err(|_| "the journal has no part plan")?;
+        Ok((envelope, cipher, plan))
+    }
+}
+

@@ -1,0 +1,245 @@
+//! The journal of a multipart upload: what a later run needs to go on.
+//!
+//! Lines of JSON, each written before the next step is taken; a line that a crash has torn is not there.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Mutex,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::source::Source;
+use crate::{Headers, Stored, TransferError, Upload};
+
+/// The version of this format.
+const FORMAT: u32 = 1;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct First {
+    envelope_upload: u32,
+    key: String,
+    size: u64,
+    modified: u64,
+    digest: u64,
+    part_size: u64,
+    begun: u64,
+    headers: Headers,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Line {
+    Upload(String),
+    Part(u16, String, u64),
+}
+
+/// What an earlier run wrote.
+#[derive(Clone, Debug)]
+pub(super) struct Earlier {
+    first: First,
+    upload: Option<String>,
+    parts: BTreeMap<u16, (String, u64)>,
+}
+
+impl Earlier {
+    fn read(text: &str) -> Option<Self> {
+        let mut lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let first: First = serde_json::from_str(lines.next()?).ok()?;
+        if first.envelope_upload != FORMAT {
+            return None;
+        }
+        let mut earlier = Self { first, upload: None, parts: BTreeMap::new() };
+        for line in lines {
+            match serde_json::from_str(line) {
+                Ok(Line::Upload(id)) => earlier.upload = Some(id),
+                Ok(Line::Part(number, etag, crc64)) => {
+                    earlier.parts.insert(number, (etag, crc64));
+                }
+                Err(_) => break,
+            }
+        }
+        Some(earlier)
+    }
+
+    pub(super) fn key(&self) -> &str {
+        &self.first.key
+    }
+
+    pub(super) const fn headers(&self) -> &Headers {
+        &self.first.headers
+    }
+
+    pub(super) const fn size(&self) -> u64 {
+        self.first.size
+    }
+
+    pub(super) const fn part_size(&self) -> u64 {
+        self.first.part_size
+    }
+
+    /// Seconds since 1970.
+    pub(super) const fn begun(&self) -> u64 {
+        self.first.begun
+    }
+
+    pub(super) fn upload(&self, key: &str) -> Option<Upload> {
+        let id = self.upload.clone()?;
+        Some(Upload { key: key.to_owned(), id, begun: None })
+    }
+
+    /// The tag and the CRC-64 of a part that had arrived.
+    pub(super) fn part(&self, number: u16) -> Option<&(String, u64)> {
+        self.parts.get(&number)
+    }
+}
+
+/// An open journal. No other process can have it open.
+#[derive(Debug)]
+pub(super) struct Journal {
+    file: Mutex<File>,
+    path: PathBuf,
+    earlier: Option<Earlier>,
+    source: (u64, u64, u64),
+}
+
+impl Journal {
+    /// Opens a journal, or makes one. One that is of another file is refused.
+    pub(super) fn open(path: &Path, source: &Source, digest: u64) -> Result<Self, TransferError> {
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)?;
+        file.try_lock().map_err(|_| TransferError::Locked)?;
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        let earlier = Earlier::read(&text);
+        let source = (source.len(), source.modified(), digest);
+        if let Some(Earlier { first, .. }) = &earlier
+            && (first.size, first.modified, first.digest) != source
+        {
+            return Err(TransferError::SourceChanged);
+        }
+        Ok(Self { file: Mutex::new(file), path: path.to_owned(), earlier, source })
+    }
+
+    /// Empties a journal, to begin anew.
+    pub(super) fn renew(path: &Path, source: &Source, digest: u64) -> Result<Self, TransferError> {
+        let _ = std::fs::remove_file(path);
+        Self::open(path, source, digest)
+    }
+
+    pub(super) const fn earlier(&self) -> Option<&Earlier> {
+        self.earlier.as_ref()
+    }
+
+    /// Before the upload is begun.
+    pub(super) fn begin(
+        &self,
+        key: &str,
+        part_size: u64,
+        headers: &Headers,
+    ) -> Result<(), TransferError> {
+        let (size, modified, digest) = self.source;
+        let headers = headers.clone();
+        let (key, begun) = (key.to_owned(), now());
+        let first = First {
+            envelope_upload: FORMAT,
+            key,
+            size,
+            modified,
+            digest,
+            part_size,
+            begun,
+            headers,
+        };
+        self.restart()?;
+        self.write(&first)
+    }
+
+    pub(super) fn upload(&self, upload: &Upload) -> Result<(), TransferError> {
+        self.write(&Line::Upload(upload.id.clone()))
+    }
+
+    pub(super) fn part(&self, number: u16, stored: &Stored, crc64: u64) -> Result<(), TransferError> {
+        self.write(&Line::Part(number, stored.etag.clone(), crc64))
+    }
+
+    /// There is nothing to go on with.
+    pub(super) fn remove(self) -> Result<(), TransferError> {
+        Ok(std::fs::remove_file(self.path)?)
+    }
+
+    fn restart(&self) -> Result<(), TransferError> {
+        let mut file = self.lock();
+        file.set_len(0)?;
+        file.seek(SeekFrom::Start(0))?;
+        Ok(())
+    }
+
+    fn write(&self, line: &impl Serialize) -> Result<(), TransferError> {
+        let mut text = serde_json::to_string(line).map_err(io::Error::other)?;
+        text.push('\n');
+        let mut file = self.lock();
+        file.write_all(text.as_bytes())?;
+        file.sync_data()?;
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, File> {
+        self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_line_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, data) = (folder.path().join("journal"), folder.path().join("data"));
+        std::fs::write(&data, b"data").unwrap();
+        let source = Source::open(&data).unwrap();
+        let journal = Journal::open(&path, &source, 5).unwrap();
+        assert!(journal.earlier().is_none());
+        assert!(matches!(Journal::open(&path, &source, 5), Err(TransferError::Locked)));
+        journal.begin("k", 16, &vec![("a".into(), "b".into())]).unwrap();
+        let upload = Upload { key: "k".into(), id: "U".into(), begun: None };
+        journal.upload(&upload).unwrap();
+        journal.part(1, &Stored { etag: "\"e\"".into(), crc64: None }, 7).unwrap();
+        journal.part(2, &Stored { etag: "\"f\"".into(), crc64: None }, 8).unwrap();
+        drop(journal);
+        let text = std::fs::read(&path).unwrap();
+        for cut in 0..=text.len() {
+            let text = std::str::from_utf8(&text[..cut]).unwrap();
+            if let Some(earlier) = Earlier::read(text) {
+                assert_eq!(earlier.headers(), &vec![("a".to_owned(), "b".to_owned())]);
+                assert!(earlier.part(2).is_none() || cut == text.len());
+            }
+        }
+        let again = Journal::open(&path, &source, 5).unwrap();
+        let earlier = again.earlier().unwrap();
+        assert_eq!(earlier.upload("k").unwrap().id, "U");
+        assert_eq!(earlier.part(2), Some(&("\"f\"".to_owned(), 8)));
+        drop(again);
+        // Another digest: another file.
+        assert!(matches!(Journal::open(&path, &source, 6), Err(TransferError::SourceChanged)));
+    }
+}

@@ -1,0 +1,284 @@
+//! A multipart upload of a file.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use envelope_core::{ContentCipher, Crc64, Part, PartPlan};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use md5::{Digest as _, Md5};
+use meta_codec::{Envelope, parse};
+
+use super::{
+    MOST_CHANGED, Put, PutOutcome,
+    journal::{Journal, now},
+    source::Source,
+};
+use crate::{Event, Headers, StoreError, Stored, TransferError, Upload};
+
+/// Everything about one upload but its name.
+pub(super) struct Multipart<'a> {
+    pub(super) put: &'a Put<'a>,
+    pub(super) plan: PartPlan,
+    pub(super) headers: Headers,
+    /// None where the file is ciphertext already.
+    pub(super) cipher: Option<Arc<ContentCipher>>,
+    pub(super) source: Source,
+}
+
+/// A part that has arrived: its tag, and the checksum of its bytes.
+type Arrived = BTreeMap<u16, (String, u64)>;
+
+impl Multipart<'_> {
+    /// Begins the upload and sees it through.
+    pub(super) async fn start(
+        self,
+        journal: Option<Journal>,
+        envelope: Option<Envelope>,
+    ) -> Result<PutOutcome, TransferError> {
+        if let Some(journal) = &journal {
+            journal.begin(&self.put.key, self.plan.layout().part_size(), &self.headers)?;
+        }
+        let upload = initiate(self.put, &self.headers).await?;
+        if let Some(journal) = &journal {
+            journal.upload(&upload)?;
+        }
+        self.go_on(&upload, Arrived::new(), journal, envelope).await
+    }
+
+    /// Goes on where the journal ends.
+    pub(super) async fn resume(
+        self,
+        journal: Journal,
+        envelope: Envelope,
+    ) -> Result<PutOutcome, TransferError> {
+        let Some((earlier, upload)) =
+            journal.earlier().and_then(|it| Some((it.clone(), it.upload(&self.put.key)?)))
+        else {
+            return Err(StoreError::NoUpload.into());
+        };
+        let there = match self.put.store.list_parts(&upload).await {
+            Ok(there) => there,
+            // Perhaps it was completed, and only the answer did not arrive.
+            Err(StoreError::NoUpload) => {
+                let outcome = self.completed(&envelope).await;
+                if outcome.is_ok() {
+                    journal.remove()?;
+                }
+                return outcome;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let there: HashMap<u16, _> =
+            there.into_iter().map(|part| (part.number, (part.etag, part.len))).collect();
+        let (mut arrived, mut bytes) = (Arrived::new(), 0_u64);
+        for part in self.plan.parts() {
+            let Some((etag, len)) = there.get(&part.number()) else { continue };
+            if *len != part.len() {
+                continue;
+            }
+            let known = earlier.part(part.number()).filter(|(known, _)| known == etag);
+            let crc64 = match known {
+                Some((_, crc64)) => Some(*crc64),
+                // It arrived, and the journal did not hear of it any more.
+                None => self.recognize(part, etag).await?,
+            };
+            if let Some(crc64) = crc64 {
+                arrived.insert(part.number(), (etag.clone(), crc64));
+                bytes = bytes.saturating_add(part.len());
+            }
+        }
+        self.put.listener.tell(Event::Resumed(bytes));
+        self.go_on(&upload, arrived, Some(journal), Some(envelope)).await
+    }
+
+    /// The checksum of a part, if its tag is the MD5 of the bytes that it must have, or their tag in a folder.
+    async fn recognize(&self, part: Part, etag: &str) -> Result<Option<u64>, TransferError> {
+        let (body, crc64) = self.encrypt(part).await?;
+        let tag = etag.trim_matches('"').to_ascii_uppercase();
+        let hex: String = Md5::digest(&body).iter().map(|byte| format!("{byte:02X}")).collect();
+        let own = format!("{crc64:016X}-{}", body.len());
+        Ok((tag == hex || tag == own).then_some(crc64))
+    }
+
+    async fn go_on(
+        self,
+        upload: &Upload,
+        arrived: Arrived,
+        journal: Option<Journal>,
+        envelope: Option<Envelope>,
+    ) -> Result<PutOutcome, TransferError> {
+        match self.finish(upload, arrived, journal.as_ref(), envelope).await {
+            Ok(outcome) => {
+                if let Some(journal) = journal {
+                    journal.remove()?;
+                }
+                Ok(outcome)
+            }
+            Err(error) if journal.is_some() && error.is_resumable() => Err(error),
+            Err(error) => {
+                // What went wrong matters more than whether the store could still be told.
+                let aborted = self.put.store.abort(upload).await;
+                if let (Ok(()), Some(journal)) = (aborted, journal) {
+                    journal.remove()?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn finish(
+        &self,
+        upload: &Upload,
+        mut arrived: Arrived,
+        journal: Option<&Journal>,
+        envelope: Option<Envelope>,
+    ) -> Result<PutOutcome, TransferError> {
+        let missing: Vec<Part> =
+            self.plan.parts().filter(|part| !arrived.contains_key(&part.number())).collect();
+        let mut sending = stream::iter(missing)
+            .map(|part| async move {
+                let (body, crc64) = self.encrypt(part).await?;
+                let stored =
+                    send_part(self.put, upload, part.number(), body, crc64, &self.headers).await?;
+                Ok::<_, TransferError>((part, stored, crc64))
+            })
+            .buffer_unordered(self.put.in_flight);
+        while let Some((part, stored, crc64)) = sending.try_next().await? {
+            if let Some(journal) = journal {
+                journal.part(part.number(), &stored, crc64)?;
+            }
+            arrived.insert(part.number(), (stored.etag, crc64));
+            self.put.listener.tell(Event::Moved(part.len()));
+        }
+        drop(sending);
+        self.source.check_unchanged()?;
+        let parts = self.plan.parts().map(|part| (part.number(), part.len()));
+        complete(self.put, upload, &arrived, parts, envelope.as_ref()).await
+    }
+
+    /// The outcome of an upload that was completed by an earlier run.
+    async fn completed(&self, envelope: &Envelope) -> Result<PutOutcome, TransferError> {
+        let head = match self.put.store.head(&self.put.key).await {
+            Err(StoreError::NotFound) => return Err(StoreError::NoUpload.into()),
+            head => head?,
+        };
+        let found = parse(head.headers.iter().map(|(name, value)| (name, value)));
+        if !found.is_ok_and(|found| found.as_ref() == Some(envelope))
+            || head.len != self.source.len()
+        {
+            return Err(StoreError::NoUpload.into());
+        }
+        let mut crc64 = 0;
+        for part in self.plan.parts() {
+            let (_, of_part) = self.encrypt(part).await?;
+            crc64 = Crc64::combined(crc64, of_part, part.len());
+        }
+        let parts = u16::try_from(self.plan.parts().len()).unwrap_or(u16::MAX);
+        let outcome = PutOutcome { len: head.len, etag: head.etag, crc64, parts };
+        self.put.verify(&outcome, None, Some(envelope)).await?;
+        Ok(outcome)
+    }
+
+    /// The ciphertext of a part, and its checksum.
+    async fn encrypt(&self, part: Part) -> Result<(Bytes, u64), TransferError> {
+        let (source, cipher) = (self.source.clone(), self.cipher.clone());
+        let done = tokio::task::spawn_blocking(move || {
+            let mut bytes = source.read_now(part.start(), part.len())?;
+            let mut sum = Crc64::new();
+            match cipher {
+                Some(cipher) => cipher.part(&part).encrypt_summed(&mut bytes, &mut sum)?,
+                None => sum.update(&bytes),
+            }
+            Ok((Bytes::from(bytes), sum.value()))
+        });
+        done.await.map_err(std::io::Error::other)?
+    }
+}
+
+/// Begins an upload. Whether one was begun whose answer was lost, is found out, and that one aborted.
+pub(super) async fn initiate(put: &Put<'_>, headers: &Headers) -> Result<Upload, TransferError> {
+    let mut failed = 0_u32;
+    loop {
+        let begun = now();
+        match put.store.initiate(&put.key, headers).await {
+            Err(error) if error.is_passing() => {
+                failed = failed.saturating_add(1);
+                abort_lost(put, begun).await?;
+                if !crate::Retry::default().pause(failed).await {
+                    return Err(error.into());
+                }
+            }
+            outcome => return Ok(outcome?),
+        }
+    }
+}
+
+/// Aborts the empty uploads of this key that were begun since a moment ago: that is the one whose answer was
+/// lost. Where clocks differ by more than two seconds it stays, for the bucket's own rules to remove.
+pub(super) async fn abort_lost(put: &Put<'_>, since: u64) -> Result<(), TransferError> {
+    for upload in put.store.uploads(&put.key).await? {
+        let recent = upload.begun.is_none_or(|begun| begun.saturating_add(2) >= since);
+        if recent && put.store.list_parts(&upload).await.is_ok_and(|parts| parts.is_empty()) {
+            put.store.abort(&upload).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Sends a part until it arrives as it was sent. It is the same bytes each time.
+pub(super) async fn send_part(
+    put: &Put<'_>,
+    upload: &Upload,
+    number: u16,
+    body: Bytes,
+    crc64: u64,
+    headers: &Headers,
+) -> Result<Stored, TransferError> {
+    for _ in 0..MOST_CHANGED {
+        let stored = put.store.upload_part(upload, number, body.clone(), headers).await?;
+        if stored.crc64.is_none_or(|arrived| arrived == crc64) {
+            return Ok(stored);
+        }
+        tracing::warn!(number, "a part arrived changed, and is sent again");
+    }
+    Err(TransferError::Corrupt(format!("part {number} arrives with other bytes, again and again")))
+}
+
+/// Makes the parts one object and verifies it.
+pub(super) async fn complete(
+    put: &Put<'_>,
+    upload: &Upload,
+    arrived: &BTreeMap<u16, (String, u64)>,
+    plan: impl Iterator<Item = (u16, u64)>,
+    envelope: Option<&Envelope>,
+) -> Result<PutOutcome, TransferError> {
+    let (mut crc64, mut len, mut tags) = (0, 0_u64, Vec::new());
+    for (number, part_len) in plan {
+        let (etag, of_part) = arrived.get(&number).ok_or(TransferError::SourceChanged)?;
+        crc64 = Crc64::combined(crc64, *of_part, part_len);
+        len = len.saturating_add(part_len);
+        tags.push((number, etag.clone()));
+    }
+    let parts = u16::try_from(tags.len()).unwrap_or(u16::MAX);
+    let stored = match put.store.complete(upload, &tags).await {
+        // An earlier try may have got through. Then the object is there, with our envelope.
+        Err(StoreError::NoUpload) if envelope.is_some() => {
+            let head = match put.store.head(&put.key).await {
+                Err(StoreError::NotFound) => return Err(StoreError::NoUpload.into()),
+                head => head?,
+            };
+            let found = parse(head.headers.iter().map(|(name, value)| (name, value)));
+            if !found.is_ok_and(|found| found.as_ref() == envelope) {
+                return Err(StoreError::NoUpload.into());
+            }
+            Stored { etag: head.etag, crc64: head.crc64 }
+        }
+        stored => stored?,
+    };
+    let outcome = PutOutcome { len, etag: stored.etag, crc64, parts };
+    put.verify(&outcome, stored.crc64, envelope).await?;
+    Ok(outcome)
+}

@@ -1,0 +1,133 @@
+//! The file that goes up.
+
+use std::{
+    fs::{File, Metadata},
+    io,
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use envelope_core::{ContentCipher, Crc64};
+
+use crate::TransferError;
+
+/// Bytes that are summed at a time.
+const CHUNK: u64 = 1 << 20;
+
+/// An open file, as it was when it was opened.
+#[derive(Clone)]
+pub(super) struct Source {
+    file: Arc<File>,
+    len: u64,
+    modified: u64,
+    /// What a temporary file is encrypted with.
+    cover: Option<Arc<ContentCipher>>,
+}
+
+impl Source {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Self::new(File::open(path)?)
+    }
+
+    pub(super) fn new(file: File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            let words = "not a regular file; `-` takes a stream";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
+        }
+        let (len, modified) = (metadata.len(), nanoseconds(&metadata));
+        Ok(Self { file: Arc::new(file), len, modified, cover: None })
+    }
+
+    /// A file that is encrypted, and is read decrypted.
+    pub(super) fn covered(self, cover: ContentCipher) -> Self {
+        Self { cover: Some(Arc::new(cover)), ..self }
+    }
+
+    pub(super) const fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Nanoseconds since 1970.
+    pub(super) const fn modified(&self) -> u64 {
+        self.modified
+    }
+
+    /// Reads bytes where waiting for a disk is no harm.
+    pub(super) async fn read(&self, start: u64, len: u64) -> Result<Vec<u8>, TransferError> {
+        let own = self.clone();
+        let done = tokio::task::spawn_blocking(move || own.read_now(start, len)).await;
+        done.map_err(io::Error::other)?
+    }
+
+    /// As [`read`](Self::read), on this thread.
+    pub(super) fn read_now(&self, start: u64, len: u64) -> Result<Vec<u8>, TransferError> {
+        let mut bytes = read_at(&self.file, start, len)?;
+        if let Some(cover) = &self.cover {
+            cover.at(start).apply(&mut bytes);
+        }
+        Ok(bytes)
+    }
+
+    /// Notices most changes since the file was opened.
+    pub(super) fn check_unchanged(&self) -> Result<(), TransferError> {
+        let now = self.file.metadata()?;
+        if (now.len(), nanoseconds(&now)) == (self.len, self.modified) {
+            Ok(())
+        } else {
+            Err(TransferError::SourceChanged)
+        }
+    }
+
+    /// The CRC-64 of all bytes. It tells a changed file from an unchanged one; whoever can choose bytes
+    /// to fool it has the plaintext already.
+    pub(super) async fn digest(&self) -> Result<u64, TransferError> {
+        let (file, len) = (Arc::clone(&self.file), self.len);
+        let done = tokio::task::spawn_blocking(move || digest(&file, len)).await;
+        done.map_err(io::Error::other)?
+    }
+}
+
+fn nanoseconds(metadata: &Metadata) -> u64 {
+    let time = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn read_at(file: &File, start: u64, len: u64) -> Result<Vec<u8>, TransferError> {
+    use std::os::unix::fs::FileExt as _;
+    let len = usize::try_from(len).map_err(io::Error::other)?;
+    let mut bytes = vec![0; len];
+    file.read_exact_at(&mut bytes, start).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => TransferError::SourceChanged,
+        _ => error.into(),
+    })?;
+    Ok(bytes)
+}
+
+fn digest(file: &File, len: u64) -> Result<u64, TransferError> {
+    let threads = thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
+    let share = len.div_ceil(threads).max(CHUNK);
+    let sum = |start: u64| -> Result<Crc64, TransferError> {
+        let (mut sum, end) = (Crc64::new(), start.saturating_add(share).min(len));
+        let mut at = start;
+        while at < end {
+            let bytes = read_at(file, at, CHUNK.min(end.saturating_sub(at)))?;
+            sum.update(&bytes);
+            at = at.saturating_add(bytes.len() as u64);
+        }
+        Ok(sum)
+    };
+    thread::scope(|scope| {
+        let starts = (0..threads).map(|n| n.saturating_mul(share)).take_while(|start| *start < len);
+        let running: Vec<_> = starts.map(|start| scope.spawn(move || sum(start))).collect();
+        let mut whole = Crc64::new();
+        for thread in running {
+            let sum = thread.join().map_err(|_| io::Error::other("a thread ended early"))??;
+            whole.append(&sum);
+        }
+        Ok(whole.value())
+    })
+}

@@ -1,0 +1,111 @@
+//! Another master key for an object that stays where it is.
+
+use envelope_core::{Decryptor, Encryptor};
+
+use crate::{
+    Headers, Put, Store, StoreError, TransferError,
+    transfer::{collect_to, envelope_of},
+};
+
+/// What became of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rewrapped {
+    /// The new key opens it already.
+    Already,
+    /// It has new headers.
+    InPlace,
+    /// Its ciphertext was downloaded and uploaded again, with new headers.
+    Reuploaded,
+}
+
+/// Wraps the content key of an object anew; its bytes stay in the store.
+///
+/// `old` opens it now. `new` is what opens it afterwards, where that is known: an object that it opens
+/// already is passed over, so that a job that was interrupted can be run again. OSS refuses to change the metadata of an encrypted
+/// object (EC 0005-00000421); with `reupload`, the same ciphertext is then sent once more.
+///
+/// Whoever has the old master key, and the old headers or an old version of the object, can still open
+/// it.
+///
+/// # Errors
+/// Any [`TransferError`]; [`StoreError::Changed`] if somebody else wrote it meanwhile.
+pub async fn rewrap(
+    store: &dyn Store,
+    key: &str,
+    old: &Decryptor<'_>,
+    new: Option<&Decryptor<'_>>,
+    encryptor: &Encryptor<'_>,
+    reupload: bool,
+) -> Result<Rewrapped, TransferError> {
+    let head = store.head(key).await?;
+    let envelope =
+        envelope_of(store, key, &head).await?.ok_or(TransferError::NotEncrypted)?;
+    if let Some(vendor) = store.vendor().filter(|vendor| *vendor != encryptor.dialect().vendor()) {
+        return Err(TransferError::Vendor { dialect: encryptor.dialect(), vendor });
+    }
+    let rewrapped = match old.rewrap(&envelope, encryptor) {
+        Ok(rewrapped) => rewrapped,
+        Err(_) if new.is_some_and(|new| new.open(&envelope).is_ok()) => {
+            return Ok(Rewrapped::Already);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let emitted =
+        rewrapped.emit(&encryptor.dialect()).map_err(envelope_core::EncryptError::from)?;
+    let mut headers = kept(&head.headers);
+    headers.extend(emitted.into_iter().map(|(name, value)| (name.to_owned(), value)));
+
+    let outcome = match store.copy_replace_metadata(key, &head.etag, &headers).await {
+        Err(error) if error.forbids_new_metadata() && reupload => {
+            let file = tempfile::NamedTempFile::new()?;
+            let object = store.get(key, None, Some(&head.etag)).await?;
+            collect_to(object.body, file.path(), head.crc64).await?;
+            let mut put = Put::new(store, key);
+            for (name, value) in headers {
+                put = put.header(name, value);
+            }
+            put.stored(file.path()).await?;
+            return Ok(Rewrapped::Reuploaded);
+        }
+        // The copy may have happened, and its answer been lost.
+        Err(error @ (StoreError::Changed | StoreError::Unavailable(_))) => Err(error),
+        outcome => outcome,
+    };
+    let there = store.head(key).await?;
+    let now = envelope_of(store, key, &there).await?;
+    match (outcome, now.as_ref() == Some(&rewrapped) && there.len == head.len) {
+        (_, true) => Ok(Rewrapped::InPlace),
+        (Err(error), false) => Err(error.into()),
+        (Ok(()), false) if now.as_ref() == Some(&envelope) => {
+            let words = "the store took the new metadata, and did not keep it; nothing changed";
+            Err(TransferError::Corrupt(words.to_owned()))
+        }
+        (Ok(()), false) => Err(StoreError::Changed.into()),
+    }
+}
+
+/// The headers of an object that a new version of it must have again: all that the user gave, but the envelope.
+fn kept(headers: &Headers) -> Headers {
+    const STANDARD: [&str; 6] = [
+        "cache-control",
+        "content-disposition",
+        "content-encoding",
+        "content-language",
+        "content-type",
+        "expires",
+    ];
+    let is_envelope = |name: &str| {
+        let dialects = meta_codec::Dialect::ALL.into_iter();
+        dialects.flat_map(meta_codec::Dialect::header_names).any(|known| known == name)
+    };
+    headers
+        .iter()
+        .filter(|(name, _)| {
+            let user = name.starts_with("x-oss-meta-") || name.starts_with("x-cos-meta-");
+            let class = name == "x-oss-storage-class" || name == "x-cos-storage-class";
+            (user && !is_envelope(name)) || class || STANDARD.contains(&name.as_str())
+        })
+        .cloned()
+        .collect()
+}
