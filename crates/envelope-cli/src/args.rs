@@ -1,6 +1,7 @@
 //! The arguments of the command.
 
 mod kms;
+mod remote;
 
 use std::{num::NonZeroUsize, path::PathBuf, thread};
 
@@ -10,7 +11,10 @@ use meta_codec::{Dialect, WrapAlgorithm};
 
 use crate::checksum::Checksum;
 
-pub(crate) use self::kms::{Kms, KmsName, KmsStyle, KmsVendor, ToKms};
+pub(crate) use self::{
+    kms::{Kms, KmsName, KmsStyle, KmsVendor, ToKms},
+    remote::{Bucket, Cat, Get, Keys, Ls, Many, OssSignature, Put, Read, Rm, Verify},
+};
 
 /// Encrypt files before they go to Aliyun OSS or Tencent COS, and decrypt what any of their SDKs wrote.
 ///
@@ -37,6 +41,12 @@ pub(crate) enum Command {
     Decrypt(Decrypt),
     Inspect(Inspect),
     Rewrap(Rewrap),
+    Put(Put),
+    Get(Get),
+    Cat(Cat),
+    Ls(Ls),
+    Verify(Verify),
+    Rm(Rm),
     SseHeaders(SseHeaders),
     Bench(Bench),
     Demo(Demo),
@@ -208,8 +218,10 @@ pub(crate) struct Decrypt {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Inspect {
     /// The object's headers: a flat JSON object, or the saved output of `curl -I`; `-` is standard
-    /// input.
+    /// input. Or the object itself: `oss://`, `cos://` or `file:`.
     pub(crate) metadata: PathBuf,
+    #[command(flatten)]
+    pub(crate) bucket: Bucket,
     /// The body of the instruction file that COS Java wrote beside the object.
     #[arg(long, value_name = "FILE")]
     pub(crate) instruction: Option<PathBuf>,
@@ -232,8 +244,11 @@ pub(crate) struct Inspect {
 /// the object, can still open it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Rewrap {
-    /// The object's headers: a flat JSON object, or the saved output of `curl -I`.
+    /// The object's headers: a flat JSON object, or the saved output of `curl -I`. Or the object itself, whose
+    /// headers are then replaced in the store: `oss://`, `cos://` or `file:`.
     pub(crate) metadata: PathBuf,
+    #[command(flatten)]
+    pub(crate) many: Many,
     /// The body of the instruction file that COS Java wrote beside the object.
     #[arg(long, value_name = "FILE")]
     pub(crate) instruction: Option<PathBuf>,
@@ -258,9 +273,9 @@ pub(crate) struct Rewrap {
     pub(crate) style: KmsStyle,
     #[command(flatten)]
     pub(crate) wrapping: Wrapping,
-    /// Where the new headers go; `-` is standard output.
+    /// Where the new headers go, if they came from a file; `-` is standard output.
     #[arg(long, value_name = "NEW.json")]
-    pub(crate) metadata_out: PathBuf,
+    pub(crate) metadata_out: Option<PathBuf>,
     /// Overwrite an existing output.
     #[arg(long)]
     pub(crate) force: bool,

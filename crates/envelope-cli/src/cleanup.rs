@@ -7,17 +7,29 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+/// What the first signal does instead of ending the process.
+type Interrupt = Box<dyn FnOnce() + Send>;
+
+static INTERRUPT: Mutex<Option<Interrupt>> = Mutex::new(None);
 static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// Removes what is registered when SIGINT, SIGTERM or SIGHUP comes, then ends the process.
 pub(crate) fn on_signals() {
     // Without the handler the command works, too; it just leaves its temporary files behind.
     let _ = ctrlc::set_handler(|| {
+        if let Some(work) = INTERRUPT.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return work();
+        }
         for path in TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         }
         process::exit(130);
     });
+}
+
+/// Lets the first signal end the work in hand in an orderly way; the second ends the process.
+pub(crate) fn on_interrupt(work: impl FnOnce() + Send + 'static) {
+    *INTERRUPT.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(work));
 }
 
 /// Registers a temporary file or folder.

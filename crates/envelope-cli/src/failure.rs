@@ -126,7 +126,7 @@ pub(crate) fn arguments(error: &clap::Error) -> ExitCode {
 
 /// Control and direction characters, which a file name or a description may hold, do not reach a
 /// terminal.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let shown = |character: char| match character {
         '\u{200b}'..='\u{200f}'
         | '\u{2028}'..='\u{202e}'

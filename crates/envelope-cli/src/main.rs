@@ -16,6 +16,7 @@ mod parallel;
 mod progress;
 mod protect;
 mod pump;
+mod remote;
 mod words;
 
 use std::process::ExitCode;
@@ -37,6 +38,12 @@ fn main() -> ExitCode {
         Command::Decrypt(args) => command::decrypt::run(&args),
         Command::Inspect(args) => command::inspect::run(&args),
         Command::Rewrap(args) => command::rewrap::run(&args),
+        Command::Put(args) => command::put::run(&args),
+        Command::Get(args) => command::get::run(&args),
+        Command::Cat(args) => command::get::cat(&args),
+        Command::Ls(args) => command::ls::run(&args),
+        Command::Verify(args) => command::get::verify(&args),
+        Command::Rm(args) => command::rm::run(&args),
         Command::SseHeaders(args) => command::sse_headers::run(&args),
         Command::Bench(args) => command::bench::run(&args),
         Command::Demo(args) => command::demo::run(&args),

@@ -22,6 +22,14 @@ impl Crc64 {
         Self(Digest::new(CrcAlgorithm::Crc64Xz))
     }
 
+    /// The checksum of these bytes.
+    #[must_use]
+    pub fn of(data: &[u8]) -> u64 {
+        let mut sum = Self::new();
+        sum.update(data);
+        sum.value()
+    }
+
     /// Takes the next bytes.
     pub fn update(&mut self, data: &[u8]) {
         self.0.update(data);
@@ -49,12 +57,8 @@ impl Crc64 {
     ///
     /// ```
     /// use envelope_core::Crc64;
-    /// let sum = |data: &[u8]| {
-    ///     let mut sum = Crc64::new();
-    ///     sum.update(data);
-    ///     sum.value()
-    /// };
-    /// assert_eq!(Crc64::combined(sum(b"one "), sum(b"object"), 6), sum(b"one object"));
+    /// let (front, back) = (Crc64::of(b"one "), Crc64::of(b"object"));
+    /// assert_eq!(Crc64::combined(front, back, 6), Crc64::of(b"one object"));
     /// ```
     #[must_use]
     pub fn combined(front: u64, back: u64, back_len: u64) -> u64 {

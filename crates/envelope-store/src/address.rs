@@ -76,7 +76,9 @@ pub enum AddressError {
     #[error("a bucket is lower-case letters, digits and dashes")]
     Bucket,
     /// A key that a store, or something on the way to it, would not take as it is.
-    #[error("a key has at most 1023 bytes, no control characters, and no `.` or `..` between slashes")]
+    #[error(
+        "a key has at most 1023 bytes, no control characters, and no `.` or `..` between slashes"
+    )]
     Key,
     /// Not of the three forms.
     #[error("an address is oss://BUCKET/KEY, cos://BUCKET-APPID/KEY or file:FOLDER/KEY")]
@@ -89,7 +91,9 @@ mod tests {
 
     #[test]
     fn there_and_back() {
-        for text in ["oss://b/k", "cos://b-125/a/b c%20?#ü", "file:/tmp/x/k", "oss://b/", "file:d/k"] {
+        for text in
+            ["oss://b/k", "cos://b-125/a/b c%20?#ü", "file:/tmp/x/k", "oss://b/", "file:d/k"]
+        {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
         assert_eq!("oss://b".parse::<Address>().unwrap().key, "");

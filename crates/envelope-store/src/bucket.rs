@@ -81,7 +81,14 @@ impl Bucket {
             .read_timeout(Duration::from_secs(60))
             .build()
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Self { vendor, name: name.to_owned(), endpoint, signer, client, retry: Retry::default() })
+        Ok(Self {
+            vendor,
+            name: name.to_owned(),
+            endpoint,
+            signer,
+            client,
+            retry: Retry::default(),
+        })
     }
 
     /// Tries so often.
@@ -332,6 +339,12 @@ impl Store for Bucket {
             Err(error) => Err(error),
         }
     }
+}
+
+/// A key as inventories and listings of both stores write it: URL-encoded. `None` if it is no text.
+#[must_use]
+pub fn decode_key(key: &str) -> Option<String> {
+    percent_decode_str(key).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
 
 fn plain_key(key: &str, encoded: bool) -> String {

@@ -118,8 +118,14 @@ mod tests {
     #[test]
     fn urls() {
         let url = |endpoint: &str| endpoint.parse::<Endpoint>().map(|it| it.url("b", "k"));
-        assert_eq!(Endpoint::oss("cn-x").unwrap().url("b", "k"), "https://b.oss-cn-x.aliyuncs.com/k");
-        assert_eq!(Endpoint::cos("ap-x").unwrap().url("b", "k"), "https://b.cos.ap-x.myqcloud.com/k");
+        assert_eq!(
+            Endpoint::oss("cn-x").unwrap().url("b", "k"),
+            "https://b.oss-cn-x.aliyuncs.com/k"
+        );
+        assert_eq!(
+            Endpoint::cos("ap-x").unwrap().url("b", "k"),
+            "https://b.cos.ap-x.myqcloud.com/k"
+        );
         assert_eq!(url("http://127.0.0.1:9"), Ok("http://127.0.0.1:9/b/k".to_owned()));
         assert_eq!(url("http://[::1]:9/"), Ok("http://[::1]:9/b/k".to_owned()));
         assert_eq!(url("oss.example"), Ok("https://b.oss.example/k".to_owned()));

@@ -15,9 +15,7 @@ use meta_codec::Vendor;
 use serde_json::{Map, Value};
 use tempfile::NamedTempFile;
 
-use crate::{
-    ArrivedPart, Entry, Head, Headers, Object, Page, Store, StoreError, Stored, Upload,
-};
+use crate::{ArrivedPart, Entry, Head, Headers, Object, Page, Store, StoreError, Stored, Upload};
 
 /// What the sidecar's name ends with.
 const SIDECAR: &str = ".headers.json";

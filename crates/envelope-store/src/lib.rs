@@ -44,18 +44,16 @@ mod transfer;
 mod xml;
 
 pub use address::{Address, AddressError, Place};
-pub use bucket::{Bucket, Signature};
+pub use bucket::{Bucket, Signature, decode_key};
 pub use credentials::Credentials;
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{Refusal, StoreError};
 pub use folder::FolderStore;
-pub use get::{Get, Opened};
+pub use get::{Get, Opened, create_private};
 pub use memory::MemoryStore;
 pub use put::{Put, PutOutcome};
 pub use retry::Retry;
 pub use rewrap::{Rewrapped, rewrap};
 pub use settings::{Settings, SettingsError};
-pub use store::{
-    ArrivedPart, Body, Entry, Head, Headers, Object, Page, Store, Stored, Upload,
-};
-pub use transfer::{Event, TransferError};
+pub use store::{ArrivedPart, Body, Entry, Head, Headers, Object, Page, Store, Stored, Upload};
+pub use transfer::{Event, TransferError, envelope_of};

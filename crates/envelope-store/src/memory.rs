@@ -13,9 +13,7 @@ use envelope_core::Crc64;
 use futures_util::{StreamExt as _, stream};
 use meta_codec::Vendor;
 
-use crate::{
-    ArrivedPart, Entry, Head, Headers, Object, Page, Store, StoreError, Stored, Upload,
-};
+use crate::{ArrivedPart, Entry, Head, Headers, Object, Page, Store, StoreError, Stored, Upload};
 
 /// A store in memory. It takes any header and any size of part.
 #[derive(Default)]
@@ -145,8 +143,7 @@ impl Store for MemoryStore {
         let mut state = self.state();
         state.count = state.count.saturating_add(1);
         let id = state.count.to_string();
-        let begun =
-            Begun { key: key.to_owned(), headers: headers.clone(), parts: BTreeMap::new() };
+        let begun = Begun { key: key.to_owned(), headers: headers.clone(), parts: BTreeMap::new() };
         state.uploads.insert(id.clone(), begun);
         Ok(Upload { key: key.to_owned(), id, begun: None })
     }

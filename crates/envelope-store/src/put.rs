@@ -13,12 +13,14 @@ use std::{
 use bytes::Bytes;
 use envelope_core::{Crc64, Decryptor, Encryptor, PartPlan};
 use meta_codec::{Dialect, Envelope, PartLayout, Vendor, parse};
-use tokio::io::AsyncRead;
+use tokio::{io::AsyncRead, sync::watch};
 
-use self::{journal::Journal, multipart::{Multipart, abort_lost}, source::Source};
-use crate::{
-    Event, Headers, Store, StoreError, Stored, TransferError, transfer::Listener,
+use self::{
+    journal::Journal,
+    multipart::{Multipart, abort_lost},
+    source::Source,
 };
+use crate::{Event, Headers, Store, StoreError, Stored, TransferError, transfer::Listener};
 
 /// Below this, one request does it.
 const THRESHOLD: u64 = 16 << 20;
@@ -44,6 +46,7 @@ pub struct Put<'a> {
     only_new: bool,
     journal: Option<PathBuf>,
     listener: Listener,
+    stop: Option<watch::Receiver<bool>>,
 }
 
 /// An object that was written.
@@ -74,6 +77,7 @@ impl<'a> Put<'a> {
             only_new: false,
             journal: None,
             listener: Listener::default(),
+            stop: None,
         }
     }
 
@@ -117,6 +121,14 @@ impl<'a> Put<'a> {
     #[must_use]
     pub fn journal(mut self, path: impl Into<PathBuf>) -> Self {
         self.journal = Some(path.into());
+        self
+    }
+
+    /// Ends a multipart upload with [`TransferError::Stopped`] when this becomes true: the upload is then
+    /// left open if there is a journal, and aborted otherwise.
+    #[must_use]
+    pub fn stop_when(mut self, stop: watch::Receiver<bool>) -> Self {
+        self.stop = Some(stop);
         self
     }
 
@@ -326,6 +338,16 @@ impl<'a> Put<'a> {
         Err(TransferError::Corrupt(format!("{wrong}{deleted}")))
     }
 
+    /// Ready when the caller wants no more.
+    async fn stopped(&self) {
+        if let Some(mut stop) = self.stop.clone()
+            && stop.wait_for(|stop| *stop).await.is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+
     /// Headers of one vendor are not those of the other.
     fn check_dialect(&self, encryptor: &Encryptor<'_>) -> Result<(), TransferError> {
         let dialect = encryptor.dialect();
@@ -354,11 +376,7 @@ impl<'a> Put<'a> {
         self.part_size.unwrap_or_else(|| PART_SIZE.max(least))
     }
 
-    fn all_headers(
-        &self,
-        envelope: &Envelope,
-        dialect: Dialect,
-    ) -> Result<Headers, TransferError> {
+    fn all_headers(&self, envelope: &Envelope, dialect: Dialect) -> Result<Headers, TransferError> {
         let emitted = envelope.emit(&dialect).map_err(envelope_core::EncryptError::from)?;
         let mut headers = self.headers.clone();
         for (name, value) in emitted {
@@ -392,12 +410,13 @@ impl<'a> Put<'a> {
         }
         let found = parse(earlier.headers().iter().map(|(name, value)| (name, value)));
         let envelope = found.ok().flatten().ok_or("the journal has no envelope")?;
-        let decryptor = resume.ok_or("the content key cannot be unwrapped without a private key")?;
-        let cipher =
-            decryptor.decrypt(&envelope).map_err(|_| "this key does not open the earlier upload")?;
+        let decryptor =
+            resume.ok_or("the content key cannot be unwrapped without a private key")?;
+        let cipher = decryptor
+            .decrypt(&envelope)
+            .map_err(|_| "this key does not open the earlier upload")?;
         let plan = PartPlan::new(earlier.size(), earlier.part_size(), envelope.dialect())
             .map_err(|_| "the journal has no part plan")?;
         Ok((envelope, cipher, plan))
     }
 }
-

@@ -39,8 +39,7 @@ pub async fn rewrap(
     reupload: bool,
 ) -> Result<Rewrapped, TransferError> {
     let head = store.head(key).await?;
-    let envelope =
-        envelope_of(store, key, &head).await?.ok_or(TransferError::NotEncrypted)?;
+    let envelope = envelope_of(store, key, &head).await?.ok_or(TransferError::NotEncrypted)?;
     if let Some(vendor) = store.vendor().filter(|vendor| *vendor != encryptor.dialect().vendor()) {
         return Err(TransferError::Vendor { dialect: encryptor.dialect(), vendor });
     }

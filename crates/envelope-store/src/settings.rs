@@ -106,8 +106,7 @@ impl Settings {
             SettingsError::Syntax { line: line.saturating_add(1) }
         })?;
         let profile = document.profiles.get(name);
-        self.profile =
-            profile.cloned().ok_or_else(|| SettingsError::NoProfile(name.to_owned()))?;
+        self.profile = profile.cloned().ok_or_else(|| SettingsError::NoProfile(name.to_owned()))?;
         Ok(self)
     }
 

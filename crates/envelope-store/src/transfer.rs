@@ -121,6 +121,9 @@ pub enum TransferError {
     /// the same keystream.
     #[error("the file changed since its upload began")]
     SourceChanged,
+    /// The caller wanted no more.
+    #[error("stopped")]
+    Stopped,
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -141,14 +144,22 @@ impl TransferError {
     /// Whether the same transfer may go on later from where it is.
     #[must_use]
     pub const fn is_resumable(&self) -> bool {
-        matches!(self, Self::Io(_) | Self::Store(StoreError::Unavailable(_) | StoreError::Io(_)))
+        matches!(
+            self,
+            Self::Io(_)
+                | Self::Stopped
+                | Self::Store(StoreError::Unavailable(_) | StoreError::Io(_))
+        )
     }
 }
 
 /// The envelope of an object: in its headers, or else, for COS, in the instruction file beside it.
 ///
 /// `Ok(None)` is an object without.
-pub(crate) async fn envelope_of(
+///
+/// # Errors
+/// [`TransferError::Parse`] if it is refused, [`TransferError::Store`].
+pub async fn envelope_of(
     store: &dyn Store,
     key: &str,
     head: &Head,

@@ -96,8 +96,11 @@ pub(crate) fn refuse_error(text: &str) -> Result<(), StoreError> {
 
 /// What an error document says.
 pub(crate) fn refusal(status: u16, text: &str) -> Refusal {
-    let document: ErrorDocument =
-        if root_of(text) == Some("Error") { from_str(text).unwrap_or_default() } else { ErrorDocument::default() };
+    let document: ErrorDocument = if root_of(text) == Some("Error") {
+        from_str(text).unwrap_or_default()
+    } else {
+        ErrorDocument::default()
+    };
     let short = |text: String| text.chars().take(300).collect();
     Refusal {
         status,
@@ -122,7 +125,9 @@ pub(crate) fn completion(parts: &[(u16, String)]) -> String {
     let mut text = String::from("<CompleteMultipartUpload>");
     for (number, etag) in parts {
         let etag = quick_xml::escape::escape(etag.as_str());
-        text.push_str(&format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"));
+        text.push_str(&format!(
+            "<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
+        ));
     }
     text.push_str("</CompleteMultipartUpload>");
     text

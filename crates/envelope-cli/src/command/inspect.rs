@@ -6,6 +6,7 @@ use std::{
 };
 
 use envelope_core::{Decryptor, Policy};
+use envelope_store::{Address, envelope_of};
 use meta_codec::{Envelope, IvForm};
 use serde_json::json;
 
@@ -14,7 +15,7 @@ use crate::{
     failure::{Failure, Status},
     header_file,
     input::{check_one_stdin, standard},
-    key_file,
+    key_file, remote,
     words::weaknesses,
 };
 
@@ -22,19 +23,32 @@ pub(crate) fn run(args: &Inspect) -> Result<(), Failure> {
     let inputs = [Some(args.metadata.as_path()), args.instruction.as_deref()];
     let keys = args.key.iter().map(PathBuf::as_path);
     check_one_stdin(inputs.into_iter().flatten().chain(keys), &args.passphrase)?;
-    let envelope =
-        header_file::read(&args.metadata, args.instruction.as_deref())?.ok_or_else(|| {
-            Failure::new(
-                Status::Metadata,
-                "the object is not encrypted, or its metadata was stripped",
-                "fetch the metadata of the object itself; COS Java may keep it in an instruction file",
-            )
-        })?;
+    let read = match remote::address(&args.metadata) {
+        Some(from) => fetch(args, &from)?,
+        None => header_file::read(&args.metadata, args.instruction.as_deref())?,
+    };
+    let envelope = read.ok_or_else(|| {
+        Failure::new(
+            Status::Metadata,
+            "the object is not encrypted, or its metadata was stripped",
+            "fetch the metadata of the object itself; COS Java may keep it in an instruction file",
+        )
+    })?;
     let verified = verify(args, &envelope)?;
     let text = if args.json { json(&envelope, verified) } else { words(&envelope, verified) };
     standard(io::stdout())
         .and_then(|mut stdout| stdout.write_all(text.as_bytes()))
         .map_err(|error| Failure::io("standard output".as_ref(), &error))
+}
+
+/// The envelope of an object in a store.
+fn fetch(args: &Inspect, from: &Address) -> Result<Option<Envelope>, Failure> {
+    let store = args.bucket.store(&from.place)?;
+    let key = remote::object(from)?;
+    Ok(remote::waiter()?.wait(async {
+        let head = store.head(key).await?;
+        envelope_of(store.as_ref(), key, &head).await
+    })?)
 }
 
 /// With keys given, the envelope must open, and its key check, if there is one, must pass.

@@ -6,14 +6,26 @@ use envelope_core::{Decryptor, Policy};
 
 use crate::{
     args::Rewrap,
+    command::rewrap_many,
     failure::{Failure, Status, warn},
     header_file,
     input::check_one_stdin,
     key_file::{self, MasterKey},
     output::{Output, Secrecy},
+    remote,
     words::warn_if_unverifiable,
 };
+
 pub(crate) fn run(args: &Rewrap) -> Result<(), Failure> {
+    if let Some(to) = remote::address(&args.metadata) {
+        return rewrap_many::run(args, &to);
+    }
+    let Some(metadata_out) = &args.metadata_out else {
+        return Err(Failure::usage(
+            "headers from a file, and no place for the new ones",
+            "give it with --metadata-out; or the object itself, such as oss://bucket/key",
+        ));
+    };
     let mut inputs = vec![args.metadata.as_path()];
     inputs.extend(args.to_key.as_deref());
     inputs.extend(args.kms.kms_passphrase_file.as_deref());
@@ -63,12 +75,9 @@ pub(crate) fn run(args: &Rewrap) -> Result<(), Failure> {
     }
     let headers = rewrapped.emit(&dialect).map_err(envelope_core::EncryptError::from)?;
 
-    let mut output = Output::create(&args.metadata_out, Secrecy::Public, args.force, &inputs)?;
+    let mut output = Output::create(metadata_out, Secrecy::Public, args.force, &inputs)?;
     header_file::write(&headers, &mut output)?;
     output.commit()?;
-    warn(
-        "rewrapping does not lock the old master key out: whoever has it, and the old metadata or an \
-         old version of the object, can still open it",
-    );
+    remote::warn_of_old_keys();
     Ok(())
 }

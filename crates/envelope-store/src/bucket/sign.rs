@@ -64,6 +64,7 @@ impl RequestSigner {
                 signer.sign_request(&context, parts, Some(credential), None).await
             }
         };
-        outcome.map_err(|error| StoreError::Denied(format!("the request cannot be signed: {error}")))
+        outcome
+            .map_err(|error| StoreError::Denied(format!("the request cannot be signed: {error}")))
     }
 }

@@ -5,7 +5,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     ops::Range,
-    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -16,6 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Get, check_len, tag_of};
 use crate::{Event, Head, TransferError};
+
+/// A link that somebody laid there is not followed.
+#[expect(clippy::cast_possible_wrap, reason = "flags")]
+const NOFOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
 
 /// The first line of a journal: of what it is.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +64,7 @@ impl Get<'_> {
         }
         let opened = self.open(decryptor).await?;
         let head = opened.head.clone();
-        let mut file = tokio::fs::File::from_std(create(path)?);
+        let mut file = tokio::fs::File::from_std(create_private(path)?);
         let mut body = opened.body;
         while let Some(chunk) = body.try_next().await? {
             tokio::io::AsyncWriteExt::write_all(&mut file, &chunk).await?;
@@ -89,7 +93,7 @@ impl Get<'_> {
         let journal = journal.map(|path| Journal::open(path, &first)).transpose()?;
         let nothing = BTreeMap::new();
         let done = journal.as_ref().map_or(&nothing, |journal| &journal.done);
-        let file = if done.is_empty() { create(path)? } else { reopen(path, head.len)? };
+        let file = if done.is_empty() { create_private(path)? } else { reopen(path, head.len)? };
         file.set_len(head.len)?;
         let all: Vec<Range<u64>> = (0..head.len)
             .step_by(usize::try_from(self.part_size).map_err(io::Error::other)?)
@@ -174,14 +178,31 @@ fn verify(
     Ok(check.finish()?)
 }
 
-fn create(path: &Path) -> io::Result<File> {
+/// Makes a file that only its owner can read, or empties one that is so. A link is not followed.
+///
+/// # Errors
+/// The file cannot be made, or is somebody else's.
+pub fn create_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(true).mode(0o600).open(path)
+    let options = options.read(true).write(true).create(true).truncate(true).mode(0o600);
+    own(options.custom_flags(NOFOLLOW).open(path)?)
+}
+
+/// What others could have put there is not gone on with.
+fn own(file: File) -> io::Result<File> {
+    let metadata = file.metadata()?;
+    let ours = metadata.uid() == rustix::process::geteuid().as_raw();
+    if ours && metadata.is_file() && metadata.mode() & 0o077 == 0 {
+        return Ok(file);
+    }
+    let words = "the file of an earlier download is not this user's alone";
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, words))
 }
 
 /// The file of an earlier run. One that is gone or short has not what its journal says.
 fn reopen(path: &Path, len: u64) -> Result<File, TransferError> {
-    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut options = OpenOptions::new();
+    let file = own(options.read(true).write(true).custom_flags(NOFOLLOW).open(path)?)?;
     if file.metadata()?.len() != len {
         return Err(TransferError::SourceChanged);
     }
@@ -196,7 +217,7 @@ impl Journal {
         let path: PathBuf = path.to_owned();
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let mut file = options.open(&path)?;
+        let mut file = own(options.custom_flags(NOFOLLOW).open(&path)?)?;
         file.try_lock().map_err(|_| TransferError::Locked)?;
         let mut text = String::new();
         file.read_to_string(&mut text)?;

@@ -12,7 +12,9 @@ use crate::TransferError;
 
 impl<'a> Opened<'a> {
     /// The plaintext, piece by piece. An error at the end means that the pieces were wrong.
-    pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, TransferError>> + Send + Unpin + 'a {
+    pub fn into_stream(
+        self,
+    ) -> impl Stream<Item = Result<Bytes, TransferError>> + Send + Unpin + 'a {
         self.body
     }
 

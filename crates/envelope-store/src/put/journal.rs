@@ -172,7 +172,12 @@ impl Journal {
         self.write(&Line::Upload(upload.id.clone()))
     }
 
-    pub(super) fn part(&self, number: u16, stored: &Stored, crc64: u64) -> Result<(), TransferError> {
+    pub(super) fn part(
+        &self,
+        number: u16,
+        stored: &Stored,
+        crc64: u64,
+    ) -> Result<(), TransferError> {
         self.write(&Line::Part(number, stored.etag.clone(), crc64))
     }
 

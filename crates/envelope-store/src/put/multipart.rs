@@ -146,7 +146,12 @@ impl Multipart<'_> {
                 Ok::<_, TransferError>((part, stored, crc64))
             })
             .buffer_unordered(self.put.in_flight);
-        while let Some((part, stored, crc64)) = sending.try_next().await? {
+        loop {
+            let next = tokio::select! {
+                next = sending.try_next() => next?,
+                () = self.put.stopped() => return Err(TransferError::Stopped),
+            };
+            let Some((part, stored, crc64)) = next else { break };
             if let Some(journal) = journal {
                 journal.part(part.number(), &stored, crc64)?;
             }

@@ -50,7 +50,8 @@ pub(super) async fn put(
         (envelope, EncryptWriter::new(tap.clone(), cipher))
     };
     let headers = put.all_headers(&envelope, encryptor.dialect())?;
-    let mut cipher = Ciphertext { plain, first: Some(first), writer: Some(writer), tap, left: Vec::new() };
+    let mut cipher =
+        Ciphertext { plain, first: Some(first), writer: Some(writer), tap, left: Vec::new() };
     if whole.is_some() {
         let body = cipher.next(usize::MAX).await?;
         return put.write(body, headers, Some(envelope)).await;
@@ -131,7 +132,10 @@ async fn send_all<R: AsyncRead + Send + Unpin>(
     let (mut arrived, mut lens) = (BTreeMap::new(), Vec::new());
     let mut sending = FuturesUnordered::new();
     loop {
-        let part = cipher.next(size).await?;
+        let part = tokio::select! {
+            part = cipher.next(size) => part?,
+            () = put.stopped() => return Err(TransferError::Stopped),
+        };
         if part.is_empty() {
             break;
         }
@@ -150,7 +154,10 @@ async fn send_all<R: AsyncRead + Send + Unpin>(
         });
         // The next part is read only when there is room for it.
         while sending.len() >= put.in_flight {
-            note(put, sending.next().await, &mut arrived)?;
+            tokio::select! {
+                sent = sending.next() => note(put, sent, &mut arrived)?,
+                () = put.stopped() => return Err(TransferError::Stopped),
+            }
         }
     }
     while !sending.is_empty() {

@@ -1,0 +1,36 @@
+//! `envelope ls`: what is in a bucket.
+
+use std::io::{self, Write as _};
+
+use serde_json::json;
+
+use crate::{
+    args::Ls,
+    failure::{Failure, one_line},
+    remote::waiter,
+};
+
+pub(crate) fn run(args: &Ls) -> Result<(), Failure> {
+    let store = args.bucket.store(&args.from.place)?;
+    let (waiter, mut after) = (waiter()?, None);
+    let mut stdout = io::stdout().lock();
+    loop {
+        let page = waiter.wait(store.list(&args.from.key, after.as_deref()))?;
+        for entry in page.entries {
+            let modified = entry.modified.unwrap_or_default();
+            let line = if args.json {
+                json!({ "key": entry.key, "bytes": entry.len, "etag": entry.etag,
+                    "modified": modified })
+                .to_string()
+            } else {
+                format!("{:>14}  {modified:<29}  {}", entry.len, one_line(&entry.key))
+            };
+            writeln!(stdout, "{line}")
+                .map_err(|error| Failure::io("standard output".as_ref(), &error))?;
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}

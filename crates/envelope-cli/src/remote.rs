@@ -1,0 +1,208 @@
+//! Stores, and waiting for them.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use envelope_core::Keyring;
+use envelope_store::{
+    Address, Event, Place, Settings, SettingsError, Signature, Store, StoreError, TransferError,
+    blocking::Waiter,
+};
+use indicatif::{HumanBytes, ProgressBar};
+use serde_json::json;
+
+use crate::{
+    args::{Bucket, Keys, OssSignature},
+    failure::{Failure, Status, warn},
+    key_file, progress,
+};
+
+impl Bucket {
+    /// The store of a place.
+    pub(crate) fn store(&self, place: &Place) -> Result<Arc<dyn Store>, Failure> {
+        let mut settings = Settings::new().with_signature(match self.oss_signature {
+            OssSignature::V1 => Signature::V1,
+            OssSignature::V4 => Signature::V4,
+        });
+        let named = self.config.is_some() || self.profile.is_some();
+        let path = self.config.clone().or_else(|| {
+            let home = env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
+            let home = home.or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".config")));
+            Some(home?.join("envelope/config.toml"))
+        });
+        // The file need not be there, unless somebody spoke of it.
+        if let Some(path) = path.filter(|path| named || path.exists()) {
+            let profile = self.profile.as_deref().unwrap_or("default");
+            settings = settings.with_profile(&path, profile)?;
+        }
+        if let Some(region) = &self.region {
+            settings = settings.with_region(region);
+        }
+        if let Some(endpoint) = &self.endpoint {
+            settings = settings.with_endpoint(endpoint.clone());
+        }
+        Ok(settings.store(place)?)
+    }
+}
+
+impl Keys {
+    pub(crate) fn keyring(&self) -> Result<Keyring, Failure> {
+        let passphrase = self.passphrase.read()?;
+        let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
+        key_file::keyring(&self.key, passphrase, self.kms.key()?)
+    }
+}
+
+/// Something to wait with.
+pub(crate) fn waiter() -> Result<Waiter, Failure> {
+    Waiter::new().map_err(|error| Failure::io("a thread".as_ref(), &error))
+}
+
+/// An address that a path may be.
+pub(crate) fn address(path: &Path) -> Option<Address> {
+    path.to_str()?.parse().ok()
+}
+
+/// An address of one object.
+pub(crate) fn object(address: &Address) -> Result<&str, Failure> {
+    if address.key.is_empty() || address.key.ends_with('/') {
+        return Err(Failure::usage(
+            format_args!("{address} names no object"),
+            "give the whole key, such as oss://bucket/folder/name",
+        ));
+    }
+    Ok(&address.key)
+}
+
+/// Tells of progress: a bar for a person, lines for a program.
+#[derive(Clone)]
+pub(crate) struct Teller {
+    bar: Option<ProgressBar>,
+    json: bool,
+    total: Option<u64>,
+    state: Arc<Mutex<(u64, Instant)>>,
+}
+
+impl Teller {
+    pub(crate) fn new(total: Option<u64>, json: bool) -> Self {
+        let bar = (!json).then(|| progress::bar(total));
+        Self { bar, json, total, state: Arc::new(Mutex::new((0, Instant::now()))) }
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Moved(bytes) => {
+                state.0 = state.0.saturating_add(bytes);
+                if let Some(bar) = &self.bar {
+                    bar.set_position(state.0);
+                } else if state.1.elapsed() >= Duration::from_secs(1) || Some(state.0) == self.total
+                {
+                    state.1 = Instant::now();
+                    eprintln!("{}", json!({ "moved": state.0, "total": self.total }));
+                }
+            }
+            Event::Resumed(bytes) => {
+                state.0 = state.0.saturating_add(bytes);
+                if let Some(bar) = &self.bar {
+                    bar.set_position(state.0);
+                }
+                self.say(
+                    &json!({ "resumed": bytes }),
+                    &format!("going on: {} are there already", HumanBytes(bytes)),
+                );
+            }
+            Event::Restarted(why) => {
+                self.say(&json!({ "restarted": why }), &format!("beginning anew: {why}"));
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn say(&self, json: &serde_json::Value, words: &str) {
+        if self.json {
+            eprintln!("{json}");
+        } else if let Some(bar) = &self.bar {
+            bar.suspend(|| eprintln!("{words}"));
+        }
+    }
+}
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
+        match error {
+            SettingsError::Store(error) => error.into(),
+            error => {
+                Self::usage(error, "see `envelope help put` for where regions and keys come from")
+            }
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let advice = match &error {
+            StoreError::Denied(_) => {
+                "check the access key, its rights, and the clock of this machine"
+            }
+            StoreError::NotFound => "check the address; keys are compared to the letter",
+            StoreError::Changed => "somebody else writes it; do it again",
+            StoreError::NoUpload => "do it again",
+            _ => "check the address, the endpoint and the network, and do it again",
+        };
+        Self::new(Status::Io, error, advice)
+    }
+}
+
+impl From<TransferError> for Failure {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::Decrypt(error) => error.into(),
+            TransferError::Encrypt(error) => error.into(),
+            TransferError::Integrity(error) => error.into(),
+            TransferError::Parse(error) => error.into(),
+            TransferError::Rewrap(error) => error.into(),
+            TransferError::Store(error) => error.into(),
+            TransferError::Corrupt(_) => Self::new(
+                Status::Integrity,
+                error,
+                "do it again; what was written of it is worthless",
+            ),
+            TransferError::NotEncrypted => Self::new(
+                Status::Metadata,
+                error,
+                "if it is meant to be plaintext, say --allow-plaintext",
+            ),
+            TransferError::SourceChanged => Self::new(
+                Status::Io,
+                error,
+                "if its new content is to go up, remove the state file and do it again",
+            ),
+            TransferError::Layout(_) | TransferError::Range(_) | TransferError::TooLong => {
+                Self::usage(error, "choose another --part-size or --range")
+            }
+            TransferError::Vendor { .. } => {
+                Self::usage(error, "leave --dialect out, or choose another")
+            }
+            error => Self::new(Status::Io, error, "do it again"),
+        }
+    }
+}
+
+/// A warning that is not about this one object.
+pub(crate) fn warn_of_old_keys() {
+    warn(
+        "rewrapping does not lock the old master key out: whoever has it, and the old metadata or an \
+         old version of the object, can still open it",
+    );
+}
