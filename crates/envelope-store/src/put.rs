@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use envelope_core::{Crc64, Decryptor, Encryptor, PartPlan};
-use meta_codec::{Dialect, Envelope, PartLayout, Vendor, parse};
+use meta_codec::{Dialect, Envelope, PartLayout, Vendor};
 use tokio::{io::AsyncRead, sync::watch};
 
 use self::{
@@ -20,7 +20,10 @@ use self::{
     multipart::{Multipart, abort_lost},
     source::Source,
 };
-use crate::{Event, Headers, Store, StoreError, Stored, TransferError, transfer::Listener};
+use crate::{
+    Event, Headers, Store, StoreError, Stored, TransferError,
+    transfer::{Listener, read},
+};
 
 /// Below this, one request does it.
 const THRESHOLD: u64 = 16 << 20;
@@ -192,7 +195,8 @@ impl<'a> Put<'a> {
         }
         let (envelope, cipher) = encryptor.parts(plan).encrypt()?;
         let headers = self.all_headers(&envelope, encryptor.dialect())?;
-        self.job(plan, headers, Some(cipher), &source).start(journal, Some(envelope)).await
+        let envelope = read(&headers)?;
+        self.job(plan, headers, Some(cipher), &source).start(journal, envelope).await
     }
 
     /// Writes a file as it is: ciphertext that is complete, with headers that say so. Nothing is encrypted here.
@@ -204,7 +208,7 @@ impl<'a> Put<'a> {
     }
 
     async fn stored_file(&self, source: Source) -> Result<PutOutcome, TransferError> {
-        let envelope = parse(self.headers.iter().map(|(name, value)| (name, value)))?;
+        let envelope = read(&self.headers)?;
         let len = source.len();
         if len <= self.threshold {
             let bytes = source.read(0, len).await?;
@@ -259,7 +263,8 @@ impl<'a> Put<'a> {
         let plan = PartPlan::new(len, self.part_size_for(len), encryptor.dialect())?;
         let (envelope, cipher) = encryptor.parts(plan).encrypt()?;
         let headers = self.all_headers(&envelope, encryptor.dialect())?;
-        self.job(plan, headers, Some(cipher), &source).start(None, Some(envelope)).await
+        let envelope = read(&headers)?;
+        self.job(plan, headers, Some(cipher), &source).start(None, envelope).await
     }
 
     /// Encrypts what is in memory and writes it in one request.
@@ -271,7 +276,8 @@ impl<'a> Put<'a> {
         let (envelope, cipher) = encryptor.plain_len(plain.len() as u64).encrypt()?;
         cipher.at(0).apply(&mut plain);
         let headers = self.all_headers(&envelope, encryptor.dialect())?;
-        self.write(plain, headers, Some(envelope)).await
+        let envelope = read(&headers)?;
+        self.write(plain, headers, envelope).await
     }
 
     async fn write(
@@ -291,8 +297,7 @@ impl<'a> Put<'a> {
                 let ours = there.filter(|head| {
                     envelope.is_some()
                         && (head.len, head.crc64) == (len, Some(crc64))
-                        && parse(head.headers.iter().map(|(name, value)| (name, value)))
-                            .is_ok_and(|found| found == envelope)
+                        && read(&head.headers).is_ok_and(|found| found == envelope)
                 });
                 match ours {
                     Some(head) => Stored { etag: head.etag, crc64: head.crc64 },
@@ -320,7 +325,7 @@ impl<'a> Put<'a> {
             // Somebody else's, of a moment later.
             return Err(StoreError::Changed.into());
         }
-        let found = parse(head.headers.iter().map(|(name, value)| (name, value)));
+        let found = read(&head.headers);
         let crc64 = head.crc64.or(answered);
         let wrong = if head.len != sent.len {
             "the object has another length"
@@ -408,7 +413,7 @@ impl<'a> Put<'a> {
         if earlier.upload(&self.key).is_none() {
             return Err("the upload had hardly begun");
         }
-        let found = parse(earlier.headers().iter().map(|(name, value)| (name, value)));
+        let found = read(earlier.headers());
         let envelope = found.ok().flatten().ok_or("the journal has no envelope")?;
         let decryptor =
             resume.ok_or("the content key cannot be unwrapped without a private key")?;

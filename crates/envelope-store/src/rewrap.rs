@@ -4,7 +4,7 @@ use envelope_core::{Decryptor, Encryptor};
 
 use crate::{
     Headers, Put, Store, StoreError, TransferError,
-    transfer::{collect_to, envelope_of},
+    transfer::{collect_to, envelope_of, read},
 };
 
 /// What became of an object.
@@ -54,6 +54,7 @@ pub async fn rewrap(
         rewrapped.emit(&encryptor.dialect()).map_err(envelope_core::EncryptError::from)?;
     let mut headers = kept(&head.headers);
     headers.extend(emitted.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    let wanted = read(&headers)?;
 
     let outcome = match store.copy_replace_metadata(key, &head.etag, &headers).await {
         Err(error) if error.forbids_new_metadata() && reupload => {
@@ -73,7 +74,7 @@ pub async fn rewrap(
     };
     let there = store.head(key).await?;
     let now = envelope_of(store, key, &there).await?;
-    match (outcome, now.as_ref() == Some(&rewrapped) && there.len == head.len) {
+    match (outcome, now == wanted && there.len == head.len) {
         (_, true) => Ok(Rewrapped::InPlace),
         (Err(error), false) => Err(error.into()),
         (Ok(()), false) if now.as_ref() == Some(&envelope) => {

@@ -164,7 +164,7 @@ pub async fn envelope_of(
     key: &str,
     head: &Head,
 ) -> Result<Option<Envelope>, TransferError> {
-    let parsed = parse(pairs(&head.headers));
+    let parsed = read(&head.headers);
     let instructed = match &parsed {
         Ok(None) => store.vendor() == Some(Vendor::Cos),
         Err(error) => *error.reason() == Reason::PerhapsInstruction,
@@ -182,6 +182,14 @@ pub async fn envelope_of(
     };
     let text = String::from_utf8_lossy(&file);
     Ok(Some(parse_instruction(pairs(&head.headers), &text)?))
+}
+
+/// What headers say, in whichever order: an envelope remembers the order that it was found in, and a
+/// store does not keep it.
+pub(crate) fn read(headers: &Headers) -> Result<Option<Envelope>, ParseError> {
+    let mut sorted: Vec<_> = pairs(headers).collect();
+    sorted.sort_unstable();
+    parse(sorted)
 }
 
 fn pairs(headers: &Headers) -> impl Iterator<Item = (&str, &str)> {

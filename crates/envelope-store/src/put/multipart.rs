@@ -9,14 +9,14 @@ use bytes::Bytes;
 use envelope_core::{ContentCipher, Crc64, Part, PartPlan};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use md5::{Digest as _, Md5};
-use meta_codec::{Envelope, parse};
+use meta_codec::Envelope;
 
 use super::{
     MOST_CHANGED, Put, PutOutcome,
     journal::{Journal, now},
     source::Source,
 };
-use crate::{Event, Headers, StoreError, Stored, TransferError, Upload};
+use crate::{Event, Headers, StoreError, Stored, TransferError, Upload, transfer::read};
 
 /// Everything about one upload but its name.
 pub(super) struct Multipart<'a> {
@@ -170,7 +170,7 @@ impl Multipart<'_> {
             Err(StoreError::NotFound) => return Err(StoreError::NoUpload.into()),
             head => head?,
         };
-        let found = parse(head.headers.iter().map(|(name, value)| (name, value)));
+        let found = read(&head.headers);
         if !found.is_ok_and(|found| found.as_ref() == Some(envelope))
             || head.len != self.source.len()
         {
@@ -275,7 +275,7 @@ pub(super) async fn complete(
                 Err(StoreError::NotFound) => return Err(StoreError::NoUpload.into()),
                 head => head?,
             };
-            let found = parse(head.headers.iter().map(|(name, value)| (name, value)));
+            let found = read(&head.headers);
             if !found.is_ok_and(|found| found.as_ref() == envelope) {
                 return Err(StoreError::NoUpload.into());
             }

@@ -16,7 +16,10 @@ use super::{
     multipart::{complete, initiate, send_part},
     source::Source,
 };
-use crate::{Event, Headers, TransferError, Upload, transfer::Tap};
+use crate::{
+    Event, Headers, TransferError, Upload,
+    transfer::{Tap, read},
+};
 
 /// Bytes of a stream that are read at a time.
 const CHUNK: u64 = 256 * 1024;
@@ -50,11 +53,12 @@ pub(super) async fn put(
         (envelope, EncryptWriter::new(tap.clone(), cipher))
     };
     let headers = put.all_headers(&envelope, encryptor.dialect())?;
+    let envelope = read(&headers)?;
     let mut cipher =
         Ciphertext { plain, first: Some(first), writer: Some(writer), tap, left: Vec::new() };
     if whole.is_some() {
         let body = cipher.next(usize::MAX).await?;
-        return put.write(body, headers, Some(envelope)).await;
+        return put.write(body, headers, envelope).await;
     }
     parts(put, cipher, headers, envelope).await
 }
@@ -109,10 +113,10 @@ async fn parts<R: AsyncRead + Send + Unpin>(
     put: &Put<'_>,
     cipher: Ciphertext<R>,
     headers: Headers,
-    envelope: Envelope,
+    envelope: Option<Envelope>,
 ) -> Result<PutOutcome, TransferError> {
     let upload = initiate(put, &headers).await?;
-    let outcome = send_all(put, &upload, cipher, &headers, &envelope).await;
+    let outcome = send_all(put, &upload, cipher, &headers, envelope.as_ref()).await;
     if outcome.is_err() {
         // What went wrong matters more than whether the store could still be told.
         let _ = put.store.abort(&upload).await;
@@ -125,7 +129,7 @@ async fn send_all<R: AsyncRead + Send + Unpin>(
     upload: &Upload,
     mut cipher: Ciphertext<R>,
     headers: &Headers,
-    envelope: &Envelope,
+    envelope: Option<&Envelope>,
 ) -> Result<PutOutcome, TransferError> {
     let size = put.part_size.unwrap_or(STREAM_PART_SIZE);
     let size = usize::try_from(size).map_err(io::Error::other)?;
@@ -163,7 +167,7 @@ async fn send_all<R: AsyncRead + Send + Unpin>(
     while !sending.is_empty() {
         note(put, sending.next().await, &mut arrived)?;
     }
-    complete(put, upload, &arrived, lens.into_iter(), Some(envelope)).await
+    complete(put, upload, &arrived, lens.into_iter(), envelope).await
 }
 
 fn note(
