@@ -8,6 +8,8 @@
     reason = "tests fail loudly"
 )]
 
+#[cfg(feature = "servers")]
+pub mod bucket;
 mod fault;
 mod fixture;
 mod hostile;

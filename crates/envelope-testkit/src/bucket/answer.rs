@@ -1,0 +1,69 @@
+//! What goes back.
+
+use axum::{
+    body::Body,
+    http::{HeaderName, HeaderValue, StatusCode},
+    response::Response,
+};
+use bytes::Bytes;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Bytes,
+}
+
+/// A vendor's error document.
+pub(super) fn refusal(status: u16, code: &str, message: &str) -> Answer {
+    coded(status, code, message, "")
+}
+
+/// One with OSS's number for the exact cause.
+pub(super) fn coded(status: u16, code: &str, message: &str, cause: &str) -> Answer {
+    let text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>{}</Message>\
+         <RequestId>{ID}</RequestId><HostId>loopback</HostId><EC>{cause}</EC></Error>",
+        escape(message)
+    );
+    let mut answer = document(&text);
+    answer.status = status;
+    if !cause.is_empty() {
+        answer.headers.push(("x-oss-ec".to_owned(), cause.to_owned()));
+    }
+    answer
+}
+
+pub(super) fn document(text: &str) -> Answer {
+    Answer {
+        status: 200,
+        headers: vec![("content-type".to_owned(), "application/xml".to_owned())],
+        body: Bytes::from(text.to_owned()),
+    }
+}
+
+const ID: &str = "0123456789ABCDEF01234567";
+
+impl Answer {
+    pub(super) fn into_response(self, head: bool) -> Response {
+        let len = self.body.len();
+        let mut response = Response::new(if head { Body::empty() } else { Body::from(self.body) });
+        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or_default();
+        let headers = response.headers_mut();
+        for (name, value) in &self.headers {
+            let name: Result<HeaderName, _> = name.parse();
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
+                headers.insert(name, value);
+            }
+        }
+        for name in ["x-oss-request-id", "x-cos-request-id"] {
+            headers.insert(name, HeaderValue::from_static(ID));
+        }
+        headers.entry("content-length").or_insert(len.into());
+        response
+    }
+}
+
+pub(super) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

@@ -1,0 +1,123 @@
+//! What a request is about.
+
+use std::collections::BTreeMap;
+
+use axum::http::request::Parts;
+use bytes::Bytes;
+
+/// A request, taken apart.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) method: String,
+    pub(super) bucket: String,
+    pub(super) key: String,
+    /// The path, decoded, as it came.
+    pub(super) path: String,
+    pub(super) query: BTreeMap<String, String>,
+    /// Names in lower case.
+    pub(super) headers: BTreeMap<String, String>,
+    pub(super) body: Bytes,
+}
+
+impl Call {
+    pub(super) fn read(parts: &Parts, body: Bytes) -> Self {
+        let headers: BTreeMap<String, String> = parts
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                let value = String::from_utf8_lossy(value.as_bytes()).trim().to_owned();
+                (name.as_str().to_owned(), value)
+            })
+            .collect();
+        let host = parts.uri.authority().map(|it| it.as_str().to_owned());
+        let host = host.or_else(|| headers.get("host").cloned()).unwrap_or_default();
+        let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
+        let path = decode(parts.uri.path(), false);
+        let plain = path.strip_prefix('/').unwrap_or(&path);
+        let bare = name == "localhost" || name.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        let (bucket, key) = if bare {
+            plain.split_once('/').unwrap_or((plain, ""))
+        } else {
+            (name.split('.').next().unwrap_or_default(), plain)
+        };
+        let (bucket, key) = (bucket.to_owned(), key.to_owned());
+        let query = parts
+            .uri
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .map(|(name, value)| (decode(name, true), decode(value, true)))
+            .collect();
+        Self { method: parts.method.to_string(), bucket, key, path, query, headers, body }
+    }
+
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+
+    /// A header that has the prefix of either vendor.
+    pub(super) fn own_header(&self, name: &str) -> Option<&str> {
+        ["x-oss-", "x-cos-"]
+            .iter()
+            .find_map(|prefix| self.headers.get(&format!("{prefix}{name}")).map(String::as_str))
+    }
+
+    pub(super) fn query(&self, name: &str) -> &str {
+        self.query.get(name).map_or("", String::as_str)
+    }
+
+    /// The headers that become those of the object.
+    pub(super) fn metadata(&self) -> Vec<(String, String)> {
+        const STANDARD: [&str; 5] =
+            ["content-type", "cache-control", "content-disposition", "content-encoding", "expires"];
+        self.headers
+            .iter()
+            .filter(|(name, _)| {
+                STANDARD.contains(&name.as_str())
+                    || name.starts_with("x-oss-meta-")
+                    || name.starts_with("x-cos-meta-")
+            })
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
+}
+
+/// Percent-decodes; a plus is a space in a query, and itself in a path.
+pub(super) fn decode(text: &str, plus: bool) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let hex = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        match (first, hex.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            (b'+', _) if plus => {
+                bytes.push(b' ');
+                rest = after;
+            }
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Percent-encodes all but the unreserved characters and those of `keep`.
+pub(super) fn encode(text: &str, keep: &str) -> String {
+    text.bytes()
+        .map(|byte| {
+            let plain = byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+            if plain || keep.as_bytes().contains(&byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
+}
