@@ -42,6 +42,7 @@ fn test() -> Result<(), String> {
     run::cargo(["test", "--package", "envelope-core"])?;
     python::read_back()?;
     python::key_management()?;
+    python::buckets()?;
     python::recorded_objects()
 }
 

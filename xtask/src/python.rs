@@ -50,6 +50,26 @@ pub(crate) fn key_management() -> Result<(), String> {
     run(&mut command)
 }
 
+/// The real SDKs against the loopback OSS and COS, and the command both ways; and against the server beside
+/// the repository, if that is there.
+pub(crate) fn buckets() -> Result<(), String> {
+    let make = root().join("fixtures/make");
+    let python = environment(&make.join("requirements-oss2.txt"))?;
+    let mut command = Command::new(&python);
+    command
+        .arg(make.join("buckets.py"))
+        .arg(envelope())
+        .arg(target().join("debug/loopback-bucket"))
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    let other = root().join("../shared/servers/loopback.py");
+    if other.is_file() {
+        command.arg(other);
+    } else {
+        eprintln!("skipped: {} is not there", other.display());
+    }
+    run(&mut command)
+}
+
 /// The recorded objects beside the repository, if they are there, through the command.
 pub(crate) fn recorded_objects() -> Result<(), String> {
     let shared = root().join("../shared");

@@ -158,6 +158,9 @@ impl From<StoreError> for Failure {
             StoreError::NotFound => "check the address; keys are compared to the letter",
             StoreError::Changed => "somebody else writes it; do it again",
             StoreError::NoUpload => "do it again",
+            error if error.forbids_new_metadata() => {
+                "OSS does not change the metadata of an encrypted object; --reupload sends its ciphertext once more"
+            }
             _ => "check the address, the endpoint and the network, and do it again",
         };
         Self::new(Status::Io, error, advice)
