@@ -29,6 +29,7 @@ pub struct Get<'a> {
     part_size: u64,
     in_flight: usize,
     listener: Listener,
+    retry: Retry,
 }
 
 /// An object that was found, with its bytes on their way.
@@ -58,6 +59,7 @@ impl<'a> Get<'a> {
             part_size: 8 << 20,
             in_flight: 4,
             listener: Listener::default(),
+            retry: Retry::default(),
         }
     }
 
@@ -87,6 +89,13 @@ impl<'a> Get<'a> {
     #[must_use]
     pub const fn in_flight(mut self, ranges: usize) -> Self {
         self.in_flight = if ranges == 0 { 1 } else { ranges };
+        self
+    }
+
+    /// Goes on so often where a body breaks off. Everything else is tried again by the store.
+    #[must_use]
+    pub const fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
         self
     }
 
@@ -179,7 +188,7 @@ impl<'a> Get<'a> {
     /// Goes on, with the same version, where a stream breaks.
     fn steady(&self, head: &Head, bytes: Range<u64>, body: Body) -> PlainBody<'a> {
         let (store, key, tag) = (self.store, self.key.clone(), tag_of(head).map(str::to_owned));
-        let begin = (body, bytes, 0);
+        let (begin, retry) = ((body, bytes, 0), self.retry);
         stream::try_unfold(begin, move |(mut body, mut left, mut failed)| {
             let (key, tag) = (key.clone(), tag.clone());
             async move {
@@ -202,7 +211,7 @@ impl<'a> Get<'a> {
                     if left.start >= left.end {
                         return Ok(None);
                     }
-                    if !Retry::default().pause(failed).await {
+                    if !retry.pause(failed).await {
                         return Err(error.into());
                     }
                     let rest = store.get(&key, Some(left.clone()), tag.as_deref()).await?;

@@ -21,7 +21,7 @@ use self::{
     source::Source,
 };
 use crate::{
-    Event, Headers, Store, StoreError, Stored, TransferError,
+    Event, Headers, Retry, Store, StoreError, Stored, TransferError,
     transfer::{Listener, read},
 };
 
@@ -50,6 +50,7 @@ pub struct Put<'a> {
     journal: Option<PathBuf>,
     listener: Listener,
     stop: Option<watch::Receiver<bool>>,
+    retry: Retry,
 }
 
 /// An object that was written.
@@ -81,6 +82,7 @@ impl<'a> Put<'a> {
             journal: None,
             listener: Listener::default(),
             stop: None,
+            retry: Retry::default(),
         }
     }
 
@@ -132,6 +134,13 @@ impl<'a> Put<'a> {
     #[must_use]
     pub fn stop_when(mut self, stop: watch::Receiver<bool>) -> Self {
         self.stop = Some(stop);
+        self
+    }
+
+    /// Begins an upload so often. Everything else is tried again by the store.
+    #[must_use]
+    pub const fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
         self
     }
 

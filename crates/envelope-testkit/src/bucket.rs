@@ -155,6 +155,12 @@ impl LoopbackBucket {
         lock(&self.shared.state).object(bucket, key)
     }
 
+    /// The numbers of the parts that have arrived of open uploads.
+    #[must_use]
+    pub fn arrived(&self) -> Vec<u64> {
+        lock(&self.shared.state).arrived()
+    }
+
     /// How many multipart uploads are open.
     #[must_use]
     pub fn open_uploads(&self) -> usize {

@@ -212,7 +212,7 @@ pub(super) async fn initiate(put: &Put<'_>, headers: &Headers) -> Result<Upload,
             Err(error) if error.is_passing() => {
                 failed = failed.saturating_add(1);
                 abort_lost(put, begun).await?;
-                if !crate::Retry::default().pause(failed).await {
+                if !put.retry.pause(failed).await {
                     return Err(error.into());
                 }
             }

@@ -82,6 +82,10 @@ impl State {
         Some((kept.bytes.clone(), kept.headers.clone()))
     }
 
+    pub(super) fn arrived(&self) -> Vec<u64> {
+        self.uploads.values().flat_map(|begun| begun.parts.keys().copied()).collect()
+    }
+
     pub(super) fn open_uploads(&self) -> usize {
         self.uploads.len()
     }
