@@ -359,7 +359,7 @@ impl<'a> Put<'a> {
         {
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Headers of one vendor are not those of the other.

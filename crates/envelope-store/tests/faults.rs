@@ -50,7 +50,8 @@ impl World {
         let key = |name: &str| std::fs::read(envelope_testkit::folder("keys").join(name)).unwrap();
         let private = RsaKeyWrapper::read(&key("private_key.pem"), None).unwrap();
         let wrapper = RsaKeyWrapper::read(&key("public_key.pem"), None).unwrap();
-        let plain: Vec<u8> = (0..4 * PART + 12_345).map(|n| (n * n / 251) as u8).collect();
+        let plain: Vec<u8> =
+            (0..4 * PART + 12_345).map(|n| (n * n / 251).to_le_bytes()[0]).collect();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("plain"), &plain).unwrap();
         Self {

@@ -24,7 +24,7 @@ pub(crate) fn run(args: &Put) -> Result<(), Failure> {
     let mut inputs = vec![args.plain.as_path()];
     inputs.extend(args.key.as_deref());
     inputs.extend(args.kms.kms_passphrase_file.as_deref());
-    check_one_stdin(inputs.into_iter(), &args.passphrase)?;
+    check_one_stdin(inputs, &args.passphrase)?;
     let to = target(args)?;
     let key = object(&to)?;
     let store = args.bucket.store(&to.place)?;

@@ -1,0 +1,190 @@
+//! The command against a bucket, killed and interrupted at every request.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests fail loudly")]
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use envelope_testkit::bucket::{ACCESS_KEY, Fault, LoopbackBucket, SECRET};
+
+struct World {
+    server: LoopbackBucket,
+    folder: tempfile::TempDir,
+    address: &'static str,
+    plain: Vec<u8>,
+}
+
+impl World {
+    fn new(address: &'static str) -> Self {
+        let (server, folder) = (LoopbackBucket::start(), tempfile::tempdir().unwrap());
+        let plain: Vec<u8> =
+            (0..(5_u64 << 20) - 77).map(|n| (n * n / 251).to_le_bytes()[0]).collect();
+        fs::write(folder.path().join("plain"), &plain).unwrap();
+        Self { server, folder, address, plain }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_envelope"));
+        command
+            .args(arguments)
+            .args(["--endpoint", &self.server.url(), "--region", "cn-x", "--key"])
+            .arg(envelope_testkit::folder("keys").join("private_key.pem"))
+            .env("OSS_ACCESS_KEY_ID", ACCESS_KEY)
+            .env("OSS_ACCESS_KEY_SECRET", SECRET)
+            .env("TENCENTCLOUD_SECRET_ID", ACCESS_KEY)
+            .env("TENCENTCLOUD_SECRET_KEY", SECRET)
+            .env("XDG_STATE_HOME", self.path("state"))
+            .env("XDG_CONFIG_HOME", self.path("config"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn put(&self, more: &[&str]) -> Command {
+        let plain = self.path("plain").display().to_string();
+        let sizes = ["--threshold", "1MiB", "--part-size", "1MiB"];
+        self.command(&[&["put", &plain, self.address], &sizes[..], more].concat())
+    }
+
+    fn get(&self) -> Command {
+        let out = self.path("out").display().to_string();
+        self.command(&["get", self.address, "-o", &out, "--part-size", "1MiB"])
+    }
+
+    /// The object is right.
+    fn check(&self, what: &str) {
+        let out = done(self.command(&["cat", self.address]), what);
+        assert!(out.stdout == self.plain, "{what}: wrong");
+        assert_eq!(self.server.open_uploads(), 0, "{what}");
+        let left: Vec<_> = fs::read_dir(self.path("state/envelope")).unwrap().collect();
+        assert!(left.is_empty(), "{what}: {left:?}");
+    }
+
+    fn hang(&self, mut child: Child, signal: Option<&str>) -> Output {
+        assert!(self.server.wait_hung(Duration::from_secs(20)), "nothing hung");
+        match signal {
+            Some(signal) => {
+                let id = child.id().to_string();
+                Command::new("kill").args([signal, &id]).status().unwrap();
+            }
+            None => child.kill().unwrap(),
+        }
+        child.wait_with_output().unwrap()
+    }
+}
+
+fn done(mut command: Command, what: &str) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+#[test]
+fn a_killed_upload_goes_on() {
+    for address in ["oss://b-1/key", "cos://b-1/key"] {
+        for fault in [Fault::Hang, Fault::HangAfter] {
+            for n in 0..8 {
+                let (world, what) = (World::new(address), format!("{address} {fault:?} at {n}"));
+                world.server.fail(n, fault);
+                world.hang(world.put(&[]).spawn().unwrap(), None);
+                std::thread::sleep(Duration::from_millis(50));
+                let (arrived, before) = (world.server.arrived(), world.server.requests().len());
+                done(world.put(&[]), &what);
+                let again = world.server.requests().split_off(before);
+                // An upload whose name the client never heard is another matter.
+                for number in arrived.iter().filter(|_| n > 0) {
+                    let name = format!("partNumber={number}&");
+                    assert!(!again.iter().any(|it| it.contains(&name)), "{what}: {name}");
+                }
+                world.check(&what);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_killed_download_goes_on() {
+    let world = World::new("oss://b-1/key");
+    done(world.put(&[]), "put");
+    for n in 0..7 {
+        let what = format!("get, killed at {n}");
+        world.server.fail(n, Fault::Hang);
+        world.hang(world.get().spawn().unwrap(), None);
+        assert!(!world.path("out").exists(), "{what}");
+        done(world.get(), &what);
+        assert!(fs::read(world.path("out")).unwrap() == world.plain, "{what}");
+        fs::remove_file(world.path("out")).unwrap();
+        let left = fs::read_dir(world.folder.path()).unwrap().flatten();
+        let left = left.filter(|it| it.file_name().to_string_lossy().starts_with('.'));
+        assert_eq!(left.count(), 0, "{what}");
+    }
+}
+
+#[test]
+fn ctrl_c_says_what_is_left() {
+    let world = World::new("oss://b-1/key");
+    world.server.fail(3, Fault::Hang);
+    let out = world.hang(world.put(&[]).spawn().unwrap(), Some("-INT"));
+    let words = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(1), "{words}");
+    assert!(words.contains("interrupted; the upload is left open"), "{words}");
+    assert_eq!(world.server.open_uploads(), 1);
+    done(world.put(&[]), "put again");
+    world.check("after an interruption");
+
+    world.server.fail(3, Fault::Hang);
+    let out = world.hang(world.put(&["--no-resume"]).spawn().unwrap(), Some("-INT"));
+    let words = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(words.contains("interrupted; the upload was aborted"), "{words}");
+    assert_eq!(world.server.open_uploads(), 0);
+}
+
+#[test]
+fn profiles_and_refusals() {
+    let world = World::new("oss://b-1/key");
+    let config = world.path("config.toml");
+    let profile = format!(
+        "[profiles.work.oss]\nregion = \"cn-x\"\nendpoint = \"{}\"\naccess_key_id = \"{ACCESS_KEY}\"\n\
+         access_key_secret = \"{SECRET}\"\n",
+        world.server.url()
+    );
+    fs::write(&config, &profile).unwrap();
+    let ls = |config: &PathBuf, profile: &str| {
+        Command::new(env!("CARGO_BIN_EXE_envelope"))
+            .args(["ls", "oss://b-1/", "--profile", profile, "--config"])
+            .arg(config)
+            .env_remove("OSS_ACCESS_KEY_ID")
+            .env_remove("OSS_REGION")
+            .output()
+            .unwrap()
+    };
+    assert!(ls(&config, "work").status.success());
+    let none = ls(&config, "home");
+    assert_eq!(none.status.code(), Some(2));
+    // Words about a broken file do not quote it.
+    fs::write(&config, profile.replace("\"\naccess_key_secret", "\naccess_key_secret")).unwrap();
+    let broken = ls(&config, "work");
+    let words = String::from_utf8_lossy(&broken.stderr).into_owned();
+    assert_eq!(broken.status.code(), Some(2));
+    assert!(words.contains("line 4") && !words.contains(SECRET), "{words}");
+
+    for (arguments, code, words) in [
+        (&["get", "oss://b-1/none", "-o", "x"][..], 1, "no such object"),
+        (&["cat", "oss://b-1/"], 2, "names no object"),
+        (&["cat", "oss://b-1/key", "--endpoint", "http://oss.example"], 2, "plain http"),
+    ] {
+        let out = world.command(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(code), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+}
