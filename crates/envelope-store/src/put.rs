@@ -2,6 +2,7 @@
 
 mod journal;
 mod multipart;
+mod pool;
 mod source;
 mod stream;
 
@@ -18,6 +19,7 @@ use tokio::{io::AsyncRead, sync::watch};
 use self::{
     journal::Journal,
     multipart::{Multipart, abort_lost},
+    pool::Pool,
     source::Source,
 };
 use crate::{
@@ -407,7 +409,14 @@ impl<'a> Put<'a> {
         cipher: Option<envelope_core::ContentCipher>,
         source: &Source,
     ) -> Multipart<'_> {
-        Multipart { put: self, plan, headers, cipher: cipher.map(Arc::new), source: source.clone() }
+        Multipart {
+            put: self,
+            plan,
+            headers,
+            cipher: cipher.map(Arc::new),
+            source: source.clone(),
+            pool: Pool::default(),
+        }
     }
 
     /// What a journal says, if this run can go on with it; or why it cannot.

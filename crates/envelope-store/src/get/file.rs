@@ -116,7 +116,8 @@ impl Get<'_> {
                 let (file, cipher, head) = (Arc::clone(&file), Arc::clone(&cipher), &head);
                 async move {
                     let mut body = self.range(head, range.clone()).await?;
-                    let mut bytes = Vec::new();
+                    let len = usize::try_from(range.end.saturating_sub(range.start));
+                    let mut bytes = Vec::with_capacity(len.map_err(io::Error::other)?);
                     while let Some(chunk) = body.try_next().await? {
                         bytes.extend_from_slice(&chunk);
                     }

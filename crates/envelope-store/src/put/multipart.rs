@@ -14,6 +14,7 @@ use meta_codec::Envelope;
 use super::{
     MOST_CHANGED, Put, PutOutcome,
     journal::{Journal, now},
+    pool::Pool,
     source::Source,
 };
 use crate::{Event, Headers, StoreError, Stored, TransferError, Upload, transfer::read};
@@ -26,6 +27,7 @@ pub(super) struct Multipart<'a> {
     /// None where the file is ciphertext already.
     pub(super) cipher: Option<Arc<ContentCipher>>,
     pub(super) source: Source,
+    pub(super) pool: Pool,
 }
 
 /// A part that has arrived: its tag, and the checksum of its bytes.
@@ -190,14 +192,16 @@ impl Multipart<'_> {
     /// The ciphertext of a part, and its checksum.
     async fn encrypt(&self, part: Part) -> Result<(Bytes, u64), TransferError> {
         let (source, cipher) = (self.source.clone(), self.cipher.clone());
+        let pool = self.pool.clone();
         let done = tokio::task::spawn_blocking(move || {
-            let mut bytes = source.read_now(part.start(), part.len())?;
-            let mut sum = Crc64::new();
+            let (mut buffer, mut sum) = (pool.take(), Crc64::new());
+            let bytes = buffer.bytes();
+            source.read_into(bytes, part.start(), part.len())?;
             match cipher {
-                Some(cipher) => cipher.part(&part).encrypt_summed(&mut bytes, &mut sum)?,
-                None => sum.update(&bytes),
+                Some(cipher) => cipher.part(&part).encrypt_summed(bytes, &mut sum)?,
+                None => sum.update(bytes),
             }
-            Ok((Bytes::from(bytes), sum.value()))
+            Ok((buffer.freeze(), sum.value()))
         });
         done.await.map_err(std::io::Error::other)?
     }

@@ -3,6 +3,7 @@
 use std::{
     fs::{File, Metadata},
     io,
+    os::unix::fs::FileExt as _,
     path::Path,
     sync::Arc,
     thread,
@@ -58,17 +59,25 @@ impl Source {
     /// Reads bytes where waiting for a disk is no harm.
     pub(super) async fn read(&self, start: u64, len: u64) -> Result<Vec<u8>, TransferError> {
         let own = self.clone();
-        let done = tokio::task::spawn_blocking(move || own.read_now(start, len)).await;
-        done.map_err(io::Error::other)?
+        let done = tokio::task::spawn_blocking(move || {
+            let mut bytes = Vec::new();
+            own.read_into(&mut bytes, start, len).map(|()| bytes)
+        });
+        done.await.map_err(io::Error::other)?
     }
 
-    /// As [`read`](Self::read), on this thread.
-    pub(super) fn read_now(&self, start: u64, len: u64) -> Result<Vec<u8>, TransferError> {
-        let mut bytes = read_at(&self.file, start, len)?;
+    /// Reads bytes on this thread, in place of what is in the buffer.
+    pub(super) fn read_into(
+        &self,
+        bytes: &mut Vec<u8>,
+        start: u64,
+        len: u64,
+    ) -> Result<(), TransferError> {
+        read_at(&self.file, bytes, start, len)?;
         if let Some(cover) = &self.cover {
-            cover.at(start).apply(&mut bytes);
+            cover.at(start).apply(bytes);
         }
-        Ok(bytes)
+        Ok(())
     }
 
     /// Notices most changes since the file was opened.
@@ -96,15 +105,12 @@ fn nanoseconds(metadata: &Metadata) -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn read_at(file: &File, start: u64, len: u64) -> Result<Vec<u8>, TransferError> {
-    use std::os::unix::fs::FileExt as _;
-    let len = usize::try_from(len).map_err(io::Error::other)?;
-    let mut bytes = vec![0; len];
-    file.read_exact_at(&mut bytes, start).map_err(|error| match error.kind() {
+fn read_at(file: &File, bytes: &mut Vec<u8>, start: u64, len: u64) -> Result<(), TransferError> {
+    bytes.resize(usize::try_from(len).map_err(io::Error::other)?, 0);
+    file.read_exact_at(bytes, start).map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => TransferError::SourceChanged,
         _ => error.into(),
-    })?;
-    Ok(bytes)
+    })
 }
 
 fn digest(file: &File, len: u64) -> Result<u64, TransferError> {
@@ -112,9 +118,9 @@ fn digest(file: &File, len: u64) -> Result<u64, TransferError> {
     let share = len.div_ceil(threads).max(CHUNK);
     let sum = |start: u64| -> Result<Crc64, TransferError> {
         let (mut sum, end) = (Crc64::new(), start.saturating_add(share).min(len));
-        let mut at = start;
+        let (mut at, mut bytes) = (start, Vec::new());
         while at < end {
-            let bytes = read_at(file, at, CHUNK.min(end.saturating_sub(at)))?;
+            read_at(file, &mut bytes, at, CHUNK.min(end.saturating_sub(at)))?;
             sum.update(&bytes);
             at = at.saturating_add(bytes.len() as u64);
         }
