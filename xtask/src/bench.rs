@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::{python, root, run::run, target};
+use crate::{root, run::run, sdks, target};
 
 /// Builds what is measured, and measures. Needs OpenSSL and libgcrypt with their headers (Debian:
 /// `libssl-dev`, `libgcrypt20-dev`), and shows `age` if it is there.
@@ -23,7 +23,7 @@ pub(crate) fn gate() -> Result<(), String> {
     cargo(&["build", "--release", "--bin", "gate"])?;
     cargo(&["build", "--release", "--package", "consumer"])?;
     cargo(&["build", "--profile", "one-unit", "--package", "consumer"])?;
-    let sdks = python::environment(&root().join("fixtures/make/requirements-oss2.txt"))?;
+    let sdks = sdks::environment(&root().join("fixtures/make/requirements-oss2.txt"))?;
     run(Command::new(built.join("release/gate"))
         .arg(target().join("release/envelope"))
         .arg(sdks)

@@ -2,13 +2,13 @@
 
 mod bench;
 mod fuzz;
-mod python;
 mod run;
+mod sdks;
 
 use std::{path::PathBuf, process::ExitCode};
 
 const USAGE: &str = "\
-cargo xtask test            all tests: Rust, the real SDKs of PyPI, recorded objects
+cargo xtask test            all tests: Rust, the real SDKs of PyPI and npm, recorded objects
 cargo xtask fuzz [SECONDS]  every fuzz target for so long, 30 by default (needs a nightly)
 cargo xtask bench           speed beside the peers, in benches/RESULTS.md (needs their headers)";
 
@@ -40,10 +40,11 @@ fn test() -> Result<(), String> {
     run::cargo(["test", "--workspace", "--all-features"])?;
     // Above, the command's features are everybody's; here RSA and GCM are those of pure Rust.
     run::cargo(["test", "--package", "envelope-core"])?;
-    python::read_back()?;
-    python::key_management()?;
-    python::buckets()?;
-    python::recorded_objects()
+    sdks::read_back()?;
+    sdks::key_management()?;
+    sdks::buckets()?;
+    sdks::node()?;
+    sdks::recorded_objects()
 }
 
 /// The repository's root.

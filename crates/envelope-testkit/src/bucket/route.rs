@@ -35,10 +35,14 @@ impl Call {
         let path = decode(parts.uri.path(), false);
         let plain = path.strip_prefix('/').unwrap_or(&path);
         let bare = name == "localhost" || name.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-        let (bucket, key) = if bare {
+        let in_host = name.split('.').next().unwrap_or_default();
+        // ali-oss 6.23.0 with `sldEnable` has the bucket in the path, and in `Host` all the same.
+        let twice = headers.get("authorization").is_some_and(|it| it.starts_with("OSS4"))
+            && plain.strip_prefix(in_host).is_some_and(|rest| rest.starts_with('/'));
+        let (bucket, key) = if bare || twice {
             plain.split_once('/').unwrap_or((plain, ""))
         } else {
-            (name.split('.').next().unwrap_or_default(), plain)
+            (in_host, plain)
         };
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
         let query = parts

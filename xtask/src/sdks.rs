@@ -1,9 +1,10 @@
-//! The real SDKs, in virtual environments of pinned versions.
+//! The real SDKs, of pinned versions: those of PyPI in virtual environments, those of npm in a folder.
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use crate::{root, run::run, target};
@@ -68,6 +69,42 @@ pub(crate) fn buckets() -> Result<(), String> {
         eprintln!("skipped: {} is not there", other.display());
     }
     run(&mut command)
+}
+
+/// The SDKs of npm against the loopback OSS and COS.
+pub(crate) fn node() -> Result<(), String> {
+    let (make, modules) = (root().join("fixtures/make/node"), target().join("node"));
+    fs::create_dir_all(&modules).map_err(|error| format!("{}: {error}", modules.display()))?;
+    let (mut wanted, made) = (String::new(), modules.join("made-from.txt"));
+    for name in ["package.json", "package-lock.json"] {
+        let text =
+            fs::read_to_string(make.join(name)).map_err(|error| format!("{name}: {error}"))?;
+        fs::write(modules.join(name), &text).map_err(|error| format!("{name}: {error}"))?;
+        wanted.push_str(&text);
+    }
+    if !fs::read_to_string(&made).is_ok_and(|text| text == wanted) {
+        let mut command = Command::new("npm");
+        command.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel", "error"]);
+        run(command.current_dir(&modules))?;
+        fs::write(&made, wanted).map_err(|error| format!("{}: {error}", made.display()))?;
+    }
+    let mut server = Command::new(target().join("debug/loopback-bucket"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("loopback-bucket: {error}"))?;
+    let mut url = String::new();
+    let read = server.stdout.take().map(|out| BufReader::new(out).read_line(&mut url));
+    let outcome = match read {
+        Some(Ok(_)) => run(Command::new("node")
+            .arg(make.join("buckets.cjs"))
+            .arg(url.trim())
+            .env("NODE_PATH", modules.join("node_modules"))),
+        _ => Err("loopback-bucket does not start".to_owned()),
+    };
+    let _ = server.kill();
+    let _ = server.wait();
+    outcome
 }
 
 /// The recorded objects beside the repository, if they are there, through the command.
