@@ -4,7 +4,9 @@ use std::{
     fs::{self, File},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     ops::Range,
+    os::unix::fs::MetadataExt as _,
     path::{Component, Path, PathBuf},
+    time::UNIX_EPOCH,
 };
 
 use async_trait::async_trait;
@@ -74,9 +76,11 @@ impl FolderStore {
         Ok(())
     }
 
-    fn read_head(&self, key: &str) -> Result<(PathBuf, Head), StoreError> {
+    /// What the sidecar says, and the file that it is about.
+    fn read_head(&self, key: &str) -> Result<(File, Head), StoreError> {
         let path = self.path(key)?;
-        let file = fs::metadata(&path).map_err(absent)?;
+        let opened = File::open(&path).map_err(absent)?;
+        let file = opened.metadata()?;
         if !file.is_file() {
             return Err(StoreError::NotFound);
         }
@@ -85,6 +89,10 @@ impl FolderStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => b"{}".to_vec(),
             Err(error) => return Err(error.into()),
         };
+        // Replaced in between: the sidecar may be that of the new file.
+        if fs::metadata(&path).map_err(absent)?.ino() != file.ino() {
+            return Err(StoreError::Changed);
+        }
         let malformed = |what: &str| StoreError::Malformed(format!("{key}{SIDECAR}: {what}"));
         let Ok(Value::Object(map)) = serde_json::from_slice(&text) else {
             return Err(malformed("not a flat JSON object"));
@@ -111,7 +119,7 @@ impl FolderStore {
             modified: file.modified().ok().map(httpdate::fmt_http_date),
             headers,
         };
-        Ok((path, head))
+        Ok((opened, head))
     }
 }
 
@@ -183,11 +191,10 @@ impl Store for FolderStore {
     ) -> Result<Object, StoreError> {
         let (own, name, tag) = (self.clone(), key.to_owned(), if_match.map(str::to_owned));
         let (head, file, wanted) = blocking(move || {
-            let (path, head) = own.read_head(&name)?;
+            let (mut file, head) = own.read_head(&name)?;
             if tag.is_some_and(|wanted| wanted != head.etag) {
                 return Err(StoreError::Changed);
             }
-            let mut file = File::open(path).map_err(absent)?;
             let wanted = bytes.unwrap_or(0..head.len);
             let wanted = wanted.start..wanted.end.min(head.len);
             file.seek(SeekFrom::Start(wanted.start))?;
@@ -349,7 +356,9 @@ impl Store for FolderStore {
                 let begun: Value = serde_json::from_slice(&text).unwrap_or_default();
                 if begun.get("key").and_then(Value::as_str) == Some(&key) {
                     let id = entry.file_name().to_string_lossy().into_owned();
-                    found.push(Upload { key: key.clone(), id, begun: None });
+                    let made = fs::metadata(entry.path().join("upload.json"))?.modified()?;
+                    let begun = made.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs());
+                    found.push(Upload { key: key.clone(), id, begun });
                 }
             }
             Ok(found)
@@ -366,7 +375,7 @@ impl Store for FolderStore {
         let (own, key) = (self.clone(), key.to_owned());
         let (if_match, headers) = (if_match.to_owned(), headers.clone());
         blocking(move || {
-            let (path, head) = own.read_head(&key)?;
+            let (path, (_, head)) = (own.path(&key)?, own.read_head(&key)?);
             if head.etag != if_match {
                 return Err(StoreError::Changed);
             }

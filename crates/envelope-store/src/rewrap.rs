@@ -1,6 +1,7 @@
 //! Another master key for an object that stays where it is.
 
 use envelope_core::{Decryptor, Encryptor};
+use meta_codec::Dialect;
 
 use crate::{
     Headers, Put, Store, StoreError, TransferError,
@@ -40,6 +41,9 @@ pub async fn rewrap(
 ) -> Result<Rewrapped, TransferError> {
     let head = store.head(key).await?;
     let envelope = envelope_of(store, key, &head).await?.ok_or(TransferError::NotEncrypted)?;
+    if envelope.dialect() == Dialect::COS_INSTRUCTION {
+        return Err(TransferError::Instruction);
+    }
     if let Some(vendor) = store.vendor().filter(|vendor| *vendor != encryptor.dialect().vendor()) {
         return Err(TransferError::Vendor { dialect: encryptor.dialect(), vendor });
     }
@@ -95,16 +99,26 @@ fn kept(headers: &Headers) -> Headers {
         "content-type",
         "expires",
     ];
+    const OWN: [&str; 7] = [
+        "x-cos-server-side-encryption",
+        "x-cos-server-side-encryption-cos-kms-key-id",
+        "x-cos-storage-class",
+        "x-oss-server-side-data-encryption",
+        "x-oss-server-side-encryption",
+        "x-oss-server-side-encryption-key-id",
+        "x-oss-storage-class",
+    ];
     let is_envelope = |name: &str| {
-        let dialects = meta_codec::Dialect::ALL.into_iter();
-        dialects.flat_map(meta_codec::Dialect::header_names).any(|known| known == name)
+        let dialects = Dialect::ALL.into_iter();
+        dialects.flat_map(Dialect::header_names).any(|known| known == name)
     };
     headers
         .iter()
         .filter(|(name, _)| {
             let user = name.starts_with("x-oss-meta-") || name.starts_with("x-cos-meta-");
-            let class = name == "x-oss-storage-class" || name == "x-cos-storage-class";
-            (user && !is_envelope(name)) || class || STANDARD.contains(&name.as_str())
+            (user && !is_envelope(name))
+                || OWN.contains(&name.as_str())
+                || STANDARD.contains(&name.as_str())
         })
         .cloned()
         .collect()

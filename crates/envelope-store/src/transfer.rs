@@ -90,6 +90,9 @@ pub enum TransferError {
     /// There is no content key, or no way to say it in metadata.
     #[error(transparent)]
     Encrypt(#[from] EncryptError),
+    /// The envelope of this object is in a file of COS Java beside it, and stays there.
+    #[error("the envelope is in an instruction file, which is not rewrapped in place")]
+    Instruction,
     /// A file of this machine.
     #[error("{0}")]
     Io(#[from] io::Error),

@@ -14,7 +14,7 @@ pub(crate) struct Bucket {
     /// The region; otherwise OSS_REGION, TENCENTCLOUD_REGION, or that of the profile.
     #[arg(long, value_name = "REGION")]
     pub(crate) region: Option<String>,
-    /// Another way to the service: https://HOST[:PORT], or http:// on this machine.
+    /// Another way to the service: https://HOST or https://HOST:PORT, or http:// on this machine.
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<Endpoint>,
     /// The file of profiles, with regions, endpoints and access keys; by default

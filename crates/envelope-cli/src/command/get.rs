@@ -71,7 +71,8 @@ pub(crate) fn run(args: &Get) -> Result<(), Failure> {
         Ok(done) => done,
         Err(error) => {
             // What a later run goes on with stays; everything else goes.
-            if !(error.is_resumable() && journal.exists()) {
+            let goes_on = error.is_resumable() && journal.exists();
+            if !goes_on && !matches!(error, TransferError::Locked) {
                 let _ = fs::remove_file(&part);
                 let _ = fs::remove_file(&journal);
             }

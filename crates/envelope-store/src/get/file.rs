@@ -6,8 +6,9 @@ use std::{
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     ops::Range,
     os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use envelope_core::{BodyCipher, ContentCipher, Crc64, Decryptor, PlainCheck};
@@ -62,15 +63,18 @@ impl Get<'_> {
                 return self.ranges(head, cipher, md5, path, journal).await;
             }
         }
+        let mut file = tokio::fs::File::from_std(create_private(path)?);
+        // Of an earlier download in ranges, of which nothing is left.
+        if let Some(journal) = journal.filter(|journal| journal.exists()) {
+            std::fs::remove_file(journal)?;
+        }
         let opened = self.open(decryptor).await?;
         let head = opened.head.clone();
-        let mut file = tokio::fs::File::from_std(create_private(path)?);
         let mut body = opened.body;
         while let Some(chunk) = body.try_next().await? {
             tokio::io::AsyncWriteExt::write_all(&mut file, &chunk).await?;
         }
         tokio::io::AsyncWriteExt::flush(&mut file).await?;
-        file.set_len(file.metadata().await?.len()).await?;
         Ok(head)
     }
 
@@ -90,10 +94,15 @@ impl Get<'_> {
             range: self.part_size,
         };
         let journal_path = journal.map(Path::to_owned);
-        let journal = journal.map(|path| Journal::open(path, &first)).transpose()?;
+        let file = open_private(path)?;
+        // A file that is gone or short has not what its journal says.
+        let whole = file.metadata()?.len() == head.len;
+        let journal = journal.map(|path| Journal::open(path, &first, whole)).transpose()?;
         let nothing = BTreeMap::new();
         let done = journal.as_ref().map_or(&nothing, |journal| &journal.done);
-        let file = if done.is_empty() { create_private(path)? } else { reopen(path, head.len)? };
+        if done.is_empty() {
+            file.set_len(0)?;
+        }
         file.set_len(head.len)?;
         let all: Vec<Range<u64>> = (0..head.len)
             .step_by(usize::try_from(self.part_size).map_err(io::Error::other)?)
@@ -133,15 +142,24 @@ impl Get<'_> {
                 }
             })
             .buffer_unordered(self.in_flight);
-        while let Some((range, crc64)) = coming.try_next().await? {
-            if let Some(journal) = &journal {
-                file.sync_data()?;
-                journal.note(range.start, crc64)?;
+        let came = async {
+            while let Some((range, crc64)) = coming.try_next().await? {
+                if let Some(journal) = &journal {
+                    file.sync_data()?;
+                    journal.note(range.start, crc64)?;
+                }
+                sums.insert(range.start, crc64);
+                self.listener.tell(Event::Moved(range.end.saturating_sub(range.start)));
             }
-            sums.insert(range.start, crc64);
-            self.listener.tell(Event::Moved(range.end.saturating_sub(range.start)));
+            Ok::<_, TransferError>(())
         }
+        .await;
         drop(coming);
+        // What is still writing must have done so before anybody else may begin.
+        while Arc::strong_count(&file) > 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        came?;
         let outcome = verify(&head, &all, &sums, md5, &file);
         // Complete or rubbish: there is nothing to go on with.
         if let Some(path) = journal_path {
@@ -179,14 +197,22 @@ fn verify(
     Ok(check.finish()?)
 }
 
-/// Makes a file that only its owner can read, or empties one that is so. A link is not followed.
+/// Makes a file that only its owner can read, or empties one that is so, and locks it. A link is not followed.
 ///
 /// # Errors
-/// The file cannot be made, or is somebody else's.
-pub fn create_private(path: &Path) -> io::Result<File> {
+/// [`TransferError::Locked`] if another process has it in hand; the file cannot be made, or is somebody else's.
+pub fn create_private(path: &Path) -> Result<File, TransferError> {
+    let file = open_private(path)?;
+    file.set_len(0)?;
+    Ok(file)
+}
+
+fn open_private(path: &Path) -> Result<File, TransferError> {
     let mut options = OpenOptions::new();
-    let options = options.read(true).write(true).create(true).truncate(true).mode(0o600);
-    own(options.custom_flags(NOFOLLOW).open(path)?)
+    let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = own(options.custom_flags(NOFOLLOW).open(path)?)?;
+    file.try_lock().map_err(|_| TransferError::Locked)?;
+    Ok(file)
 }
 
 /// What others could have put there is not gone on with.
@@ -200,32 +226,15 @@ fn own(file: File) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::PermissionDenied, words))
 }
 
-/// The file of an earlier run. One that is gone or short has not what its journal says.
-fn reopen(path: &Path, len: u64) -> Result<File, TransferError> {
-    let mut options = OpenOptions::new();
-    let file = own(options.read(true).write(true).custom_flags(NOFOLLOW).open(path)?)?;
-    if file.metadata()?.len() != len {
-        return Err(TransferError::SourceChanged);
-    }
-    Ok(file)
-}
-
 impl Journal {
-    fn open(path: &Path, first: &First) -> Result<Self, TransferError> {
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        let path: PathBuf = path.to_owned();
-        let mut options = OpenOptions::new();
-        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let mut file = own(options.custom_flags(NOFOLLOW).open(&path)?)?;
-        file.try_lock().map_err(|_| TransferError::Locked)?;
+    fn open(path: &Path, first: &First, go_on: bool) -> Result<Self, TransferError> {
+        let mut file = open_private(path)?;
         let mut text = String::new();
         file.read_to_string(&mut text)?;
         let mut lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         let earlier: Option<First> = lines.next().and_then(|line| serde_json::from_str(line).ok());
         let mut done = BTreeMap::new();
-        if earlier.as_ref() == Some(first) {
+        if go_on && earlier.as_ref() == Some(first) {
             done.extend(lines.map_while(|line| serde_json::from_str::<(u64, u64)>(line).ok()));
         } else {
             // Of another version: what came of it is worthless.
