@@ -188,3 +188,59 @@ fn profiles_and_refusals() {
         assert!(said.contains(words), "{said}");
     }
 }
+
+#[test]
+fn an_inventory_in_shares() {
+    let world = World::new("cos://b-1/key");
+    for n in 0..12 {
+        let address = format!("cos://b-1/many/{n} &+");
+        let small = world.path("small");
+        fs::write(&small, format!("object {n}")).unwrap();
+        done(world.command(&["put", small.to_str().unwrap(), &address]), "put");
+    }
+    fs::create_dir(world.path("new")).unwrap();
+    let new = world.path("new").display().to_string();
+    let keygen = ["keygen", "rsa", "--bits", "2048", "--out", &new];
+    Command::new(env!("CARGO_BIN_EXE_envelope")).args(keygen).output().unwrap();
+    let new = format!("{new}/private_key.pem");
+
+    // As COS writes it; with a header; as lines of JSON.
+    let keys: Vec<String> = (0..12).map(|n| format!("many/{n} &+")).collect();
+    let csv: String =
+        keys.iter().map(|key| format!("\"b-1\",\"{}\",\"8\"\n", key.replace(' ', "%20"))).collect();
+    let named: String = keys.iter().map(|key| format!("8,\"{key}\"\n")).collect();
+    let json: String = keys.iter().map(|key| format!("{{\"key\":\"{key}\"}}\n\n")).collect();
+    let files = [("a.csv", csv), ("b.csv", format!("Size,Key\n{named}")), ("c.ndjson", json)];
+    let mut seen = Vec::new();
+    for (round, (name, text)) in files.iter().enumerate() {
+        fs::write(world.path(name), text).unwrap();
+        let file = world.path(name).display().to_string();
+        for shard in ["1/3", "2/3", "3/3"] {
+            let arguments =
+                ["rewrap", "cos://b-1/", "--inventory", &file, "--shard", shard, "--to-key", &new];
+            let out = done(world.command(&arguments), name);
+            let lines = String::from_utf8(out.stdout).unwrap();
+            let want = if round == 0 { "\"rewrapped\"" } else { "\"already\"" };
+            assert!(lines.lines().all(|line| line.contains(want)), "{lines}");
+            seen.extend(lines.lines().map(str::to_owned));
+        }
+    }
+    assert_eq!(seen.len(), 36);
+    for (n, key) in keys.iter().enumerate() {
+        assert_eq!(seen.iter().filter(|line| line.contains(key.as_str())).count(), 3);
+        let mut cat = Command::new(env!("CARGO_BIN_EXE_envelope"));
+        let address = format!("cos://b-1/{key}");
+        let arguments = ["cat", &address, "--key", &new, "--endpoint", &world.server.url()];
+        cat.args(arguments)
+            .env("TENCENTCLOUD_SECRET_ID", ACCESS_KEY)
+            .env("TENCENTCLOUD_SECRET_KEY", SECRET);
+        assert_eq!(done(cat, key).stdout, format!("object {n}").into_bytes());
+    }
+
+    // An object that is not encrypted is none of its business; one that no key opens is.
+    fs::write(world.path("d.csv"), "key\nnone\n").unwrap();
+    let file = world.path("d.csv").display().to_string();
+    let arguments = ["rewrap", "cos://b-1/", "--inventory", &file, "--to-key", &new];
+    let out = done(world.command(&arguments), "gone");
+    assert!(String::from_utf8(out.stdout).unwrap().contains("\"gone\""));
+}
