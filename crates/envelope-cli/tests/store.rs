@@ -51,8 +51,11 @@ impl World {
 
     fn put(&self, more: &[&str]) -> Command {
         let plain = self.path("plain").display().to_string();
-        let sizes = ["--threshold", "1MiB", "--part-size", "1MiB"];
-        self.command(&[&["put", &plain, self.address], &sizes[..], more].concat())
+        let sizes: &[&str] = match more {
+            ["--threshold", ..] => &[],
+            _ => &["--threshold", "1MiB", "--part-size", "1MiB"],
+        };
+        self.command(&[&["put", &plain, self.address], sizes, more].concat())
     }
 
     fn get(&self) -> Command {
@@ -140,6 +143,23 @@ fn ctrl_c_says_what_is_left() {
     assert_eq!(world.server.open_uploads(), 1);
     done(world.put(&[]), "put again");
     world.check("after an interruption");
+
+    // While nothing comes.
+    let endless = world.command(&["put", "-", world.address]).stdin(Stdio::piped()).spawn();
+    let mut endless = endless.unwrap();
+    let held = endless.stdin.take();
+    std::thread::sleep(Duration::from_millis(500));
+    let begun = std::time::Instant::now();
+    Command::new("kill").args(["-INT", &endless.id().to_string()]).status().unwrap();
+    let out = endless.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(1));
+    assert!(begun.elapsed() < Duration::from_secs(8), "it waited for its input");
+    drop(held);
+
+    // In the one request of a small file.
+    world.server.fail(0, Fault::Hang);
+    let out = world.hang(world.put(&["--threshold", "1GiB"]).spawn().unwrap(), Some("-INT"));
+    assert_eq!(out.status.code(), Some(1));
 
     world.server.fail(3, Fault::Hang);
     let out = world.hang(world.put(&["--no-resume"]).spawn().unwrap(), Some("-INT"));

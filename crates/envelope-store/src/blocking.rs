@@ -18,7 +18,7 @@ use tokio::runtime::{Builder, Runtime};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Waiter(Runtime);
+pub struct Waiter(Option<Runtime>);
 
 impl Waiter {
     /// Starts the threads that do the work.
@@ -26,14 +26,24 @@ impl Waiter {
     /// # Errors
     /// The system has no threads left.
     pub fn new() -> io::Result<Self> {
-        Ok(Self(Builder::new_multi_thread().enable_all().build()?))
+        Ok(Self(Some(Builder::new_multi_thread().enable_all().build()?)))
     }
 
     /// Waits for what an upload, a download or a store promises.
     ///
     /// # Panics
     /// Inside another runtime, which must not wait.
+    #[expect(clippy::expect_used, reason = "taken only when it is dropped")]
     pub fn wait<T>(&self, promise: impl Future<Output = T>) -> T {
-        self.0.block_on(promise)
+        self.0.as_ref().expect("a runtime").block_on(promise)
+    }
+}
+
+impl Drop for Waiter {
+    /// Does not wait for a read of standard input that may never end.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }

@@ -301,7 +301,11 @@ impl<'a> Put<'a> {
         sum.update(&bytes);
         let (len, crc64) = (sum.len(), sum.value());
         let body = Bytes::from(bytes);
-        let stored = match self.store.put(&self.key, body, &headers, self.only_new).await {
+        let sent = tokio::select! {
+            sent = self.store.put(&self.key, body, &headers, self.only_new) => sent,
+            () = self.stopped() => return Err(TransferError::Stopped),
+        };
+        let stored = match sent {
             // The answer may have been lost, not the object.
             Err(error @ (StoreError::Changed | StoreError::Unavailable(_))) => {
                 let there = self.store.head(&self.key).await.ok();

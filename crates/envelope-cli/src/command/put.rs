@@ -3,6 +3,7 @@
 use std::{
     env,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use envelope_core::{Crc64, Decryptor, Policy};
@@ -19,6 +20,9 @@ use crate::{
     key_file::{self, MasterKey},
     remote::{Teller, object, waiter},
 };
+
+/// So long an interrupted upload may take to end in an orderly way.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(args: &Put) -> Result<(), Failure> {
     let mut inputs = vec![args.plain.as_path()];
@@ -60,6 +64,7 @@ pub(crate) fn run(args: &Put) -> Result<(), Failure> {
     let state = if stream || len.is_none() || args.no_resume { None } else { state(args, &to)? };
 
     let (stop, stopped) = watch::channel(false);
+    let mut impatient = stopped.clone();
     cleanup::on_interrupt(move || {
         let _ = stop.send(true);
     });
@@ -81,7 +86,7 @@ pub(crate) fn run(args: &Put) -> Result<(), Failure> {
         put = put.journal(state);
     }
     let waiter = waiter()?;
-    let outcome = waiter.wait(async {
+    let work = async {
         match file {
             Some(_) if !stream && len.is_some() => {
                 put.file(&args.plain, &encryptor, Some(&decryptor)).await
@@ -99,8 +104,25 @@ pub(crate) fn run(args: &Put) -> Result<(), Failure> {
             }
             None => put.stream(tokio::io::stdin(), None, &encryptor).await,
         }
+    };
+    let outcome = waiter.wait(async {
+        let patience = async {
+            let _ = impatient.wait_for(|stop| *stop).await;
+            tokio::time::sleep(PATIENCE).await;
+        };
+        tokio::select! {
+            outcome = work => Some(outcome),
+            () = patience => None,
+        }
     });
     teller.finish();
+    let outcome = outcome.ok_or_else(|| {
+        Failure::new(
+            Status::Io,
+            "interrupted, and the store does not answer",
+            "an upload may be left open; the same command goes on with it, or begins anew",
+        )
+    })?;
     let resumable = state.is_some();
     let outcome = outcome.map_err(|error| failure(error, args, resumable))?;
     if args.json {

@@ -31,7 +31,7 @@ pub(super) async fn put(
     encryptor: &Encryptor<'_>,
     gcm: bool,
 ) -> Result<PutOutcome, TransferError> {
-    let first = read_up_to(&mut plain, put.threshold.saturating_add(1)).await?;
+    let first = read_or_stop(put, &mut plain, put.threshold.saturating_add(1)).await?;
     let whole = (first.len() as u64 <= put.threshold).then_some(first.len() as u64);
     if len.zip(whole).is_some_and(|(said, came)| said != came) {
         return Err(TransferError::SourceChanged);
@@ -96,6 +96,17 @@ impl<R: AsyncRead + Send + Unpin> Ciphertext<R> {
         }
         let rest = self.left.split_off(want.min(self.left.len()));
         Ok(std::mem::replace(&mut self.left, rest))
+    }
+}
+
+async fn read_or_stop(
+    put: &Put<'_>,
+    from: &mut (impl AsyncRead + Send + Unpin),
+    most: u64,
+) -> Result<Vec<u8>, TransferError> {
+    tokio::select! {
+        bytes = read_up_to(from, most) => bytes,
+        () = put.stopped() => Err(TransferError::Stopped),
     }
 }
 
@@ -198,7 +209,7 @@ async fn spooled(
         keystream.apply(&mut chunk);
         let written = tokio::task::spawn_blocking(move || file.write_all(&chunk).map(|()| file));
         file = written.await.map_err(io::Error::other)??;
-        chunk = read_up_to(&mut plain, CHUNK).await?;
+        chunk = read_or_stop(put, &mut plain, CHUNK).await?;
     }
     put.source(Source::new(file)?.covered(cover), encryptor).await
 }
