@@ -13,7 +13,6 @@ use futures_util::{
 };
 use meta_codec::{ContentAlgorithm, Envelope};
 
-pub use self::file::create_private;
 use crate::{
     Body, Event, Head, Object, Retry, Store, StoreError, TransferError,
     transfer::{Listener, Tap, envelope_of},

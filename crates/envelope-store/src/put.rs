@@ -342,14 +342,23 @@ impl<'a> Put<'a> {
         }
         let found = read(&head.headers);
         let crc64 = head.crc64.or(answered);
+        let found = found.ok().flatten();
+        let opens = |one: &Envelope, other: &Envelope| {
+            (one.wrapped_key(), one.iv()) == (other.wrapped_key(), other.iv())
+                && one.content_algorithm() == other.content_algorithm()
+                && one.wrap_algorithm() == other.wrap_algorithm()
+        };
         let wrong = if head.len != sent.len {
             "the object has another length"
         } else if [answered, crc64].into_iter().flatten().any(|crc64| crc64 != sent.crc64) {
             "the object has other bytes"
-        } else if !found.is_ok_and(|found| found.as_ref() == envelope) {
-            "the object's metadata did not arrive as it was sent"
-        } else {
+        } else if found.as_ref() == envelope {
             return Ok(());
+        } else if found.as_ref().zip(envelope).is_some_and(|(one, other)| opens(one, other)) {
+            let words = "the metadata arrived changed; the object opens all the same, and was kept";
+            return Err(TransferError::Corrupt(words.to_owned()));
+        } else {
+            "the object's metadata did not arrive as it was sent"
         };
         let deleted = match self.store.delete(&self.key).await {
             Ok(()) => "; it was deleted",

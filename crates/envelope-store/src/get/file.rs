@@ -2,10 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     ops::Range,
-    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::FileExt as _,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -16,11 +16,13 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 
 use super::{Get, check_len, tag_of};
-use crate::{Event, Head, TransferError};
+use crate::{
+    Event, Head, TransferError,
+    private::{create_private, open_private},
+};
 
-/// A link that somebody laid there is not followed.
-#[expect(clippy::cast_possible_wrap, reason = "flags")]
-const NOFOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+/// The longest object of either store: ten thousand parts of 5 GiB.
+const LONGEST: u64 = 10_000 * (5 << 30);
 
 /// The first line of a journal: of what it is.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +96,10 @@ impl Get<'_> {
             range: self.part_size,
         };
         let journal_path = journal.map(Path::to_owned);
+        if head.len > LONGEST {
+            let words = format!("no store has objects of {} bytes", head.len);
+            return Err(TransferError::Corrupt(words));
+        }
         let file = open_private(path)?;
         // A file that is gone or short has not what its journal says.
         let whole = file.metadata()?.len() == head.len;
@@ -195,35 +201,6 @@ fn verify(
         at = at.saturating_add(got as u64);
     }
     Ok(check.finish()?)
-}
-
-/// Makes a file that only its owner can read, or empties one that is so, and locks it. A link is not followed.
-///
-/// # Errors
-/// [`TransferError::Locked`] if another process has it in hand; the file cannot be made, or is somebody else's.
-pub fn create_private(path: &Path) -> Result<File, TransferError> {
-    let file = open_private(path)?;
-    file.set_len(0)?;
-    Ok(file)
-}
-
-fn open_private(path: &Path) -> Result<File, TransferError> {
-    let mut options = OpenOptions::new();
-    let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let file = own(options.custom_flags(NOFOLLOW).open(path)?)?;
-    file.try_lock().map_err(|_| TransferError::Locked)?;
-    Ok(file)
-}
-
-/// What others could have put there is not gone on with.
-fn own(file: File) -> io::Result<File> {
-    let metadata = file.metadata()?;
-    let ours = metadata.uid() == rustix::process::geteuid().as_raw();
-    if ours && metadata.is_file() && metadata.mode() & 0o077 == 0 {
-        return Ok(file);
-    }
-    let words = "the file of an earlier download is not this user's alone";
-    Err(io::Error::new(io::ErrorKind::PermissionDenied, words))
 }
 
 impl Journal {

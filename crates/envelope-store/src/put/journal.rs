@@ -4,9 +4,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Mutex,
     time::{SystemTime, UNIX_EPOCH},
@@ -15,7 +14,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::source::Source;
-use crate::{Headers, Stored, TransferError, Upload};
+use crate::{Headers, Stored, TransferError, Upload, private::open_private};
 
 /// The version of this format.
 const FORMAT: u32 = 1;
@@ -114,14 +113,7 @@ impl Journal {
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;
         }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)?;
-        file.try_lock().map_err(|_| TransferError::Locked)?;
+        let mut file = open_private(path)?;
         let mut text = String::new();
         file.read_to_string(&mut text)?;
         let earlier = Earlier::read(&text);
