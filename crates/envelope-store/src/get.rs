@@ -247,8 +247,10 @@ fn check_len(envelope: &Envelope, len: u64) -> Result<(), TransferError> {
 fn summed(body: PlainBody<'_>, crc64: Option<u64>) -> PlainBody<'_> {
     let Some(crc64) = crc64 else { return body };
     let mut sum = Crc64::new();
+    // The empty chunk at the end, and only there, is where the sum is complete.
     let end = stream::iter([Ok(Bytes::new())]);
-    body.chain(end)
+    body.try_filter(|chunk| future::ready(!chunk.is_empty()))
+        .chain(end)
         .and_then(move |chunk| {
             sum.update(&chunk);
             let wrong = chunk.is_empty() && sum.value() != crc64;

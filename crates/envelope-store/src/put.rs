@@ -3,6 +3,7 @@
 mod journal;
 mod multipart;
 mod pool;
+mod single;
 mod source;
 mod stream;
 
@@ -11,8 +12,7 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
-use envelope_core::{Crc64, Decryptor, Encryptor, PartPlan};
+use envelope_core::{Decryptor, Encryptor, PartPlan};
 use meta_codec::{Dialect, Envelope, PartLayout, Vendor};
 use tokio::{io::AsyncRead, sync::watch};
 
@@ -23,7 +23,7 @@ use self::{
     source::Source,
 };
 use crate::{
-    Event, Headers, Retry, Store, StoreError, Stored, TransferError,
+    Event, Headers, Retry, Store, StoreError, TransferError,
     transfer::{Listener, read},
 };
 
@@ -276,95 +276,6 @@ impl<'a> Put<'a> {
         let headers = self.all_headers(&envelope, encryptor.dialect())?;
         let envelope = read(&headers)?;
         self.job(plan, headers, Some(cipher), &source).start(None, envelope).await
-    }
-
-    /// Encrypts what is in memory and writes it in one request.
-    async fn single(
-        &self,
-        mut plain: Vec<u8>,
-        encryptor: &Encryptor<'_>,
-    ) -> Result<PutOutcome, TransferError> {
-        let (envelope, cipher) = encryptor.plain_len(plain.len() as u64).encrypt()?;
-        cipher.at(0).apply(&mut plain);
-        let headers = self.all_headers(&envelope, encryptor.dialect())?;
-        let envelope = read(&headers)?;
-        self.write(plain, headers, envelope).await
-    }
-
-    async fn write(
-        &self,
-        bytes: Vec<u8>,
-        headers: Headers,
-        envelope: Option<Envelope>,
-    ) -> Result<PutOutcome, TransferError> {
-        let mut sum = Crc64::new();
-        sum.update(&bytes);
-        let (len, crc64) = (sum.len(), sum.value());
-        let body = Bytes::from(bytes);
-        let sent = tokio::select! {
-            sent = self.store.put(&self.key, body, &headers, self.only_new) => sent,
-            () = self.stopped() => return Err(TransferError::Stopped),
-        };
-        let stored = match sent {
-            // The answer may have been lost, not the object.
-            Err(error @ (StoreError::Changed | StoreError::Unavailable(_))) => {
-                let there = self.store.head(&self.key).await.ok();
-                let ours = there.filter(|head| {
-                    envelope.is_some()
-                        && (head.len, head.crc64) == (len, Some(crc64))
-                        && read(&head.headers).is_ok_and(|found| found == envelope)
-                });
-                match ours {
-                    Some(head) => Stored { etag: head.etag, crc64: head.crc64 },
-                    None => return Err(error.into()),
-                }
-            }
-            stored => stored?,
-        };
-        let outcome = PutOutcome { len, etag: stored.etag, crc64, parts: 0 };
-        self.verify(&outcome, stored.crc64, envelope.as_ref()).await?;
-        self.listener.tell(Event::Moved(len));
-        Ok(outcome)
-    }
-
-    /// Whether the object that is there is the one that was sent. One that is not is deleted: without
-    /// its envelope or with other bytes it is of no use to anyone, and would be taken for data.
-    async fn verify(
-        &self,
-        sent: &PutOutcome,
-        answered: Option<u64>,
-        envelope: Option<&Envelope>,
-    ) -> Result<(), TransferError> {
-        let head = self.store.head(&self.key).await?;
-        if head.etag != sent.etag {
-            // Somebody else's, of a moment later.
-            return Err(StoreError::Changed.into());
-        }
-        let found = read(&head.headers);
-        let crc64 = head.crc64.or(answered);
-        let found = found.ok().flatten();
-        let opens = |one: &Envelope, other: &Envelope| {
-            (one.wrapped_key(), one.iv()) == (other.wrapped_key(), other.iv())
-                && one.content_algorithm() == other.content_algorithm()
-                && one.wrap_algorithm() == other.wrap_algorithm()
-        };
-        let wrong = if head.len != sent.len {
-            "the object has another length"
-        } else if [answered, crc64].into_iter().flatten().any(|crc64| crc64 != sent.crc64) {
-            "the object has other bytes"
-        } else if found.as_ref() == envelope {
-            return Ok(());
-        } else if found.as_ref().zip(envelope).is_some_and(|(one, other)| opens(one, other)) {
-            let words = "the metadata arrived changed; the object opens all the same, and was kept";
-            return Err(TransferError::Corrupt(words.to_owned()));
-        } else {
-            "the object's metadata did not arrive as it was sent"
-        };
-        let deleted = match self.store.delete(&self.key).await {
-            Ok(()) => "; it was deleted",
-            Err(_) => "; it could not be deleted",
-        };
-        Err(TransferError::Corrupt(format!("{wrong}{deleted}")))
     }
 
     /// Ready when the caller wants no more.
