@@ -6,8 +6,8 @@ mod engine;
 
 use meta_codec::{Envelope, IvForm, MaterialDescription, WrapAlgorithm};
 use pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
-use rand::{rand_core::UnwrapErr, rngs::SysRng};
-use rsa::{RsaPrivateKey, traits::PublicKeyParts as _};
+use rand::rngs::SysRng;
+use rsa::{PrivateKey, traits::PublicKeyParts as _};
 use zeroize::Zeroizing;
 
 use self::engine::{Padding, RsaEngine};
@@ -54,16 +54,12 @@ impl RsaKeyWrapper {
     /// A fresh key pair of `bits` bits.
     ///
     /// # Errors
-    /// [`RsaKeyError::Size`] below 2048 or above 8192 bits.
-    ///
-    /// # Panics
-    /// If the operating system has no randomness.
+    /// [`RsaKeyError::Size`] below 2048 or above 8192 bits; [`RsaKeyError::NoRandomness`].
     pub fn generate(bits: usize) -> Result<Self, RsaKeyError> {
         if !(Self::MIN_WRAP_BITS..=8192).contains(&bits) {
             return Err(RsaKeyError::Size(bits));
         }
-        let private =
-            RsaPrivateKey::new(&mut UnwrapErr(SysRng), bits).map_err(|_| RsaKeyError::Malformed)?;
+        let private = PrivateKey::new(&mut SysRng, bits).map_err(|_| RsaKeyError::NoRandomness)?;
         Ok(Self {
             engine: RsaEngine::new(private.to_public_key(), Some(Box::new(private))),
             description: MaterialDescription::default(),

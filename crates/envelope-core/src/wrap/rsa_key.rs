@@ -19,13 +19,13 @@ use des::TdesEde3;
 use md5::{Digest as _, Md5};
 use pkcs1::{DecodeRsaPrivateKey as _, DecodeRsaPublicKey as _};
 use pkcs8::{DecodePrivateKey as _, DecodePublicKey as _, EncryptedPrivateKeyInfoRef};
-use rsa::{RsaPrivateKey, RsaPublicKey, traits::PublicKeyParts as _};
+use rsa::{PrivateKey, PublicKey, traits::PublicKeyParts as _};
 use zeroize::Zeroizing;
 
 /// An RSA key of a key file: a pair, or the public half alone.
 pub(crate) enum RsaKey {
-    Private(Box<RsaPrivateKey>),
-    Public(RsaPublicKey),
+    Private(Box<PrivateKey>),
+    Public(PublicKey),
 }
 
 /// Why a key file is refused. Never quotes the file.
@@ -38,6 +38,9 @@ pub enum RsaKeyError {
     /// PEM or DER that is damaged, or numbers that are no RSA key.
     #[error("the key file is damaged, or holds no valid two-prime RSA key")]
     Malformed,
+    /// The operating system provided no randomness.
+    #[error("the operating system provided no randomness")]
+    NoRandomness,
     /// Neither PEM nor DER.
     #[error("not an RSA key file: neither PEM nor DER")]
     NotAKey,
@@ -133,12 +136,12 @@ impl RsaKey {
                 encrypted.decrypt(passphrase).map_err(|_| RsaKeyError::PassphraseWrong)?;
             return Self::read_der(document.as_bytes(), None);
         }
-        let private = RsaPrivateKey::from_pkcs8_der(der)
-            .or_else(|_| RsaPrivateKey::from_pkcs1_der(der).map_err(|_| RsaKeyError::Malformed));
+        let private = PrivateKey::from_pkcs8_der(der)
+            .or_else(|_| PrivateKey::from_pkcs1_der(der).map_err(|_| RsaKeyError::Malformed));
         let key = match private {
             Ok(private) => Self::Private(Box::new(private)),
-            Err(_) => RsaPublicKey::from_public_key_der(der)
-                .or_else(|_| RsaPublicKey::from_pkcs1_der(der))
+            Err(_) => PublicKey::from_public_key_der(der)
+                .or_else(|_| PublicKey::from_pkcs1_der(der))
                 .map(Self::Public)
                 .map_err(|_| RsaKeyError::Malformed)?,
         };
@@ -148,7 +151,7 @@ impl RsaKey {
         }
     }
 
-    pub(crate) fn public(&self) -> RsaPublicKey {
+    pub(crate) fn public(&self) -> PublicKey {
         match self {
             Self::Private(private) => private.to_public_key(),
             Self::Public(public) => public.clone(),
@@ -161,9 +164,9 @@ pub(crate) trait ModulusBits {
     fn n_bits(&self) -> usize;
 }
 
-impl ModulusBits for RsaPublicKey {
+impl ModulusBits for PublicKey {
     fn n_bits(&self) -> usize {
-        self.n().as_ref().bits() as usize
+        self.n().as_ref().bit_width() as usize
     }
 }
 

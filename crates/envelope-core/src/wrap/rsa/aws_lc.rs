@@ -6,7 +6,7 @@ use aws_lc_rs::rsa::{
     PrivateDecryptingKey, PublicEncryptingKey,
 };
 use pkcs8::{EncodePrivateKey as _, EncodePublicKey as _};
-use rsa::{RsaPrivateKey, RsaPublicKey};
+use rsa::{PrivateKey, PublicKey};
 use zeroize::Zeroizing;
 
 use super::engine::Padding;
@@ -19,7 +19,7 @@ pub(super) struct AwsLcKey {
 
 impl AwsLcKey {
     /// `None` if AWS-LC refuses either half, so that one engine does both operations of a key.
-    pub(super) fn new(public: &RsaPublicKey, private: Option<&RsaPrivateKey>) -> Option<Self> {
+    pub(super) fn new(public: &PublicKey, private: Option<&PrivateKey>) -> Option<Self> {
         let spki = public.to_public_key_der().ok()?;
         let key = PublicEncryptingKey::from_der(spki.as_bytes()).ok()?;
         let public = (

@@ -1,10 +1,7 @@
 //! The bare RSA operations, by whoever does them best.
 
-use rand::{
-    rand_core::{TryRng as _, UnwrapErr},
-    rngs::SysRng,
-};
-use rsa::{Oaep, Pkcs1v15Encrypt, RsaPrivateKey, RsaPublicKey, traits::PaddingScheme};
+use rand::rngs::SysRng;
+use rsa::{Oaep, Pkcs1v15Encrypt, PrivateKey, PublicKey, traits::PaddingScheme};
 use sha1::Sha1;
 use sha2::Sha256;
 use zeroize::Zeroizing;
@@ -29,15 +26,15 @@ pub(super) enum Padding {
 
 /// An RSA key, ready to be used: parsed once, for as many objects as there are.
 pub(super) struct RsaEngine {
-    public: RsaPublicKey,
-    private: Option<Box<RsaPrivateKey>>,
+    public: PublicKey,
+    private: Option<Box<PrivateKey>>,
     /// The same key, where AWS-LC takes it: 2048 to 8192 bits.
     #[cfg(feature = "aws-lc")]
     aws_lc: Option<AwsLcKey>,
 }
 
 impl RsaEngine {
-    pub(super) fn new(public: RsaPublicKey, private: Option<Box<RsaPrivateKey>>) -> Self {
+    pub(super) fn new(public: PublicKey, private: Option<Box<PrivateKey>>) -> Self {
         Self {
             #[cfg(feature = "aws-lc")]
             aws_lc: AwsLcKey::new(&public, private.as_deref()),
@@ -46,11 +43,11 @@ impl RsaEngine {
         }
     }
 
-    pub(super) const fn public(&self) -> &RsaPublicKey {
+    pub(super) const fn public(&self) -> &PublicKey {
         &self.public
     }
 
-    pub(super) fn private(&self) -> Option<&RsaPrivateKey> {
+    pub(super) fn private(&self) -> Option<&PrivateKey> {
         self.private.as_deref()
     }
 
@@ -91,8 +88,10 @@ impl RsaEngine {
         padding: impl PaddingScheme,
         plain: &[u8],
     ) -> Result<Vec<u8>, WrapError> {
-        let mut randomness = randomness().ok_or(NoRandomness)?;
-        self.public.encrypt(&mut randomness, padding, plain).map_err(|_| WrapError::Failed)
+        self.public.encrypt(&mut SysRng, padding, plain).map_err(|error| match error {
+            rsa::Error::Rng => NoRandomness.into(),
+            _ => WrapError::Failed,
+        })
     }
 
     fn decrypt_portably(
@@ -101,15 +100,8 @@ impl RsaEngine {
         wrapped: &[u8],
     ) -> Option<Zeroizing<Vec<u8>>> {
         let private = self.private.as_ref()?;
-        private.decrypt_blinded(&mut randomness()?, padding, wrapped).ok().map(Zeroizing::new)
+        private.decrypt_blinded(&mut SysRng, padding, wrapped).ok().map(Zeroizing::new)
     }
-}
-
-/// The system's randomness for the `rsa` crate, which takes no source that may fail. A system that has
-/// none says so at the first question; one that fails at a later one ends in a panic.
-fn randomness() -> Option<UnwrapErr<SysRng>> {
-    SysRng.try_next_u32().ok()?;
-    Some(UnwrapErr(SysRng))
 }
 
 #[cfg(all(test, feature = "aws-lc"))]
@@ -121,7 +113,7 @@ mod tests {
 
     #[test]
     fn both_engines_read_each_other() {
-        let private = RsaPrivateKey::new(&mut UnwrapErr(SysRng), 2048).unwrap();
+        let private = PrivateKey::new(&mut SysRng, 2048).unwrap();
         let public = private.to_public_key();
         let both = RsaEngine::new(public.clone(), Some(Box::new(private.clone())));
         assert!(both.aws_lc.is_some());
@@ -146,7 +138,7 @@ mod tests {
 
     #[test]
     fn small_keys_still_unwrap() {
-        let private = RsaPrivateKey::new(&mut UnwrapErr(SysRng), 1024).unwrap();
+        let private = PrivateKey::new(&mut SysRng, 1024).unwrap();
         let engine = RsaEngine::new(private.to_public_key(), Some(Box::new(private)));
         assert!(engine.aws_lc.is_none());
         let wrapped = engine.encrypt(Padding::Pkcs1v15, &[7; 32]).unwrap();
