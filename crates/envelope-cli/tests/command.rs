@@ -281,7 +281,7 @@ fn keys_are_made_once_and_kept_private() {
     shell.write("plain", "x");
     shell.ok("encrypt plain --key keys/public_key.pem --metadata-out h.json --output cipher");
     let decrypt = DECRYPT.replace("private_key.pem", "keys/private_key.pem");
-    assert!(shell.fails(4, &decrypt).contains("give its passphrase"));
+    assert!(shell.fails(4, &decrypt).contains("provide its passphrase"));
     shell.write("wrong", "wrong horse\n");
     assert!(
         shell.fails(4, &format!("{decrypt} --passphrase-file wrong")).contains("does not open")

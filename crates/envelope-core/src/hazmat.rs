@@ -1,7 +1,7 @@
-//! Raw content keys, for those who implement [`KeyWrapper`](crate::KeyWrapper) outside this crate.
+//! Raw content keys, for implementing [`KeyWrapper`](crate::KeyWrapper) outside this crate.
 //!
-//! **Warning.** Nothing here stops you from using a content key twice, which gives away the XOR of two
-//! plaintexts, or from leaking it. [`Encryptor`](crate::Encryptor) and
+//! **Warning.** Nothing here prevents you from using a content key twice, which reveals the XOR of
+//! two plaintexts, or from leaking it. [`Encryptor`](crate::Encryptor) and
 //! [`Decryptor`](crate::Decryptor) never need this module.
 
 use meta_codec::{ContentAlgorithm, IvForm};
@@ -9,23 +9,23 @@ use zeroize::Zeroizing;
 
 use crate::{ContentCipher, ContentKey, GcmCipher, NotCtr, UnwrapError, key::Candidate};
 
-/// The CEK of a content key.
+/// Returns the CEK of a content key.
 #[must_use]
 pub fn cek(key: &ContentKey) -> &[u8; 32] {
     key.cek()
 }
 
-/// The IV of a content key in the form in which a dialect wraps it (or, for
+/// Returns the IV of a content key in the form in which a dialect wraps it (or, for
 /// [`IvForm::Clear`], writes it).
 #[must_use]
 pub fn iv(key: &ContentKey, form: IvForm) -> Zeroizing<Vec<u8>> {
     key.iv_plain(form)
 }
 
-/// The content key of an unwrapped CEK and IV, whose lengths are checked in constant time.
+/// Builds a content key from an unwrapped CEK and IV, whose lengths are checked in constant time.
 ///
 /// # Errors
-/// [`UnwrapError`] for a value that is missing or of the wrong length.
+/// [`UnwrapError`] if a value is missing or has the wrong length.
 pub fn content_key(
     algorithm: ContentAlgorithm,
     form: IvForm,
@@ -35,7 +35,7 @@ pub fn content_key(
     Candidate::new(algorithm, form, cek, iv).decide(algorithm).ok_or(UnwrapError::Failed)
 }
 
-/// The cipher of a content key.
+/// Returns the cipher of a content key.
 ///
 /// # Errors
 /// [`NotCtr`] for a content algorithm without a seekable keystream.
@@ -43,7 +43,7 @@ pub fn content_cipher(key: &ContentKey) -> Result<ContentCipher, NotCtr> {
     ContentCipher::new(key)
 }
 
-/// The AES-GCM cipher of a content key; `None` if the key is for something else.
+/// Returns the AES-GCM cipher of a content key, or `None` if the key is for another algorithm.
 #[must_use]
 pub fn gcm_cipher(key: &ContentKey) -> Option<GcmCipher> {
     GcmCipher::new(key)

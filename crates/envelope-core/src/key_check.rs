@@ -1,8 +1,8 @@
 //! The key check: 16 bytes of metadata that bind the content key to the rest of the envelope.
 //!
-//! An optional header of our own, which other readers pass over. It finds a wrong master key, a
+//! An optional header of our own, which other readers ignore. It detects a wrong master key, a
 //! swapped IV, altered sizes and an altered description *before* any plaintext is released. It does
-//! not authenticate the body, and whoever can wrap a key of their own can also compute it.
+//! not authenticate the body, and anyone who can wrap a key of their own can also compute it.
 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -13,13 +13,14 @@ use zeroize::Zeroizing;
 
 use crate::ContentKey;
 
-/// The first 16 bytes of HMAC-SHA-256 over the envelope, under HKDF-SHA-256 of the CEK.
+/// Computes the first 16 bytes of HMAC-SHA-256 over the envelope, keyed with HKDF-SHA-256 of the
+/// CEK.
 ///
-/// The envelope is fed as a list of byte strings, each behind its length in 8 big-endian bytes, so
-/// that no two envelopes feed the same bytes.
+/// The envelope is fed as a list of byte strings, each preceded by its length in 8 big-endian
+/// bytes, so that no two envelopes feed the same bytes.
 pub(crate) fn key_check(key: &ContentKey, envelope: &Envelope) -> [u8; 16] {
     let mut mac_key = Zeroizing::new([0; 64]);
-    // One block of HMAC-SHA-256; HKDF has up to 8160 bytes to give.
+    // Cannot fail: this takes one block of HMAC-SHA-256, and HKDF yields up to 8160 bytes.
     let _ = Hkdf::<Sha256>::new(None, key.cek()).expand(b"envelope-check v1", &mut mac_key[..]);
     let mut mac = Hmac::<Sha256>::new((&*mac_key).into());
     let mut feed = |bytes: &[u8]| {
@@ -48,7 +49,7 @@ pub(crate) fn key_check(key: &ContentKey, envelope: &Envelope) -> [u8; 16] {
     check
 }
 
-/// Whether the envelope's key check, if it has one, is this key's.
+/// Returns whether the envelope's key check, if it has one, belongs to this key.
 pub(crate) fn passes(key: &ContentKey, envelope: &Envelope) -> bool {
     envelope.key_check().is_none_or(|want| {
         let passes: Choice = key_check(key, envelope).ct_eq(&want);

@@ -1,4 +1,4 @@
-//! Key wrapping: the content key under a person's master key.
+//! Key wrapping: content keys encrypted under a user's master key.
 
 use meta_codec::{Envelope, IvForm, MaterialDescription, WrapAlgorithm};
 use zeroize::Zeroizing;
@@ -12,24 +12,26 @@ pub(crate) mod rsa_key;
 
 /// A master key that can wrap and unwrap content keys.
 ///
-/// CEK and IV go through together, because some dialects wrap them as one stream. Implementors
+/// CEK and IV are wrapped together because some dialects wrap them as one stream. Implementations
 /// outside this crate build content keys with [`hazmat`](crate::hazmat).
 pub trait KeyWrapper: Send + Sync {
-    /// The description that this master key writes into metadata, and by which it is found again.
-    /// Empty: it has none, and is tried on every object that it [accepts](Self::accepts).
+    /// Returns the description that is written into metadata and used to find this master key
+    /// again. A key with an empty description is tried on every object that it
+    /// [accepts](Self::accepts).
     fn description(&self) -> &MaterialDescription;
 
-    /// Whether this kind of key does the wrap, for writing.
+    /// Returns whether this kind of key supports wrapping with the algorithm.
     fn wraps(&self, algorithm: WrapAlgorithm) -> bool;
 
-    /// Whether this key *could* have wrapped the envelope's content key: the algorithm, and whatever
-    /// else is public, such as the length of an RSA modulus. Takes no secret into account.
+    /// Returns whether this key *could* have wrapped the envelope's content key, judging by the
+    /// algorithm and other public facts, such as the length of an RSA modulus. Takes no secret into
+    /// account.
     fn accepts(&self, envelope: &Envelope) -> bool;
 
     /// Wraps a content key.
     ///
     /// # Errors
-    /// A key that must not be used for writing, or that cannot do this wrap.
+    /// If the key must not be used for writing, or does not support this wrap.
     fn wrap(
         &self,
         key: &ContentKey,
@@ -40,7 +42,7 @@ pub trait KeyWrapper: Send + Sync {
     /// Unwraps an envelope's content key.
     ///
     /// # Errors
-    /// [`UnwrapError`], which never says why.
+    /// [`UnwrapError`], which does not reveal a cause that depends on a secret.
     fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, UnwrapError>;
 }
 
@@ -50,19 +52,20 @@ pub trait KeyWrapper: Send + Sync {
 pub struct WrappedKey {
     /// The wrapped CEK.
     pub cek: Vec<u8>,
-    /// The IV in the form that was asked for.
+    /// The IV in the requested form.
     pub iv: Vec<u8>,
 }
 
 impl WrappedKey {
-    /// A wrapped CEK and an IV in the form that was asked for.
+    /// Creates a wrapped key from a wrapped CEK and an IV in the requested form.
     #[must_use]
     pub const fn new(cek: Vec<u8>, iv: Vec<u8>) -> Self {
         Self { cek, iv }
     }
 }
 
-/// Wraps CEK and IV one by one, for the algorithms that treat them alike. A clear IV stays as it is.
+/// Wraps CEK and IV separately, for the algorithms that treat them alike. A clear IV stays
+/// unchanged.
 fn wrap_each(
     key: &ContentKey,
     form: IvForm,
@@ -73,7 +76,7 @@ fn wrap_each(
     Ok(WrappedKey { cek: wrap(key.cek())?, iv })
 }
 
-/// Unwraps CEK and IV one by one, both always, and judges them together.
+/// Unwraps CEK and IV separately, always both, and judges them together.
 fn unwrap_each(
     envelope: &Envelope,
     mut unwrap: impl FnMut(&[u8]) -> Option<Zeroizing<Vec<u8>>>,
@@ -92,23 +95,23 @@ fn unwrap_each(
     )
 }
 
-/// Why a content key cannot be wrapped.
+/// An error from wrapping a content key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WrapError {
-    /// The master key does not do this wrap.
-    #[error("this kind of key does not do {0}")]
+    /// The master key does not support this wrap.
+    #[error("this kind of key does not support {0}")]
     Algorithm(WrapAlgorithm),
-    /// An RSA key below 2048 bits. It is good for reading old objects only.
-    #[error("a {bits}-bit RSA key is too small to encrypt with; 2048 bits are the least")]
+    /// An RSA key of less than 2048 bits, which can only be used to read old objects.
+    #[error("a {bits}-bit RSA key is too small for encryption; the minimum is 2048 bits")]
     KeyTooSmall {
         /// The length of its modulus, in bits.
         bits: usize,
     },
-    /// The KMS gave no blob.
+    /// The KMS returned no blob.
     #[error(transparent)]
     Kms(KmsError),
-    /// No randomness for the padding.
+    /// No randomness was available for the padding.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
     /// The operation failed.
@@ -116,15 +119,15 @@ pub enum WrapError {
     Failed,
 }
 
-/// The content key did not come out.
+/// An error from unwrapping a content key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnwrapError {
-    /// One value for every cause that has to do with a secret, on purpose: whoever can tell causes
-    /// apart can use a reader as a decryption oracle.
+    /// Any failure that depends on a secret. There is deliberately one value for all of them:
+    /// anyone who can tell the causes apart can use a reader as a decryption oracle.
     #[error("the content key could not be unwrapped: wrong master key, or altered metadata")]
     Failed,
-    /// The KMS gave no plaintext.
+    /// The KMS returned no plaintext.
     #[error(transparent)]
     Kms(#[from] KmsError),
 }

@@ -1,13 +1,14 @@
-//! Encryption contexts: the text that a KMS wants again at decryption.
+//! Encryption contexts: the text that a KMS requires again for decryption.
 //!
-//! Nobody knows whether Tencent's KMS compares contexts as text or as JSON, and the two COS SDKs make
-//! different texts of one description: COS Go hands over the header's text, COS Java the same map in
-//! the order of a `java.util.HashMap`, and they write "nothing" as `""` and as `{}`. So a writer picks
-//! one, and a reader tries them in turn (cos-dialects, section 5).
+//! It is unknown whether Tencent's KMS compares contexts as text or as JSON, and the two COS SDKs
+//! produce different texts from one description: COS Go passes the header's text, while COS Java
+//! passes the same map in the order of a `java.util.HashMap`. An empty description becomes `""` in
+//! the former and `{}` in the latter. A writer therefore picks one style, and a reader tries them
+//! in turn (cos-dialects, section 5).
 
 use meta_codec::MaterialDescription;
 
-/// Whose way of making an encryption context a writer follows.
+/// The SDK whose style of encryption context a writer follows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ContextStyle {
@@ -27,7 +28,7 @@ impl ContextStyle {
     }
 }
 
-/// The contexts under which a COS SDK may have wrapped a content key, the likeliest first.
+/// Returns the contexts under which a COS SDK may have wrapped a content key, most likely first.
 pub(crate) fn candidates(description: &MaterialDescription) -> Vec<Option<String>> {
     let mut candidates = Vec::new();
     if description.text().is_empty() {
@@ -53,27 +54,27 @@ pub(crate) fn candidates(description: &MaterialDescription) -> Vec<Option<String
     unique
 }
 
-/// The table of a `java.util.HashMap` that was not told how large it gets.
+/// The initial table size of a `java.util.HashMap` created without a capacity.
 const SOURCE_TABLE: usize = 16;
 
-/// The entries in the order in which COS Java hands them to Jackson.
+/// Returns the entries in the order in which COS Java passes them to Jackson.
 ///
-/// `EncryptionMaterials.getMaterialsDescription()` copies the user's `HashMap` into a new one, whose
-/// table is sized from the number of entries: `n / 0.75 + 1`, rounded up to a power of two, before
-/// JDK 19.
+/// `EncryptionMaterials.getMaterialsDescription()` copies the user's `HashMap` into a new one,
+/// whose table is sized from the number of entries: `n / 0.75 + 1`, rounded up to a power of two,
+/// before JDK 19.
 fn java_order(description: &MaterialDescription) -> Vec<(&String, &String)> {
     let count = description.map().len();
     copied(description, (count * 4 / 3 + 1).next_power_of_two())
 }
 
-/// The same in JDK 19 and later: `ceil(n / 0.75)`, rounded up to a power of two.
+/// Returns the same for JDK 19 and later: `ceil(n / 0.75)`, rounded up to a power of two.
 fn newer_java_order(description: &MaterialDescription) -> Vec<(&String, &String)> {
     let count = description.map().len();
     copied(description, (count * 4).div_ceil(3).next_power_of_two())
 }
 
 fn copied(description: &MaterialDescription, table: usize) -> Vec<(&String, &String)> {
-    // The source's table doubles whenever more than three quarters are taken.
+    // The source's table doubles whenever it is more than three quarters full.
     let mut source = SOURCE_TABLE;
     while description.map().len() > source / 4 * 3 {
         source *= 2;
@@ -81,12 +82,13 @@ fn copied(description: &MaterialDescription, table: usize) -> Vec<(&String, &Str
     bucket_order(bucket_order(description.map().iter().collect(), source), table)
 }
 
-/// The order in which a `java.util.HashMap` with a table of that size yields what was put in.
+/// Returns the entries in the order in which a `java.util.HashMap` with a table of that size
+/// yields them.
 fn bucket_order<'a>(
     mut entries: Vec<(&'a String, &'a String)>,
     table: usize,
 ) -> Vec<(&'a String, &'a String)> {
-    // A stable sort: within a bucket, the order of insertion.
+    // The sort must be stable: within a bucket, entries keep their insertion order.
     entries.sort_by_key(|(name, _)| {
         let hash = name
             .encode_utf16()
@@ -96,7 +98,7 @@ fn bucket_order<'a>(
     entries
 }
 
-/// Compact JSON as Jackson writes it: raw UTF-8, control characters escaped.
+/// Formats compact JSON as Jackson does: raw UTF-8, with control characters escaped.
 fn jackson(entries: &[(&String, &String)]) -> String {
     let mut text = String::from("{");
     for (name, value) in entries {
@@ -134,7 +136,7 @@ mod tests {
 
     #[test]
     fn java_and_go_agree_with_what_was_recorded() {
-        // cos-java-kms-gcm-matdesc: the header is sorted, the context is not.
+        // cos-java-kms-gcm-matdesc: the header is sorted, but the context is not.
         let description = MaterialDescription::parse(r#"{"alpha":"2","zeta":"1"}"#).unwrap();
         assert_eq!(ContextStyle::Java.of(&description), r#"{"zeta":"1","alpha":"2"}"#);
         assert_eq!(ContextStyle::Go.of(&description), r#"{"alpha":"2","zeta":"1"}"#);
@@ -143,7 +145,7 @@ mod tests {
 
     #[test]
     fn the_order_of_a_copied_hash_map() {
-        // Seen on JDK 17: the copy of a map of two has four buckets, not sixteen.
+        // Observed on JDK 17: the copy of a map with two entries has four buckets, not sixteen.
         for (text, want) in [
             (r#"{"author":"1","version":"1"}"#, r#"{"version":"1","author":"1"}"#),
             (r#"{"env":"1","team":"1"}"#, r#"{"env":"1","team":"1"}"#),

@@ -1,4 +1,4 @@
-//! A KMS in memory: a table of blobs, for tests.
+//! An in-memory KMS for tests: a table of blobs.
 
 use std::{
     collections::BTreeMap,
@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 
 use super::{DataKey, Kms, KmsError};
 
-/// A KMS that keeps plaintexts in a table. **It protects nothing**: it is for tests, and for opening
-/// recorded objects from recorded answers.
+/// A KMS that keeps plaintexts in a table. **It protects nothing**: use it in tests, and to open
+/// recorded objects with recorded answers.
 #[expect(missing_debug_implementations, reason = "holds plaintexts, which are not printed")]
 pub struct MemoryKms {
     algorithm: WrapAlgorithm,
@@ -26,14 +26,14 @@ struct Answer {
 }
 
 impl MemoryKms {
-    /// An empty table that stands in for the service of `algorithm`.
+    /// Creates an empty table that stands in for the service of `algorithm`.
     #[must_use]
     pub const fn new(algorithm: WrapAlgorithm) -> Self {
         Self { algorithm, table: Mutex::new(BTreeMap::new()) }
     }
 
-    /// Adds an answer: `blob` decrypts to `plaintext`, with exactly this context if one is given, else
-    /// with any.
+    /// Adds an answer: `blob` decrypts to `plaintext` with exactly this context, or with any
+    /// context if `None` is given.
     #[must_use]
     pub fn with_answer(self, blob: &str, plaintext: &str, context: Option<&str>) -> Self {
         self.insert(blob.to_owned(), plaintext, context);

@@ -1,4 +1,4 @@
-//! AES master keys: RFC 3394 (`AESWrap`), and the zero-counter wrap of COS Python.
+//! AES master keys: RFC 3394 (`AESWrap`) and the zero-counter wrap of COS Python.
 
 use aes::{Aes128, Aes192, Aes256};
 use aes_kw::AesKw;
@@ -20,7 +20,7 @@ pub struct AesKeyWrapper {
     description: MaterialDescription,
 }
 
-/// What an AES key of any length can do.
+/// The operations of an AES key of any length.
 trait Kek: Send + Sync {
     fn wrap_rfc3394(&self, plain: &[u8]) -> Option<Vec<u8>>;
     fn unwrap_rfc3394(&self, wrapped: &[u8]) -> Option<Zeroizing<Vec<u8>>>;
@@ -63,16 +63,16 @@ fn kek<C: Kek + KeyInit + 'static>(bytes: &[u8]) -> Option<Box<dyn Kek>> {
     Some(Box::new(C::new_from_slice(bytes).ok()?))
 }
 
-/// Not an AES master key.
+/// The error returned for bytes that are not an AES master key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an AES key is 16, 24 or 32 bytes, raw or as base64 text")]
+#[error("an AES key must be 16, 24 or 32 bytes, either raw or as base64 text")]
 pub struct AesKeyError;
 
 impl AesKeyWrapper {
-    /// The master key of 16, 24 or 32 bytes.
+    /// Creates a master key from 16, 24 or 32 bytes.
     ///
     /// # Errors
-    /// Any other length.
+    /// If `bytes` has any other length.
     pub fn new(bytes: &[u8]) -> Result<Self, AesKeyError> {
         let kek = match bytes.len() {
             16 => kek::<Aes128>(bytes),
@@ -83,16 +83,16 @@ impl AesKeyWrapper {
         Ok(Self { kek: kek.ok_or(AesKeyError)?, description: MaterialDescription::default() })
     }
 
-    /// The master key in a key file: base64 text, as COS Python keeps it, with white space around it or
-    /// not; or the raw bytes, as the demo of COS Java writes them.
+    /// Reads the master key in a key file: base64 text, as COS Python stores it, with or without
+    /// surrounding white space; or the raw bytes, as the COS Java demo writes them.
     ///
     /// # Errors
-    /// Anything else.
+    /// If `text` is anything else.
     pub fn read(text: &[u8]) -> Result<Self, AesKeyError> {
         let mut bytes = Zeroizing::new([0; 36]);
         match STANDARD.decode_slice(text.trim_ascii(), &mut bytes[..]) {
             Ok(len) => Self::new(bytes.get(..len).ok_or(AesKeyError)?),
-            // A damaged text must not pass for raw bytes.
+            // Damaged text must not be mistaken for raw bytes.
             Err(_)
                 if text
                     .iter()
@@ -104,7 +104,7 @@ impl AesKeyWrapper {
         }
     }
 
-    /// A fresh 256-bit master key that lives as long as this value.
+    /// Generates a 256-bit master key that lives as long as this value.
     ///
     /// # Errors
     /// [`NoRandomness`].
@@ -112,7 +112,8 @@ impl AesKeyWrapper {
         Self::read(Self::generate_text()?.as_bytes()).map_err(|_| NoRandomness)
     }
 
-    /// The text of a key file with a fresh 256-bit master key: 44 characters of base64, no line end.
+    /// Generates a 256-bit master key as the text of a key file: 44 characters of base64 without a
+    /// line ending.
     ///
     /// # Errors
     /// [`NoRandomness`].
@@ -122,7 +123,7 @@ impl AesKeyWrapper {
         Ok(Zeroizing::new(STANDARD.encode(*bytes)))
     }
 
-    /// Gives the key a description, which is written into metadata and finds the key again.
+    /// Sets the description, which is written into metadata and used to find the key again.
     #[must_use]
     pub fn with_description(mut self, description: MaterialDescription) -> Self {
         self.description = description;

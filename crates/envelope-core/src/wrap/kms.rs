@@ -13,8 +13,8 @@ use crate::{
 
 /// A master key in the KMS of Aliyun or Tencent.
 ///
-/// CEK and IV are made here and encrypted by the service, two calls an object, as the Go and Java SDKs
-/// of OSS do. Reading takes two calls too, or one where the IV is in the clear.
+/// CEK and IV are generated locally and encrypted by the service in two calls per object, as the Go
+/// and Java SDKs of OSS do. Reading also takes two calls, or one if the IV is in the clear.
 #[expect(missing_debug_implementations, reason = "a passphrase is not printed")]
 pub struct KmsKeyWrapper<K> {
     kms: K,
@@ -25,7 +25,7 @@ pub struct KmsKeyWrapper<K> {
 }
 
 impl<K: Kms> KmsKeyWrapper<K> {
-    /// The master key of `kms`.
+    /// Creates a wrapper for the master key of `kms`.
     #[must_use]
     pub fn new(kms: K) -> Self {
         Self {
@@ -37,22 +37,23 @@ impl<K: Kms> KmsKeyWrapper<K> {
         }
     }
 
-    /// Gives the key a description, which is written into metadata and finds the key again.
+    /// Sets the description, which is written into metadata and used to find the key again.
     #[must_use]
     pub fn with_description(mut self, description: MaterialDescription) -> Self {
         self.description = description;
         self
     }
 
-    /// Writes Tencent's encryption contexts in this style.
+    /// Sets the style of the encryption contexts written for Tencent's KMS.
     #[must_use]
     pub const fn with_context_style(mut self, style: ContextStyle) -> Self {
         self.context_style = style;
         self
     }
 
-    /// The passphrase of oss2's `AliKMSProvider`, which it hands to Aliyun's KMS as encryption context:
-    /// `{"x-passphrase":"…"}`, without any escaping (oss2 2.19.1, `crypto.py:314,332`).
+    /// Sets the passphrase of oss2's `AliKMSProvider`, which is passed to Aliyun's KMS as
+    /// encryption context: `{"x-passphrase":"…"}`, without any escaping (oss2 2.19.1,
+    /// `crypto.py:314,332`).
     #[must_use]
     pub fn with_passphrase(mut self, passphrase: &str) -> Self {
         let context = format!("{{\"x-passphrase\":\"{passphrase}\"}}");
@@ -60,14 +61,15 @@ impl<K: Kms> KmsKeyWrapper<K> {
         self
     }
 
-    /// Writes `oss-v2` blobs in base64 once more, as oss2 does and no other SDK. Reading finds out.
+    /// Encodes `oss-v2` blobs in base64 a second time, as oss2 does and no other SDK. Reading
+    /// detects this on its own.
     #[must_use]
     pub const fn with_blob_twice(mut self) -> Self {
         self.blob_twice = true;
         self
     }
 
-    /// The contexts to try on an envelope.
+    /// Returns the contexts to try on an envelope.
     fn contexts(&self, envelope: &Envelope) -> Vec<Option<Zeroizing<String>>> {
         match self.kms.algorithm() {
             WrapAlgorithm::KmsTencent => candidates(envelope.description())
@@ -78,8 +80,8 @@ impl<K: Kms> KmsKeyWrapper<K> {
         }
     }
 
-    /// Decrypts one value with the first context that the service takes. That one then stands first,
-    /// for the next value.
+    /// Decrypts one value with the first context that the service accepts, and moves that context
+    /// to the front for the next value.
     fn decrypt(
         &self,
         wrapped: &[u8],
@@ -102,11 +104,12 @@ impl<K: Kms> KmsKeyWrapper<K> {
         outcome
     }
 
-    /// The blob in a header's decoded value.
+    /// Returns the blob in a header's decoded value.
     ///
-    /// Tencent: the value is the blob. Aliyun: the header *is* the blob, so it is encoded again; but
-    /// oss2 encodes the blob before it writes the header, and then the value is itself base64 of
-    /// something. A blob of Aliyun's never decodes to that: it holds the key's UUID, with dashes.
+    /// For Tencent, the value is the blob. For Aliyun, the header *is* the blob, so the value is
+    /// encoded again. But oss2 encodes the blob before writing the header, and then the value
+    /// itself is base64. No Aliyun blob decodes to base64, because it holds the key's UUID, which
+    /// has dashes.
     fn blob(&self, wrapped: &[u8]) -> Option<String> {
         let text = || String::from_utf8(wrapped.to_vec()).ok();
         match self.kms.algorithm() {
@@ -158,7 +161,7 @@ impl<K: Kms> KeyWrapper for KmsKeyWrapper<K> {
             }
             _ => self.passphrase_context.clone(),
         };
-        // The old dialect knows one layering only.
+        // The old dialect has only one way of encoding blobs.
         let twice = self.blob_twice && form != IvForm::WrappedDecimal;
         let context = context.as_ref().map(|context| context.as_str());
         let encrypt = |plaintext: &str| self.encrypt(plaintext, context, twice);
@@ -181,7 +184,7 @@ impl<K: Kms> KeyWrapper for KmsKeyWrapper<K> {
         }
         let (content, form) = (envelope.content_algorithm(), envelope.dialect().iv_form());
         let mut contexts = self.contexts(envelope);
-        // Into a buffer that is wiped even if the text is no base64 in the end.
+        // The buffer is wiped even if the text turns out not to be base64.
         let bytes = |text: Zeroizing<String>| {
             let mut bytes = Zeroizing::new(vec![0; text.len()]);
             let len = STANDARD.decode_slice(text.as_bytes(), &mut bytes).unwrap_or_default();

@@ -18,14 +18,15 @@ use super::{
 };
 use crate::{ContentKey, key::Candidate};
 
-/// An RSA master key: a pair, or its public half, which can only wrap.
+/// An RSA master key: a key pair, or its public half, which can only wrap.
 ///
-/// Unwrapping is blinded, and every failure is the same error.
+/// Unwrapping is blinded, and every failure returns the same error.
 ///
-/// With PKCS#1 v1.5 and the `rsa` crate (implicit rejection) a *wrong* key is found by the lengths of what
-/// comes out, 32 and 16 bytes, alone: about 20 in a million wrong keys of 2048 bits pass, 70 of 1024
-/// bits. AWS-LC refuses wrong padding instead, which tells a forger more exactly whether a forged value
-/// was well formed; see SECURITY.md before you put either behind a service.
+/// With PKCS#1 v1.5 and the `rsa` crate (implicit rejection), a *wrong* key is detected only by the
+/// lengths of the unwrapped values, 32 and 16 bytes: about 20 in a million wrong 2048-bit keys
+/// pass, and 70 in a million wrong 1024-bit keys. AWS-LC rejects invalid padding instead, which
+/// tells a forger more precisely whether a forged value was well formed. See SECURITY.md before
+/// exposing either in a service.
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
 pub struct RsaKeyWrapper {
     engine: RsaEngine,
@@ -33,13 +34,13 @@ pub struct RsaKeyWrapper {
 }
 
 impl RsaKeyWrapper {
-    /// The smallest key that wraps, in bits. Keys from 1024 bits on unwrap.
+    /// The minimum size of a key that wraps, in bits. Keys of 1024 bits and more can unwrap.
     pub const MIN_WRAP_BITS: usize = 2048;
 
-    /// The key in a key file: PEM or DER; PKCS#1, PKCS#8 or SPKI; encrypted or not.
+    /// Reads the key in a key file: PEM or DER; PKCS#1, PKCS#8 or SPKI; encrypted or not.
     ///
     /// # Errors
-    /// [`RsaKeyError`], among others for a missing or wrong passphrase.
+    /// [`RsaKeyError`], for example if the passphrase is missing or wrong.
     pub fn read(file: &[u8], passphrase: Option<&[u8]>) -> Result<Self, RsaKeyError> {
         let key = RsaKey::read(file, passphrase)?;
         let public = key.public();
@@ -51,7 +52,7 @@ impl RsaKeyWrapper {
         Ok(Self { engine, description: MaterialDescription::default() })
     }
 
-    /// A fresh key pair of `bits` bits.
+    /// Generates a key pair of `bits` bits.
     ///
     /// # Errors
     /// [`RsaKeyError::Size`] below 2048 or above 8192 bits; [`RsaKeyError::NoRandomness`].
@@ -66,26 +67,26 @@ impl RsaKeyWrapper {
         })
     }
 
-    /// Gives the key a description, which is written into metadata and finds the key again.
+    /// Sets the description, which is written into metadata and used to find the key again.
     #[must_use]
     pub fn with_description(mut self, description: MaterialDescription) -> Self {
         self.description = description;
         self
     }
 
-    /// The length of the modulus, in bits.
+    /// Returns the length of the modulus, in bits.
     #[must_use]
     pub fn bits(&self) -> usize {
         self.engine.public().n_bits()
     }
 
-    /// Whether the private half is here.
+    /// Returns whether the private half is present.
     #[must_use]
     pub fn is_private(&self) -> bool {
         self.engine.private().is_some()
     }
 
-    /// The public half as SPKI PEM.
+    /// Encodes the public half as SPKI PEM.
     ///
     /// # Errors
     /// [`RsaKeyError::Malformed`] if it cannot be encoded.
@@ -93,11 +94,11 @@ impl RsaKeyWrapper {
         self.engine.public().to_public_key_pem(LineEnding::LF).map_err(|_| RsaKeyError::Malformed)
     }
 
-    /// The pair as PKCS#8 PEM, encrypted under the passphrase if one is given (PBES2 with scrypt and
-    /// AES-256-CBC).
+    /// Encodes the key pair as PKCS#8 PEM, encrypted with the passphrase if one is given (PBES2
+    /// with scrypt and AES-256-CBC).
     ///
     /// # Errors
-    /// [`RsaKeyError::Malformed`] if only the public half is here, or if it cannot be encoded.
+    /// [`RsaKeyError::Malformed`] if only the public half is present, or if it cannot be encoded.
     pub fn private_pem(&self, passphrase: Option<&[u8]>) -> Result<Zeroizing<String>, RsaKeyError> {
         let private = self.engine.private().ok_or(RsaKeyError::Malformed)?;
         match passphrase {
@@ -135,10 +136,10 @@ impl KeyWrapper for RsaKeyWrapper {
         }
         let padding = match algorithm {
             WrapAlgorithm::RsaPkcs1v15 => Padding::Pkcs1v15,
-            // Where the metadata does not say, the better padding. COS Python reads it when it is
-            // given the key by path.
+            // Where the metadata does not state the padding, use the better one. COS Python reads
+            // it if it is given the key by path.
             WrapAlgorithm::RsaOaepSha1 | WrapAlgorithm::RsaUnstated => Padding::OaepSha1,
-            // MGF1 with SHA-1 is what the JDK's default provider takes, and so COS Java.
+            // MGF1 with SHA-1 is the default of the JDK's provider, and therefore of COS Java.
             WrapAlgorithm::RsaOaepSha256 => Padding::OaepSha256Mgf1Sha1,
             _ => return Err(WrapError::Algorithm(algorithm)),
         };
@@ -146,13 +147,13 @@ impl KeyWrapper for RsaKeyWrapper {
     }
 
     fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, UnwrapError> {
-        // Both values always in full.
+        // Both values are always processed in full, to hide which one failed.
         let candidate =
             |padding| unwrap_each(envelope, |wrapped| self.engine.decrypt(padding, wrapped));
         let candidate: Candidate = match envelope.wrap_algorithm() {
             WrapAlgorithm::RsaPkcs1v15 => candidate(Padding::Pkcs1v15),
             WrapAlgorithm::RsaOaepSha1 => candidate(Padding::OaepSha1),
-            // OAEP first, because it proves itself. Both always run.
+            // OAEP takes precedence because its padding is self-verifying. Both always run.
             WrapAlgorithm::RsaUnstated => {
                 candidate(Padding::OaepSha1).or(&candidate(Padding::Pkcs1v15))
             }

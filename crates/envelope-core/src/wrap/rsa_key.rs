@@ -1,12 +1,15 @@
-//! RSA key files: every form that the SDKs and OpenSSL write.
+//! RSA key files in every form that the SDKs and OpenSSL write.
 //!
-//! | form | label | who writes it |
+//! | form | label | written by |
 //! |---|---|---|
 //! | PKCS#1 PEM or DER | `RSA PRIVATE KEY`, `RSA PUBLIC KEY` | pycryptodome, Go, OpenSSL 1 |
 //! | PKCS#8 PEM or DER | `PRIVATE KEY` | Java, OpenSSL 3 |
 //! | SPKI PEM or DER | `PUBLIC KEY` | everyone |
-//! | PKCS#8 with PBES2: PBKDF2 or scrypt; AES-CBC or DES-EDE3-CBC | `ENCRYPTED PRIVATE KEY` | OpenSSL 3, `exportKey(pkcs=8)` |
-//! | PEM with `Proc-Type: 4,ENCRYPTED`: DES-EDE3-CBC or AES-CBC | `RSA PRIVATE KEY` | OpenSSL 1, `exportKey(passphrase=…)` |
+//! | encrypted PKCS#8 PEM or DER | `ENCRYPTED PRIVATE KEY` | OpenSSL 3, `exportKey(pkcs=8)` |
+//! | encrypted PKCS#1 PEM | `RSA PRIVATE KEY` | OpenSSL 1, `exportKey(passphrase=…)` |
+//!
+//! Encrypted PKCS#8 is PBES2: PBKDF2 or scrypt, with AES-CBC or DES-EDE3-CBC. Encrypted PKCS#1 has
+//! the header `Proc-Type: 4,ENCRYPTED` and uses DES-EDE3-CBC or AES-CBC.
 
 use aes::{Aes128, Aes192, Aes256};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -22,21 +25,21 @@ use pkcs8::{DecodePrivateKey as _, DecodePublicKey as _, EncryptedPrivateKeyInfo
 use rsa::{PrivateKey, PublicKey, traits::PublicKeyParts as _};
 use zeroize::Zeroizing;
 
-/// An RSA key of a key file: a pair, or the public half alone.
+/// An RSA key from a key file: a key pair, or the public half alone.
 pub(crate) enum RsaKey {
     Private(Box<PrivateKey>),
     Public(PublicKey),
 }
 
-/// Why a key file is refused. Never quotes the file.
+/// An error from reading a key file. It never quotes the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RsaKeyError {
-    /// The PEM says a cipher that is not one of DES-EDE3-CBC and AES-CBC.
-    #[error("the key file is encrypted with a cipher that is not supported")]
+    /// The file is encrypted with a cipher other than DES-EDE3-CBC and AES-CBC.
+    #[error("the key file is encrypted with an unsupported cipher")]
     Cipher,
-    /// PEM or DER that is damaged, or numbers that are no RSA key.
-    #[error("the key file is damaged, or holds no valid two-prime RSA key")]
+    /// The PEM or DER is damaged, or its numbers are not a valid RSA key.
+    #[error("the key file is damaged or does not hold a valid two-prime RSA key")]
     Malformed,
     /// The operating system provided no randomness.
     #[error("the operating system provided no randomness")]
@@ -44,30 +47,30 @@ pub enum RsaKeyError {
     /// Neither PEM nor DER.
     #[error("not an RSA key file: neither PEM nor DER")]
     NotAKey,
-    /// Encrypted, and no passphrase is given.
-    #[error("the key file is encrypted; give its passphrase")]
+    /// The file is encrypted, but no passphrase was given.
+    #[error("the key file is encrypted; provide its passphrase")]
     PassphraseMissing,
-    /// The passphrase does not decrypt it.
+    /// The passphrase does not decrypt the file.
     #[error("the passphrase does not open the key file")]
     PassphraseWrong,
-    /// Outside 1024 to 8192 bits.
-    #[error("RSA keys of 1024 to 8192 bits are supported, not {0}")]
+    /// The key size is outside the supported range.
+    #[error("RSA keys must have 1024 to 8192 bits, not {0}")]
     Size(usize),
 }
 
 impl RsaKey {
-    /// The key in a key file, in whichever form.
+    /// Reads the key in a key file of any form.
     pub(crate) fn read(file: &[u8], passphrase: Option<&[u8]>) -> Result<Self, RsaKeyError> {
         match std::str::from_utf8(file) {
             Ok(text) if text.contains("-----BEGIN ") => Self::read_pem(text, passphrase),
-            // A SEQUENCE, as all DER forms are.
+            // 0x30 opens a SEQUENCE, which every DER form is.
             _ if file.first() == Some(&0x30) => Self::read_der(file, passphrase),
             _ => Err(RsaKeyError::NotAKey),
         }
     }
 
-    /// The first private key of a PEM file, or else the first public one. Other blocks, such as
-    /// certificates, and text around them are passed over.
+    /// Reads the first private key of a PEM file, or else the first public key. Other blocks, such
+    /// as certificates, and surrounding text are skipped.
     fn read_pem(text: &str, passphrase: Option<&[u8]>) -> Result<Self, RsaKeyError> {
         let mut outcome = Err(RsaKeyError::NotAKey);
         for block in text.split("-----BEGIN ").skip(1) {
@@ -99,7 +102,7 @@ impl RsaKey {
             let info = pem.headers().get("DEK-Info").ok_or(RsaKeyError::Malformed)?;
             let passphrase = passphrase.ok_or(RsaKeyError::PassphraseMissing)?;
             let der = decrypt_traditional(info, pem.contents(), passphrase)?;
-            // Padding that happens to fit is no proof of the passphrase; DER is.
+            // Valid padding may be a coincidence and does not prove the passphrase; valid DER does.
             return Self::read_der(&der, None).map_err(|error| match error {
                 RsaKeyError::Size(bits) => RsaKeyError::Size(bits),
                 _ => RsaKeyError::PassphraseWrong,
@@ -111,8 +114,8 @@ impl RsaKey {
             .and_then(|rest| rest.split_once("-----END "))
             .map(|(body, _)| body)
             .ok_or(RsaKeyError::Malformed)?;
-        // Lines of any length. The buffers do not grow and are wiped, which PEM libraries that take
-        // such lines do not do.
+        // Accepts lines of any length. Done by hand because PEM libraries that do so let buffers
+        // grow or leave them unwiped.
         let mut text = Zeroizing::new(String::with_capacity(body.len()));
         text.extend(body.chars().filter(|character| !character.is_ascii_whitespace()));
         let mut der = Zeroizing::new(vec![0; text.len()]);
@@ -170,10 +173,10 @@ impl ModulusBits for PublicKey {
     }
 }
 
-/// Decrypts what stands under `Proc-Type: 4,ENCRYPTED` (RFC 1421, as OpenSSL has it).
+/// Decrypts a PEM body with `Proc-Type: 4,ENCRYPTED` (RFC 1421, as implemented by OpenSSL).
 ///
-/// `DEK-Info` is the cipher's name and the IV in hexadecimal. The key is OpenSSL's `EVP_BytesToKey`:
-/// MD5, one iteration, the first 8 bytes of the IV as salt.
+/// `DEK-Info` holds the cipher's name and the IV in hexadecimal. The key is derived with OpenSSL's
+/// `EVP_BytesToKey`: MD5, one iteration, with the first 8 bytes of the IV as salt.
 fn decrypt_traditional(
     info: &str,
     body: &[u8],

@@ -1,4 +1,4 @@
-//! RSA by AWS-LC: seven times as fast as `rsa`, and in constant time.
+//! RSA with AWS-LC: seven times as fast as the `rsa` crate, and constant-time.
 
 use aws_lc_rs::rsa::{
     OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OaepAlgorithm, OaepPrivateDecryptingKey,
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::engine::Padding;
 
-/// A key that AWS-LC accepts, for each padding. It wipes its copies itself.
+/// A key that AWS-LC accepts, for each padding. AWS-LC wipes its own copies.
 pub(super) struct AwsLcKey {
     public: (Pkcs1PublicEncryptingKey, OaepPublicEncryptingKey),
     private: Option<(Pkcs1PrivateDecryptingKey, OaepPrivateDecryptingKey)>,
@@ -40,7 +40,7 @@ impl AwsLcKey {
         Some(Self { public, private })
     }
 
-    /// Whether AWS-LC does this padding.
+    /// Returns whether AWS-LC supports this padding.
     pub(super) const fn pads(padding: Padding) -> bool {
         matches!(padding, Padding::Pkcs1v15 | Padding::OaepSha1 | Padding::OaepSha256)
     }

@@ -1,4 +1,4 @@
-//! The bare RSA operations, by whoever does them best.
+//! The raw RSA operations, performed by AWS-LC where it is enabled and supports them.
 
 use rand::rngs::SysRng;
 use rsa::{Oaep, Pkcs1v15Encrypt, PrivateKey, PublicKey, traits::PaddingScheme};
@@ -11,20 +11,20 @@ use crate::{NoRandomness, WrapError};
 #[cfg(feature = "aws-lc")]
 use super::aws_lc::AwsLcKey;
 
-/// How a message is padded before the operation.
+/// The padding of a message before the RSA operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Padding {
     /// RSAES-PKCS1-v1_5.
     Pkcs1v15,
     /// RSAES-OAEP with SHA-1 throughout.
     OaepSha1,
-    /// RSAES-OAEP with SHA-256, but MGF1 with SHA-1, as the JDK's default provider has it.
+    /// RSAES-OAEP with SHA-256 but MGF1 with SHA-1, as in the JDK's default provider.
     OaepSha256Mgf1Sha1,
     /// RSAES-OAEP with SHA-256 throughout.
     OaepSha256,
 }
 
-/// An RSA key, ready to be used: parsed once, for as many objects as there are.
+/// An RSA key that is parsed once and used for any number of objects.
 pub(super) struct RsaEngine {
     public: PublicKey,
     private: Option<Box<PrivateKey>>,
@@ -67,7 +67,7 @@ impl RsaEngine {
         }
     }
 
-    /// Decrypts with the private half; `None` if there is none, or the message does not come out.
+    /// Decrypts with the private half. Returns `None` if there is none or decryption fails.
     pub(super) fn decrypt(&self, padding: Padding, wrapped: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         #[cfg(feature = "aws-lc")]
         if let Some(key) = self.aws_lc.as_ref().filter(|_| AwsLcKey::pads(padding)) {
