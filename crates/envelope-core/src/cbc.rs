@@ -1,4 +1,4 @@
-//! AES-256-CBC with PKCS#7 padding over one object. Read only: COS Java wrote it from 5.6.56 on.
+//! AES-256-CBC with PKCS#7 padding over one object. Read-only: COS Java wrote it since 5.6.56.
 
 use aes::Aes256;
 use cbc::Decryptor;
@@ -9,18 +9,19 @@ use crate::{ContentKey, IntegrityError};
 
 /// AES-256-CBC for reading one object.
 ///
-/// **Not authenticated**, and whoever can have changed bodies decrypted and see whether the padding
-/// was right can decrypt anything: do not put it behind a service.
+/// **Not authenticated.** Anyone who can submit modified bodies for decryption and observe whether
+/// the padding was valid can decrypt anything: do not expose this in a service.
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
 pub struct CbcCipher {
-    /// Half a kilobyte of round keys for what is rarely read; moving it would leave copies, too.
+    /// Boxed because it holds half a kilobyte of round keys for a rarely read algorithm, and
+    /// because moving them would leave copies.
     mode: Box<Decryptor<Aes256>>,
     held: Vec<u8>,
     done: u64,
     salvage: Option<Salvage>,
 }
 
-/// Read what is there, of a plaintext that should have so many bytes.
+/// The settings for reading a damaged body, with the length that its plaintext should have.
 struct Salvage {
     plain_len: Option<u64>,
 }
@@ -36,12 +37,12 @@ impl CbcCipher {
         Some(Self { mode, held: Vec::with_capacity(Self::BLOCK), done: 0, salvage: None })
     }
 
-    /// Gives back every whole block and does without the padding. `plain_len` is how long the
-    /// plaintext should be, in bytes, if the metadata says: a last block within it is no padding,
-    /// whatever it looks like.
+    /// Returns every whole block and tolerates missing padding. `plain_len` is the length that the
+    /// plaintext should have, in bytes, if the metadata states it: bytes within that length are
+    /// never treated as padding, whatever they look like.
     ///
-    /// COS Java loses the last block of a multipart upload (5.6.269, `computeLastPartSize`), and then
-    /// reads its own object without an error, up to 15 bytes short.
+    /// COS Java loses the last block of a multipart upload (5.6.269, `computeLastPartSize`) and
+    /// then reads its own object without an error, up to 15 bytes short.
     #[must_use]
     pub const fn salvage(mut self, plain_len: Option<u64>) -> Self {
         self.salvage = Some(Salvage { plain_len });
@@ -51,15 +52,15 @@ impl CbcCipher {
     /// Decrypts a whole body in memory.
     ///
     /// # Errors
-    /// [`IntegrityError::Padding`] if the last block is cut or not padded as it should be.
+    /// [`IntegrityError::Padding`] if the last block is truncated or its padding is invalid.
     pub fn open(mut self, mut body: Vec<u8>) -> Result<Vec<u8>, IntegrityError> {
         self.update(&mut body);
         body.extend(self.finish()?);
         Ok(body)
     }
 
-    /// Takes the next bytes of the body and leaves the plaintext that is ready. The last block is
-    /// held back, because it may be the padding.
+    /// Replaces the next bytes of the body with the plaintext that is ready. The last block is held
+    /// back because it may be the padding.
     pub(crate) fn update(&mut self, data: &mut Vec<u8>) {
         data.splice(..0, self.held.drain(..));
         let ready = data.len().saturating_sub(1) & !(Self::BLOCK - 1);
@@ -74,7 +75,7 @@ impl CbcCipher {
         self.done = self.done.saturating_add(len as u64);
     }
 
-    /// The last block without its padding.
+    /// Returns the last block without its padding.
     pub(crate) fn finish(mut self) -> Result<Vec<u8>, IntegrityError> {
         let mut last = std::mem::take(&mut self.held);
         if last.len() == Self::BLOCK {
@@ -142,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_cut_body_is_refused_or_salvaged() {
-        // Nines look like padding.
+        // Chosen because nines look like padding.
         let body = encrypt(&[9; 40]);
         for len in [0, 1, 15, 17, 37, 47] {
             let cut = body[..len].to_vec();

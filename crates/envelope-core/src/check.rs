@@ -1,13 +1,13 @@
-//! What can be checked of a plaintext although CTR has no integrity: its length and its MD5.
+//! The checks of a plaintext that are possible without authentication: its length and its MD5.
 
 use md5::{Digest as _, Md5};
 use meta_codec::Envelope;
 use subtle::ConstantTimeEq as _;
 
-/// Checks a whole plaintext, as it streams by, against what the envelope says of it.
+/// Checks a streamed plaintext against the length and MD5 in its envelope.
 ///
-/// Neither value is authenticated: whoever can write the metadata can change them along with the body.
-/// They find truncation, a wrong key (MD5) and the SDKs' own mishaps.
+/// Neither value is authenticated: anyone who can write the metadata can change them along with the
+/// body. They detect truncation, a wrong key (MD5) and bugs of the SDKs.
 #[derive(Clone, Debug)]
 pub struct PlainCheck {
     len: u64,
@@ -16,7 +16,7 @@ pub struct PlainCheck {
 }
 
 impl PlainCheck {
-    /// A check of everything that the envelope says.
+    /// Creates a check of every value that the envelope states.
     #[must_use]
     pub fn new(envelope: &Envelope) -> Self {
         Self {
@@ -26,7 +26,7 @@ impl PlainCheck {
         }
     }
 
-    /// Takes the next bytes of the plaintext.
+    /// Feeds the next bytes of the plaintext.
     pub fn update(&mut self, plain: &[u8]) {
         self.len = self.len.wrapping_add(plain.len() as u64);
         if let Some((md5, _)) = &mut self.md5 {
@@ -34,10 +34,10 @@ impl PlainCheck {
         }
     }
 
-    /// Judges the plaintext as a whole.
+    /// Checks the plaintext as a whole.
     ///
     /// # Errors
-    /// A length or an MD5 that is not what the envelope says.
+    /// If the length or the MD5 does not match the envelope.
     pub fn finish(self) -> Result<(), IntegrityError> {
         if let Some(want) = self.want_len.filter(|want| *want != self.len) {
             return Err(IntegrityError::Length { want, got: self.len });
@@ -56,48 +56,48 @@ impl PlainCheck {
 pub struct PlainDigest(Md5);
 
 impl PlainDigest {
-    /// The digest of nothing yet.
+    /// Creates a digest that has been fed no bytes.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes the next bytes of the plaintext.
+    /// Feeds the next bytes of the plaintext.
     pub fn update(&mut self, plain: &[u8]) {
         self.0.update(plain);
     }
 
-    /// The MD5 of all that was taken.
+    /// Returns the MD5 of all bytes fed.
     #[must_use]
     pub fn finish(self) -> [u8; 16] {
         self.0.finalize().into()
     }
 }
 
-/// A plaintext that is not what the metadata says.
+/// An error from checking the body or plaintext of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IntegrityError {
-    /// Too short or too long.
+    /// The plaintext is too short or too long.
     #[error("the plaintext has {got} bytes, but the metadata says {want}")]
     Length {
-        /// What the metadata says, in bytes.
+        /// The length in the metadata, in bytes.
         want: u64,
-        /// What came, in bytes.
+        /// The actual length, in bytes.
         got: u64,
     },
-    /// Another MD5.
-    #[error("the MD5 of the plaintext is not what the metadata says")]
+    /// The MD5 differs from the one in the metadata.
+    #[error("the MD5 of the plaintext does not match the metadata")]
     Md5,
-    /// The last block of an AES-CBC body is cut, or its padding is wrong.
+    /// The last block of an AES-CBC body is truncated, or its padding is invalid.
     #[error("the last block of the body is missing or damaged")]
     Padding,
-    /// The tag of an AES-GCM body does not match.
+    /// The authentication tag of an AES-GCM body does not match.
     #[error(
-        "the authentication tag does not match: the body was changed or cut, or the key is wrong"
+        "the authentication tag does not match: the body was modified or truncated, or the key is wrong"
     )]
     Tag,
-    /// More plaintext than AES-GCM can encrypt under one IV.
-    #[error("longer than AES-GCM allows, 2^36 - 32 bytes")]
+    /// The plaintext is longer than AES-GCM can encrypt under one IV.
+    #[error("the plaintext is longer than AES-GCM allows (2^36 - 32 bytes)")]
     TooLong,
 }

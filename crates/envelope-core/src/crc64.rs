@@ -1,11 +1,11 @@
-//! CRC-64, as OSS and COS answer with it.
+//! CRC-64 as reported by OSS and COS.
 
 use crc_fast::{CrcAlgorithm, Digest, checksum_combine};
 
-/// The CRC-64/XZ of some bytes: the reflected ECMA-182 polynomial, as `x-oss-hash-crc64ecma` and
-/// `x-cos-hash-crc64ecma` carry it, in decimal.
+/// A CRC-64/XZ checksum: the reflected ECMA-182 polynomial, carried in decimal by
+/// `x-oss-hash-crc64ecma` and `x-cos-hash-crc64ecma`.
 ///
-/// It finds accidents of transport and storage. It proves nothing against an attacker.
+/// It detects accidental damage in transport and storage, but does not protect against an attacker.
 ///
 /// ```
 /// let mut sum = envelope_core::Crc64::new();
@@ -16,13 +16,13 @@ use crc_fast::{CrcAlgorithm, Digest, checksum_combine};
 pub struct Crc64(Digest);
 
 impl Crc64 {
-    /// The checksum of nothing yet.
+    /// Creates the checksum of no bytes.
     #[must_use]
     pub fn new() -> Self {
         Self(Digest::new(CrcAlgorithm::Crc64Xz))
     }
 
-    /// The checksum of these bytes.
+    /// Computes the checksum of `data`.
     #[must_use]
     pub fn of(data: &[u8]) -> u64 {
         let mut sum = Self::new();
@@ -30,30 +30,31 @@ impl Crc64 {
         sum.value()
     }
 
-    /// Takes the next bytes.
+    /// Feeds the next bytes.
     pub fn update(&mut self, data: &[u8]) {
         self.0.update(data);
     }
 
-    /// The checksum of all bytes taken.
+    /// Returns the checksum of all bytes fed.
     #[must_use]
     pub fn value(&self) -> u64 {
         self.0.finalize()
     }
 
-    /// How many bytes were taken.
+    /// Returns the number of bytes fed.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.0.get_amount()
     }
 
-    /// Whether no byte was taken.
+    /// Returns whether no bytes were fed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The checksum of two pieces together, from theirs and the length of the second, in bytes.
+    /// Computes the checksum of two consecutive pieces from their checksums and the length of the
+    /// second piece, in bytes.
     ///
     /// ```
     /// use envelope_core::Crc64;
@@ -65,7 +66,7 @@ impl Crc64 {
         checksum_combine(CrcAlgorithm::Crc64Xz, front, back, back_len)
     }
 
-    /// Puts another piece behind, which was summed apart.
+    /// Appends another piece that was checksummed separately.
     ///
     /// ```
     /// use envelope_core::Crc64;
@@ -95,7 +96,7 @@ impl PartialEq for Crc64 {
 
 impl Eq for Crc64 {}
 
-/// In decimal, as the stores write it.
+/// Formats the checksum in decimal, as the stores do.
 impl std::fmt::Display for Crc64 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.value().fmt(f)
@@ -108,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    /// Bit by bit, from the definition.
+    /// Computes the checksum bit by bit, following the definition.
     fn slowly(data: &[u8]) -> u64 {
         !data.iter().fold(u64::MAX, |sum, byte| {
             (0..8).fold(sum ^ u64::from(*byte), |sum, _| {
@@ -133,7 +134,7 @@ mod tests {
             prop_assert_eq!(whole.len(), data.len() as u64);
             one.append(&other);
             prop_assert_eq!(&one, &whole);
-            // And goes on.
+            // A combined checksum can be fed more bytes.
             one.update(b"more");
             whole.update(b"more");
             prop_assert_eq!(one, whole);

@@ -1,5 +1,5 @@
 //! AES-256-GCM over one object, as COS Java and hadoop-cos write it: a 12-byte IV, no associated
-//! data, the 16-byte tag at the end of the body.
+//! data, and the 16-byte authentication tag at the end of the body.
 
 #[cfg(feature = "aws-lc")]
 mod aws_lc;
@@ -12,23 +12,23 @@ use zeroize::Zeroizing;
 
 use crate::{ContentCipher, ContentKey, IntegrityError, Keystream};
 
-/// AES-256-GCM for one object: the only content algorithm here that notices tampering.
+/// AES-256-GCM for one object: the only content algorithm here that detects tampering.
 ///
-/// It does not commit to its key: someone who knows two keys can make a body that both open.
+/// It is not key-committing: someone who knows two keys can make a body that decrypts with both.
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
 pub struct GcmCipher {
     keystream: ContentCipher,
     ghash: GHash,
     tag_mask: Zeroizing<[u8; 16]>,
-    /// For a whole message at a time; streams are beyond its interface.
+    /// Used for whole messages only, because AWS-LC's interface does not support streaming.
     #[cfg(feature = "aws-lc")]
     whole: aws_lc::WholeMessage,
 }
 
 impl GcmCipher {
-    /// The longest plaintext, in bytes: 2^36 - 32, where the 32-bit counter ends.
+    /// The maximum length of a plaintext, in bytes: 2^36 - 32, where the 32-bit counter ends.
     pub const MAX_LEN: u64 = (1 << 36) - 32;
-    /// The length of the tag, in bytes.
+    /// The length of the authentication tag, in bytes.
     pub const TAG_LEN: usize = 16;
 
     pub(crate) fn new(key: &ContentKey) -> Option<Self> {
@@ -49,15 +49,16 @@ impl GcmCipher {
             whole: aws_lc::WholeMessage::new(key.cek(), iv)?,
             ghash: GHash::new((&*block(0)).into()),
             tag_mask: block(j0),
-            // Below 2^32 blocks, so that the 128-bit counter never carries out of the 32 bits.
+            // Fewer than 2^32 blocks follow, so the 128-bit counter never carries out of the 32
+            // bits.
             keystream: ContentCipher::with_counter(aes, j0.wrapping_add(1)),
         })
     }
 
-    /// Encrypts a whole plaintext in memory and appends the tag.
+    /// Encrypts a whole plaintext in memory and appends the authentication tag.
     ///
     /// # Errors
-    /// A plaintext longer than [`MAX_LEN`](Self::MAX_LEN).
+    /// [`IntegrityError::TooLong`] if the plaintext is longer than [`MAX_LEN`](Self::MAX_LEN).
     pub fn seal(self, mut plain: Vec<u8>) -> Result<Vec<u8>, IntegrityError> {
         check_len(plain.len() as u64)?;
         let tag = self.seal_whole(&mut plain)?;
@@ -65,10 +66,11 @@ impl GcmCipher {
         Ok(plain)
     }
 
-    /// Decrypts a whole body in memory, after its tag is checked: not a byte leaves before.
+    /// Decrypts a whole body in memory. No plaintext is released before the authentication tag has
+    /// been verified.
     ///
     /// # Errors
-    /// [`IntegrityError::Tag`] if the body was changed or cut, or the key is wrong.
+    /// [`IntegrityError::Tag`] if the body was modified or truncated, or the key is wrong.
     pub fn open(self, mut body: Vec<u8>) -> Result<Vec<u8>, IntegrityError> {
         let len = body.len().checked_sub(Self::TAG_LEN).ok_or(IntegrityError::Tag)?;
         check_len(len as u64)?;
@@ -79,7 +81,7 @@ impl GcmCipher {
 
     #[cfg(feature = "aws-lc")]
     fn seal_whole(self, plain: &mut [u8]) -> Result<[u8; 16], IntegrityError> {
-        // The length is all that could be refused.
+        // AWS-LC can only reject the length.
         self.whole.seal(plain).ok_or(IntegrityError::TooLong)
     }
 
@@ -104,9 +106,10 @@ impl GcmCipher {
         Ok(())
     }
 
-    /// The keystream alone, to decrypt a range. **Unauthenticated**: the tag is for the whole body,
-    /// so whoever can change the stored bytes can flip any bit of the range, unseen. Resolve ranges
-    /// against the length of the *plaintext*: the last 16 bytes of the body are the tag.
+    /// Returns the keystream alone, to decrypt a range. **Unauthenticated**: the authentication tag
+    /// covers the whole body, so anyone who can change the stored bytes can flip any bit of the
+    /// range undetected. Resolve ranges against the length of the *plaintext*: the last 16 bytes of
+    /// the body are the authentication tag.
     #[must_use]
     pub fn into_unauthenticated(self) -> ContentCipher {
         self.keystream
@@ -117,9 +120,9 @@ fn check_len(len: u64) -> Result<(), IntegrityError> {
     if len > GcmCipher::MAX_LEN { Err(IntegrityError::TooLong) } else { Ok(()) }
 }
 
-/// The tag of `len` ciphertext bytes that have gone into `ghash`.
+/// Returns the authentication tag of the `len` ciphertext bytes fed into `ghash`.
 fn tag(mut ghash: GHash, mask: &[u8; 16], len: u64) -> [u8; 16] {
-    // No associated data: 64 zero bits, then the ciphertext's length in bits.
+    // There is no associated data: 64 zero bits, then the ciphertext's length in bits.
     ghash.update(&[u128::from(len.wrapping_mul(8)).to_be_bytes().into()]);
     (u128::from_be_bytes(ghash.finalize().into()) ^ u128::from_be_bytes(*mask)).to_be_bytes()
 }
@@ -128,12 +131,12 @@ fn check_tag(ghash: GHash, mask: &[u8; 16], len: u64, want: &[u8]) -> Result<(),
     if bool::from(tag(ghash, mask, len).ct_eq(want)) { Ok(()) } else { Err(IntegrityError::Tag) }
 }
 
-/// Encrypts piece by piece.
+/// A streaming encryptor.
 pub(crate) struct GcmSealer {
     stream: Keystream,
     ghash: GHash,
     tag_mask: Zeroizing<[u8; 16]>,
-    /// Ciphertext that does not fill a block yet.
+    /// Ciphertext that does not yet fill a block.
     rest: Vec<u8>,
 }
 
@@ -164,19 +167,19 @@ impl GcmSealer {
         Ok(())
     }
 
-    /// The tag.
+    /// Returns the authentication tag.
     pub(crate) fn finish(mut self) -> [u8; 16] {
         self.ghash.update_padded(&self.rest);
         tag(self.ghash, &self.tag_mask, self.stream.position())
     }
 }
 
-/// Decrypts piece by piece, before the tag is known.
+/// A streaming decryptor, which releases plaintext before the authentication tag is verified.
 pub(crate) struct GcmOpener {
     stream: Keystream,
     ghash: GHash,
     tag_mask: Zeroizing<[u8; 16]>,
-    /// The last bytes, which may be the tag.
+    /// The last bytes, which may be the authentication tag.
     held: Vec<u8>,
 }
 
@@ -190,7 +193,7 @@ impl GcmOpener {
         }
     }
 
-    /// Takes the next bytes of the body and leaves the plaintext that is ready, whole blocks.
+    /// Replaces the next bytes of the body with the plaintext that is ready, in whole blocks.
     pub(crate) fn update(&mut self, data: &mut Vec<u8>) -> Result<(), IntegrityError> {
         data.splice(..0, self.held.drain(..));
         let ready = data.len().saturating_sub(GcmCipher::TAG_LEN) & !15;
@@ -201,7 +204,7 @@ impl GcmOpener {
         Ok(())
     }
 
-    /// Checks the tag, and gives the last bytes if it is right.
+    /// Verifies the authentication tag and returns the last bytes.
     pub(crate) fn finish(mut self) -> Result<Vec<u8>, IntegrityError> {
         let rest = self.held.len().checked_sub(GcmCipher::TAG_LEN).ok_or(IntegrityError::Tag)?;
         let tag = self.held.split_off(rest);

@@ -1,8 +1,8 @@
-//! Part plans: how a multipart upload is cut into parts that can be encrypted in any order.
+//! Part plans: the division of a multipart upload into parts that can be encrypted in any order.
 
 use meta_codec::{Dialect, LayoutError, PartLayout};
 
-/// The parts of one multipart upload: disjoint, without gaps, each starting at a cipher block.
+/// The parts of one multipart upload: disjoint, without gaps, each starting at a block boundary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartPlan {
     data_size: u64,
@@ -10,7 +10,7 @@ pub struct PartPlan {
 }
 
 impl PartPlan {
-    /// The plan for `data_size` bytes in parts of `part_size` bytes.
+    /// Creates a plan for `data_size` bytes in parts of `part_size` bytes.
     ///
     /// # Errors
     /// See [`PartLayout::new`].
@@ -18,17 +18,17 @@ impl PartPlan {
         Ok(Self { data_size, layout: dialect.layout(data_size, part_size)? })
     }
 
-    /// The sizes, as metadata says them.
+    /// Returns the sizes as they are written into metadata.
     #[must_use]
     pub const fn layout(&self) -> PartLayout {
         self.layout
     }
 
-    /// The parts, in order. An empty object has one empty part.
+    /// Returns the parts in order. An empty object has one empty part.
     #[must_use]
     pub fn parts(&self) -> impl ExactSizeIterator<Item = Part> + use<> {
         let (data_size, part_size) = (self.data_size, self.layout.part_size());
-        // At most PartLayout::MAX_PARTS, which the layout has checked.
+        // The layout has checked that there are at most PartLayout::MAX_PARTS.
         let count = u16::try_from(self.layout.part_count().unwrap_or(1)).unwrap_or(u16::MAX);
         (0..count).map(move |index| {
             let start = u64::from(index).saturating_mul(part_size);
@@ -48,19 +48,19 @@ pub struct Part {
 }
 
 impl Part {
-    /// The part number, counted from 1.
+    /// Returns the part number, counted from 1.
     #[must_use]
     pub const fn number(&self) -> u16 {
         self.number
     }
 
-    /// Where the part starts in the object; a multiple of 16.
+    /// Returns the offset of the part in the object, a multiple of 16.
     #[must_use]
     pub const fn start(&self) -> u64 {
         self.start
     }
 
-    /// How many bytes it has.
+    /// Returns the length of the part, in bytes.
     #[must_use]
     pub const fn len(&self) -> u64 {
         self.len

@@ -1,43 +1,46 @@
-//! Byte ranges: which bytes of the plaintext are wanted, and which bytes of the object to fetch.
+//! Byte ranges: the requested bytes of the plaintext, and the bytes of the object to fetch for
+//! them.
 
 use std::{ops::Range, str::FromStr};
 
-/// Which bytes of an object are wanted. Positions are those of the plaintext, in bytes.
+/// A range of bytes of an object. Positions are in bytes and refer to the plaintext.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteRange(Form);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// First byte and one past the last.
+    /// The first byte, and one past the last byte.
     Bounded(u64, u64),
     From(u64),
     Suffix(u64),
 }
 
 impl ByteRange {
-    /// The bytes from `range.start` up to, not including, `range.end`.
+    /// Creates a range of the bytes from `range.start` up to but not including `range.end`.
     #[must_use]
     pub const fn bounded(range: Range<u64>) -> Self {
         Self(Form::Bounded(range.start, range.end))
     }
 
-    /// The bytes from `start` to the end of the object.
+    /// Creates a range of the bytes from `start` to the end of the object.
     #[must_use]
     pub const fn starting_at(start: u64) -> Self {
         Self(Form::From(start))
     }
 
-    /// The last `len` bytes.
+    /// Creates a range of the last `len` bytes.
     #[must_use]
     pub const fn suffix(len: u64) -> Self {
         Self(Form::Suffix(len))
     }
 
-    /// The bytes that this means in an object of `len` bytes. A range that goes beyond the end is
-    /// cut there; a suffix that is longer than the object is the whole object, as in RFC 9110.
+    /// Returns the bytes that the range selects in an object of `len` bytes. A range that extends
+    /// past the end is cut there; a suffix longer than the object selects the whole object, as in
+    /// RFC 9110.
     ///
     /// # Errors
-    /// [`RangeError`] if no byte is left: a start at or past the end, an empty or inverted range.
+    /// [`RangeError`] if no byte is selected: the range starts at or past the end, or it is empty
+    /// or inverted.
     pub fn resolve(self, len: u64) -> Result<Range<u64>, RangeError> {
         let (start, end) = match self.0 {
             Form::Bounded(start, end) if start >= end => return Err(RangeError::Empty),
@@ -49,20 +52,21 @@ impl ByteRange {
         if start < end { Ok(start..end) } else { Err(RangeError::PastEnd { len }) }
     }
 
-    /// What to fetch for this range of an AES-CTR object of `len` bytes: whole cipher blocks.
+    /// Returns the bytes to fetch for this range of an AES-CTR object of `len` bytes, aligned to
+    /// cipher blocks.
     ///
     /// # Errors
     /// See [`resolve`](Self::resolve).
     pub fn align(self, len: u64) -> Result<Fetch, RangeError> {
         let wanted = self.resolve(len)?;
         let start = wanted.start & !15;
-        // Up to the next block boundary, which a range near u64::MAX does not have.
+        // Near u64::MAX, there is no next block boundary.
         let end = wanted.end.checked_next_multiple_of(16).map_or(len, |end| end.min(len));
         Ok(Fetch { start, end, wanted })
     }
 }
 
-/// `A-B` (both included), `A-` or `-N`, as in an HTTP `Range` header.
+/// Parses `A-B` (both inclusive), `A-` or `-N`, as in an HTTP `Range` header.
 impl FromStr for ByteRange {
     type Err = RangeSyntax;
 
@@ -82,7 +86,7 @@ impl FromStr for ByteRange {
                 if last < start {
                     return Err(RangeSyntax);
                 }
-                // The last byte of all has no successor; "to the end" says the same.
+                // A last byte of u64::MAX has no successor; "to the end" means the same.
                 Ok(last
                     .checked_add(1)
                     .map_or(Self::starting_at(start), |end| Self::bounded(start..end)))
@@ -91,27 +95,27 @@ impl FromStr for ByteRange {
     }
 }
 
-/// A text that is no byte range.
+/// The error returned for a text that is not a byte range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a range is A-B, A- or -N, in bytes, with A not after B")]
+#[error("a range must be A-B, A- or -N, in bytes, with A no greater than B")]
 pub struct RangeSyntax;
 
-/// A range without a byte in it.
+/// The error returned for a range that selects no byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RangeError {
     /// The range itself is empty or inverted.
     #[error("the range is empty")]
     Empty,
-    /// It starts at or past the end.
+    /// The range starts at or past the end of the object.
     #[error("the range starts past the end of the object ({len} bytes)")]
     PastEnd {
-        /// Bytes in the object.
+        /// The length of the object, in bytes.
         len: u64,
     },
 }
 
-/// The bytes to fetch for a range, and which of them were wanted.
+/// The bytes to fetch for a range, and the requested bytes among them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetch {
     start: u64,
@@ -120,28 +124,28 @@ pub struct Fetch {
 }
 
 impl Fetch {
-    /// The first byte to fetch; a multiple of 16.
+    /// Returns the first byte to fetch, a multiple of 16.
     #[must_use]
     pub const fn start(&self) -> u64 {
         self.start
     }
 
-    /// One past the last byte to fetch.
+    /// Returns one past the last byte to fetch.
     #[must_use]
     pub const fn end(&self) -> u64 {
         self.end
     }
 
-    /// The `Range` header that asks for these bytes.
+    /// Returns the value of a `Range` header that requests these bytes.
     #[must_use]
     pub fn http_range(&self) -> String {
         format!("bytes={}-{}", self.start, self.end.saturating_sub(1))
     }
 
-    /// Which bytes *of the fetched ones* were wanted.
+    /// Returns the position of the requested bytes *within the fetched ones*.
     ///
     /// # Panics
-    /// If the range is longer than the machine's address space. No such range can be in memory.
+    /// If the range is longer than the machine's address space. Such a range cannot be in memory.
     #[must_use]
     #[expect(clippy::expect_used, reason = "a slice of that length cannot exist")]
     pub fn wanted(&self) -> Range<usize> {

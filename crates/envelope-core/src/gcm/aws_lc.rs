@@ -1,8 +1,8 @@
-//! AES-256-GCM over a whole message by AWS-LC, which interleaves cipher and hash.
+//! AES-256-GCM over a whole message with AWS-LC, which interleaves cipher and hash.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
-/// A key and its one nonce.
+/// A key and its only nonce.
 pub(super) struct WholeMessage {
     key: Box<LessSafeKey>,
     iv: [u8; 12],
@@ -14,14 +14,15 @@ impl WholeMessage {
         Some(Self { key: Box::new(LessSafeKey::new(key)), iv })
     }
 
-    /// Encrypts in place; gives the tag. `None` if AWS-LC refuses.
+    /// Encrypts in place and returns the authentication tag, or `None` if AWS-LC rejects the input.
     pub(super) fn seal(&self, plain: &mut [u8]) -> Option<[u8; 16]> {
         let nonce = Nonce::assume_unique_for_key(self.iv);
         let tag = self.key.seal_in_place_separate_tag(nonce, Aad::empty(), plain).ok()?;
         tag.as_ref().try_into().ok()
     }
 
-    /// Checks and decrypts in place a body with its tag; whether the tag is right.
+    /// Verifies and decrypts in place a body that ends in its authentication tag. Returns whether
+    /// the tag is valid.
     pub(super) fn open(&self, body: &mut [u8]) -> bool {
         let nonce = Nonce::assume_unique_for_key(self.iv);
         self.key.open_in_place(nonce, Aad::empty(), body).is_ok()
