@@ -1,49 +1,50 @@
-//! Why a store did not do what it was asked to.
+//! Errors of object stores.
 
 use std::io;
 
-/// What a store, or the way to it, answered.
+/// An error from a store, or from the connection to it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The object is not the one that was asked for (`If-Match`), or it is there already.
-    #[error("the object changed, or somebody else wrote it")]
+    /// The object is not the requested version (`If-Match`), or it already exists.
+    #[error("the object already exists, or another writer changed it")]
     Changed,
-    /// No access key, or one that may not do this.
-    #[error("access is denied: {0}")]
+    /// Invalid access key, or insufficient permissions.
+    #[error("access denied: {0}")]
     Denied(String),
-    /// A file or folder of this machine.
+    /// Local I/O error.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// An answer that cannot be right: cut, of the wrong length, of other bytes than asked for.
-    #[error("the store's answer cannot be right: {0}")]
+    /// An invalid response, such as one that is truncated, has the wrong length, or contains a
+    /// different range.
+    #[error("the store's response is invalid: {0}")]
     Malformed(String),
-    /// No such object.
+    /// The object does not exist.
     #[error("no such object")]
     NotFound,
-    /// No such multipart upload: completed, aborted or expired.
-    #[error("no such upload; it was completed, aborted or has expired")]
+    /// The multipart upload does not exist: it was completed or aborted, or it expired.
+    #[error("no such upload; it was completed or aborted, or it expired")]
     NoUpload,
-    /// The service refuses, in its own words.
-    #[error("the store refuses: {0}")]
+    /// The service refused the request.
+    #[error("the store refused the request: {0}")]
     Refused(Refusal),
-    /// The service cannot be reached or does not work. It was tried several times.
-    #[error("the store cannot be reached: {0}")]
+    /// The service is unreachable or failing, even after several attempts.
+    #[error("the store is unavailable: {0}")]
     Unavailable(String),
 }
 
-/// The words of a service that refuses.
+/// Details of a refusal, as reported by the service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refusal {
     /// The HTTP status.
     pub status: u16,
-    /// The code, such as `InvalidEncryptionRequest`.
+    /// The error code, such as `InvalidEncryptionRequest`.
     pub code: String,
-    /// A sentence for people.
+    /// Human-readable description.
     pub message: String,
-    /// OSS's number for the exact cause, such as `0005-00000421`.
+    /// OSS's code for the exact cause (EC), such as `0005-00000421`.
     pub cause: String,
-    /// What to tell the support.
+    /// Request ID to quote to the vendor's support.
     pub request_id: String,
 }
 
@@ -61,12 +62,13 @@ impl std::fmt::Display for Refusal {
 }
 
 impl StoreError {
-    /// Whether the same request can succeed later.
+    /// Returns whether the error is transient, so that the same request may succeed later.
     pub(crate) const fn is_passing(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
 
-    /// OSS: a copy may not change the metadata of an encrypted object (EC 0005-00000421).
+    /// Returns whether OSS refused to change the metadata of an encrypted object by copying it
+    /// (EC 0005-00000421).
     #[must_use]
     pub fn forbids_new_metadata(&self) -> bool {
         matches!(self, Self::Refused(refusal) if refusal.code == "InvalidEncryptionRequest")

@@ -27,19 +27,20 @@ use crate::{
     transfer::{Listener, read},
 };
 
-/// Below this, one request does it.
+/// Longest object that is uploaded in one request, by default.
 const THRESHOLD: u64 = 16 << 20;
-/// Parts of a file, unless it needs more than ten thousand.
+/// Default part size for files. Larger parts are used if more than ten thousand would be needed.
 const PART_SIZE: u64 = 8 << 20;
-/// Parts of a stream, which may become long.
+/// Default part size for streams, which may turn out long.
 const STREAM_PART_SIZE: u64 = 16 << 20;
-/// How often a part is sent that arrives changed.
+/// Maximum number of attempts for a part that arrives corrupted.
 const MOST_CHANGED: u32 = 3;
 
-/// One object to be written: where to, and how.
+/// An upload of one object.
 ///
-/// The object is there whole and with its envelope, or not at all: every part's checksum, and the
-/// object's, is compared with that of the store, and at the end a HEAD compares the metadata.
+/// The object ends up either complete with its envelope or absent: the checksums of the object and
+/// of each part are compared with those of the store, and a final HEAD request verifies the
+/// metadata.
 #[derive(Clone, Debug)]
 pub struct Put<'a> {
     store: &'a dyn Store,
@@ -55,22 +56,22 @@ pub struct Put<'a> {
     retry: Retry,
 }
 
-/// An object that was written.
+/// The result of a successful upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PutOutcome {
-    /// Bytes stored.
+    /// Number of bytes stored.
     pub len: u64,
-    /// Its tag, with its quotes.
+    /// The entity tag, including its quotes.
     pub etag: String,
     /// The CRC-64/XZ of the bytes stored.
     pub crc64: u64,
-    /// Into how many parts it was cut; none if it went in one request.
+    /// Number of parts; 0 if the object was uploaded in one request.
     pub parts: u16,
 }
 
 impl<'a> Put<'a> {
-    /// An object under `key`.
+    /// Creates an upload to `key`.
     #[must_use]
     pub fn new(store: &'a dyn Store, key: impl Into<String>) -> Self {
         Self {
@@ -88,77 +89,78 @@ impl<'a> Put<'a> {
         }
     }
 
-    /// Adds a header of the object, such as `content-type`, or metadata of one's own.
+    /// Adds a header to the object, such as `content-type` or user metadata.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into().to_ascii_lowercase(), value.into()));
         self
     }
 
-    /// Up to so many bytes go in one request, which holds them all in memory.
+    /// Objects up to `bytes` long are uploaded in one request, which holds them in memory entirely.
     #[must_use]
     pub const fn threshold(mut self, bytes: u64) -> Self {
         self.threshold = bytes;
         self
     }
 
-    /// Cuts into parts of so many bytes: a multiple of 16, and no less than the vendor's smallest.
+    /// Sets the part size: a multiple of 16, and no less than the vendor's minimum.
     #[must_use]
     pub const fn part_size(mut self, bytes: u64) -> Self {
         self.part_size = Some(bytes);
         self
     }
 
-    /// So many parts are in memory and under way at once, 4 by default.
+    /// Sets the number of parts held in memory and uploaded concurrently, 4 by default.
     #[must_use]
     pub const fn in_flight(mut self, parts: usize) -> Self {
         self.in_flight = if parts == 0 { 1 } else { parts };
         self
     }
 
-    /// Refuses to overwrite. Only for one request; a multipart upload checks before it begins.
+    /// Fails if the object already exists. The store enforces this only for an upload in one
+    /// request; a multipart upload checks once, before it is created.
     #[must_use]
     pub const fn only_new(mut self) -> Self {
         self.only_new = true;
         self
     }
 
-    /// Keeps a journal of a multipart upload of a file, with which a later run goes on where this one
-    /// ends. It holds the wrapped content key, never a plain one.
+    /// Keeps a journal of the multipart upload of a file, so that a later run can resume it. The
+    /// journal holds the wrapped content key, never the plaintext key.
     #[must_use]
     pub fn journal(mut self, path: impl Into<PathBuf>) -> Self {
         self.journal = Some(path.into());
         self
     }
 
-    /// Ends a multipart upload with [`TransferError::Stopped`] when this becomes true: the upload is then
-    /// left open if there is a journal, and aborted otherwise.
+    /// Ends the upload with [`TransferError::Stopped`] when `stop` becomes true. A multipart upload
+    /// is then left open if there is a journal, and aborted otherwise.
     #[must_use]
     pub fn stop_when(mut self, stop: watch::Receiver<bool>) -> Self {
         self.stop = Some(stop);
         self
     }
 
-    /// Begins an upload so often. Everything else is tried again by the store.
+    /// Sets the retry policy for creating a multipart upload. The store retries all other requests.
     #[must_use]
     pub const fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
     }
 
-    /// Tells of events as they happen.
+    /// Sets a callback for progress events.
     #[must_use]
     pub fn on_event(mut self, tell: impl Fn(Event) + Send + Sync + 'static) -> Self {
         self.listener = Listener::new(tell);
         self
     }
 
-    /// Encrypts and writes a file. `resume` opens the envelope of a journal; without it, or with a key
-    /// that does not open it, an interrupted upload begins anew.
+    /// Encrypts and uploads a file. `resume` unwraps the content key in the journal; without it, or
+    /// if it lacks the key, an interrupted upload starts over.
     ///
     /// # Errors
-    /// Any [`TransferError`]; after [one that is resumable](TransferError::is_resumable) the upload is left open
-    /// if there is a journal, and aborted otherwise.
+    /// Any [`TransferError`]; after [a resumable one](TransferError::is_resumable), the upload is
+    /// left open if there is a journal, and aborted otherwise.
     pub async fn file(
         &self,
         path: &Path,
@@ -185,7 +187,7 @@ impl<'a> Put<'a> {
                         let job = self.job(plan, earlier.headers().clone(), Some(cipher), &source);
                         match job.resume(opened, envelope).await {
                             Err(TransferError::Store(StoreError::NoUpload)) => {
-                                self.listener.tell(Event::Restarted("the upload is gone"));
+                                self.listener.tell(Event::Restarted("the upload no longer exists"));
                             }
                             outcome => return outcome,
                         }
@@ -194,7 +196,8 @@ impl<'a> Put<'a> {
                         self.listener.tell(Event::Restarted(why));
                         match earlier.upload(&self.key) {
                             Some(upload) => self.store.abort(&upload).await?,
-                            // It ended between the request and the line that says its outcome.
+                            // The earlier run ended after it created the upload, but before it
+                            // recorded the upload ID.
                             None => abort_lost(self, earlier.begun()).await?,
                         }
                     }
@@ -210,7 +213,8 @@ impl<'a> Put<'a> {
         self.job(plan, headers, Some(cipher), &source).start(journal, envelope).await
     }
 
-    /// Writes a file as it is: ciphertext that is complete, with headers that say so. Nothing is encrypted here.
+    /// Uploads a file without encrypting it. The file must be complete ciphertext, and the headers
+    /// must hold its envelope.
     ///
     /// # Errors
     /// Any [`TransferError`].
@@ -235,11 +239,11 @@ impl<'a> Put<'a> {
         self.job(plan, self.headers.clone(), None, &source).start(None, envelope).await
     }
 
-    /// Encrypts and writes a stream, whose length may be known. To OSS, which wants to hear the length first,
-    /// a long one of unknown length goes by way of a temporary file of ciphertext.
+    /// Encrypts and uploads a stream of `len` bytes, if the length is known. OSS requires the length
+    /// in advance, so a stream above the threshold is first written to an encrypted temporary file.
     ///
     /// # Errors
-    /// Any [`TransferError`]. No upload is left open.
+    /// Any [`TransferError`]. The upload is aborted.
     pub async fn stream(
         &self,
         plain: impl AsyncRead + Send + Unpin,
@@ -250,10 +254,11 @@ impl<'a> Put<'a> {
         stream::put(self, plain, len, encryptor, false).await
     }
 
-    /// As [`stream`](Self::stream), with AES-GCM. Parts are encrypted one after the other.
+    /// Encrypts with AES-GCM; otherwise the same as [`stream`](Self::stream). Parts are encrypted
+    /// sequentially.
     ///
     /// # Errors
-    /// Any [`TransferError`]. No upload is left open.
+    /// Any [`TransferError`]. The upload is aborted.
     pub async fn stream_gcm(
         &self,
         plain: impl AsyncRead + Send + Unpin,
@@ -264,7 +269,7 @@ impl<'a> Put<'a> {
         stream::put(self, plain, len, encryptor, true).await
     }
 
-    /// Encrypts and writes what is long enough for parts.
+    /// Encrypts and uploads a source in parts.
     async fn source(
         &self,
         source: Source,
@@ -278,7 +283,7 @@ impl<'a> Put<'a> {
         self.job(plan, headers, Some(cipher), &source).start(None, envelope).await
     }
 
-    /// Ready when the caller wants no more.
+    /// Completes when the caller stops the upload.
     async fn stopped(&self) {
         if let Some(mut stop) = self.stop.clone()
             && stop.wait_for(|stop| *stop).await.is_ok()
@@ -288,7 +293,7 @@ impl<'a> Put<'a> {
         std::future::pending::<()>().await;
     }
 
-    /// Headers of one vendor are not those of the other.
+    /// Refuses a dialect of another vendor, whose header names differ.
     fn check_dialect(&self, encryptor: &Encryptor<'_>) -> Result<(), TransferError> {
         let dialect = encryptor.dialect();
         match self.store.vendor() {
@@ -343,27 +348,27 @@ impl<'a> Put<'a> {
         }
     }
 
-    /// What a journal says, if this run can go on with it; or why it cannot.
+    /// Returns the state recorded in a journal, or the reason this run cannot resume it.
     fn earlier(
         &self,
         earlier: &journal::Earlier,
         resume: Option<&Decryptor<'_>>,
     ) -> Result<(Envelope, envelope_core::ContentCipher, PartPlan), &'static str> {
         if earlier.key() != self.key {
-            return Err("the journal is of another object");
+            return Err("the journal belongs to another object");
         }
         if earlier.upload(&self.key).is_none() {
-            return Err("the upload had hardly begun");
+            return Err("the journal names no upload");
         }
         let found = read(earlier.headers());
-        let envelope = found.ok().flatten().ok_or("the journal has no envelope")?;
+        let envelope = found.ok().flatten().ok_or("the journal holds no valid envelope")?;
         let decryptor =
             resume.ok_or("the content key cannot be unwrapped without a private key")?;
         let cipher = decryptor
             .decrypt(&envelope)
-            .map_err(|_| "this key does not open the earlier upload")?;
+            .map_err(|_| "this key cannot unwrap the content key of the earlier upload")?;
         let plan = PartPlan::new(earlier.size(), earlier.part_size(), envelope.dialect())
-            .map_err(|_| "the journal has no part plan")?;
+            .map_err(|_| "the journal holds no valid part plan")?;
         Ok((envelope, cipher, plan))
     }
 }

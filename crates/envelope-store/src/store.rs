@@ -1,4 +1,4 @@
-//! What a place for objects can do.
+//! The interface of an object store.
 
 use std::{fmt, ops::Range};
 
@@ -9,32 +9,33 @@ use meta_codec::Vendor;
 
 use crate::StoreError;
 
-/// Header names, in lower case, and values.
+/// Pairs of a lower-case header name and its value.
 pub type Headers = Vec<(String, String)>;
 
-/// The bytes of an object, as they come. A stream that ends without an error is complete.
+/// The bytes of an object as a stream. A stream that ends without an error is complete.
 pub type Body = BoxStream<'static, Result<Bytes, StoreError>>;
 
-/// A bucket, a folder, or memory: a flat space of objects under keys.
+/// A flat namespace of objects identified by keys: a bucket, a folder, or memory.
 ///
-/// An object is bytes and headers. Every call may be repeated by the implementation as long as that
-/// changes nothing; [`initiate`](Self::initiate), which would open a second upload, is the exception.
+/// An object consists of bytes and headers. Implementations may retry any idempotent call, which
+/// excludes only [`initiate`](Self::initiate): retrying it would open a second upload.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync {
-    /// Whose rules hold here: names of headers, sizes of parts. `None` where anything goes.
+    /// The vendor whose rules on header names and part sizes apply. `None` if there are no rules.
     fn vendor(&self) -> Option<Vendor>;
 
-    /// The headers of an object.
+    /// Returns the metadata of an object.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], and what can befall every call.
+    /// [`StoreError::NotFound`], or any transport or service error.
     async fn head(&self, key: &str) -> Result<Head, StoreError>;
 
-    /// The headers and the bytes of an object, or of these bytes of it: of one version, in any case.
+    /// Returns an object, or the given range of its bytes. Headers and bytes always belong to the
+    /// same version.
     ///
     /// # Errors
-    /// [`StoreError::Changed`] if `if_match` is not its tag; [`StoreError::Malformed`] if the answer
-    /// is about other bytes.
+    /// [`StoreError::Changed`] if `if_match` is not its entity tag; [`StoreError::Malformed`] if
+    /// the response is for a different range.
     async fn get(
         &self,
         key: &str,
@@ -45,7 +46,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Writes an object in one request.
     ///
     /// # Errors
-    /// [`StoreError::Changed`] if it is there, and `only_new`.
+    /// [`StoreError::Changed`] if `only_new` is set and the object already exists.
     async fn put(
         &self,
         key: &str,
@@ -54,15 +55,15 @@ pub trait Store: fmt::Debug + Send + Sync {
         only_new: bool,
     ) -> Result<Stored, StoreError>;
 
-    /// Begins a multipart upload. Its headers are those of the object to be.
+    /// Creates a multipart upload. `headers` become those of the completed object.
     ///
     /// # Errors
-    /// What can befall every call. After [`StoreError::Unavailable`] an upload may be open; see
+    /// Any transport or service error. After [`StoreError::Unavailable`] an upload may be open; see
     /// [`uploads`](Self::uploads).
     async fn initiate(&self, key: &str, headers: &Headers) -> Result<Upload, StoreError>;
 
-    /// Writes a part. Writing it again replaces it. `headers` are those of the upload, which OSS wants
-    /// to see with every part of an encrypted object.
+    /// Uploads a part, replacing any earlier part with the same number. `headers` are those of the
+    /// upload, which OSS requires with every part of an encrypted object.
     ///
     /// # Errors
     /// [`StoreError::NoUpload`].
@@ -74,38 +75,39 @@ pub trait Store: fmt::Debug + Send + Sync {
         headers: &Headers,
     ) -> Result<Stored, StoreError>;
 
-    /// The parts that have arrived, in order of their numbers.
+    /// Returns the uploaded parts, ordered by number.
     ///
     /// # Errors
     /// [`StoreError::NoUpload`].
     async fn list_parts(&self, upload: &Upload) -> Result<Vec<ArrivedPart>, StoreError>;
 
-    /// Makes the parts, given by number and tag, one object.
+    /// Combines the parts, given by number and entity tag, into one object.
     ///
     /// # Errors
-    /// [`StoreError::NoUpload`], also if an earlier try got through of which the answer was lost.
+    /// [`StoreError::NoUpload`], including when an earlier attempt succeeded but its response was
+    /// lost.
     async fn complete(
         &self,
         upload: &Upload,
         parts: &[(u16, String)],
     ) -> Result<Stored, StoreError>;
 
-    /// Gives an upload and its parts up.
+    /// Aborts an upload and discards its parts. Succeeds if the upload does not exist.
     ///
     /// # Errors
-    /// What can befall every call; that there is no such upload is none.
+    /// Any transport or service error.
     async fn abort(&self, upload: &Upload) -> Result<(), StoreError>;
 
-    /// The open uploads for one key.
+    /// Returns the open uploads for a key.
     ///
     /// # Errors
-    /// What can befall every call.
+    /// Any transport or service error.
     async fn uploads(&self, key: &str) -> Result<Vec<Upload>, StoreError>;
 
-    /// Gives an object new headers in place of all its old ones. The bytes stay where they are.
+    /// Replaces all headers of an object without transferring its bytes.
     ///
     /// # Errors
-    /// [`StoreError::Changed`] if `if_match` is not its tag.
+    /// [`StoreError::Changed`] if `if_match` is not its entity tag.
     async fn copy_replace_metadata(
         &self,
         key: &str,
@@ -113,101 +115,101 @@ pub trait Store: fmt::Debug + Send + Sync {
         headers: &Headers,
     ) -> Result<(), StoreError>;
 
-    /// The objects whose keys begin with `prefix`, in the order of their keys, up to a thousand; those
-    /// after `after`, if given.
+    /// Returns up to a thousand objects whose keys start with `prefix`, ordered by key and starting
+    /// after the key `after`, if given.
     ///
     /// # Errors
-    /// What can befall every call.
+    /// Any transport or service error.
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError>;
 
-    /// Deletes an object. There being none is no error.
+    /// Deletes an object. Succeeds if the object does not exist.
     ///
     /// # Errors
-    /// What can befall every call.
+    /// Any transport or service error.
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
 }
 
-/// What is known of an object without its bytes.
+/// The metadata of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Bytes stored.
+    /// Number of bytes stored.
     pub len: u64,
-    /// The entity tag, with its quotes: another for every version.
+    /// The entity tag, including its quotes. Every version has a different one.
     pub etag: String,
-    /// The CRC-64/XZ of all bytes stored, if the store says it.
+    /// The CRC-64/XZ of all bytes stored, if the store reports it.
     pub crc64: Option<u64>,
-    /// When it was written, as the store says it.
+    /// Time of the last modification, in the store's own format.
     pub modified: Option<String>,
     /// All headers.
     pub headers: Headers,
 }
 
-/// An object, or a range of it.
-#[expect(missing_debug_implementations, reason = "a stream has nothing to show")]
+/// An object, or a range of its bytes.
+#[expect(missing_debug_implementations, reason = "streams have no useful debug output")]
 pub struct Object {
-    /// About the whole object.
+    /// Metadata of the whole object.
     pub head: Head,
-    /// Which bytes come.
+    /// The range of bytes in `body`.
     pub bytes: Range<u64>,
     /// The bytes.
     pub body: Body,
 }
 
-/// What a store says of what it has just written.
+/// A store's confirmation of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// The entity tag, with its quotes.
+    /// The entity tag, including its quotes.
     pub etag: String,
-    /// The CRC-64/XZ of the bytes as they arrived, if the store says it.
+    /// The CRC-64/XZ of the bytes as received, if the store reports it.
     pub crc64: Option<u64>,
 }
 
-/// A multipart upload that was begun.
+/// An open multipart upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upload {
-    /// The object to be.
+    /// The key of the object being uploaded.
     pub key: String,
-    /// The store's name for the upload.
+    /// The upload ID assigned by the store.
     pub id: String,
-    /// When it was begun, in seconds since 1970, if the store says it.
+    /// Creation time, in seconds since 1970, if the store reports it.
     pub begun: Option<u64>,
 }
 
-/// A part that has arrived.
+/// A part that the store has received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArrivedPart {
-    /// Counted from 1.
+    /// Part number, counted from 1.
     pub number: u16,
-    /// Its tag, with its quotes.
+    /// The entity tag, including its quotes.
     pub etag: String,
-    /// Its bytes.
+    /// Number of bytes in the part.
     pub len: u64,
 }
 
-/// Some objects of a store.
+/// One page of a listing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// In order of their keys.
+    /// Entries, ordered by key.
     pub entries: Vec<Entry>,
-    /// Whence to go on; `None` at the end.
+    /// Continuation key; `None` on the last page.
     pub next: Option<String>,
 }
 
-/// A line of a listing.
+/// An object in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The key.
     pub key: String,
-    /// Bytes stored.
+    /// Number of bytes stored.
     pub len: u64,
-    /// The entity tag, with its quotes.
+    /// The entity tag, including its quotes.
     pub etag: String,
-    /// When it was written, as the store says it.
+    /// Time of the last modification, in the store's own format.
     pub modified: Option<String>,
 }
 
 impl Head {
-    /// The value of a header.
+    /// Returns the value of a header.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers

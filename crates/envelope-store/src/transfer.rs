@@ -1,4 +1,4 @@
-//! What uploads and downloads have in common.
+//! Code shared by uploads and downloads.
 
 use std::{
     fmt,
@@ -18,19 +18,20 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::{Head, Headers, Store, StoreError};
 
-/// Something that happened on the way.
+/// A progress event of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// So many more bytes are where they belong.
+    /// This many more bytes were transferred.
     Moved(u64),
-    /// An earlier transfer goes on; so many bytes need not be moved again.
+    /// An earlier transfer was resumed; this many bytes need not be transferred again.
     Resumed(u64),
-    /// An earlier upload cannot go on; all begins anew, with a fresh content key.
+    /// An earlier upload cannot be resumed, for the given reason. It starts over with a fresh
+    /// content key.
     Restarted(&'static str),
 }
 
-/// What an `EncryptWriter` or a `DecryptWriter` writes to, until somebody takes it.
+/// A shared buffer that collects the output of an `EncryptWriter` or a `DecryptWriter`.
 #[derive(Clone, Default)]
 pub(crate) struct Tap(Arc<Mutex<Vec<u8>>>);
 
@@ -51,7 +52,7 @@ impl Write for Tap {
     }
 }
 
-/// Who is told of events.
+/// The callback for events.
 #[derive(Clone)]
 pub(crate) struct Listener(Arc<dyn Fn(Event) + Send + Sync>);
 
@@ -77,74 +78,74 @@ impl fmt::Debug for Listener {
     }
 }
 
-/// Why an object did not go up or come down.
+/// An error that ended an upload, a download or a rewrap.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransferError {
-    /// What arrived is not what was sent, or what is stored is not what was stored.
+    /// The data received differs from the data sent or stored.
     #[error("{0}")]
     Corrupt(String),
-    /// The content key does not come out.
+    /// The content key cannot be unwrapped.
     #[error(transparent)]
     Decrypt(#[from] DecryptError),
-    /// There is no content key, or no way to say it in metadata.
+    /// No content key could be created, or the metadata cannot represent it.
     #[error(transparent)]
     Encrypt(#[from] EncryptError),
-    /// The envelope of this object is in a file of COS Java beside it, and stays there.
-    #[error("the envelope is in an instruction file, which is not rewrapped in place")]
+    /// The envelope of this object is in an instruction file of COS Java, which is never modified.
+    #[error("the envelope is in an instruction file, which cannot be rewrapped in place")]
     Instruction,
-    /// A file of this machine.
+    /// Local I/O error.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// What was decrypted is not what the metadata says.
+    /// The decrypted data contradicts the metadata.
     #[error(transparent)]
     Integrity(#[from] IntegrityError),
-    /// Parts that the store does not take.
+    /// A part layout that the store does not accept.
     #[error(transparent)]
     Layout(#[from] LayoutError),
-    /// Another process has this transfer in hand.
-    #[error("another process is at this transfer")]
+    /// Another process holds the lock on this transfer.
+    #[error("this transfer is in use by another process")]
     Locked,
-    /// No encryption metadata.
+    /// The object has no encryption metadata.
     #[error("the object is not encrypted, or its metadata was stripped")]
     NotEncrypted,
-    /// More bytes in a part than its plan has.
+    /// A part has more bytes than planned.
     #[error(transparent)]
     PartOverrun(#[from] PartOverrun),
-    /// Metadata that is refused.
+    /// The metadata is invalid or was rejected.
     #[error(transparent)]
     Parse(#[from] ParseError),
-    /// No byte of the object is in the range.
+    /// The range contains no byte of the object.
     #[error(transparent)]
     Range(#[from] RangeError),
-    /// The content key is not wrapped anew.
+    /// The content key cannot be rewrapped.
     #[error(transparent)]
     Rewrap(#[from] RewrapError),
-    /// The file that is uploaded is not what it was when the upload began. To go on would encrypt other bytes with
-    /// the same keystream.
-    #[error("the file changed since its upload began")]
+    /// The source file changed after the upload was created. Resuming would encrypt different bytes
+    /// with the same keystream.
+    #[error("the file changed after its upload began")]
     SourceChanged,
-    /// The caller wanted no more.
+    /// The caller stopped the transfer.
     #[error("stopped")]
     Stopped,
-    /// The store.
+    /// The store returned an error.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A dialect of the other vendor.
+    /// The dialect belongs to another vendor.
     #[error("{dialect} is not a dialect for {vendor:?}")]
     Vendor {
-        /// The dialect that was asked for.
+        /// The requested dialect.
         dialect: Dialect,
         /// The vendor of the bucket.
         vendor: Vendor,
     },
-    /// A stream of more bytes than ten thousand parts hold.
-    #[error("the stream is longer than 10000 parts of this size")]
+    /// The stream does not fit into ten thousand parts.
+    #[error("the stream does not fit into 10000 parts of this size")]
     TooLong,
 }
 
 impl TransferError {
-    /// Whether the same transfer may go on later from where it is.
+    /// Returns whether the same transfer can be resumed later.
     #[must_use]
     pub const fn is_resumable(&self) -> bool {
         matches!(
@@ -156,12 +157,12 @@ impl TransferError {
     }
 }
 
-/// The envelope of an object: in its headers, or else, for COS, in the instruction file beside it.
+/// Returns the envelope of an object, read from its headers or, on COS, from its instruction file.
 ///
-/// `Ok(None)` is an object without.
+/// Returns `Ok(None)` if the object has no envelope.
 ///
 /// # Errors
-/// [`TransferError::Parse`] if it is refused, [`TransferError::Store`].
+/// [`TransferError::Parse`] if the envelope is rejected, or [`TransferError::Store`].
 pub async fn envelope_of(
     store: &dyn Store,
     key: &str,
@@ -176,7 +177,7 @@ pub async fn envelope_of(
     if !instructed {
         return Ok(parsed?);
     }
-    /// More than the headers of any envelope.
+    /// Longer than any valid instruction file.
     const LONGEST: u64 = 64 * 1024;
     let file = match store.get(&format!("{key}.instruction"), None, None).await {
         Ok(file) if file.head.len <= LONGEST => collect(file.body).await?,
@@ -187,8 +188,8 @@ pub async fn envelope_of(
     Ok(Some(parse_instruction(pairs(&head.headers), &text)?))
 }
 
-/// What headers say, in whichever order: an envelope remembers the order that it was found in, and a
-/// store does not keep it.
+/// Parses the envelope in headers of any order. They are sorted first because an envelope remembers
+/// the order of its headers, which a store does not preserve.
 pub(crate) fn read(headers: &Headers) -> Result<Option<Envelope>, ParseError> {
     let mut sorted: Vec<_> = pairs(headers).collect();
     sorted.sort_unstable();
@@ -199,7 +200,7 @@ fn pairs(headers: &Headers) -> impl Iterator<Item = (&str, &str)> {
     headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
 }
 
-/// All bytes of a stream.
+/// Reads a stream to its end.
 pub(crate) async fn collect(mut body: crate::Body) -> Result<Vec<u8>, StoreError> {
     let mut all = Vec::new();
     while let Some(chunk) = body.try_next().await? {
@@ -208,7 +209,7 @@ pub(crate) async fn collect(mut body: crate::Body) -> Result<Vec<u8>, StoreError
     Ok(all)
 }
 
-/// Writes a stream to a file, as it is, and compares it with the store's checksum.
+/// Writes a stream to a file unchanged, and verifies the store's checksum.
 pub(crate) async fn collect_to(
     mut body: crate::Body,
     path: &Path,
@@ -222,7 +223,7 @@ pub(crate) async fn collect_to(
     }
     file.flush().await?;
     if crc64.is_some_and(|crc64| crc64 != sum.value()) {
-        let words = "other bytes came than the store says it has";
+        let words = "the bytes received do not match the store's checksum";
         return Err(TransferError::Corrupt(words.to_owned()));
     }
     Ok(())

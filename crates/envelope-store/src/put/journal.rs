@@ -1,6 +1,6 @@
-//! The journal of a multipart upload: what a later run needs to go on.
+//! The journal of a multipart upload, from which a later run resumes it.
 //!
-//! Lines of JSON, each written before the next step is taken; a line that a crash has torn is not there.
+//! Each line is a JSON value, synced to disk before the next step. A line torn by a crash is ignored.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::source::Source;
 use crate::{Headers, Stored, TransferError, Upload, private::open_private};
 
-/// The version of this format.
+/// The format version.
 const FORMAT: u32 = 1;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ enum Line {
     Part(u16, String, u64),
 }
 
-/// What an earlier run wrote.
+/// The state recorded by an earlier run.
 #[derive(Clone, Debug)]
 pub(super) struct Earlier {
     first: First,
@@ -82,7 +82,7 @@ impl Earlier {
         self.first.part_size
     }
 
-    /// Seconds since 1970.
+    /// Creation time of the upload, in seconds since 1970.
     pub(super) const fn begun(&self) -> u64 {
         self.first.begun
     }
@@ -92,13 +92,13 @@ impl Earlier {
         Some(Upload { key: key.to_owned(), id, begun: None })
     }
 
-    /// The tag and the CRC-64 of a part that had arrived.
+    /// Returns the entity tag and the CRC-64 of a part recorded as uploaded.
     pub(super) fn part(&self, number: u16) -> Option<&(String, u64)> {
         self.parts.get(&number)
     }
 }
 
-/// An open journal. No other process can have it open.
+/// An open journal, locked against other processes.
 #[derive(Debug)]
 pub(super) struct Journal {
     file: Mutex<File>,
@@ -108,7 +108,10 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Opens a journal, or makes one. One that is of another file is refused.
+    /// Opens or creates a journal.
+    ///
+    /// # Errors
+    /// [`TransferError::SourceChanged`] if the journal describes another source file.
     pub(super) fn open(path: &Path, source: &Source, digest: u64) -> Result<Self, TransferError> {
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;
@@ -126,7 +129,7 @@ impl Journal {
         Ok(Self { file: Mutex::new(file), path: path.to_owned(), earlier, source })
     }
 
-    /// Empties a journal, to begin anew.
+    /// Replaces a journal with an empty one.
     pub(super) fn renew(path: &Path, source: &Source, digest: u64) -> Result<Self, TransferError> {
         let _ = std::fs::remove_file(path);
         Self::open(path, source, digest)
@@ -136,7 +139,7 @@ impl Journal {
         self.earlier.as_ref()
     }
 
-    /// Before the upload is begun.
+    /// Writes the first line. Must be called before the upload is created.
     pub(super) fn begin(
         &self,
         key: &str,
@@ -173,7 +176,7 @@ impl Journal {
         self.write(&Line::Part(number, stored.etag.clone(), crc64))
     }
 
-    /// There is nothing to go on with.
+    /// Deletes the journal once there is nothing left to resume.
     pub(super) fn remove(self) -> Result<(), TransferError> {
         Ok(std::fs::remove_file(self.path)?)
     }
@@ -199,7 +202,7 @@ impl Journal {
     }
 }
 
-/// Seconds since 1970.
+/// Returns the current time, in seconds since 1970.
 pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
@@ -236,7 +239,7 @@ mod tests {
         assert_eq!(earlier.upload("k").unwrap().id, "U");
         assert_eq!(earlier.part(2), Some(&("\"f\"".to_owned(), 8)));
         drop(again);
-        // Another digest: another file.
+        // Another digest means another file.
         assert!(matches!(Journal::open(&path, &source, 6), Err(TransferError::SourceChanged)));
     }
 }

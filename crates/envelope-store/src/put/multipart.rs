@@ -19,22 +19,22 @@ use super::{
 };
 use crate::{Event, Headers, StoreError, Stored, TransferError, Upload, transfer::read};
 
-/// Everything about one upload but its name.
+/// The state of an upload, except for its ID.
 pub(super) struct Multipart<'a> {
     pub(super) put: &'a Put<'a>,
     pub(super) plan: PartPlan,
     pub(super) headers: Headers,
-    /// None where the file is ciphertext already.
+    /// `None` if the file is already ciphertext.
     pub(super) cipher: Option<Arc<ContentCipher>>,
     pub(super) source: Source,
     pub(super) pool: Pool,
 }
 
-/// A part that has arrived: its tag, and the checksum of its bytes.
+/// The entity tag and the checksum of each uploaded part, by part number.
 type Arrived = BTreeMap<u16, (String, u64)>;
 
 impl Multipart<'_> {
-    /// Begins the upload and sees it through.
+    /// Creates the upload and carries it out.
     pub(super) async fn start(
         self,
         journal: Option<Journal>,
@@ -50,7 +50,7 @@ impl Multipart<'_> {
         self.go_on(&upload, Arrived::new(), journal, envelope).await
     }
 
-    /// Goes on where the journal ends.
+    /// Resumes the upload recorded in a journal.
     pub(super) async fn resume(
         self,
         journal: Journal,
@@ -63,7 +63,7 @@ impl Multipart<'_> {
         };
         let there = match self.put.store.list_parts(&upload).await {
             Ok(there) => there,
-            // Perhaps it was completed, and only the answer did not arrive.
+            // The upload may have been completed and only the response lost.
             Err(StoreError::NoUpload) => {
                 let outcome = self.completed(&envelope).await;
                 if outcome.is_ok() {
@@ -84,7 +84,7 @@ impl Multipart<'_> {
             let known = earlier.part(part.number()).filter(|(known, _)| known == etag);
             let crc64 = match known {
                 Some((_, crc64)) => Some(*crc64),
-                // It arrived, and the journal did not hear of it any more.
+                // The part arrived, but the earlier run ended before recording it.
                 None => self.recognize(part, etag).await?,
             };
             if let Some(crc64) = crc64 {
@@ -96,7 +96,8 @@ impl Multipart<'_> {
         self.go_on(&upload, arrived, Some(journal), Some(envelope)).await
     }
 
-    /// The checksum of a part, if its tag is the MD5 of the bytes that it must have, or their tag in a folder.
+    /// Returns the checksum of a part if its entity tag shows that the store has the expected bytes:
+    /// the tag is their MD5, or the one that a folder assigns them.
     async fn recognize(&self, part: Part, etag: &str) -> Result<Option<u64>, TransferError> {
         let (body, crc64) = self.encrypt(part).await?;
         let tag = etag.trim_matches('"').to_ascii_uppercase();
@@ -121,7 +122,7 @@ impl Multipart<'_> {
             }
             Err(error) if journal.is_some() && error.is_resumable() => Err(error),
             Err(error) => {
-                // What went wrong matters more than whether the store could still be told.
+                // The original error matters more than a failure to abort.
                 let aborted = self.put.store.abort(upload).await;
                 if let (Ok(()), Some(journal)) = (aborted, journal) {
                     journal.remove()?;
@@ -166,7 +167,7 @@ impl Multipart<'_> {
         complete(self.put, upload, &arrived, parts, envelope.as_ref()).await
     }
 
-    /// The outcome of an upload that was completed by an earlier run.
+    /// Returns the outcome of an upload that an earlier run completed.
     async fn completed(&self, envelope: &Envelope) -> Result<PutOutcome, TransferError> {
         let head = match self.put.store.head(&self.put.key).await {
             Err(StoreError::NotFound) => return Err(StoreError::NoUpload.into()),
@@ -189,7 +190,7 @@ impl Multipart<'_> {
         Ok(outcome)
     }
 
-    /// The ciphertext of a part, and its checksum.
+    /// Returns the ciphertext of a part and its checksum.
     async fn encrypt(&self, part: Part) -> Result<(Bytes, u64), TransferError> {
         let (source, cipher) = (self.source.clone(), self.cipher.clone());
         let pool = self.pool.clone();
@@ -207,7 +208,8 @@ impl Multipart<'_> {
     }
 }
 
-/// Begins an upload. Whether one was begun whose answer was lost, is found out, and that one aborted.
+/// Creates an upload. If the response to an attempt is lost, the upload it may have created is found
+/// and aborted before the next attempt.
 pub(super) async fn initiate(put: &Put<'_>, headers: &Headers) -> Result<Upload, TransferError> {
     let mut failed = 0_u32;
     loop {
@@ -225,10 +227,11 @@ pub(super) async fn initiate(put: &Put<'_>, headers: &Headers) -> Result<Upload,
     }
 }
 
-/// Aborts the empty uploads of this key that were begun since a moment ago: that is the one whose answer was
-/// lost. Where clocks differ by more than two seconds it stays, for the bucket's own rules to remove.
+/// Aborts the empty uploads of this key that were created at `since` or later, with two seconds of
+/// tolerance: among them is the one whose response was lost. If the clocks differ by more, it stays
+/// open until the bucket's lifecycle rules remove it.
 pub(super) async fn abort_lost(put: &Put<'_>, since: u64) -> Result<(), TransferError> {
-    // Not everybody may list uploads; that is no reason not to begin one.
+    // A client may lack permission to list uploads, but can still create one.
     let open = put.store.uploads(&put.key).await.unwrap_or_else(|error| {
         tracing::warn!("an upload may have been left open: {error}");
         Vec::new()
@@ -242,7 +245,7 @@ pub(super) async fn abort_lost(put: &Put<'_>, since: u64) -> Result<(), Transfer
     Ok(())
 }
 
-/// Sends a part until it arrives as it was sent. It is the same bytes each time.
+/// Uploads a part until its checksum matches. Every attempt sends the same ciphertext.
 pub(super) async fn send_part(
     put: &Put<'_>,
     upload: &Upload,
@@ -256,12 +259,12 @@ pub(super) async fn send_part(
         if stored.crc64.is_none_or(|arrived| arrived == crc64) {
             return Ok(stored);
         }
-        tracing::warn!(number, "a part arrived changed, and is sent again");
+        tracing::warn!(number, "a part arrived corrupted and is sent again");
     }
-    Err(TransferError::Corrupt(format!("part {number} arrives with other bytes, again and again")))
+    Err(TransferError::Corrupt(format!("part {number} repeatedly arrived corrupted")))
 }
 
-/// Makes the parts one object and verifies it.
+/// Completes the upload and verifies the object.
 pub(super) async fn complete(
     put: &Put<'_>,
     upload: &Upload,
@@ -278,7 +281,7 @@ pub(super) async fn complete(
     }
     let parts = u16::try_from(tags.len()).unwrap_or(u16::MAX);
     let stored = match put.store.complete(upload, &tags).await {
-        // An earlier try may have got through. Then the object is there, with our envelope.
+        // An earlier attempt may have succeeded. Then the object exists, with our envelope.
         Err(StoreError::NoUpload) if envelope.is_some() => {
             let head = match put.store.head(&put.key).await {
                 Err(StoreError::NotFound) => return Err(StoreError::NoUpload.into()),

@@ -1,4 +1,4 @@
-//! Buffers for parts, used again and again: what is in memory is what is in flight, and no more.
+//! Reusable buffers for parts, so that memory is held only for parts in flight.
 
 use std::{
     mem,
@@ -7,18 +7,18 @@ use std::{
 
 use bytes::Bytes;
 
-/// Buffers that nobody uses at the moment.
+/// The buffers that are not in use.
 #[derive(Clone, Default)]
 pub(super) struct Pool(Arc<Mutex<Vec<Vec<u8>>>>);
 
-/// A buffer, which goes back when the last who uses it has done so.
+/// A buffer that returns to its pool when its last user drops it.
 pub(super) struct Buffer {
     bytes: Vec<u8>,
     pool: Pool,
 }
 
 impl Pool {
-    /// A buffer with anything in it.
+    /// Takes a buffer, whose content is unspecified.
     pub(super) fn take(&self) -> Buffer {
         let free = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
         Buffer { bytes: free.unwrap_or_default(), pool: self.clone() }

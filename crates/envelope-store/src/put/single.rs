@@ -1,4 +1,4 @@
-//! An upload in one request; and, after every upload, whether the object is what was sent.
+//! Uploads in one request, and the verification that follows every upload.
 
 use bytes::Bytes;
 use envelope_core::{Crc64, Encryptor};
@@ -8,7 +8,7 @@ use super::{Put, PutOutcome};
 use crate::{Event, Headers, StoreError, Stored, TransferError, transfer::read};
 
 impl Put<'_> {
-    /// Encrypts what is in memory and writes it in one request.
+    /// Encrypts `plain` and uploads it in one request.
     pub(super) async fn single(
         &self,
         mut plain: Vec<u8>,
@@ -36,7 +36,7 @@ impl Put<'_> {
             () = self.stopped() => return Err(TransferError::Stopped),
         };
         let stored = match sent {
-            // The answer may have been lost, not the object.
+            // The object may have been written and only the response lost.
             Err(error @ (StoreError::Changed | StoreError::Unavailable(_))) => {
                 let there = self.store.head(&self.key).await.ok();
                 let ours = there.filter(|head| {
@@ -57,8 +57,8 @@ impl Put<'_> {
         Ok(outcome)
     }
 
-    /// Whether the object that is there is the one that was sent. One that is not is deleted: without
-    /// its envelope or with other bytes it is of no use to anyone, and would be taken for data.
+    /// Verifies that the stored object is the one that was sent. A corrupted object is deleted:
+    /// without its envelope or with other bytes it is useless, and could be mistaken for data.
     pub(super) async fn verify(
         &self,
         sent: &PutOutcome,
@@ -67,7 +67,7 @@ impl Put<'_> {
     ) -> Result<(), TransferError> {
         let head = self.store.head(&self.key).await?;
         if head.etag != sent.etag {
-            // Somebody else's, of a moment later.
+            // Another writer has overwritten it in the meantime.
             return Err(StoreError::Changed.into());
         }
         let found = read(&head.headers);
@@ -79,16 +79,17 @@ impl Put<'_> {
                 && one.wrap_algorithm() == other.wrap_algorithm()
         };
         let wrong = if head.len != sent.len {
-            "the object has another length"
+            "the object has the wrong length"
         } else if [answered, crc64].into_iter().flatten().any(|crc64| crc64 != sent.crc64) {
-            "the object has other bytes"
+            "the object's checksum does not match"
         } else if found.as_ref() == envelope {
             return Ok(());
         } else if found.as_ref().zip(envelope).is_some_and(|(one, other)| opens(one, other)) {
-            let words = "the metadata arrived changed; the object opens all the same, and was kept";
+            let words =
+                "the metadata arrived changed; the object can still be decrypted and was kept";
             return Err(TransferError::Corrupt(words.to_owned()));
         } else {
-            "the object's metadata did not arrive as it was sent"
+            "the object's metadata differs from what was sent"
         };
         let deleted = match self.store.delete(&self.key).await {
             Ok(()) => "; it was deleted",

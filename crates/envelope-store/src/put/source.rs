@@ -1,4 +1,4 @@
-//! The file that goes up.
+//! The source file of an upload.
 
 use std::{
     fs::{File, Metadata},
@@ -14,16 +14,16 @@ use envelope_core::{ContentCipher, Crc64};
 
 use crate::TransferError;
 
-/// Bytes that are summed at a time.
+/// Number of bytes read at a time for the digest.
 const CHUNK: u64 = 1 << 20;
 
-/// An open file, as it was when it was opened.
+/// An open file, with its length and modification time when it was opened.
 #[derive(Clone)]
 pub(super) struct Source {
     file: Arc<File>,
     len: u64,
     modified: u64,
-    /// What a temporary file is encrypted with.
+    /// The cipher that a temporary file is encrypted with.
     cover: Option<Arc<ContentCipher>>,
 }
 
@@ -35,14 +35,14 @@ impl Source {
     pub(super) fn new(file: File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         if !metadata.is_file() {
-            let words = "not a regular file; `-` takes a stream";
+            let words = "not a regular file; use `-` for a stream";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
         }
         let (len, modified) = (metadata.len(), nanoseconds(&metadata));
         Ok(Self { file: Arc::new(file), len, modified, cover: None })
     }
 
-    /// A file that is encrypted, and is read decrypted.
+    /// Decrypts the file with `cover` as it is read.
     pub(super) fn covered(self, cover: ContentCipher) -> Self {
         Self { cover: Some(Arc::new(cover)), ..self }
     }
@@ -51,12 +51,12 @@ impl Source {
         self.len
     }
 
-    /// Nanoseconds since 1970.
+    /// Modification time, in nanoseconds since 1970.
     pub(super) const fn modified(&self) -> u64 {
         self.modified
     }
 
-    /// Reads bytes where waiting for a disk is no harm.
+    /// Reads bytes on a thread that may block.
     pub(super) async fn read(&self, start: u64, len: u64) -> Result<Vec<u8>, TransferError> {
         let own = self.clone();
         let done = tokio::task::spawn_blocking(move || {
@@ -66,7 +66,7 @@ impl Source {
         done.await.map_err(io::Error::other)?
     }
 
-    /// Reads bytes on this thread, in place of what is in the buffer.
+    /// Reads bytes on this thread, replacing the contents of the buffer.
     pub(super) fn read_into(
         &self,
         bytes: &mut Vec<u8>,
@@ -80,7 +80,7 @@ impl Source {
         Ok(())
     }
 
-    /// Notices most changes since the file was opened.
+    /// Detects most changes since the file was opened.
     pub(super) fn check_unchanged(&self) -> Result<(), TransferError> {
         let now = self.file.metadata()?;
         if (now.len(), nanoseconds(&now)) == (self.len, self.modified) {
@@ -90,8 +90,8 @@ impl Source {
         }
     }
 
-    /// The CRC-64 of all bytes. It tells a changed file from an unchanged one; whoever can choose bytes
-    /// to fool it has the plaintext already.
+    /// Returns the CRC-64 of all bytes, which detects a changed file. It need not be collision
+    /// resistant: anyone who can choose the file's bytes already has the plaintext.
     pub(super) async fn digest(&self) -> Result<u64, TransferError> {
         let (file, len) = (Arc::clone(&self.file), self.len);
         let done = tokio::task::spawn_blocking(move || digest(&file, len)).await;
@@ -131,7 +131,8 @@ fn digest(file: &File, len: u64) -> Result<u64, TransferError> {
         let running: Vec<_> = starts.map(|start| scope.spawn(move || sum(start))).collect();
         let mut whole = Crc64::new();
         for thread in running {
-            let sum = thread.join().map_err(|_| io::Error::other("a thread ended early"))??;
+            let sum =
+                thread.join().map_err(|_| io::Error::other("a checksum thread panicked"))??;
             whole.append(&sum);
         }
         Ok(whole.value())

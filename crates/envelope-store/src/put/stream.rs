@@ -21,7 +21,7 @@ use crate::{
     transfer::{Tap, read},
 };
 
-/// Bytes of a stream that are read at a time.
+/// Number of bytes read from a stream at a time.
 const CHUNK: u64 = 256 * 1024;
 
 pub(super) async fn put(
@@ -63,7 +63,7 @@ pub(super) async fn put(
     parts(put, cipher, headers, envelope).await
 }
 
-/// Plaintext on one side, ciphertext on the other.
+/// Encrypts a reader as its ciphertext is requested.
 struct Ciphertext<R> {
     plain: R,
     first: Option<Vec<u8>>,
@@ -73,7 +73,7 @@ struct Ciphertext<R> {
 }
 
 impl<R: AsyncRead + Send + Unpin> Ciphertext<R> {
-    /// The next bytes: so many, but at the end.
+    /// Returns the next `want` bytes, or fewer at the end.
     async fn next(&mut self, want: usize) -> Result<Vec<u8>, TransferError> {
         while self.left.len() < want && self.writer.is_some() {
             let chunk = match self.first.take() {
@@ -119,7 +119,7 @@ async fn read_up_to(
     Ok(bytes)
 }
 
-/// Parts of a stream, as they come.
+/// Uploads a stream in parts as it is read.
 async fn parts<R: AsyncRead + Send + Unpin>(
     put: &Put<'_>,
     cipher: Ciphertext<R>,
@@ -129,7 +129,7 @@ async fn parts<R: AsyncRead + Send + Unpin>(
     let upload = initiate(put, &headers).await?;
     let outcome = send_all(put, &upload, cipher, &headers, envelope.as_ref()).await;
     if outcome.is_err() {
-        // What went wrong matters more than whether the store could still be told.
+        // The original error matters more than a failure to abort.
         let _ = put.store.abort(&upload).await;
     }
     outcome
@@ -167,7 +167,7 @@ async fn send_all<R: AsyncRead + Send + Unpin>(
             let stored = send_part(put, upload, number, body, crc64, headers).await?;
             Ok::<_, TransferError>((number, stored.etag, crc64, len))
         });
-        // The next part is read only when there is room for it.
+        // Reading pauses while `in_flight` parts are in flight, which bounds the memory.
         while sending.len() >= put.in_flight {
             tokio::select! {
                 sent = sending.next() => note(put, sent, &mut arrived)?,
@@ -194,8 +194,8 @@ fn note(
     Ok(())
 }
 
-/// By way of a temporary file, whose length is known at the end. It is encrypted under a key of its own,
-/// which never leaves memory.
+/// Uploads a stream by way of a temporary file, to learn its length. The file is encrypted with a
+/// key of its own, which never leaves memory.
 async fn spooled(
     put: &Put<'_>,
     mut plain: impl AsyncRead + Send + Unpin,
