@@ -1,8 +1,9 @@
-//! How fast a file goes up, encrypted and as it is, in turn: `throughput ENDPOINT FILE [ROUNDS]`.
+//! Compares the upload speed of a file with and without encryption.
 //!
-//! The endpoint is a loopback server: `target/release/loopback-bucket`.
+//! Usage: `throughput ENDPOINT FILE [ROUNDS]`. The endpoint is a loopback server:
+//! `target/release/loopback-bucket`.
 
-#![allow(clippy::print_stdout, reason = "that is what it is for")]
+#![allow(clippy::print_stdout, reason = "the example prints its results")]
 
 use std::{error::Error, path::Path, time::Instant};
 

@@ -1,13 +1,13 @@
-//! Where an object is: `oss://BUCKET/KEY`, `cos://BUCKET-APPID/KEY`, `file:FOLDER/KEY`.
+//! Object addresses: `oss://BUCKET/KEY`, `cos://BUCKET-APPID/KEY` and `file:FOLDER/KEY`.
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
-/// A place and a key in it. The key may be empty, or the beginning of many.
+/// A place and a key in it. The key may be empty, or a prefix of many keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     /// The bucket or folder.
     pub place: Place,
-    /// The key, as it is, not percent-encoded.
+    /// The key, without percent-encoding.
     pub key: String,
 }
 
@@ -17,7 +17,7 @@ pub struct Address {
 pub enum Place {
     /// A bucket of Tencent COS, with its APPID.
     Cos(String),
-    /// A folder of this machine.
+    /// A local folder.
     Folder(PathBuf),
     /// A bucket of Aliyun OSS.
     Oss(String),
@@ -39,7 +39,7 @@ impl FromStr for Address {
         if bucket.is_empty() || !bucket.bytes().all(plain) {
             return Err(AddressError::Bucket);
         }
-        // A key of these would be normalized away by URL libraries and proxies.
+        // URL libraries and proxies would normalize such keys.
         if key.starts_with('/') || key.split('/').any(|part| part == "." || part == "..") {
             return Err(AddressError::Key);
         }
@@ -68,20 +68,20 @@ impl fmt::Display for Address {
     }
 }
 
-/// Not an address.
+/// An error from parsing an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// Not a bucket of lower-case letters, digits and dashes.
-    #[error("a bucket is lower-case letters, digits and dashes")]
+    /// The bucket has characters other than lower-case letters, digits and hyphens.
+    #[error("a bucket name consists of lower-case letters, digits and hyphens")]
     Bucket,
-    /// A key that a store, or something on the way to it, would not take as it is.
+    /// A store, or an intermediary such as a proxy, would reject or alter the key.
     #[error(
         "a key has at most 1023 bytes, no control characters, and no `.` or `..` between slashes"
     )]
     Key,
-    /// Not of the three forms.
-    #[error("an address is oss://BUCKET/KEY, cos://BUCKET-APPID/KEY or file:FOLDER/KEY")]
+    /// The address has none of the three forms.
+    #[error("an address has the form oss://BUCKET/KEY, cos://BUCKET-APPID/KEY or file:FOLDER/KEY")]
     Syntax,
 }
 

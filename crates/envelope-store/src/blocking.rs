@@ -1,10 +1,10 @@
-//! For programs without a runtime: the same, and wait.
+//! Support for programs without an async runtime.
 
 use std::{future::Future, io};
 
 use tokio::runtime::{Builder, Runtime};
 
-/// Something to wait with. Make one, and use it for everything.
+/// A runtime for blocking callers. Create one and use it for all calls.
 ///
 /// ```
 /// use envelope_core::{AesKeyWrapper, Encryptor};
@@ -21,26 +21,26 @@ use tokio::runtime::{Builder, Runtime};
 pub struct Waiter(Option<Runtime>);
 
 impl Waiter {
-    /// Starts the threads that do the work.
+    /// Starts the worker threads.
     ///
     /// # Errors
-    /// The system has no threads left.
+    /// Returns an error if the system cannot start the threads.
     pub fn new() -> io::Result<Self> {
         Ok(Self(Some(Builder::new_multi_thread().enable_all().build()?)))
     }
 
-    /// Waits for what an upload, a download or a store promises.
+    /// Blocks until the future of an upload, a download or a store completes.
     ///
     /// # Panics
-    /// Inside another runtime, which must not wait.
-    #[expect(clippy::expect_used, reason = "taken only when it is dropped")]
+    /// Panics if called inside another runtime, which must not be blocked.
+    #[expect(clippy::expect_used, reason = "the runtime is taken only on drop")]
     pub fn wait<T>(&self, promise: impl Future<Output = T>) -> T {
         self.0.as_ref().expect("a runtime").block_on(promise)
     }
 }
 
 impl Drop for Waiter {
-    /// Does not wait for a read of standard input that may never end.
+    /// Shuts down without waiting, because a read of standard input may never end.
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();

@@ -24,7 +24,7 @@ use crate::{
     Upload, endpoint::Endpoint, xml,
 };
 
-/// A bucket, over HTTPS.
+/// A bucket, accessed over HTTPS.
 pub struct Bucket {
     vendor: Vendor,
     name: String,
@@ -41,10 +41,10 @@ impl fmt::Debug for Bucket {
 }
 
 impl Bucket {
-    /// A bucket of Aliyun OSS, signed for in version 4.
+    /// Creates a client for an Aliyun OSS bucket.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if there is no TLS on this machine.
+    /// [`StoreError::Unavailable`] if TLS cannot be initialized on this machine.
     pub fn oss(
         name: &str,
         region: &str,
@@ -56,10 +56,10 @@ impl Bucket {
         Self::new(Vendor::Oss, name, endpoint, signer)
     }
 
-    /// A bucket of Tencent COS; the name ends with the APPID.
+    /// Creates a client for a Tencent COS bucket, whose name ends with the APPID.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if there is no TLS on this machine.
+    /// [`StoreError::Unavailable`] if TLS cannot be initialized on this machine.
     pub fn cos(
         name: &str,
         endpoint: Endpoint,
@@ -75,7 +75,7 @@ impl Bucket {
         signer: RequestSigner,
     ) -> Result<Self, StoreError> {
         let client = reqwest::Client::builder()
-            // A signature holds for one host; headers must not follow to another.
+            // A signature is valid for one host, and the headers must not be sent to another.
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(10))
             .read_timeout(Duration::from_secs(60))
@@ -91,7 +91,7 @@ impl Bucket {
         })
     }
 
-    /// Tries so often.
+    /// Sets the retry policy.
     #[must_use]
     pub const fn with_retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
@@ -135,7 +135,7 @@ impl Store for Bucket {
         if let Some(bytes) = &bytes {
             let last = bytes.end.saturating_sub(1);
             request = request.header("range", format!("bytes={}-{last}", bytes.start));
-            // OSS ignores a range that goes past the end, unless it is asked not to.
+            // By default, OSS ignores a range that extends past the end.
             if self.vendor == Vendor::Oss {
                 request = request.header("x-oss-range-behavior", "standard");
             }
@@ -154,11 +154,11 @@ impl Store for Bucket {
             .map_err(|error| StoreError::Unavailable(request::words(&error)))
             .chain(futures_util::stream::iter([Ok(Bytes::new())]))
             .map(move |chunk: Result<Bytes, StoreError>| {
-                // The empty chunk at the end is where an answer that was cut is noticed.
+                // The empty chunk at the end detects a truncated response.
                 let chunk = chunk?;
                 let len = chunk.len() as u64;
                 if len > left || (len == 0 && left > 0) {
-                    return Err(StoreError::Unavailable("the body was cut".to_owned()));
+                    return Err(StoreError::Unavailable("the body was truncated".to_owned()));
                 }
                 left = left.saturating_sub(len);
                 Ok(chunk)
@@ -187,7 +187,7 @@ impl Store for Bucket {
         let text = self.text(&request).await?;
         let done: xml::Done = xml::read(&text, "InitiateMultipartUploadResult")?;
         if done.upload_id.is_empty() {
-            return Err(StoreError::Malformed("an upload without a name".to_owned()));
+            return Err(StoreError::Malformed("the response has no upload ID".to_owned()));
         }
         Ok(Upload { key: key.to_owned(), id: done.upload_id, begun: None })
     }
@@ -274,7 +274,7 @@ impl Store for Bucket {
             id: upload.upload_id,
             begun: answer::seconds(&upload.initiated),
         });
-        // Not all servers say that they encoded.
+        // Some servers encode keys without saying so.
         Ok(uploads
             .filter(|upload| upload.key == key || plain_key(&upload.key, true) == key)
             .map(|upload| Upload { key: key.to_owned(), ..upload })
@@ -341,7 +341,9 @@ impl Store for Bucket {
     }
 }
 
-/// A key as inventories and listings of both stores write it: URL-encoded. `None` if it is no text.
+/// Decodes a key that is URL-encoded, as in inventories and listings of both vendors.
+///
+/// Returns `None` if the result is not UTF-8.
 #[must_use]
 pub fn decode_key(key: &str) -> Option<String> {
     percent_decode_str(key).decode_utf8().ok().map(std::borrow::Cow::into_owned)

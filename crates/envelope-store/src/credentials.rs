@@ -2,8 +2,10 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// An access key, with the token of a temporary one. The secret parts are not printed, and are wiped;
-/// the signer keeps a copy of its own for as long as the bucket lives.
+/// An access key, with a session token if it is temporary.
+///
+/// The secret parts are omitted from debug output and wiped from memory when dropped. The signer
+/// keeps a copy of its own for as long as the bucket lives.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     id: String,
@@ -12,7 +14,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// A permanent access key.
+    /// Creates a permanent access key.
     #[must_use]
     pub fn new(id: impl Into<String>, secret: impl Into<SecretString>) -> Self {
         Self { id: id.into(), secret: secret.into(), token: None }

@@ -1,4 +1,4 @@
-//! Endpoints: where a service is reached.
+//! Service endpoints.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
@@ -9,24 +9,24 @@ use std::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     secure: bool,
-    /// With the port, if it is not the scheme's own.
+    /// Includes the port if it is not the default of the scheme.
     host: String,
     path_style: bool,
 }
 
 impl Endpoint {
-    /// The public endpoint of OSS in a region such as `cn-hangzhou`.
+    /// Returns the public endpoint of OSS in a region such as `cn-hangzhou`.
     ///
     /// # Errors
-    /// [`EndpointError::Region`].
+    /// [`EndpointError::Region`] if the name of the region is invalid.
     pub fn oss(region: &str) -> Result<Self, EndpointError> {
         Self::public(&format!("oss-{}.aliyuncs.com", region_name(region)?))
     }
 
-    /// The public endpoint of COS in a region such as `ap-guangzhou`.
+    /// Returns the public endpoint of COS in a region such as `ap-guangzhou`.
     ///
     /// # Errors
-    /// [`EndpointError::Region`].
+    /// [`EndpointError::Region`] if the name of the region is invalid.
     pub fn cos(region: &str) -> Result<Self, EndpointError> {
         Self::public(&format!("cos.{}.myqcloud.com", region_name(region)?))
     }
@@ -35,12 +35,13 @@ impl Endpoint {
         format!("https://{host}").parse()
     }
 
-    /// The `Host` of a bucket.
+    /// Returns the `Host` header for a bucket.
     pub(crate) fn host_of(&self, bucket: &str) -> String {
         if self.path_style { self.host.clone() } else { format!("{bucket}.{}", self.host) }
     }
 
-    /// Whether the bucket is in the path; so with a bare address, which has no subdomains.
+    /// Returns whether the bucket is part of the path, as with a bare IP address, which has no
+    /// subdomains.
     pub(crate) const fn is_path_style(&self) -> bool {
         self.path_style
     }
@@ -61,7 +62,8 @@ fn region_name(region: &str) -> Result<&str, EndpointError> {
     Ok(region)
 }
 
-/// `https://HOST[:PORT]`; also `http://` where the host is this machine. Without a scheme, https.
+/// Parses `https://HOST[:PORT]`, or `http://` if the host is this machine. The scheme defaults to
+/// https.
 impl FromStr for Endpoint {
     type Err = EndpointError;
 
@@ -96,18 +98,18 @@ impl FromStr for Endpoint {
     }
 }
 
-/// Not an endpoint.
+/// An error from parsing an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndpointError {
-    /// Requests and metadata would travel in the clear.
-    #[error("plain http is for this machine only")]
+    /// Requests and metadata would be sent unencrypted.
+    #[error("plain http is allowed only for this machine")]
     PlainHttp,
-    /// Not a region of lower-case letters, digits and dashes.
-    #[error("a region is lower-case letters, digits and dashes")]
+    /// The region has characters other than lower-case letters, digits and hyphens.
+    #[error("a region consists of lower-case letters, digits and hyphens")]
     Region,
-    /// Not a URL of scheme and host.
-    #[error("an endpoint is https://HOST or https://HOST:PORT")]
+    /// The endpoint is not a URL of a scheme and a host.
+    #[error("an endpoint has the form https://HOST or https://HOST:PORT")]
     Syntax,
 }
 

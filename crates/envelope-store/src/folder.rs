@@ -1,4 +1,4 @@
-//! Objects in a folder: the bytes in a file, the headers in `NAME.headers.json` beside it.
+//! A store in a folder: bytes are in a file, and headers in `NAME.headers.json` beside it.
 
 use std::{
     fs::{self, File},
@@ -19,27 +19,28 @@ use tempfile::NamedTempFile;
 
 use crate::{ArrivedPart, Entry, Head, Headers, Object, Page, Store, StoreError, Stored, Upload};
 
-/// What the sidecar's name ends with.
+/// The suffix of a sidecar's name.
 const SIDECAR: &str = ".headers.json";
-/// Where uploads are collected; no object's key begins with it.
+/// The folder of open uploads. No object's key may start with it.
 const UPLOADS: &str = ".envelope-uploads";
-/// The sidecar's own entry: the tag of the bytes that it belongs to.
+/// The sidecar's own entry: the entity tag of the bytes that it describes.
 const TAG: &str = "etag";
-/// Bytes read at a time.
+/// Number of bytes read at a time.
 const CHUNK: usize = 256 * 1024;
 
-/// A folder of this machine.
+/// A store in a local folder.
 ///
-/// A sidecar names the CRC-64 and the length of its bytes, as its tag; so bytes and headers of two versions are not
-/// taken for one. Overwriting removes the old sidecar first: a crash at the wrong moment leaves an object
-/// without headers, which is refused, never one with the headers of another.
+/// The entity tag in a sidecar is the CRC-64 and the length of the bytes, so that bytes and headers
+/// of two versions cannot be confused. Overwriting removes the old sidecar first: a crash at the
+/// wrong moment leaves an object without headers, which is refused, never one with the headers of
+/// another.
 #[derive(Clone, Debug)]
 pub struct FolderStore {
     root: PathBuf,
 }
 
 impl FolderStore {
-    /// The objects of this folder. It is made when the first is written.
+    /// Creates a store in `root`. The folder itself is created by the first write.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
@@ -49,7 +50,7 @@ impl FolderStore {
         let path = Path::new(key);
         let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
         if key.is_empty() || !plain || key.ends_with('/') || is_internal(key) {
-            let words = format!("{key:?} is no name of an object in a folder");
+            let words = format!("{key:?} is not a valid key in a folder");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, words).into());
         }
         Ok(self.root.join(path))
@@ -59,7 +60,7 @@ impl FolderStore {
         self.root.join(UPLOADS).join(Path::new(&upload.id).file_name().unwrap_or_default())
     }
 
-    /// Puts bytes and headers in place of what is there.
+    /// Replaces an object's bytes and headers.
     fn place(&self, key: &str, bytes: NamedTempFile, sidecar: &Value) -> Result<(), StoreError> {
         let path = self.path(key)?;
         let beside = sidecar_of(&path);
@@ -76,7 +77,7 @@ impl FolderStore {
         Ok(())
     }
 
-    /// What the sidecar says, and the file that it is about.
+    /// Opens an object's file and reads its metadata from the sidecar.
     fn read_head(&self, key: &str) -> Result<(File, Head), StoreError> {
         let path = self.path(key)?;
         let opened = File::open(&path).map_err(absent)?;
@@ -89,7 +90,7 @@ impl FolderStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => b"{}".to_vec(),
             Err(error) => return Err(error.into()),
         };
-        // Replaced in between: the sidecar may be that of the new file.
+        // If the file was replaced in the meantime, the sidecar may belong to the new one.
         if fs::metadata(&path).map_err(absent)?.ino() != file.ino() {
             return Err(StoreError::Changed);
         }
@@ -100,7 +101,7 @@ impl FolderStore {
         let mut headers = Headers::new();
         for (name, value) in map {
             let Value::String(value) = value else {
-                return Err(malformed("a value that is no text"));
+                return Err(malformed("a value is not a string"));
             };
             headers.push((name.to_ascii_lowercase(), value));
         }
@@ -108,12 +109,12 @@ impl FolderStore {
         let etag = tag.map(|at| headers.swap_remove(at).1);
         let (crc64, len) = etag.as_deref().and_then(read_tag).unzip();
         if len.is_some_and(|len| len != file.len()) {
-            return Err(malformed("it belongs to other bytes"));
+            return Err(malformed("the file has a different length than the sidecar says"));
         }
         headers.push(("content-length".to_owned(), file.len().to_string()));
         let head = Head {
             len: file.len(),
-            // A file that somebody copied here has no tag of ours.
+            // A file copied here by hand has no entity tag.
             etag: etag.unwrap_or_else(|| "\"\"".to_owned()),
             crc64,
             modified: file.modified().ok().map(httpdate::fmt_http_date),
@@ -164,7 +165,7 @@ fn stored(sum: &Crc64) -> Stored {
     Stored { etag: tag_of(sum), crc64: Some(sum.value()) }
 }
 
-/// Runs what waits for a disk where that is no harm.
+/// Runs disk I/O on a thread that may block.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
@@ -462,7 +463,7 @@ fn walk(folder: &Path, before: &str, keys: &mut Vec<String>) -> Result<(), Store
     };
     for entry in entries {
         let entry = entry?;
-        // A name that is no text is no key.
+        // Keys are UTF-8, so a file with any other name is not an object.
         let Ok(name) = entry.file_name().into_string() else { continue };
         let key = format!("{before}{name}");
         let kind = entry.file_type()?;

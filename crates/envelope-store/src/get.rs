@@ -18,7 +18,7 @@ use crate::{
     transfer::{Listener, Tap, envelope_of},
 };
 
-/// One object to be read.
+/// A download of one object.
 #[derive(Clone, Debug)]
 pub struct Get<'a> {
     store: &'a dyn Store,
@@ -31,23 +31,23 @@ pub struct Get<'a> {
     retry: Retry,
 }
 
-/// An object that was found, with its bytes on their way.
-#[expect(missing_debug_implementations, reason = "a stream has nothing to show")]
+/// An object whose bytes are being received.
+#[expect(missing_debug_implementations, reason = "streams have no useful debug output")]
 pub struct Opened<'a> {
-    /// What the store says of it.
+    /// Metadata of the object, as reported by the store.
     pub head: Head,
-    /// What its metadata says; `None` for plaintext, where that was allowed.
+    /// The object's envelope; `None` for plaintext, if that is allowed.
     pub envelope: Option<Envelope>,
-    /// Which bytes of the plaintext come, where that is known before.
+    /// The range of the plaintext being received, if known in advance.
     pub bytes: Option<Range<u64>>,
     body: PlainBody<'a>,
 }
 
-/// Bytes on their way, that may turn out wrong.
+/// A stream of bytes that may fail verification at its end.
 type PlainBody<'a> = BoxStream<'a, Result<Bytes, TransferError>>;
 
 impl<'a> Get<'a> {
-    /// The object under `key`.
+    /// Creates a download of `key`.
     #[must_use]
     pub fn new(store: &'a dyn Store, key: impl Into<String>) -> Self {
         Self {
@@ -62,52 +62,54 @@ impl<'a> Get<'a> {
         }
     }
 
-    /// Takes an object without encryption metadata as it is. Whoever can strip metadata can then pass
-    /// off whatever they like.
+    /// Accepts an object without encryption metadata as plaintext. Anyone who can strip the
+    /// metadata can then substitute arbitrary content.
     #[must_use]
     pub const fn allow_plaintext(mut self) -> Self {
         self.allow_plaintext = true;
         self
     }
 
-    /// Allows a range of an AES-GCM object, whose tag is then not checked.
+    /// Allows a range of an AES-GCM object, whose authentication tag is then not verified.
     #[must_use]
     pub const fn allow_unauthenticated_range(mut self) -> Self {
         self.allow_unauthenticated_range = true;
         self
     }
 
-    /// Fetches a large object to a file in ranges of so many bytes, 8 MiB by default.
+    /// Sets the size of the ranges in which a large object is downloaded to a file, 8 MiB by
+    /// default.
     #[must_use]
     pub const fn part_size(mut self, bytes: u64) -> Self {
         self.part_size = if bytes < 16 { 16 } else { bytes & !15 };
         self
     }
 
-    /// So many ranges are in memory and under way at once, 4 by default.
+    /// Sets the number of ranges held in memory and downloaded concurrently, 4 by default.
     #[must_use]
     pub const fn in_flight(mut self, ranges: usize) -> Self {
         self.in_flight = if ranges == 0 { 1 } else { ranges };
         self
     }
 
-    /// Goes on so often where a body breaks off. Everything else is tried again by the store.
+    /// Sets the retry policy for resuming an interrupted body. The store retries all other
+    /// requests.
     #[must_use]
     pub const fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
     }
 
-    /// Tells of events as they happen.
+    /// Sets a callback for progress events.
     #[must_use]
     pub fn on_event(mut self, tell: impl Fn(Event) + Send + Sync + 'static) -> Self {
         self.listener = Listener::new(tell);
         self
     }
 
-    /// Opens the whole object. Headers and bytes come with one answer. At the end of the stream everything is checked that
-    /// can be: the length, the store's checksum, GCM's tag, CBC's padding, the MD5 that the metadata
-    /// says. **Until then nothing is.**
+    /// Opens the whole object. Headers and bytes come from a single response. The end of the stream
+    /// verifies everything available: the length, the store's checksum, the GCM authentication tag,
+    /// the CBC padding, and the MD5 in the metadata. **Until then, the plaintext is unverified.**
     ///
     /// # Errors
     /// Any [`TransferError`].
@@ -130,11 +132,11 @@ impl<'a> Get<'a> {
         Ok(Opened { head, envelope: Some(envelope), bytes: plain_len.map(|len| 0..len), body })
     }
 
-    /// Opens some bytes of the plaintext. Nothing can be checked but that they are those bytes of the same version
-    /// of the object.
+    /// Opens a range of the plaintext. The only verification possible is that the bytes are that
+    /// range of the same version of the object.
     ///
     /// # Errors
-    /// Any [`TransferError`]; an object whose algorithm has no ranges is one of them.
+    /// Any [`TransferError`], including if the object's algorithm does not support ranges.
     pub async fn open_range(
         &self,
         decryptor: &Decryptor<'_>,
@@ -178,13 +180,13 @@ impl<'a> Get<'a> {
         }
     }
 
-    /// Bytes of the version that was seen.
+    /// Requests a range of the version described by `head`.
     async fn range(&self, head: &Head, wanted: Range<u64>) -> Result<PlainBody<'a>, TransferError> {
         let object = self.store.get(&self.key, Some(wanted.clone()), tag_of(head)).await?;
         Ok(self.steady(head, wanted, object.body))
     }
 
-    /// Goes on, with the same version, where a stream breaks.
+    /// Resumes an interrupted stream from the same version of the object.
     fn steady(&self, head: &Head, bytes: Range<u64>, body: Body) -> PlainBody<'a> {
         let (store, key, tag) = (self.store, self.key.clone(), tag_of(head).map(str::to_owned));
         let (begin, retry) = ((body, bytes, 0), self.retry);
@@ -194,11 +196,11 @@ impl<'a> Get<'a> {
                 loop {
                     let error = match body.try_next().await {
                         Ok(None) if left.start >= left.end => return Ok(None),
-                        Ok(None) => StoreError::Unavailable("the body was cut".to_owned()),
+                        Ok(None) => StoreError::Unavailable("the body was truncated".to_owned()),
                         Ok(Some(chunk)) => {
                             left.start = left.start.saturating_add(chunk.len() as u64);
                             if left.start > left.end {
-                                let words = "more bytes than were asked for".to_owned();
+                                let words = "more bytes than requested".to_owned();
                                 return Err(StoreError::Malformed(words).into());
                             }
                             return Ok(Some((chunk, (body, left, 0))));
@@ -227,34 +229,34 @@ impl<'a> Get<'a> {
     }
 }
 
-/// The tag to insist on; a file that somebody copied into a folder has none.
+/// Returns the entity tag to require. A file copied into a folder by hand has none.
 fn tag_of(head: &Head) -> Option<&str> {
     Some(head.etag.as_str()).filter(|tag| *tag != "\"\"")
 }
 
-/// Refuses a body of the wrong length before a byte of it is taken.
+/// Rejects a body of the wrong length before any of it is read.
 fn check_len(envelope: &Envelope, len: u64) -> Result<(), TransferError> {
     let want = envelope.plain_len().and_then(|len| envelope.content_algorithm().body_len(len));
     match want {
         Some(want) if want != len => Err(TransferError::Corrupt(format!(
-            "the object has {len} bytes, but by its metadata it must have {want}"
+            "the object has {len} bytes, but its metadata requires {want}"
         ))),
         _ => Ok(()),
     }
 }
 
-/// Compares the bytes as they came with the store's checksum of them.
+/// Verifies the store's checksum of the received bytes.
 fn summed(body: PlainBody<'_>, crc64: Option<u64>) -> PlainBody<'_> {
     let Some(crc64) = crc64 else { return body };
     let mut sum = Crc64::new();
-    // The empty chunk at the end, and only there, is where the sum is complete.
+    // An empty chunk marks the end, where the checksum is complete; others are filtered out.
     let end = stream::iter([Ok(Bytes::new())]);
     body.try_filter(|chunk| future::ready(!chunk.is_empty()))
         .chain(end)
         .and_then(move |chunk| {
             sum.update(&chunk);
             let wrong = chunk.is_empty() && sum.value() != crc64;
-            let words = "other bytes came than the store says it has";
+            let words = "the bytes received do not match the store's checksum";
             future::ready(if wrong {
                 Err(TransferError::Corrupt(words.to_owned()))
             } else {
@@ -264,7 +266,7 @@ fn summed(body: PlainBody<'_>, crc64: Option<u64>) -> PlainBody<'_> {
         .boxed()
 }
 
-/// Decrypts as bytes come, and checks at the end.
+/// Decrypts bytes as they arrive, and verifies them at the end.
 fn decrypted<'a>(body: PlainBody<'a>, cipher: BodyCipher, check: PlainCheck) -> PlainBody<'a> {
     let tap = Tap::default();
     let writer = DecryptWriter::new(tap.clone(), cipher).with_check(check);

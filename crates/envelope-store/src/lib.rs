@@ -1,9 +1,9 @@
-//! Encrypted objects straight to and from Aliyun OSS, Tencent COS and local folders.
+//! Encrypted uploads to and downloads from Aliyun OSS, Tencent COS and local folders.
 //!
-//! What goes up is encrypted on this machine, what comes down is decrypted on it; the store sees
-//! ciphertext and a wrapped key. [`Put`] writes, [`Get`] reads, [`rewrap`] changes the master key in
-//! place; [`Store`] is what they need of a place for objects, and [`Bucket`], [`FolderStore`] and [`MemoryStore`] are
-//! such places. [`blocking`] is for programs without a runtime.
+//! Objects are encrypted and decrypted on this machine; the store sees only ciphertext and a
+//! wrapped content key. [`Put`] uploads an object, [`Get`] downloads one, and [`rewrap`] changes the
+//! master key in place. They work with any [`Store`]: [`Bucket`], [`FolderStore`] and
+//! [`MemoryStore`] are provided. The [`blocking`] module is for programs without an async runtime.
 //!
 //! ```
 //! use envelope_core::{AesKeyWrapper, Decryptor, Encryptor, Keyring};
@@ -23,7 +23,7 @@
 //! # }
 //! ```
 //!
-//! Wrapping and unwrapping happen on the calling task: a key in a KMS blocks it for one call.
+//! Keys are wrapped and unwrapped on the calling task: a key in a KMS blocks it for one call.
 
 pub mod blocking;
 

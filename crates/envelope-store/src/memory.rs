@@ -1,4 +1,4 @@
-//! Objects in memory: for tests, and for programs that want no store.
+//! A store in memory, for tests and for programs without a store.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use meta_codec::Vendor;
 
 use crate::{ArrivedPart, Entry, Head, Headers, Object, Page, Store, StoreError, Stored, Upload};
 
-/// A store in memory. It takes any header and any size of part.
+/// A store in memory that accepts any headers and part sizes.
 #[derive(Default)]
 pub struct MemoryStore(Mutex<State>);
 
@@ -23,7 +23,7 @@ pub struct MemoryStore(Mutex<State>);
 struct State {
     objects: BTreeMap<String, Kept>,
     uploads: BTreeMap<String, Begun>,
-    /// Of versions and uploads: no two are alike.
+    /// Number of versions and uploads so far, from which unique entity tags and IDs are derived.
     count: u64,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Debug for MemoryStore {
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// Creates an empty store.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -118,7 +118,7 @@ impl Store for MemoryStore {
             .zip(usize::try_from(wanted.end).ok())
             .filter(|(start, end)| start <= end)
             .map(|(start, end)| kept.bytes.slice(start..end))
-            .ok_or_else(|| StoreError::Malformed("a range past the end".to_owned()))?;
+            .ok_or_else(|| StoreError::Malformed("the range starts past the end".to_owned()))?;
         Ok(Object { head, bytes: wanted, body: stream::iter([Ok(slice)]).boxed() })
     }
 

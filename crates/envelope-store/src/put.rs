@@ -239,8 +239,8 @@ impl<'a> Put<'a> {
         self.job(plan, self.headers.clone(), None, &source).start(None, envelope).await
     }
 
-    /// Encrypts and uploads a stream of `len` bytes, if the length is known. OSS requires the length
-    /// in advance, so a stream above the threshold is first written to an encrypted temporary file.
+    /// Encrypts and uploads a stream. `len` is its length, if known. OSS requires the length in
+    /// advance, so a stream above the threshold is first written to an encrypted temporary file.
     ///
     /// # Errors
     /// Any [`TransferError`]. The upload is aborted.

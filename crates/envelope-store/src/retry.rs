@@ -1,33 +1,34 @@
-//! When to try again.
+//! Retry policies.
 
 use std::time::Duration;
 
-/// How often and how long to try.
+/// A retry policy with exponential backoff.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// Tries of one request in all.
+    /// Total number of attempts for a request.
     pub tries: u32,
-    /// The pause after the first failure; it doubles with each.
+    /// Backoff after the first failure; it doubles with each further failure.
     pub first_pause: Duration,
 }
 
 impl Default for Retry {
-    /// Five tries, from 200 milliseconds on: three seconds of pauses.
+    /// Returns a policy of five attempts with a backoff of 200 milliseconds at first, and of about
+    /// three seconds in total.
     fn default() -> Self {
         Self { tries: 5, first_pause: Duration::from_millis(200) }
     }
 }
 
 impl Retry {
-    /// Waits before the next try; `false` if there is none. At random from one half to three halves of the
-    /// pause, so that many clients do not come back together.
+    /// Waits before the next attempt; returns `false` if none is left. The backoff is scaled by a
+    /// random factor from one half to three halves, so that many clients do not retry in step.
     pub(crate) async fn pause(&self, failed: u32) -> bool {
         if failed >= self.tries {
             return false;
         }
         let doubled = self.first_pause * 2_u32.saturating_pow(failed.saturating_sub(1).min(8));
         let mut byte = [128];
-        // Jitter without randomness is still a pause.
+        // If there is no randomness, the backoff goes without jitter.
         let _ = rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut byte);
         tokio::time::sleep(doubled.mul_f64(0.5 + f64::from(byte[0]) / 256.0)).await;
         true

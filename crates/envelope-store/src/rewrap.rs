@@ -1,4 +1,4 @@
-//! Another master key for an object that stays where it is.
+//! Rewrapping: a new master key for an existing object.
 
 use envelope_core::{Decryptor, Encryptor};
 use meta_codec::Dialect;
@@ -8,29 +8,31 @@ use crate::{
     transfer::{collect_to, envelope_of, read},
 };
 
-/// What became of an object.
+/// The outcome of [`rewrap`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rewrapped {
-    /// The new key opens it already.
+    /// The new master key already opens the object, which was left unchanged.
     Already,
-    /// It has new headers.
+    /// The headers were replaced.
     InPlace,
-    /// Its ciphertext was downloaded and uploaded again, with new headers.
+    /// The ciphertext was downloaded and uploaded again, with new headers.
     Reuploaded,
 }
 
-/// Wraps the content key of an object anew; its bytes stay in the store.
+/// Rewraps the content key of an object with another master key, without changing its ciphertext.
 ///
-/// `old` opens it now. `new` is what opens it afterwards, where that is known: an object that it opens
-/// already is passed over, so that a job that was interrupted can be run again. OSS refuses to change the metadata of an encrypted
-/// object (EC 0005-00000421); with `reupload`, the same ciphertext is then sent once more.
+/// `old` holds the current master key, and `new` the future one, if it is available here. An object
+/// that `new` already opens is skipped, so that an interrupted job can be run again. OSS refuses to
+/// change the metadata of an encrypted object (EC 0005-00000421); if `reupload` is set, the same
+/// ciphertext is then uploaded again.
 ///
-/// Whoever has the old master key, and the old headers or an old version of the object, can still open
-/// it.
+/// Anyone who has the old master key, and either the old headers or an old version of the object,
+/// can still decrypt it.
 ///
 /// # Errors
-/// Any [`TransferError`]; [`StoreError::Changed`] if somebody else wrote it meanwhile.
+/// Any [`TransferError`], including [`StoreError::Changed`] if another writer changed the object in
+/// the meantime.
 pub async fn rewrap(
     store: &dyn Store,
     key: &str,
@@ -72,7 +74,7 @@ pub async fn rewrap(
             put.stored(file.path()).await?;
             return Ok(Rewrapped::Reuploaded);
         }
-        // The copy may have happened, and its answer been lost.
+        // The copy may have succeeded and only the response been lost.
         Err(error @ (StoreError::Changed | StoreError::Unavailable(_))) => Err(error),
         outcome => outcome,
     };
@@ -82,14 +84,15 @@ pub async fn rewrap(
         (_, true) => Ok(Rewrapped::InPlace),
         (Err(error), false) => Err(error.into()),
         (Ok(()), false) if now.as_ref() == Some(&envelope) => {
-            let words = "the store took the new metadata, and did not keep it; nothing changed";
+            let words = "the store accepted the new metadata but did not keep it; nothing changed";
             Err(TransferError::Corrupt(words.to_owned()))
         }
         (Ok(()), false) => Err(StoreError::Changed.into()),
     }
 }
 
-/// The headers of an object that a new version of it must have again: all that the user gave, but the envelope.
+/// Returns the headers that a new version of an object must keep: all that the user set, except for
+/// the envelope.
 fn kept(headers: &Headers) -> Headers {
     const STANDARD: [&str; 6] = [
         "cache-control",

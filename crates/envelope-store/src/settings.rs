@@ -1,4 +1,4 @@
-//! Where buckets are reached, and with which access keys: the environment, and profiles in a file.
+//! Regions, endpoints and access keys, from the environment and from profiles in a file.
 
 use std::{collections::BTreeMap, fs, io, path::Path, sync::Arc};
 
@@ -11,7 +11,9 @@ use crate::{
     StoreError,
 };
 
-/// Regions, endpoints and access keys. The environment goes before a profile, as in the tools of both clouds.
+/// Regions, endpoints and access keys.
+///
+/// The environment takes precedence over a profile, as in the tools of both vendors.
 ///
 /// ```toml
 /// [profiles.default.oss]
@@ -56,7 +58,7 @@ struct Account {
     session_token: Option<SecretString>,
 }
 
-/// Environment names, those of the newer tools first.
+/// Names of environment variables, those of newer tools first.
 struct Names {
     id: &'static [&'static str],
     secret: &'static [&'static str],
@@ -65,7 +67,7 @@ struct Names {
     endpoint: &'static [&'static str],
 }
 
-/// ossutil 2 and the SDKs of version 2; then the names of all Alibaba Cloud tools.
+/// The names of ossutil 2 and the version 2 SDKs, followed by those of all Alibaba Cloud tools.
 const OSS: Names = Names {
     id: &["OSS_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_ID"],
     secret: &["OSS_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_ACCESS_KEY_SECRET"],
@@ -73,7 +75,7 @@ const OSS: Names = Names {
     region: &["OSS_REGION", "ALIBABA_CLOUD_REGION_ID"],
     endpoint: &["OSS_ENDPOINT"],
 };
-/// tccli and the SDKs; then the names of COS's own samples.
+/// The names of tccli and the SDKs, followed by those of COS's own samples.
 const COS: Names = Names {
     id: &["TENCENTCLOUD_SECRET_ID", "COS_SECRET_ID"],
     secret: &["TENCENTCLOUD_SECRET_KEY", "COS_SECRET_KEY"],
@@ -87,19 +89,20 @@ fn environment(names: &[&str]) -> Option<String> {
 }
 
 impl Settings {
-    /// What the environment says.
+    /// Creates settings that use the environment only.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a profile of a file. A file that holds access keys should be its owner's alone.
+    /// Adds a profile from a file. A file that holds access keys should be accessible only to its
+    /// owner.
     ///
     /// # Errors
-    /// The file, or a profile that is not in it.
+    /// Returns an error if the file cannot be read or parsed, or does not contain the profile.
     pub fn with_profile(mut self, path: &Path, name: &str) -> Result<Self, SettingsError> {
         let text = fs::read_to_string(path)?;
-        // The parser's own words would quote the line, which may hold a secret.
+        // The parser's own message would quote the line, which may hold a secret.
         let document: Document = toml::from_str(&text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
             let line = text.bytes().take(at).filter(|byte| *byte == b'\n').count();
@@ -110,38 +113,38 @@ impl Settings {
         Ok(self)
     }
 
-    /// This region instead of any other.
+    /// Overrides the region.
     #[must_use]
     pub fn with_region(mut self, region: impl Into<String>) -> Self {
         self.region = Some(region.into());
         self
     }
 
-    /// This endpoint instead of any other.
+    /// Overrides the endpoint.
     #[must_use]
     pub fn with_endpoint(mut self, endpoint: Endpoint) -> Self {
         self.endpoint = Some(endpoint);
         self
     }
 
-    /// This signature for OSS.
+    /// Sets the signature version for OSS.
     #[must_use]
     pub const fn with_signature(mut self, signature: Signature) -> Self {
         self.signature = signature;
         self
     }
 
-    /// Tries so often.
+    /// Sets the retry policy.
     #[must_use]
     pub const fn with_retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
     }
 
-    /// The store of a place.
+    /// Creates the store for a place.
     ///
     /// # Errors
-    /// No access key, no region, or an endpoint that is none.
+    /// Returns an error if there is no access key or region, or if the endpoint is invalid.
     pub fn store(&self, place: &Place) -> Result<Arc<dyn Store>, SettingsError> {
         let (vendor, bucket, names, account) = match place {
             Place::Folder(folder) => return Ok(Arc::new(FolderStore::new(folder))),
@@ -153,7 +156,7 @@ impl Settings {
             name: names.first().copied().unwrap_or_default(),
         };
         let id = environment(names.id);
-        // A key and its secret come from one place.
+        // An access key ID and its secret must come from the same source.
         let credentials = match id {
             Some(id) => {
                 let secret =
@@ -192,7 +195,7 @@ impl Settings {
             };
             Bucket::cos(bucket, endpoint, credentials)
         } else {
-            // Version 1 of the signature knows no regions.
+            // Signature version 1 does not include the region.
             let unnamed = endpoint.is_some() && self.signature == Signature::V1;
             let region = region.or_else(|| unnamed.then(String::new)).ok_or_else(no_region)?;
             let endpoint = match endpoint {
@@ -205,34 +208,34 @@ impl Settings {
     }
 }
 
-/// Why a bucket cannot be reached with these settings.
+/// An error in the settings of a bucket.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
-    /// Not an endpoint or a region.
+    /// The endpoint or region is invalid.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    /// The file of profiles.
-    #[error("the profiles cannot be read: {0}")]
+    /// The profile file cannot be read.
+    #[error("the profile file cannot be read: {0}")]
     Io(#[from] io::Error),
-    /// Something that must be said.
-    #[error("no {what}: set {name}, or put it into a profile")]
+    /// A required setting is missing.
+    #[error("no {what}: set {name}, or add it to a profile")]
     Missing {
-        /// What.
+        /// The setting.
         what: &'static str,
         /// The environment variable.
         name: &'static str,
     },
-    /// No such profile.
+    /// The profile does not exist.
     #[error("there is no profile {0:?}")]
     NoProfile(String),
-    /// The client.
+    /// The client cannot be created.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A file that is no TOML, or has entries that nobody knows.
-    #[error("line {line} of the profiles is not understood")]
+    /// The profile file is not TOML, or has unknown entries.
+    #[error("line {line} of the profile file is invalid")]
     Syntax {
-        /// Counted from 1.
+        /// Line number, counted from 1.
         line: usize,
     },
 }

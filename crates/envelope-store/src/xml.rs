@@ -1,4 +1,4 @@
-//! The XML of both services: the same few documents.
+//! The XML documents that both vendors share.
 
 use quick_xml::de::from_str;
 use serde::Deserialize;
@@ -56,7 +56,7 @@ pub(crate) struct OpenUpload {
     pub(crate) initiated: String,
 }
 
-/// The answer to initiate, complete and copy.
+/// The response to creating and completing an upload, and to copying.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Done {
@@ -75,18 +75,18 @@ struct ErrorDocument {
     cause: String,
 }
 
-/// Reads a document with this root element. Both services can answer 200 and then change their mind: a
-/// document `Error` is a refusal whatever the status was.
+/// Reads a document with the root element `root`. Both services can fail after they have sent
+/// status 200, so an `Error` document is an error regardless of the status.
 pub(crate) fn read<T: for<'a> Deserialize<'a>>(text: &str, root: &str) -> Result<T, StoreError> {
     refuse_error(text)?;
     let malformed = |words: String| Err(StoreError::Malformed(words));
     if root_of(text) != Some(root) {
-        return malformed(format!("no {root} in it"));
+        return malformed(format!("there is no {root} element"));
     }
     from_str(text).or_else(|error| malformed(format!("{root}: {error}")))
 }
 
-/// After a 200, an error is one of the service's own.
+/// Rejects an `Error` document. After status 200, the fault is the service's, so it is transient.
 pub(crate) fn refuse_error(text: &str) -> Result<(), StoreError> {
     match root_of(text) {
         Some("Error") => Err(StoreError::Unavailable(refusal(500, text).to_string())),
@@ -94,7 +94,7 @@ pub(crate) fn refuse_error(text: &str) -> Result<(), StoreError> {
     }
 }
 
-/// What an error document says.
+/// Reads the details in an error document.
 pub(crate) fn refusal(status: u16, text: &str) -> Refusal {
     let document: ErrorDocument = if root_of(text) == Some("Error") {
         from_str(text).unwrap_or_default()
@@ -120,7 +120,7 @@ fn root_of(text: &str) -> Option<&str> {
     name.split(|c: char| c == '>' || c == '/' || c.is_whitespace()).next()
 }
 
-/// The body of a request to complete.
+/// Returns the request body that completes an upload.
 pub(crate) fn completion(parts: &[(u16, String)]) -> String {
     let mut text = String::from("<CompleteMultipartUpload>");
     for (number, etag) in parts {
@@ -140,7 +140,8 @@ mod tests {
     #[test]
     fn documents() {
         let text = "<?xml version=\"1.0\"?>\n<ListBucketResult xmlns=\"http://x\"><Name>b</Name>\
-            <EncodingType>url</EncodingType><IsTruncated>true</IsTruncated><NextMarker>b</NextMarker>\
+            <EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>\
+            <NextMarker>b</NextMarker>\
             <Contents><Key>a%20b</Key><Size>5</Size><ETag>\"E\"</ETag></Contents>\
             <Contents><Key>b</Key><Size>0</Size><ETag>&quot;F&quot;</ETag><Owner><ID>0</ID></Owner>\
             </Contents></ListBucketResult>";

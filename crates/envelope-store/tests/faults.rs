@@ -1,4 +1,5 @@
-//! A fault at every request in turn: an object is absent or right, and no upload is left open.
+//! Injects a fault into each request in turn: the object must be absent or correct afterwards, and
+//! no upload may be left open.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests fail loudly")]
 
@@ -86,7 +87,7 @@ impl World {
         self.waiter.wait(async { get.open(&decryptor).await?.read_to_end().await })
     }
 
-    /// The object is absent, or it is right.
+    /// Asserts that the object is correct or, unless it was uploaded, absent.
     fn check(&self, uploaded: bool, what: &str) {
         self.server.heal();
         match self.download() {
@@ -100,7 +101,7 @@ impl World {
         self.waiter.wait(self.store.delete("key")).unwrap();
     }
 
-    /// How many requests it takes when all is well.
+    /// Returns the number of requests that `work` makes without faults.
     fn requests(&self, work: impl Fn()) -> usize {
         let before = self.server.requests().len();
         work();
@@ -132,7 +133,7 @@ fn an_upload_that_goes_on() {
     for dialect in [Dialect::OSS_V2, Dialect::COS_V2] {
         let world = World::new(dialect);
         let journal = world.folder.path().join("journal");
-        // From the nth request on the server is away, until it is back.
+        // The server is unavailable from the nth request on, and then recovers.
         for n in 0..8 {
             let what = format!("{dialect} away from {n}");
             world.delete();
@@ -165,7 +166,8 @@ fn a_changed_file_does_not_go_on() {
     }
     world.upload(Some(&journal)).unwrap_err();
     world.server.heal();
-    // The last byte only, and the time as it was: the keystream would be used for other bytes.
+    // One byte changes but the modification time does not: resuming would encrypt different bytes
+    // with the same keystream.
     let file = std::fs::File::options().write(true).open(world.path()).unwrap();
     let times =
         std::fs::FileTimes::new().set_modified(file.metadata().unwrap().modified().unwrap());
@@ -262,7 +264,7 @@ fn a_download() {
                     let outcome = world.waiter.wait(get.to_file(&decryptor, &out, journal));
                     world.server.heal();
                     if outcome.is_err() {
-                        // Run again, it goes on or begins anew, and is right.
+                        // A second run resumes or starts over, and must succeed.
                         let again = world.waiter.wait(get.to_file(&decryptor, &out, journal));
                         again.unwrap_or_else(|error| panic!("{what}: {error}"));
                     }
@@ -287,11 +289,11 @@ fn what_is_somebody_elses_is_not_taken_for_ours() {
     let decryptor = Decryptor::new(&world.keyring);
     let get = Get::new(&*world.store, "key").part_size(PART);
     let head = world.waiter.wait(world.store.head("key")).unwrap();
-    // Overwritten between HEAD and GET.
+    // The object is overwritten between HEAD and GET.
     world.upload(None).unwrap();
     let old = world.waiter.wait(world.store.get("key", Some(0..16), Some(&head.etag)));
     assert!(matches!(old, Err(StoreError::Changed)));
-    // A download that others could have prepared.
+    // Another user could have planted a symbolic link at the target.
     let (out, journal) = (world.folder.path().join("out"), world.folder.path().join("state"));
     std::os::unix::fs::symlink(world.path(), &out).unwrap();
     let followed = world.waiter.wait(get.to_file(&decryptor, &out, Some(&journal)));

@@ -1,4 +1,4 @@
-//! What every store must do, the same for all.
+//! Conformance tests that every store must pass.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +16,7 @@ use envelope_store::{
 use envelope_testkit::bucket::{ACCESS_KEY, LoopbackBucket, SECRET};
 use futures_util::TryStreamExt as _;
 
-/// What is there under a key: its bytes.
+/// Returns the bytes of an object.
 async fn bytes(store: &dyn Store, key: &str, range: Option<std::ops::Range<u64>>) -> Vec<u8> {
     let object = store.get(key, range, None).await.unwrap();
     let chunks: Vec<Bytes> = object.body.try_collect().await.unwrap();
@@ -35,7 +35,7 @@ async fn conforms(store: &dyn Store, meta: &str) {
     assert!(matches!(store.get("none", None, None).await, Err(StoreError::NotFound)));
     store.delete("none").await.unwrap();
 
-    // One request.
+    // Uploads in one request.
     let key = "a b+c/\u{fc}%20&<>'.bin";
     let stored = store.put(key, Bytes::from_static(b"0123456789"), &own, false).await.unwrap();
     let head = store.head(key).await.unwrap();
@@ -58,7 +58,7 @@ async fn conforms(store: &dyn Store, meta: &str) {
     let new = store.head(key).await.unwrap();
     assert!(store.get(key, Some(0..5), Some(&new.etag)).await.is_ok());
 
-    // New headers in place of all old ones.
+    // New headers replace all old ones.
     let other = headers(&[(meta, "new")]);
     let stale = store.copy_replace_metadata(key, &head.etag, &other).await;
     assert!(matches!(stale, Err(StoreError::Changed)));
@@ -67,7 +67,7 @@ async fn conforms(store: &dyn Store, meta: &str) {
     assert_eq!((head.len, head.header(meta)), (10, Some("new")));
     assert_eq!(bytes(store, key, None).await, b"9876543210");
 
-    // Parts, out of order, one of them twice.
+    // Parts arrive out of order, and one of them twice.
     let upload = store.initiate("long", &own).await.unwrap();
     assert_eq!(store.uploads("long").await.unwrap().len(), 1);
     assert!(store.uploads("lon").await.unwrap().is_empty());
@@ -98,7 +98,7 @@ async fn conforms(store: &dyn Store, meta: &str) {
     assert!(store.uploads("gone").await.unwrap().is_empty());
     assert!(matches!(store.head("gone").await, Err(StoreError::NotFound)));
 
-    // More than a page.
+    // A listing longer than one page.
     for n in 0..1003 {
         let key = format!("many/{n:04} &+");
         store.put(&key, Bytes::new(), &Headers::new(), false).await.unwrap();

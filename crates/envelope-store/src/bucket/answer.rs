@@ -1,4 +1,4 @@
-//! What an answer says.
+//! Interpretation of responses.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use super::request::read_text;
 use crate::{Head, Headers, Refusal, StoreError, Stored, xml};
 
-/// The tag, with its quotes, whether the service wrote them or not.
+/// Returns an entity tag in quotes, whether or not the service included them.
 pub(super) fn tag(text: &str) -> String {
     format!("\"{}\"", text.trim().trim_matches('"'))
 }
@@ -21,7 +21,7 @@ pub(super) fn crc64(headers: &HeaderMap) -> Option<u64> {
     value.or_else(|| text(headers, "x-cos-hash-crc64ecma"))?.parse().ok()
 }
 
-/// Seconds since 1970 of an ISO 8601 date in UTC.
+/// Parses an ISO 8601 date in UTC into seconds since 1970.
 pub(super) fn seconds(date: &str) -> Option<u64> {
     let date: reqsign_core::time::Timestamp = date.parse().ok()?;
     u64::try_from(date.as_second()).ok()
@@ -29,21 +29,22 @@ pub(super) fn seconds(date: &str) -> Option<u64> {
 
 pub(super) fn stored(response: &reqwest::Response) -> Result<Stored, StoreError> {
     let etag = text(response.headers(), "etag")
-        .ok_or_else(|| StoreError::Malformed("an answer without a tag".to_owned()))?;
+        .ok_or_else(|| StoreError::Malformed("the response has no entity tag".to_owned()))?;
     Ok(Stored { etag: tag(etag), crc64: crc64(response.headers()) })
 }
 
-/// About an object. `whole` is its length where the answer's own is that of a range.
+/// Returns the metadata of an object. `whole` is its length if the `Content-Length` is that of a
+/// range.
 pub(super) fn head_of(
     response: &reqwest::Response,
     whole: Option<u64>,
 ) -> Result<Head, StoreError> {
     let headers = response.headers();
-    let malformed = |what: &str| StoreError::Malformed(format!("an answer without {what}"));
+    let malformed = |what: &str| StoreError::Malformed(format!("the response has no {what}"));
     let len = whole
         .or_else(|| text(headers, "content-length")?.parse().ok())
-        .ok_or_else(|| malformed("a length"))?;
-    let etag = text(headers, "etag").ok_or_else(|| malformed("a tag"))?;
+        .ok_or_else(|| malformed("length"))?;
+    let etag = text(headers, "etag").ok_or_else(|| malformed("entity tag"))?;
     let all: Headers = headers
         .iter()
         .map(|(name, value)| {
@@ -59,7 +60,8 @@ pub(super) fn head_of(
     })
 }
 
-/// About an object and the bytes that come, checked against those that were asked for.
+/// Returns the metadata of an object and the range of the response, which must match the requested
+/// one.
 pub(super) fn object_of(
     response: &reqwest::Response,
     asked: Option<Range<u64>>,
@@ -75,20 +77,22 @@ pub(super) fn object_of(
         (StatusCode::PARTIAL_CONTENT, Some(asked)) => {
             let (got, whole) = text(response.headers(), "content-range")
                 .and_then(content_range)
-                .ok_or_else(|| malformed("a range without Content-Range"))?;
+                .ok_or_else(|| malformed("the response for a range has no Content-Range"))?;
             let wanted = asked.start..asked.end.min(whole);
             if got != wanted || len.is_some_and(|len| len != got.end.saturating_sub(got.start)) {
-                return Err(malformed("other bytes than those asked for"));
+                return Err(malformed("the response is for a different range"));
             }
             Ok((head_of(response, Some(whole))?, got))
         }
-        // A whole object in answer to a range that is all of it is right by accident; not worth a rule.
-        (StatusCode::OK, Some(_)) => Err(malformed("the whole object in answer to a range")),
-        _ => Err(malformed("a part in answer to nothing of the kind")),
+        // Also rejected if the range covers the whole object: not worth a special case.
+        (StatusCode::OK, Some(_)) => {
+            Err(malformed("the response has the whole object, not a range"))
+        }
+        _ => Err(malformed("the response has a range, not the whole object")),
     }
 }
 
-/// `bytes A-B/LEN`.
+/// Parses `bytes A-B/LEN`.
 fn content_range(text: &str) -> Option<(Range<u64>, u64)> {
     let (range, whole) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
@@ -96,7 +100,7 @@ fn content_range(text: &str) -> Option<(Range<u64>, u64)> {
     Some((first.parse().ok()?..end, whole.parse().ok()?))
 }
 
-/// Why there is no success.
+/// Converts an unsuccessful response into an error.
 pub(super) async fn failure(response: reqwest::Response) -> StoreError {
     let status = response.status();
     let header = |name: &str| text(response.headers(), name).unwrap_or_default().to_owned();

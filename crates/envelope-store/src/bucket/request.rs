@@ -1,4 +1,4 @@
-//! One request: made, signed, sent, and sent again.
+//! Building, signing, sending and retrying requests.
 
 use std::error::Error as _;
 
@@ -9,11 +9,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{Bucket, answer};
 use crate::{Headers, StoreError, xml};
 
-/// What RFC 3986 leaves as it is; and the slash, between the parts of a key.
+/// Percent-encodes everything but the unreserved characters of RFC 3986. A path also keeps slashes.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const PATH: &AsciiSet = &QUERY.remove(b'/');
 
-/// The most that a document of XML may be long.
+/// Maximum length of an XML document, in bytes.
 const MAX_TEXT: usize = 8 << 20;
 
 /// A request, not yet signed.
@@ -59,7 +59,7 @@ impl Request {
         self
     }
 
-    /// To do it twice would not be the same as to do it once.
+    /// Disables retries of a request that is not idempotent.
     pub(super) const fn only_once(mut self) -> Self {
         self.tries = Some(1);
         self
@@ -70,7 +70,8 @@ pub(super) fn url_path(key: &str) -> String {
     utf8_percent_encode(key, PATH).to_string()
 }
 
-/// An error of the transport, with its causes. URLs of these services hold no secrets, but are long.
+/// Formats the causes of a transport error. The URL holds no secrets, but is omitted because it is
+/// long.
 pub(super) fn words(error: &reqwest::Error) -> String {
     let mut words = String::new();
     let mut source = error.source();
@@ -85,7 +86,7 @@ pub(super) fn words(error: &reqwest::Error) -> String {
 }
 
 impl Bucket {
-    /// Sends a request until it is answered for good.
+    /// Sends a request, retrying transient errors.
     pub(super) async fn send(&self, request: &Request) -> Result<reqwest::Response, StoreError> {
         let mut failed = 0;
         loop {
@@ -96,12 +97,12 @@ impl Bucket {
         }
     }
 
-    /// The answer's document.
+    /// Returns the document in the response.
     pub(super) async fn text(&self, request: &Request) -> Result<String, StoreError> {
         Ok(self.text_and_crc(request).await?.0)
     }
 
-    /// The answer's document, and the checksum in its headers.
+    /// Returns the document in the response, and the checksum in its headers.
     pub(super) async fn text_and_crc(
         &self,
         request: &Request,
@@ -119,12 +120,12 @@ impl Bucket {
         let response = self.send_once(request).await?;
         let crc64 = answer::crc64(response.headers());
         let text = read_text(response).await?;
-        // What says Error after a 200 is tried again, too.
+        // An error document with status 200 is retried, too.
         xml::refuse_error(&text)?;
         Ok((text, crc64))
     }
 
-    /// Waits before the next try, if there is one; counts.
+    /// Counts a failed attempt, and waits before the next one if any is left.
     async fn after(
         &self,
         request: &Request,
@@ -189,7 +190,7 @@ impl Bucket {
     }
 }
 
-/// Reads a document, up to a limit.
+/// Reads a document of limited length.
 pub(super) async fn read_text(mut response: reqwest::Response) -> Result<String, StoreError> {
     let mut bytes = Vec::new();
     while let Some(chunk) =
@@ -197,8 +198,9 @@ pub(super) async fn read_text(mut response: reqwest::Response) -> Result<String,
     {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > MAX_TEXT {
-            return Err(StoreError::Malformed("a document without end".to_owned()));
+            return Err(StoreError::Malformed("the document is too long".to_owned()));
         }
     }
-    String::from_utf8(bytes).map_err(|_| StoreError::Malformed("a document of no text".to_owned()))
+    String::from_utf8(bytes)
+        .map_err(|_| StoreError::Malformed("the document is not UTF-8".to_owned()))
 }

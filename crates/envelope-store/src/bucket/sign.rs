@@ -1,4 +1,4 @@
-//! Signatures, by `reqsign`: its signers, our access keys.
+//! Request signatures, using the signers of `reqsign` with our access keys.
 
 use http::request::Parts;
 use reqsign_aliyun_oss::{RequestSigner as OssSigner, SigningVersion};
@@ -7,11 +7,11 @@ use reqsign_tencent_cos::RequestSigner as CosSigner;
 
 use crate::{Credentials, StoreError};
 
-/// Which signature OSS gets.
+/// A signature version of OSS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Signature {
-    /// HMAC-SHA-1, without a region. OSS takes it from old accounts and for old buckets only.
+    /// HMAC-SHA-1, without a region. OSS accepts it only from old accounts and for old buckets.
     V1,
     /// `OSS4-HMAC-SHA256`.
     #[default]

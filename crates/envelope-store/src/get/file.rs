@@ -1,4 +1,4 @@
-//! Downloads to a file: in parallel, and again from where the last one ended.
+//! Parallel and resumable downloads to a file.
 
 use std::{
     collections::BTreeMap,
@@ -21,10 +21,10 @@ use crate::{
     private::{create_private, open_private},
 };
 
-/// The longest object of either store: ten thousand parts of 5 GiB.
+/// Maximum object size of either vendor: ten thousand parts of 5 GiB.
 const LONGEST: u64 = 10_000 * (5 << 30);
 
-/// The first line of a journal: of what it is.
+/// The first line of a journal, which identifies the download.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct First {
     envelope_download: u32,
@@ -34,17 +34,17 @@ struct First {
     range: u64,
 }
 
-/// What has come so far. Lines of JSON; a line that a crash has torn is not there.
+/// The ranges downloaded so far, as lines of JSON. A line torn by a crash is ignored.
 struct Journal {
     file: Mutex<File>,
     done: BTreeMap<u64, u64>,
 }
 
 impl Get<'_> {
-    /// Fetches an object into a file, which only its owner can read. A long one of AES-CTR comes in
-    /// several ranges at once; with a journal, a later run fetches only what had not come. Everything
-    /// is checked that can be; the file is complete and right if this returns without an error, and
-    /// is rubbish otherwise.
+    /// Downloads an object to a file that only its owner can read. A large AES-CTR object is
+    /// fetched in several concurrent ranges; with a journal, a later run fetches only the missing
+    /// ones. Everything available is verified: if this returns `Ok`, the file is complete and
+    /// correct; otherwise its contents must not be used.
     ///
     /// # Errors
     /// Any [`TransferError`].
@@ -66,7 +66,7 @@ impl Get<'_> {
             }
         }
         let mut file = tokio::fs::File::from_std(create_private(path)?);
-        // Of an earlier download in ranges, of which nothing is left.
+        // The journal describes an earlier download in ranges, whose data was just truncated.
         if let Some(journal) = journal.filter(|journal| journal.exists()) {
             std::fs::remove_file(journal)?;
         }
@@ -97,11 +97,11 @@ impl Get<'_> {
         };
         let journal_path = journal.map(Path::to_owned);
         if head.len > LONGEST {
-            let words = format!("no store has objects of {} bytes", head.len);
+            let words = format!("{} bytes is beyond the longest possible object", head.len);
             return Err(TransferError::Corrupt(words));
         }
         let file = open_private(path)?;
-        // A file that is gone or short has not what its journal says.
+        // A missing or shorter file does not hold the ranges that its journal lists.
         let whole = file.metadata()?.len() == head.len;
         let journal = journal.map(|path| Journal::open(path, &first, whole)).transpose()?;
         let nothing = BTreeMap::new();
@@ -161,13 +161,13 @@ impl Get<'_> {
         }
         .await;
         drop(coming);
-        // What is still writing must have done so before anybody else may begin.
+        // Pending writes must finish before the lock is released and another run may start.
         while Arc::strong_count(&file) > 1 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         came?;
         let outcome = verify(&head, &all, &sums, md5, &file);
-        // Complete or rubbish: there is nothing to go on with.
+        // Complete or corrupt, the download cannot be resumed.
         if let Some(path) = journal_path {
             std::fs::remove_file(path)?;
         }
@@ -184,12 +184,12 @@ fn verify(
 ) -> Result<(), TransferError> {
     let mut whole = 0;
     for range in all {
-        // Every range is either in the journal or has come.
+        // Every range is either in the journal or was just downloaded.
         let sum = sums.get(&range.start).copied().unwrap_or_default();
         whole = Crc64::combined(whole, sum, range.end.saturating_sub(range.start));
     }
     if head.crc64.is_some_and(|crc64| crc64 != whole) {
-        let words = "other bytes came than the store says it has";
+        let words = "the bytes received do not match the store's checksum";
         return Err(TransferError::Corrupt(words.to_owned()));
     }
     let Some(mut check) = md5 else { return Ok(()) };
@@ -214,7 +214,7 @@ impl Journal {
         if go_on && earlier.as_ref() == Some(first) {
             done.extend(lines.map_while(|line| serde_json::from_str::<(u64, u64)>(line).ok()));
         } else {
-            // Of another version: what came of it is worthless.
+            // Ranges of another version of the object are useless.
             file.set_len(0)?;
         }
         let journal = Self { file: Mutex::new(file), done };

@@ -1,4 +1,4 @@
-//! The plaintext of an object, as a program wants it.
+//! Access to the plaintext of an object.
 
 use std::io;
 
@@ -11,19 +11,21 @@ use super::Opened;
 use crate::TransferError;
 
 impl<'a> Opened<'a> {
-    /// The plaintext, piece by piece. An error at the end means that the pieces were wrong.
+    /// Returns the plaintext as a stream of chunks. An error at the end means that the chunks
+    /// already received must be discarded.
     pub fn into_stream(
         self,
     ) -> impl Stream<Item = Result<Bytes, TransferError>> + Send + Unpin + 'a {
         self.body
     }
 
-    /// The plaintext, to read from. An error at the end means that what was read is wrong.
+    /// Returns a reader of the plaintext. An error at the end means that the bytes already read
+    /// must be discarded.
     pub fn into_reader(self) -> impl AsyncRead + Send + Unpin + 'a {
         tokio_util::io::StreamReader::new(self.body.map_err(io::Error::other))
     }
 
-    /// The whole plaintext, checked.
+    /// Reads and verifies the whole plaintext.
     ///
     /// # Errors
     /// Any [`TransferError`].
@@ -36,7 +38,7 @@ impl<'a> Opened<'a> {
     }
 }
 
-/// What a writer over memory can only fail with.
+/// Converts the error of a writer to memory, whose only failures are integrity errors.
 pub(super) fn failure(error: io::Error) -> TransferError {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<IntegrityError>()) {
         Some(error) => (*error).into(),

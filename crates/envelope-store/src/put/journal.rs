@@ -1,6 +1,7 @@
 //! The journal of a multipart upload, from which a later run resumes it.
 //!
-//! Each line is a JSON value, synced to disk before the next step. A line torn by a crash is ignored.
+//! Each line is a JSON value, synced to disk before the next step. A line torn by a crash is
+//! ignored.
 
 use std::{
     collections::BTreeMap,

@@ -96,8 +96,8 @@ impl Multipart<'_> {
         self.go_on(&upload, arrived, Some(journal), Some(envelope)).await
     }
 
-    /// Returns the checksum of a part if its entity tag shows that the store has the expected bytes:
-    /// the tag is their MD5, or the one that a folder assigns them.
+    /// Returns the checksum of a part if its entity tag shows that the store has the expected
+    /// bytes: the entity tag is their MD5, or the one that a folder assigns them.
     async fn recognize(&self, part: Part, etag: &str) -> Result<Option<u64>, TransferError> {
         let (body, crc64) = self.encrypt(part).await?;
         let tag = etag.trim_matches('"').to_ascii_uppercase();
@@ -208,8 +208,8 @@ impl Multipart<'_> {
     }
 }
 
-/// Creates an upload. If the response to an attempt is lost, the upload it may have created is found
-/// and aborted before the next attempt.
+/// Creates an upload. If the response to an attempt is lost, the upload that it may have created is
+/// found and aborted before the next attempt.
 pub(super) async fn initiate(put: &Put<'_>, headers: &Headers) -> Result<Upload, TransferError> {
     let mut failed = 0_u32;
     loop {

@@ -85,8 +85,7 @@ impl Put<'_> {
         } else if found.as_ref() == envelope {
             return Ok(());
         } else if found.as_ref().zip(envelope).is_some_and(|(one, other)| opens(one, other)) {
-            let words =
-                "the metadata arrived changed; the object can still be decrypted and was kept";
+            let words = "the metadata arrived changed; the object can be decrypted and was kept";
             return Err(TransferError::Corrupt(words.to_owned()));
         } else {
             "the object's metadata differs from what was sent"
