@@ -1,8 +1,8 @@
 //! Encrypted uploads to and downloads from Aliyun OSS, Tencent COS and local folders.
 //!
 //! Objects are encrypted and decrypted on this machine; the store sees only ciphertext and a
-//! wrapped content key. [`Put`] uploads an object, [`Get`] downloads one, and [`rewrap`] changes the
-//! master key in place. They work with any [`Store`]: [`Bucket`], [`FolderStore`] and
+//! wrapped content key. [`Put`] uploads an object, [`Get`] downloads one, and [`rewrap`] changes
+//! the master key in place. They work with any [`Store`]: [`Bucket`], [`FolderStore`] and
 //! [`MemoryStore`] are provided. The [`blocking`] module is for programs without an async runtime.
 //!
 //! ```
