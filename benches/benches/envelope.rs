@@ -9,8 +9,8 @@ use meta_codec::{Dialect, parse};
 fn envelope(criterion: &mut Criterion) {
     let aes = AesKeyWrapper::generate().unwrap();
     let (envelope, _) = Encryptor::new(&aes, Dialect::COS_V2).encrypt().unwrap();
-    let headers = envelope.emit(&Dialect::COS_V2).unwrap();
-    criterion.bench_function("emit", |b| b.iter(|| envelope.emit(&Dialect::COS_V2)));
+    let headers = envelope.emit(Dialect::COS_V2).unwrap();
+    criterion.bench_function("emit", |b| b.iter(|| envelope.emit(Dialect::COS_V2)));
     criterion.bench_function("parse", |b| {
         b.iter(|| parse(black_box(&headers).iter().map(|(name, value)| (name, value))));
     });

@@ -23,7 +23,7 @@ fn small(report: &mut Report) {
     let rsa = RsaKeyWrapper::generate(2048).unwrap();
     let aes = AesKeyWrapper::generate().unwrap();
     let (envelope, _) = Encryptor::new(&rsa, Dialect::OSS_V2).encrypt().unwrap();
-    let headers = envelope.emit(&Dialect::OSS_V2).unwrap();
+    let headers = envelope.emit(Dialect::OSS_V2).unwrap();
     let ctr = ContentAlgorithm::Aes256Ctr;
     let key = hazmat::content_key(ctr, IvForm::Wrapped, Some(&KEY), Some(&[1; 16])).unwrap();
     let cipher = hazmat::content_cipher(&key).unwrap();
@@ -37,7 +37,7 @@ fn small(report: &mut Report) {
                 black_box(hazmat::content_cipher(&key).unwrap().at(black_box(1 << 40)));
             }),
             Contender::new("seek", || drop(black_box(cipher.at(black_box(1 << 40))))),
-            Contender::new("emit", || drop(black_box(envelope.emit(&Dialect::OSS_V2)))),
+            Contender::new("emit", || drop(black_box(envelope.emit(Dialect::OSS_V2)))),
             Contender::new("parse", || {
                 let list = headers.iter().map(|(name, value)| (name, value));
                 drop(black_box(parse(list)));
@@ -45,7 +45,7 @@ fn small(report: &mut Report) {
             Contender::new("AES key: encrypt an object of 1 KiB", || {
                 let (envelope, cipher) = Encryptor::new(&aes, Dialect::COS_V2).encrypt().unwrap();
                 cipher.at(0).apply(black_box(&mut data));
-                black_box(envelope.emit(&Dialect::COS_V2).unwrap());
+                black_box(envelope.emit(Dialect::COS_V2).unwrap());
             }),
             Contender::new("RSA-2048: wrap CEK and IV", || {
                 drop(black_box(Encryptor::new(&public, Dialect::OSS_V2).encrypt()));

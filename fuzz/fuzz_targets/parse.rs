@@ -8,13 +8,13 @@ use meta_codec::{Dialect, EmitError, parse, read_headers};
 fuzz_target!(|list: &[u8]| {
     let Ok(headers) = read_headers(list) else { return };
     let Ok(Some(envelope)) = parse(headers) else { return };
-    match envelope.emit(&envelope.dialect()) {
+    match envelope.emit(envelope.dialect()) {
         Ok(again) => assert_eq!(parse(again).unwrap().unwrap(), envelope),
         Err(EmitError::HeaderBudget { size, limit }) => assert!(size > limit),
         Err(error) => panic!("{error}"),
     }
     for dialect in Dialect::ALL {
-        if let Ok(headers) = envelope.emit(&dialect) {
+        if let Ok(headers) = envelope.emit(dialect) {
             assert_eq!(parse(headers).unwrap().unwrap().wrapped_key(), envelope.wrapped_key());
         }
     }

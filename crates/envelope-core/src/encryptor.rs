@@ -17,7 +17,7 @@ use crate::{
 ///
 /// let wrapper = AesKeyWrapper::generate()?;
 /// let (envelope, cipher) = Encryptor::new(&wrapper, Dialect::COS_V2).encrypt()?;
-/// let headers = envelope.emit(&Dialect::COS_V2)?; // send these with the object
+/// let headers = envelope.emit(Dialect::COS_V2)?; // send these with the object
 /// let mut body = b"a file".to_vec();
 /// cipher.at(0).apply(&mut body);
 ///
@@ -181,7 +181,7 @@ impl<'a> Encryptor<'a> {
             envelope = envelope.with_key_check(check);
         }
         // Refused before a byte is encrypted, not when the upload fails.
-        envelope.emit(&dialect)?;
+        envelope.emit(dialect)?;
         Ok(envelope)
     }
 

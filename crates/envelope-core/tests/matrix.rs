@@ -64,9 +64,9 @@ fn keyring(algorithm: WrapAlgorithm) -> Keyring {
 
 /// Through the headers and back.
 fn sent(envelope: &Envelope) -> Envelope {
-    let headers = envelope.emit(&envelope.dialect()).unwrap();
+    let headers = envelope.emit(envelope.dialect()).unwrap();
     let read = parse(headers.clone()).unwrap().expect("encrypted");
-    assert_eq!(read.emit(&envelope.dialect()).unwrap(), headers);
+    assert_eq!(read.emit(envelope.dialect()).unwrap(), headers);
     read
 }
 
@@ -208,11 +208,11 @@ fn every_change_to_the_metadata_fails_the_key_check() {
     let described = wrapper.with_description(MaterialDescription::new([("a", "b")]).unwrap());
     let encryptor = Encryptor::new(&described, Dialect::COS_V2).parts(plan).key_check();
     let (envelope, _) = encryptor.encrypt().unwrap();
-    let headers = envelope.emit(&Dialect::COS_V2).unwrap();
+    let headers = envelope.emit(Dialect::COS_V2).unwrap();
     assert!(decryptor.open(&sent(&envelope)).is_ok());
 
     let (other, _) = encryptor.encrypt().unwrap();
-    let other = other.emit(&Dialect::COS_V2).unwrap();
+    let other = other.emit(Dialect::COS_V2).unwrap();
     let mut changes = 0;
     for (name, value) in &headers {
         let swapped = other.iter().find(|(each, _)| each == name).unwrap().1.clone();
@@ -362,7 +362,7 @@ fn rewrap_keeps_what_it_can() {
     assert_eq!((bare.plain_len(), bare.plain_md5()), (None, None));
 
     // part-size without data-size, as OSS Go writes it; the length must survive.
-    let mut headers = envelope.emit(&Dialect::OSS_V2).unwrap();
+    let mut headers = envelope.emit(Dialect::OSS_V2).unwrap();
     headers.retain(|(name, _)| !name.ends_with("envelope-check"));
     headers.push(("x-oss-meta-client-side-encryption-part-size", "102400".into()));
     let parsed = parse(headers).unwrap().unwrap();

@@ -146,7 +146,7 @@ fn round_trip(writer: &KmsKeyWrapper<impl Kms>, reader: impl Kms + 'static, dial
 }
 
 fn sent(envelope: &Envelope) -> Envelope {
-    parse(envelope.emit(&envelope.dialect()).unwrap()).unwrap().unwrap()
+    parse(envelope.emit(envelope.dialect()).unwrap()).unwrap().unwrap()
 }
 
 #[test]
@@ -471,7 +471,7 @@ mod asynchronous {
         assert_eq!(open(client(), &sent(&cos)).await.unwrap(), keystream(tencent_writer, &cos));
         assert!(open(client(), &sent(&oss)).await.is_err());
         // The key check holds here, too.
-        let mut headers = cos.emit(&Dialect::COS_V2).unwrap();
+        let mut headers = cos.emit(Dialect::COS_V2).unwrap();
         for (_, value) in &mut headers {
             *value = value.replace("\"author\":\"1\"", "\"author\":\"2\"");
         }

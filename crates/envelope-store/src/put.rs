@@ -322,7 +322,7 @@ impl<'a> Put<'a> {
     }
 
     fn all_headers(&self, envelope: &Envelope, dialect: Dialect) -> Result<Headers, TransferError> {
-        let emitted = envelope.emit(&dialect).map_err(envelope_core::EncryptError::from)?;
+        let emitted = envelope.emit(dialect).map_err(envelope_core::EncryptError::from)?;
         let mut headers = self.headers.clone();
         for (name, value) in emitted {
             headers.retain(|(other, _)| other != name);

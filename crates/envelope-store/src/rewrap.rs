@@ -56,8 +56,7 @@ pub async fn rewrap(
         }
         Err(error) => return Err(error.into()),
     };
-    let emitted =
-        rewrapped.emit(&encryptor.dialect()).map_err(envelope_core::EncryptError::from)?;
+    let emitted = rewrapped.emit(encryptor.dialect()).map_err(envelope_core::EncryptError::from)?;
     let mut headers = kept(&head.headers);
     headers.extend(emitted.into_iter().map(|(name, value)| (name.to_owned(), value)));
     let wanted = read(&headers)?;

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{ContentAlgorithm, LayoutError, PartLayout, WrapAlgorithm, encoding::Md5Form};
+use crate::{ContentAlgorithm, LayoutError, PartLayout, Vendor, WrapAlgorithm, encoding::Md5Form};
 
 mod cos_android;
 mod cos_instruction;
@@ -71,6 +71,11 @@ impl Dialect {
     #[must_use]
     pub fn is_writable(self) -> bool {
         self.0.wraps.iter().any(|row| row.write)
+    }
+
+    /// The ids of the dialects that we write, for help texts and error messages.
+    pub fn writable_ids() -> impl Iterator<Item = &'static str> {
+        Self::ALL.into_iter().filter(|dialect| dialect.is_writable()).map(Self::id)
     }
 
     /// The wrap algorithms that we write, the default of each kind of key first.
@@ -157,38 +162,6 @@ impl FromStr for Dialect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no such dialect")]
 pub struct UnknownDialect;
-
-/// The object store whose headers a dialect uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Vendor {
-    /// Tencent Cloud Object Storage.
-    Cos,
-    /// Aliyun Object Storage Service.
-    Oss,
-}
-
-impl Vendor {
-    /// The smallest part of a multipart upload, but for the last one, in bytes.
-    #[must_use]
-    pub const fn min_part_size(self) -> u64 {
-        match self {
-            Self::Cos => 1024 * 1024,
-            Self::Oss => 100 * 1024,
-        }
-    }
-
-    /// How many bytes of user metadata, names and values together, an object can have.
-    ///
-    /// OSS: 8 KiB (error 0011-00000002). COS: 2 KiB (`CryptoStorageMode` of COS Java 5.6.269).
-    #[must_use]
-    pub const fn header_budget(self) -> usize {
-        match self {
-            Self::Cos => 2 * 1024,
-            Self::Oss => 8 * 1024,
-        }
-    }
-}
 
 /// How the initialization vector stands in the metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

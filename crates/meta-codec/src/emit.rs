@@ -17,10 +17,10 @@ impl Envelope {
     /// What the dialect cannot say, and more bytes of names and values than the vendor stores
     /// ([`Vendor::header_budget`](crate::Vendor::header_budget)). Other metadata of the object counts
     /// towards the same budget and is the caller's business.
-    pub fn emit(&self, dialect: &Dialect) -> Result<Vec<(&'static str, String)>, EmitError> {
-        self.check(*dialect)?;
+    pub fn emit(&self, dialect: Dialect) -> Result<Vec<(&'static str, String)>, EmitError> {
+        self.check(dialect)?;
         let table = dialect.table();
-        let parsed = *dialect == self.dialect && !self.order.is_empty();
+        let parsed = dialect == self.dialect && !self.order.is_empty();
         let order = if parsed { self.order.as_slice() } else { &[] };
         let rest = table.fields.iter().map(|(field, _)| *field).filter(|field| {
             // A reader that found no tag length writes none; a fresh envelope does.
@@ -29,7 +29,7 @@ impl Envelope {
 
         let mut headers = Vec::with_capacity(table.fields.len());
         for field in order.iter().copied().chain(rest) {
-            if let (Some(name), Some(value)) = (table.header(field), self.value(*dialect, field)) {
+            if let (Some(name), Some(value)) = (table.header(field), self.value(dialect, field)) {
                 headers.push((name, value));
             }
         }
@@ -42,6 +42,23 @@ impl Envelope {
             return Err(EmitError::HeaderBudget { size, limit });
         }
         Ok(headers)
+    }
+
+    /// Returns what [`emit`](Self::emit) does, without the vendor's prefix in the names: user metadata
+    /// for storage libraries that add the prefix themselves (see
+    /// [`Vendor::metadata_prefix`](crate::Vendor::metadata_prefix)).
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit).
+    pub fn emit_user_metadata(
+        &self,
+        dialect: Dialect,
+    ) -> Result<Vec<(&'static str, String)>, EmitError> {
+        let prefix = dialect.vendor().metadata_prefix();
+        let headers = self.emit(dialect)?.into_iter();
+        Ok(headers
+            .map(|(name, value)| (name.strip_prefix(prefix).unwrap_or(name), value))
+            .collect())
     }
 
     /// Refuses what the dialect has no header for, or what its reader would not take back.

@@ -5,7 +5,10 @@ use crate::{
 };
 
 /// What an object's metadata says about its encryption. Holds no secret; it may be printed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Two envelopes are equal if they say the same. The order of the headers, which [`emit`](Self::emit)
+/// keeps, does not count, because stores and proxies do not keep it.
+#[derive(Clone, Debug)]
 pub struct Envelope {
     pub(crate) dialect: Dialect,
     pub(crate) content: ContentAlgorithm,
@@ -147,3 +150,28 @@ impl Envelope {
         self.key_check
     }
 }
+
+impl PartialEq for Envelope {
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            dialect,
+            content,
+            wrap,
+            wrapped_key,
+            iv,
+            description,
+            layout,
+            plain_len,
+            plain_md5,
+            key_check,
+            order: _,
+        } = other;
+        (self.dialect, self.content, self.wrap) == (*dialect, *content, *wrap)
+            && (&self.wrapped_key, &self.iv) == (wrapped_key, iv)
+            && self.description == *description
+            && (self.layout, self.plain_len) == (*layout, *plain_len)
+            && (self.plain_md5, self.key_check) == (*plain_md5, *key_check)
+    }
+}
+
+impl Eq for Envelope {}

@@ -52,13 +52,15 @@ mod error;
 mod header_list;
 mod layout;
 mod parse;
+mod vendor;
 
 pub use algorithm::{ContentAlgorithm, WrapAlgorithm};
 pub use description::{DescriptionError, MaterialDescription};
-pub use dialect::{Dialect, IvForm, UnknownDialect, Vendor};
+pub use dialect::{Dialect, IvForm, UnknownDialect};
 pub use emit::EmitError;
 pub use envelope::Envelope;
 pub use error::{Base64Fault, Excerpt, NumberFault, ParseError, Reason};
 pub use header_list::{HeaderListError, read_headers};
 pub use layout::{LayoutError, PartLayout};
-pub use parse::{parse, parse_instruction};
+pub use parse::{parse, parse_instruction, parse_user_metadata};
+pub use vendor::Vendor;

@@ -23,7 +23,7 @@ fn recorded_headers_come_out_as_they_went_in() {
             .map(|(name, value)| (name.to_ascii_lowercase(), value))
             .filter(|(name, _)| !name.ends_with("-meta-user"))
             .collect();
-        let emitted = envelope.emit(&envelope.dialect()).unwrap();
+        let emitted = envelope.emit(envelope.dialect()).unwrap();
         let emitted: Vec<(String, Vec<u8>)> = emitted
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value.into_bytes()))
@@ -55,14 +55,14 @@ fn the_budget_of_each_vendor() {
             vec![1; modulus],
             vec![2; modulus],
         );
-        let headers = envelope.emit(&Dialect::COS_V2).unwrap();
+        let headers = envelope.emit(Dialect::COS_V2).unwrap();
         let total: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         assert_eq!(total, size);
         let room =
             2048 - size - "x-cos-meta-client-side-encryption-matdesc".len() - r#"{"a":""}"#.len();
         for (len, fits) in [(room, true), (room + 1, false)] {
             let description = MaterialDescription::new([("a", "x".repeat(len))]).unwrap();
-            let outcome = envelope.clone().with_description(description).emit(&Dialect::COS_V2);
+            let outcome = envelope.clone().with_description(description).emit(Dialect::COS_V2);
             let refused = Err(EmitError::HeaderBudget { size: 2049, limit: 2048 });
             assert!(if fits { outcome.is_ok() } else { outcome == refused });
         }
@@ -111,7 +111,7 @@ proptest! {
     /// What emit writes, parse reads as the same envelope; what parse would refuse, emit refuses.
     #[test]
     fn emitted_is_parsed(envelope in envelope()) {
-        if let Ok(headers) = envelope.emit(&envelope.dialect()) {
+        if let Ok(headers) = envelope.emit(envelope.dialect()) {
             let size: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
             prop_assert!(size <= envelope.dialect().vendor().header_budget());
             for (_, value) in &headers {
@@ -128,7 +128,7 @@ proptest! {
             prop_assert_eq!(read.plain_len(), envelope.plain_len());
             prop_assert_eq!(read.plain_md5(), envelope.plain_md5());
             prop_assert_eq!(read.key_check(), envelope.key_check());
-            prop_assert_eq!(read.emit(&read.dialect()).unwrap(), headers);
+            prop_assert_eq!(read.emit(read.dialect()).unwrap(), headers);
         }
     }
 
@@ -144,7 +144,7 @@ proptest! {
             headers.push((name, if text.len() < 4 { value.get(cases).1.clone() } else { text.into_bytes() }));
         }
         if let Ok(Some(envelope)) = parse(headers) {
-            let again = envelope.emit(&envelope.dialect()).unwrap();
+            let again = envelope.emit(envelope.dialect()).unwrap();
             prop_assert_eq!(parse(again).unwrap().unwrap(), envelope);
         }
     }

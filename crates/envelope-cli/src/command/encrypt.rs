@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
         }
     };
 
-    let headers = envelope.emit(&dialect).map_err(envelope_core::EncryptError::from)?;
+    let headers = envelope.emit(dialect).map_err(envelope_core::EncryptError::from)?;
     header_file::write(&headers, &mut metadata)?;
     // A body without its key is of no use to anyone.
     body.commit_both(metadata)?;

@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Rewrap) -> Result<(), Failure> {
              ranges; they read the whole object right, and `envelope` reads both",
         );
     }
-    let headers = rewrapped.emit(&dialect).map_err(envelope_core::EncryptError::from)?;
+    let headers = rewrapped.emit(dialect).map_err(envelope_core::EncryptError::from)?;
 
     let mut output = Output::create(metadata_out, Secrecy::Public, args.force, &inputs)?;
     header_file::write(&headers, &mut output)?;

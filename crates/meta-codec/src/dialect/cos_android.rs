@@ -4,8 +4,8 @@
 //! (`ContentCryptoMaterial.java:107-109`); a wrapped IV is never 16 bytes long, which tells the two
 //! apart. Known from reading the source at 252230a and from synthetic objects.
 
-use super::{Field, IvForm, Row, Table, Vendor};
-use crate::{ContentAlgorithm::Aes256Ctr, WrapAlgorithm, encoding::Md5Form};
+use super::{Field, IvForm, Row, Table};
+use crate::{ContentAlgorithm::Aes256Ctr, Vendor, WrapAlgorithm, encoding::Md5Form};
 
 pub(super) const TABLE: Table = Table {
     id: "cos-android",

@@ -4,10 +4,10 @@
 //! (`ContentCryptoMaterial.java:151-167`); the IV is in the clear. The encrypted object itself keeps
 //! only its plaintext length and MD5, under the names of `cos-v2` (>= 5.6.50) or of `cos-legacy`.
 
-use super::{Field, IvForm, Row, Table, Vendor};
+use super::{Field, IvForm, Row, Table};
 use crate::{
     ContentAlgorithm::{Aes256Cbc, Aes256Ctr, Aes256Gcm},
-    WrapAlgorithm,
+    Vendor, WrapAlgorithm,
     encoding::Md5Form,
 };
 

@@ -3,8 +3,8 @@
 //! The format of the Amazon S3 Encryption Client V2 with other names, the IV in the clear. Recorded
 //! from cos-java-sdk-v5 12805a5, the last commit before the header change.
 
-use super::{Field, IvForm, Row, Table, Vendor};
-use crate::{ContentAlgorithm::Aes256Gcm, WrapAlgorithm, encoding::Md5Form};
+use super::{Field, IvForm, Row, Table};
+use crate::{ContentAlgorithm::Aes256Gcm, Vendor, WrapAlgorithm, encoding::Md5Form};
 
 pub(super) const TABLE: Table = Table {
     id: "cos-legacy",

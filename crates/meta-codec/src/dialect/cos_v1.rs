@@ -3,8 +3,8 @@
 //! Two headers and no algorithm names (`crypto.py:353-363`). The length of the wrapped key tells an
 //! AES master key (32 bytes) from RSA (the modulus); nothing tells the two RSA paddings apart.
 
-use super::{Field, IvForm, Row, Table, Vendor};
-use crate::{ContentAlgorithm::Aes256Ctr, WrapAlgorithm, encoding::Md5Form};
+use super::{Field, IvForm, Row, Table};
+use crate::{ContentAlgorithm::Aes256Ctr, Vendor, WrapAlgorithm, encoding::Md5Form};
 
 pub(super) const TABLE: Table = Table {
     id: "cos-v1",

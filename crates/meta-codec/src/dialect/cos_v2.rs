@@ -4,10 +4,10 @@
 //! header is the odd one out, and is there for GCM only. CBC is read, never written: it is open to
 //! padding oracles, and the SDK loses the last block of its multipart objects.
 
-use super::{Field, IvForm, Row, Table, Vendor};
+use super::{Field, IvForm, Row, Table};
 use crate::{
     ContentAlgorithm::{Aes256Cbc, Aes256Ctr, Aes256Gcm},
-    WrapAlgorithm,
+    Vendor, WrapAlgorithm,
     encoding::Md5Form,
 };
 

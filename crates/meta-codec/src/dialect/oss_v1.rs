@@ -5,8 +5,8 @@
 //! counter as decimal text, which is what gets wrapped. The description's header is the one that oss2
 //! >= 2.11 reads (`models.py`); 2.5 to 2.10 wrote none.
 
-use super::{Field, IvForm, Row, Table, Vendor};
-use crate::{ContentAlgorithm::Aes256Ctr, WrapAlgorithm, encoding::Md5Form};
+use super::{Field, IvForm, Row, Table};
+use crate::{ContentAlgorithm::Aes256Ctr, Vendor, WrapAlgorithm, encoding::Md5Form};
 
 pub(super) const TABLE: Table = Table {
     id: "oss-v1",

@@ -4,8 +4,8 @@
 //! ten writers. OAEP is written by oss2's `LocalRsaProvider` only, and nobody else reads it. The
 //! literal `rsa` of V1 is never legal here: the service would ask for a `magic-number-hmac`.
 
-use super::{Field, IvForm, Row, Table, Vendor};
-use crate::{ContentAlgorithm::Aes256Ctr, WrapAlgorithm, encoding::Md5Form};
+use super::{Field, IvForm, Row, Table};
+use crate::{ContentAlgorithm::Aes256Ctr, Vendor, WrapAlgorithm, encoding::Md5Form};
 
 pub(super) const TABLE: Table = Table {
     id: "oss-v2",

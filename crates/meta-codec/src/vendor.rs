@@ -1,0 +1,113 @@
+//! The object stores, and the facts in which they differ.
+
+use crate::Dialect;
+
+/// An object store whose objects carry envelopes.
+///
+/// Every fact in which the stores differ is a method here. The enum is exhaustive on purpose: code
+/// that depends on the store does not compile for a third one until it has an answer for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "a new vendor must be answered for everywhere")]
+pub enum Vendor {
+    /// Tencent Cloud Object Storage.
+    Cos,
+    /// Aliyun Object Storage Service.
+    Oss,
+}
+
+impl Vendor {
+    /// Every vendor.
+    pub const ALL: [Self; 2] = [Self::Cos, Self::Oss];
+
+    /// The name that addresses use, such as `oss` in `oss://bucket/key`.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Cos => "cos",
+            Self::Oss => "oss",
+        }
+    }
+
+    /// The beginning of the vendor's own header names.
+    #[must_use]
+    pub const fn header_prefix(self) -> &'static str {
+        match self {
+            Self::Cos => "x-cos-",
+            Self::Oss => "x-oss-",
+        }
+    }
+
+    /// The beginning of the names of user metadata. Storage libraries such as `object_store` and
+    /// OpenDAL hand out user metadata without it.
+    #[must_use]
+    pub const fn metadata_prefix(self) -> &'static str {
+        match self {
+            Self::Cos => "x-cos-meta-",
+            Self::Oss => "x-oss-meta-",
+        }
+    }
+
+    /// The dialect to write unless there is a reason for another.
+    #[must_use]
+    pub const fn default_dialect(self) -> Dialect {
+        match self {
+            Self::Cos => Dialect::COS_V2,
+            Self::Oss => Dialect::OSS_V2,
+        }
+    }
+
+    /// Returns whether an envelope may be in an instruction file beside the object (COS Java).
+    #[must_use]
+    pub const fn has_instruction_files(self) -> bool {
+        match self {
+            Self::Cos => true,
+            Self::Oss => false,
+        }
+    }
+
+    /// Returns whether a multipart upload of an encrypted object must state its plaintext length when
+    /// it is created, and repeat the encryption headers with every part (OSS, EC 0005-00000406).
+    #[must_use]
+    pub const fn needs_encryption_headers_on_parts(self) -> bool {
+        match self {
+            Self::Cos => false,
+            Self::Oss => true,
+        }
+    }
+
+    /// The smallest part of a multipart upload except the last one, in bytes.
+    #[must_use]
+    pub const fn min_part_size(self) -> u64 {
+        match self {
+            Self::Cos => 1024 * 1024,
+            Self::Oss => 100 * 1024,
+        }
+    }
+
+    /// The largest part of a multipart upload, in bytes: 5 GiB.
+    #[must_use]
+    pub const fn max_part_size(self) -> u64 {
+        match self {
+            Self::Cos | Self::Oss => 5 << 30,
+        }
+    }
+
+    /// The largest number of parts of a multipart upload.
+    #[must_use]
+    pub const fn max_parts(self) -> u64 {
+        match self {
+            Self::Cos | Self::Oss => crate::PartLayout::MAX_PARTS,
+        }
+    }
+
+    /// The number of bytes of user metadata, names and values together, that an object can have.
+    ///
+    /// OSS: 8 KiB (error 0011-00000002). COS: 2 KiB (`CryptoStorageMode` of COS Java 5.6.269).
+    #[must_use]
+    pub const fn header_budget(self) -> usize {
+        match self {
+            Self::Cos => 2 * 1024,
+            Self::Oss => 8 * 1024,
+        }
+    }
+}
