@@ -15,7 +15,7 @@ use crate::{
 
 const VERSION: &str = "2016-01-20";
 
-/// The protocol of Aliyun's KMS, over the shared gateway.
+/// The protocol of Aliyun KMS, over the shared gateway.
 #[derive(Clone, Debug)]
 pub struct Aliyun {
     endpoint: Endpoint,
@@ -24,50 +24,52 @@ pub struct Aliyun {
     signature: AliyunSignature,
 }
 
-/// How requests are signed.
+/// The signature scheme for requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AliyunSignature {
-    /// `ACS3-HMAC-SHA256`, as `alibabacloud_kms20160120` signs.
+    /// `ACS3-HMAC-SHA256`, as used by `alibabacloud_kms20160120`.
     #[default]
     Acs3,
-    /// The older RPC signature with HMAC-SHA1, as `aliyun-python-sdk-kms` signs.
+    /// The older RPC signature with HMAC-SHA1, as used by `aliyun-python-sdk-kms`.
     Rpc,
 }
 
 impl Aliyun {
-    /// The service in a region, such as `cn-hangzhou`: `https://kms.REGION.aliyuncs.com`.
+    /// Creates the service for a region such as `cn-hangzhou`, at
+    /// `https://kms.REGION.aliyuncs.com`.
     ///
     /// # Errors
-    /// [`EndpointError::Region`] for what is no region: it becomes a part of a host name.
+    /// Returns [`EndpointError::Region`] if `region` is not a valid region name. The name is
+    /// checked because it becomes part of a host name.
     pub fn new(region: &str) -> Result<Self, EndpointError> {
         let endpoint = Endpoint::of_region("kms", region, "aliyuncs.com")?;
         let (region, signature) = (region.to_owned(), AliyunSignature::default());
         Ok(Self { endpoint, region, key_id: None, signature })
     }
 
-    /// The master key to encrypt with; decrypting needs none.
+    /// Sets the master key for encryption. Decryption does not need one.
     #[must_use]
     pub fn with_key_id(mut self, key_id: impl Into<String>) -> Self {
         self.key_id = Some(key_id.into());
         self
     }
 
-    /// Another endpoint: inside a VPC, `https://kms-vpc.REGION.aliyuncs.com`.
+    /// Sets the endpoint; inside a VPC, use `https://kms-vpc.REGION.aliyuncs.com`.
     #[must_use]
     pub fn with_endpoint(mut self, endpoint: Endpoint) -> Self {
         self.endpoint = endpoint;
         self
     }
 
-    /// Another signature.
+    /// Sets the signature scheme.
     #[must_use]
     pub const fn with_signature(mut self, signature: AliyunSignature) -> Self {
         self.signature = signature;
         self
     }
 
-    /// The parameters travel in the query, as the official SDKs send them.
+    /// Builds a request with the parameters in the query, as the official SDKs send them.
     fn acs3(
         &self,
         call: &Call<'_>,

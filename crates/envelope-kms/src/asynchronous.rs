@@ -1,4 +1,4 @@
-//! The async client, on tokio. It shares everything with the blocking one but the transport.
+//! The async client, on tokio. It shares everything but the transport with the blocking client.
 
 use std::{
     error::Error as _,
@@ -21,7 +21,8 @@ use crate::{
     transport::{MAX_BODY, TRY},
 };
 
-/// A service, asked over `reqwest`, with the retries of [`Client`](crate::Client).
+/// An async client that calls a service over `reqwest`, and retries as [`Client`](crate::Client)
+/// does.
 #[expect(missing_debug_implementations, reason = "holds credentials, which are not printed")]
 pub struct AsyncClient<S> {
     service: S,
@@ -32,10 +33,10 @@ pub struct AsyncClient<S> {
 }
 
 impl<S: Service> AsyncClient<S> {
-    /// A client of a service.
+    /// Creates a client for a service.
     ///
     /// # Errors
-    /// [`KmsError::Unavailable`] if TLS cannot be set up on this machine.
+    /// Returns [`KmsError::Unavailable`] if TLS cannot be set up on this machine.
     pub fn new(
         service: S,
         credentials: impl CredentialsProvider + 'static,
@@ -46,24 +47,24 @@ impl<S: Service> AsyncClient<S> {
             .timeout(TRY)
             .user_agent(concat!("envelope-kms/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|_| KmsError::Unavailable("no TLS".to_owned()))?;
+            .map_err(|_| KmsError::Unavailable("TLS cannot be set up".to_owned()))?;
         let credentials = Box::new(credentials);
         Ok(Self { service, http, credentials, clock: Box::new(SystemClock), passphrase: None })
     }
 
-    /// See [`Kms::generate_data_key`].
+    /// Generates a data key; see [`Kms::generate_data_key`].
     ///
     /// # Errors
-    /// [`KmsError`].
+    /// Returns [`KmsError`] if the call fails.
     pub async fn generate_data_key(&self, context: Option<&str>) -> Result<DataKey, KmsError> {
         let answer = self.call(&Call::GenerateDataKey { context }).await?;
         Ok(DataKey::new(answer.plaintext, answer.blob))
     }
 
-    /// See [`Kms::encrypt`].
+    /// Encrypts a short plaintext; see [`Kms::encrypt`].
     ///
     /// # Errors
-    /// [`KmsError`].
+    /// Returns [`KmsError`] if the call fails.
     pub async fn encrypt(
         &self,
         plaintext: &str,
@@ -72,10 +73,10 @@ impl<S: Service> AsyncClient<S> {
         Ok(self.call(&Call::Encrypt { plaintext, context }).await?.blob)
     }
 
-    /// See [`Kms::decrypt`].
+    /// Decrypts a blob; see [`Kms::decrypt`].
     ///
     /// # Errors
-    /// [`KmsError`].
+    /// Returns [`KmsError`] if the call fails.
     pub async fn decrypt(
         &self,
         blob: &str,
@@ -84,26 +85,26 @@ impl<S: Service> AsyncClient<S> {
         Ok(self.call(&Call::Decrypt { blob, context }).await?.plaintext)
     }
 
-    /// The passphrase of oss2's `AliKMSProvider`, see [`KmsKeyWrapper::with_passphrase`].
+    /// Sets the passphrase of oss2's `AliKMSProvider`; see [`KmsKeyWrapper::with_passphrase`].
     #[must_use]
     pub fn with_passphrase(mut self, passphrase: &str) -> Self {
         self.passphrase = Some(Zeroizing::new(passphrase.to_owned()));
         self
     }
 
-    /// Opens an envelope whose content key this service wrapped: with the policy, the layerings, the
-    /// contexts and the key check of a [`Decryptor`]. To *encrypt*, give a blocking
-    /// [`Client`](crate::Client) to `tokio::task::spawn_blocking`.
+    /// Opens an envelope whose content key was wrapped by this service. The policy, layerings,
+    /// contexts and key check are those of a [`Decryptor`]. To *encrypt*, use a blocking
+    /// [`Client`](crate::Client) inside `tokio::task::spawn_blocking`.
     ///
     /// # Errors
-    /// As [`Decryptor::open`].
+    /// See [`Decryptor::open`].
     pub async fn open(
         &self,
         envelope: &Envelope,
         policy: &Policy,
     ) -> Result<BodyCipher, DecryptError> {
-        // The rules are written for a blocking service. So they are run against what is known so far;
-        // where they ask something new, it is asked for here, and they are run again.
+        // The decryptor expects a blocking service. It is therefore run against the answers known
+        // so far; if it needs a new one, that call is made here and the decryptor is run again.
         let replay = Arc::new(Replay::new(self.service.algorithm()));
         let mut wrapper = KmsKeyWrapper::new(Arc::clone(&replay));
         if let Some(passphrase) = &self.passphrase {
@@ -125,7 +126,7 @@ impl<S: Service> AsyncClient<S> {
             let request = prepare(&self.service, call, &*self.credentials, &*self.clock)?;
             match judge(&self.service, call, self.post(&request).await) {
                 Err(error @ KmsError::Unavailable(_)) => {
-                    tracing::debug!(action = call.action(), %error, "no answer");
+                    tracing::debug!(action = call.action(), %error, "attempt failed");
                     let Some(pause) = tries.next_pause(self.clock.jitter()) else {
                         return Err(error);
                     };
@@ -161,7 +162,7 @@ fn failed(error: &reqwest::Error) -> TransportError {
     if error.is_builder() {
         return TransportError::Request;
     }
-    // What rustls says of a certificate that it does not trust is somewhere below.
+    // The error of rustls for an untrusted certificate is somewhere in the source chain.
     let mut source = error.source();
     while let Some(inner) = source {
         let io = inner.downcast_ref::<io::Error>();
@@ -175,7 +176,7 @@ fn failed(error: &reqwest::Error) -> TransportError {
 
 type Question = (String, Option<String>);
 
-/// A KMS that knows the answers given so far, and notes the first question that it cannot answer.
+/// A KMS that replays the answers received so far and records the first call it cannot answer.
 struct Replay {
     algorithm: WrapAlgorithm,
     state: Mutex<State>,
@@ -216,11 +217,11 @@ impl Kms for Replay {
     }
 
     fn generate_data_key(&self, _: Option<&str>) -> Result<DataKey, KmsError> {
-        Err(KmsError::Malformed("not asked for while unwrapping".to_owned()))
+        Err(KmsError::Malformed("not supported while unwrapping".to_owned()))
     }
 
     fn encrypt(&self, _: &str, _: Option<&str>) -> Result<String, KmsError> {
-        Err(KmsError::Malformed("not asked for while unwrapping".to_owned()))
+        Err(KmsError::Malformed("not supported while unwrapping".to_owned()))
     }
 
     fn decrypt(&self, blob: &str, context: Option<&str>) -> Result<Zeroizing<String>, KmsError> {
@@ -230,7 +231,7 @@ impl Kms for Replay {
             return answer.clone();
         }
         state.open.get_or_insert(question);
-        // Whatever comes of this run is thrown away.
-        Err(KmsError::Unavailable("not asked yet".to_owned()))
+        // Never seen by the caller: the result of this run is discarded.
+        Err(KmsError::Unavailable("answer not yet available".to_owned()))
     }
 }

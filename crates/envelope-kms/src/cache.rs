@@ -1,4 +1,4 @@
-//! A cache of unwrapped keys.
+//! A cache for decrypted keys.
 
 use std::{
     collections::HashMap,
@@ -10,33 +10,33 @@ use envelope_core::kms::{DataKey, Kms, KmsError};
 use meta_codec::WrapAlgorithm;
 use zeroize::Zeroizing;
 
-/// How much a cache keeps, and for how long.
+/// Limits on the number, age and use of cached plaintexts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "every limit is to be chosen")]
+#[expect(clippy::exhaustive_structs, reason = "callers choose every limit")]
 pub struct CacheLimits {
-    /// The most answers kept. An object needs two.
+    /// Maximum number of cached plaintexts. An object needs two.
     pub entries: usize,
-    /// How long an answer is kept.
+    /// Maximum age of a cached plaintext.
     pub age: Duration,
-    /// How often an answer is given before the service is asked again.
+    /// Number of times a plaintext is returned before the service is called again.
     pub uses: u32,
 }
 
 impl Default for CacheLimits {
-    /// 1000 answers, five minutes, 1000 uses.
+    /// Returns limits of 1000 plaintexts, five minutes and 1000 uses.
     fn default() -> Self {
         Self { entries: 1000, age: Duration::from_secs(300), uses: 1000 }
     }
 }
 
-/// A KMS whose decryptions are remembered for a while. What is forgotten is wiped.
+/// A KMS wrapper that caches decrypted plaintexts for a limited time and wipes them on eviction.
 ///
-/// While one thread asks for a blob, others that want the same one wait for what comes of it, good or
-/// bad. The blob, its
-/// context and the kind of service together name an answer. Whoever may use the cache gets what the
-/// service has given, without being asked for permission again: do not share one between callers with
-/// different rights. Failures are not remembered. Answers that are too old are wiped at the next
-/// question.
+/// The cache key is the blob, its context and the kind of service. While one thread decrypts a
+/// blob, other threads that need the same blob wait and share its result, success or failure.
+/// Failures are not cached. Expired plaintexts are wiped at the next lookup.
+///
+/// A cached plaintext is returned without the service checking permissions again: do not share a
+/// cache between callers with different rights.
 #[expect(missing_debug_implementations, reason = "holds plaintexts, which are not printed")]
 pub struct CachedKms<K> {
     inner: K,
@@ -48,7 +48,7 @@ type Name = (WrapAlgorithm, String, Option<String>);
 type Outcome = Result<Zeroizing<String>, KmsError>;
 
 enum Slot {
-    /// Somebody is asking.
+    /// A request is in flight.
     Asked(Arc<Flight>),
     Known {
         plaintext: Zeroizing<String>,
@@ -57,7 +57,7 @@ enum Slot {
     },
 }
 
-/// One question on its way. Whoever waits for it gets its outcome, good or bad.
+/// A request in flight. All waiting threads receive its outcome, success or failure.
 #[derive(Default)]
 struct Flight {
     outcome: Mutex<Option<Outcome>>,
@@ -82,17 +82,17 @@ impl Flight {
     }
 }
 
-/// What is known of a question.
+/// The result of a cache lookup.
 enum Found {
     Answer(Zeroizing<String>),
-    /// Somebody else is asking.
+    /// Another thread's request is in flight.
     Wait(Arc<Flight>),
-    /// The caller has to ask.
+    /// The caller must call the service.
     Ask(Arc<Flight>),
 }
 
 impl<K: Kms> CachedKms<K> {
-    /// A cache before `inner`.
+    /// Creates a cache in front of `inner`.
     #[must_use]
     pub fn new(inner: K, limits: CacheLimits) -> Self {
         Self { inner, limits, answers: Mutex::default() }
@@ -104,7 +104,7 @@ impl<K: Kms> CachedKms<K> {
 
     fn find(&self, name: &Name) -> Found {
         let mut answers = self.answers();
-        // Whatever is too old is wiped at every question, not only when its place is needed.
+        // Expired plaintexts are wiped at every lookup, not only when their slot is needed.
         answers.retain(|_, slot| match slot {
             Slot::Asked(_) => true,
             Slot::Known { since, uses, .. } => {
@@ -144,7 +144,7 @@ impl<K: Kms> CachedKms<K> {
     }
 }
 
-/// Lets those who wait go on, however the asking ends.
+/// A guard that releases the waiting threads however the request ends, even by a panic.
 struct Asking<'a, K: Kms> {
     cache: &'a CachedKms<K>,
     name: &'a Name,
@@ -158,7 +158,7 @@ impl<K: Kms> Drop for Asking<'_, K> {
             answers.remove(self.name);
         }
         drop(answers);
-        self.flight.land(Err(KmsError::Unavailable("the one who asked gave up".to_owned())));
+        self.flight.land(Err(KmsError::Unavailable("the request was abandoned".to_owned())));
     }
 }
 
@@ -202,7 +202,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts, and takes its time.
+    /// A slow KMS that counts its calls.
     #[derive(Default)]
     struct Slow {
         calls: AtomicU32,
@@ -214,11 +214,11 @@ mod tests {
         }
 
         fn generate_data_key(&self, _: Option<&str>) -> Result<DataKey, KmsError> {
-            unreachable!("not asked for")
+            unreachable!("only decrypt is called")
         }
 
         fn encrypt(&self, _: &str, _: Option<&str>) -> Result<String, KmsError> {
-            unreachable!("not asked for")
+            unreachable!("only decrypt is called")
         }
 
         fn decrypt(&self, blob: &str, _: Option<&str>) -> Result<Zeroizing<String>, KmsError> {
@@ -248,7 +248,7 @@ mod tests {
             }
         });
         assert_eq!(calls(&cache), 1);
-        // Another context, another question; failures are asked again.
+        // Another context is a separate cache entry; failures are not cached.
         cache.decrypt("a", Some("")).unwrap();
         assert!(cache.decrypt("bad", None).is_err() && cache.decrypt("bad", None).is_err());
         assert_eq!(calls(&cache), 4);
@@ -270,7 +270,8 @@ mod tests {
                     });
                 }
             });
-            // One after the other, it would be ten: a convoy. A late thread may ask once more.
+            // If the waiters called the service one after another, there would be ten calls. A
+            // thread that starts late may still make one more call.
             assert!(calls(&cache) <= 5, "{} calls", calls(&cache));
         }
     }

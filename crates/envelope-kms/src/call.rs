@@ -1,4 +1,4 @@
-//! Calls: what is asked of a service, whatever its protocol.
+//! Calls to a service, independent of its protocol.
 
 use envelope_core::kms::KmsError;
 use meta_codec::WrapAlgorithm;
@@ -9,24 +9,24 @@ use crate::{Credentials, HttpRequest, HttpResponse};
 
 /// One of the three calls, with its arguments.
 #[derive(Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "a service implements all of them")]
-#[expect(missing_debug_implementations, reason = "a plaintext is not printed")]
+#[expect(clippy::exhaustive_enums, reason = "every service implements all calls")]
+#[expect(missing_debug_implementations, reason = "holds a plaintext, which is not printed")]
 pub enum Call<'a> {
-    /// Decrypt a blob.
+    /// Decrypts a blob.
     Decrypt {
         /// The blob.
         blob: &'a str,
         /// Its encryption context.
         context: Option<&'a str>,
     },
-    /// Encrypt a short text under the master key.
+    /// Encrypts a short text under the master key.
     Encrypt {
         /// The text.
         plaintext: &'a str,
         /// The encryption context that decryption will need.
         context: Option<&'a str>,
     },
-    /// Make a 256-bit data key.
+    /// Generates a 256-bit data key.
     GenerateDataKey {
         /// The encryption context that decryption will need.
         context: Option<&'a str>,
@@ -34,7 +34,7 @@ pub enum Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// The name of the call, which both services share.
+    /// Returns the action name, which is the same for both services.
     #[must_use]
     pub const fn action(&self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl<'a> Call<'a> {
         matches!(self, Self::Decrypt { .. })
     }
 
-    /// The parameters, whose names both services share.
+    /// Returns the parameters, whose names are the same for both services.
     pub(crate) fn parameters(&self, key_id: Option<&'a str>) -> Vec<(&'static str, &'a str)> {
         let mut parameters = Vec::with_capacity(4);
         let context = match *self {
@@ -65,7 +65,7 @@ impl<'a> Call<'a> {
                 context
             }
         };
-        // The blob says which master key decrypts it.
+        // Not for decryption: the blob identifies its master key.
         if let Some(key_id) = key_id.filter(|_| !self.is_decrypt()) {
             parameters.push(("KeyId", key_id));
         }
@@ -76,25 +76,26 @@ impl<'a> Call<'a> {
     }
 }
 
-/// What a service answers. Absent fields are empty.
-#[expect(missing_debug_implementations, reason = "a plaintext is not printed")]
+/// The result of a call. Absent fields are empty.
+#[expect(missing_debug_implementations, reason = "holds a plaintext, which is not printed")]
 #[non_exhaustive]
 pub struct Answer {
-    /// Of `Decrypt` and `GenerateDataKey`.
+    /// The plaintext, from `Decrypt` and `GenerateDataKey`.
     pub plaintext: Zeroizing<String>,
-    /// Of `Encrypt` and `GenerateDataKey`.
+    /// The blob, from `Encrypt` and `GenerateDataKey`.
     pub blob: String,
 }
 
-/// A service's protocol, without any I/O: requests out of calls, answers out of responses.
+/// The protocol of a service, without I/O: turns calls into requests and responses into answers.
 pub trait Service: Send + Sync {
-    /// Whose service it is.
+    /// Returns the wrap algorithm, which identifies the vendor.
     fn algorithm(&self) -> WrapAlgorithm;
 
-    /// The signed request for a call. `now` is in seconds since 1970; `nonce` is never used again.
+    /// Builds the signed request for a call. `now` is in seconds since 1970; each `nonce` is used
+    /// once.
     ///
     /// # Errors
-    /// [`KmsError::Denied`] for a call that needs a master key where none is named.
+    /// Returns [`KmsError::Denied`] if the call requires a master key and none is set.
     fn request(
         &self,
         call: &Call<'_>,
@@ -103,31 +104,32 @@ pub trait Service: Send + Sync {
         nonce: &str,
     ) -> Result<HttpRequest, KmsError>;
 
-    /// The answer in a response.
+    /// Parses the answer from a response.
     ///
     /// # Errors
-    /// [`KmsError::Unavailable`] for what is worth another try, or else another.
+    /// Returns [`KmsError::Unavailable`] for failures worth a retry, and another [`KmsError`]
+    /// otherwise.
     fn answer(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Answer, KmsError>;
 }
 
-/// The master key that a call needs.
+/// Checks that a master key is set if the call requires one.
 pub(crate) fn need_key(call: &Call<'_>, key_id: Option<&str>) -> Result<(), KmsError> {
     if call.is_decrypt() || key_id.is_some() {
         return Ok(());
     }
-    Err(KmsError::Denied("no master key is named to encrypt with".to_owned()))
+    Err(KmsError::Denied("no master key is set for encryption".to_owned()))
 }
 
-/// A response's JSON object. Where there is none, the status tells: a gateway before the service
-/// answers with a page of its own.
+/// Parses a response's JSON object. If there is none, the status decides the error: a gateway in
+/// front of the service may respond with a page of its own.
 pub(crate) fn json(response: &HttpResponse) -> Result<Value, KmsError> {
     match serde_json::from_slice(&response.body) {
         Ok(value @ Value::Object(_)) => Ok(value),
-        _ => Err(by_status(response, "no JSON")),
+        _ => Err(by_status(response, "not a JSON object")),
     }
 }
 
-/// What a status means where nothing else does.
+/// Maps a status to an error if the response carries no error code.
 pub(crate) fn by_status(response: &HttpResponse, what: &str) -> KmsError {
     let words = format!("status {}, {what}", response.status);
     match response.status {
@@ -137,11 +139,11 @@ pub(crate) fn by_status(response: &HttpResponse, what: &str) -> KmsError {
     }
 }
 
-/// Takes what the call needs out of a successful answer's fields.
+/// Takes the fields that the call requires from a successful response.
 pub(crate) fn fields(call: &Call<'_>, object: &mut Value) -> Result<Answer, KmsError> {
     let mut take = |name: &str, needed: bool| match object.get_mut(name).map(Value::take) {
         Some(Value::String(text)) if !text.is_empty() => Ok(Zeroizing::new(text)),
-        _ if needed => Err(KmsError::Malformed(format!("an answer without {name}"))),
+        _ if needed => Err(KmsError::Malformed(format!("{name} is missing from the response"))),
         _ => Ok(Zeroizing::default()),
     };
     let plaintext = take("Plaintext", !matches!(call, Call::Encrypt { .. }))?;
@@ -149,7 +151,7 @@ pub(crate) fn fields(call: &Call<'_>, object: &mut Value) -> Result<Answer, KmsE
     Ok(Answer { plaintext, blob: blob.to_string() })
 }
 
-/// A vendor's error code and request id, as far as they look like such.
+/// Formats a vendor's error code and request id, each reduced to at most 64 harmless characters.
 pub(crate) fn details(object: &Value, code: &str) -> String {
     let safe = |text: &str| -> String {
         text.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).take(64).collect()

@@ -13,7 +13,7 @@ use crate::{
     transport::TRY,
 };
 
-/// A service, asked over a transport, with retries.
+/// A blocking client that calls a service over a transport and retries.
 #[expect(missing_debug_implementations, reason = "holds credentials, which are not printed")]
 pub struct Client<S, T> {
     service: S,
@@ -24,14 +24,14 @@ pub struct Client<S, T> {
 
 #[cfg(feature = "blocking")]
 impl<S: Service> Client<S, UreqTransport> {
-    /// A client of a service.
+    /// Creates a client for a service.
     pub fn new(service: S, credentials: impl CredentialsProvider + 'static) -> Self {
         Self::with_transport(service, credentials, UreqTransport::default(), SystemClock)
     }
 }
 
 impl<S: Service, T: Transport> Client<S, T> {
-    /// A client over another transport, or with another clock.
+    /// Creates a client with a custom transport and clock.
     pub fn with_transport(
         service: S,
         credentials: impl CredentialsProvider + 'static,
@@ -50,7 +50,7 @@ impl<S: Service, T: Transport> Client<S, T> {
             let outcome = judge(&self.service, call, self.transport.post(&request, TRY));
             match outcome {
                 Err(error @ KmsError::Unavailable(_)) => {
-                    tracing::debug!(%error, "no answer");
+                    tracing::debug!(%error, "attempt failed");
                     let Some(pause) = tries.next_pause(self.clock.jitter()) else {
                         return Err(error);
                     };
@@ -62,7 +62,7 @@ impl<S: Service, T: Transport> Client<S, T> {
     }
 }
 
-/// A signed request, with the access key and the time of now.
+/// Builds a request signed with the current access key and time.
 pub(crate) fn prepare<S: Service>(
     service: &S,
     call: &Call<'_>,
@@ -71,11 +71,11 @@ pub(crate) fn prepare<S: Service>(
 ) -> Result<HttpRequest, KmsError> {
     let mut nonce = [0; 16];
     rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut nonce)
-        .map_err(|_| KmsError::Malformed("the operating system gave no randomness".to_owned()))?;
+        .map_err(|_| KmsError::Malformed("no random bytes from the system".to_owned()))?;
     service.request(call, &credentials.credentials()?, clock.now(), &hex(&nonce))
 }
 
-/// What came of a try. Only [`KmsError::Unavailable`] is worth another.
+/// Evaluates the outcome of an attempt. Only [`KmsError::Unavailable`] is worth a retry.
 pub(crate) fn judge<S: Service>(
     service: &S,
     call: &Call<'_>,
@@ -83,7 +83,7 @@ pub(crate) fn judge<S: Service>(
 ) -> Result<Answer, KmsError> {
     let response = outcome.map_err(meaning)?;
     if (300..400).contains(&response.status) {
-        return Err(KmsError::Malformed(format!("a redirect, status {}", response.status)));
+        return Err(KmsError::Malformed(format!("redirect, status {}", response.status)));
     }
     service.answer(call, &response)
 }

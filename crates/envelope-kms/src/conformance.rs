@@ -1,13 +1,14 @@
-//! What every implementor of [`Kms`] must do. Run it against a service of yours, in your tests.
+//! A conformance test for implementations of [`Kms`]. Run it against your own service in your
+//! tests.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use envelope_core::kms::{Kms, KmsError};
 use meta_codec::WrapAlgorithm;
 
-/// Makes about a dozen calls and checks the answers.
+/// Makes about a dozen calls and checks the results.
 ///
 /// # Errors
-/// The first promise that is broken, in words.
+/// Returns a description of the first violated requirement.
 pub fn check(kms: &dyn Kms) -> Result<(), String> {
     let broken = |what: &str, error: KmsError| format!("{what}: {error}");
     for context in [None, Some("{}"), Some(r#"{"a":"1"}"#)] {
@@ -15,9 +16,9 @@ pub fn check(kms: &dyn Kms) -> Result<(), String> {
             let plaintext = STANDARD.encode(bytes);
             let blob = kms.encrypt(&plaintext, context).map_err(|e| broken("encrypt", e))?;
             let again = kms.decrypt(&blob, context).map_err(|e| broken("decrypt", e))?;
-            ensure(*again == plaintext, "decrypt gives what encrypt was given")?;
+            ensure(*again == plaintext, "decrypt returns the text passed to encrypt")?;
             let other = kms.encrypt(&plaintext, context).map_err(|e| broken("encrypt", e))?;
-            ensure(blob != other, "encrypting twice gives two blobs")?;
+            ensure(blob != other, "encrypting twice yields two different blobs")?;
         }
     }
     let data_key = kms.generate_data_key(None).map_err(|e| broken("generate_data_key", e))?;
@@ -27,19 +28,19 @@ pub fn check(kms: &dyn Kms) -> Result<(), String> {
     ensure(again == data_key.plaintext, "a data key decrypts from its blob")?;
 
     if kms.algorithm() == WrapAlgorithm::KmsAliyun {
-        // The counter of oss-v1.
+        // oss-v1 encrypts the counter as decimal text, not base64.
         let blob = kms.encrypt("8", None).map_err(|e| broken("encrypt", e))?;
         let text = kms.decrypt(&blob, None).map_err(|e| broken("decrypt", e))?;
-        ensure(*text == "8", "a text that is no base64 comes back as it is")?;
+        ensure(*text == "8", "a text that is not base64 is returned unchanged")?;
     }
 
     let blob = kms.encrypt("AAAA", Some(r#"{"a":"1"}"#)).map_err(|e| broken("encrypt", e))?;
     let refused = |outcome: Result<_, KmsError>| matches!(outcome, Err(KmsError::Refused(_)));
-    ensure(refused(kms.decrypt(&blob, Some(r#"{"a":"2"}"#))), "another context is refused")?;
+    ensure(refused(kms.decrypt(&blob, Some(r#"{"a":"2"}"#))), "a different context is refused")?;
     ensure(refused(kms.decrypt(&blob, None)), "a missing context is refused")?;
     ensure(refused(kms.decrypt("AAAA", None)), "an unknown blob is refused")
 }
 
 fn ensure(holds: bool, promise: &str) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(format!("broken: {promise}")) }
+    if holds { Ok(()) } else { Err(format!("violated: {promise}")) }
 }

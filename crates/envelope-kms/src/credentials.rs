@@ -1,9 +1,9 @@
-//! Access keys.
+//! Access keys and their providers.
 
 use envelope_core::kms::KmsError;
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// An access key, with the token of a temporary one. The secret parts are wiped and not printed.
+/// An access key, with a session token if it is temporary. Secret parts are wiped and not printed.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     id: String,
@@ -12,7 +12,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// A permanent access key.
+    /// Creates a permanent access key.
     #[must_use]
     pub fn new(id: impl Into<String>, secret: impl Into<SecretString>) -> Self {
         Self { id: id.into(), secret: secret.into(), token: None }
@@ -38,12 +38,12 @@ impl Credentials {
     }
 }
 
-/// Where access keys come from. Asked before every try, so that rotating ones are fresh.
+/// A source of access keys. Queried before every attempt, so that rotated keys take effect.
 pub trait CredentialsProvider: Send + Sync {
-    /// The access key to sign with now.
+    /// Returns the access key to sign with now.
     ///
     /// # Errors
-    /// [`KmsError::Denied`] if there is none.
+    /// Returns [`KmsError::Denied`] if there is none.
     fn credentials(&self) -> Result<Credentials, KmsError>;
 }
 
@@ -53,7 +53,7 @@ impl CredentialsProvider for Credentials {
     }
 }
 
-/// Access keys in environment variables, under the names that the cloud's own tools use.
+/// Access keys from environment variables, under the names that the vendor's own tools use.
 #[derive(Clone, Copy, Debug)]
 pub struct EnvironmentCredentials {
     id: &'static str,
@@ -61,7 +61,8 @@ pub struct EnvironmentCredentials {
     token: &'static str,
 }
 
-/// `ALIBABA_CLOUD_ACCESS_KEY_ID`, `ALIBABA_CLOUD_ACCESS_KEY_SECRET`, `ALIBABA_CLOUD_SECURITY_TOKEN`.
+/// Reads `ALIBABA_CLOUD_ACCESS_KEY_ID`, `ALIBABA_CLOUD_ACCESS_KEY_SECRET` and
+/// `ALIBABA_CLOUD_SECURITY_TOKEN`.
 #[must_use]
 pub const fn aliyun_environment() -> EnvironmentCredentials {
     EnvironmentCredentials {
@@ -71,7 +72,7 @@ pub const fn aliyun_environment() -> EnvironmentCredentials {
     }
 }
 
-/// `TENCENTCLOUD_SECRET_ID`, `TENCENTCLOUD_SECRET_KEY`, `TENCENTCLOUD_TOKEN`.
+/// Reads `TENCENTCLOUD_SECRET_ID`, `TENCENTCLOUD_SECRET_KEY` and `TENCENTCLOUD_TOKEN`.
 #[must_use]
 pub const fn tencent_environment() -> EnvironmentCredentials {
     EnvironmentCredentials {

@@ -1,4 +1,4 @@
-//! Endpoints: where a service is reached.
+//! Endpoints of a service.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
@@ -13,7 +13,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// `https://BEFORE.REGION.AFTER`, with a region as the clouds name them.
+    /// Returns `https://BEFORE.REGION.AFTER`, provided that the region is a valid region name.
     pub(crate) fn of_region(
         before: &str,
         region: &str,
@@ -26,7 +26,7 @@ impl Endpoint {
         format!("https://{before}.{region}.{after}").parse()
     }
 
-    /// The host, with the port if it is not the default one: the value of the `Host` header.
+    /// Returns the value of the `Host` header: the host, with the port unless it is the default.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
@@ -39,7 +39,7 @@ impl Endpoint {
     }
 }
 
-/// `https://HOST[:PORT]`; also `http://` where the host is this machine.
+/// Parses `https://HOST[:PORT]`, or `http://HOST[:PORT]` if the host is the local machine.
 impl FromStr for Endpoint {
     type Err = EndpointError;
 
@@ -61,7 +61,7 @@ impl FromStr for Endpoint {
     }
 }
 
-/// A name or a bracketed IPv6 address, and a port, with nothing left over.
+/// Splits a name or a bracketed IPv6 address from the port; `None` if anything else follows.
 fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
     let end = match text.strip_prefix('[') {
         Some(rest) => {
@@ -91,18 +91,18 @@ fn is_loopback(name: &str) -> bool {
         || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Not an endpoint.
+/// An invalid endpoint or region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndpointError {
-    /// Content keys would travel in the clear.
-    #[error("plain http is for this machine only: content keys travel in the requests")]
+    /// Plain `http` to another machine, which would send content keys in the clear.
+    #[error("plain http is allowed only for the local machine: requests contain content keys")]
     PlainHttp,
-    /// Not a region of lower-case letters, digits and dashes.
-    #[error("a region is lower-case letters, digits and dashes")]
+    /// A region that is not lowercase letters, digits and hyphens.
+    #[error("a region must consist of lowercase letters, digits and hyphens")]
     Region,
-    /// Not a URL of scheme and host.
-    #[error("an endpoint is https://HOST or https://HOST:PORT")]
+    /// A URL that is not just a scheme and a host.
+    #[error("an endpoint must be https://HOST or https://HOST:PORT")]
     Syntax,
 }
 

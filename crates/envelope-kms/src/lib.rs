@@ -1,7 +1,8 @@
-//! The key management services of Aliyun (KMS 2016-01-20) and Tencent (KMS 2019-01-18).
+//! Clients for the key management services of Aliyun (KMS 2016-01-20) and Tencent (KMS 2019-01-18).
 //!
-//! [`Client`] implements [`Kms`](envelope_core::kms::Kms), and so opens and writes objects whose content
-//! key is wrapped by a service, through [`KmsKeyWrapper`](envelope_core::KmsKeyWrapper):
+//! [`Client`] implements [`Kms`](envelope_core::kms::Kms). Through
+//! [`KmsKeyWrapper`](envelope_core::KmsKeyWrapper), it reads and writes objects whose content key
+//! is wrapped by a service:
 //!
 //! ```no_run
 //! # #[cfg(feature = "blocking")]
@@ -17,17 +18,19 @@
 //! ```
 //!
 //! # Robustness
-//! A try takes at most 10 seconds. Throttling, server errors and broken connections are tried again, at
-//! most 4 tries in all, after 200, 400 and 800 milliseconds with jitter; nothing else is. So a call ends
-//! within [`CALL_BOUND`], 43 seconds. Answers above 64 KiB and redirects are refused.
+//! An attempt takes at most 10 seconds. Throttling, server errors, timeouts and broken connections
+//! are retried with a backoff of 200, 400 and 800 milliseconds plus jitter, up to 4 attempts in
+//! total; nothing else is retried. A call therefore ends within [`CALL_BOUND`], 43 seconds.
+//! Responses above 64 KiB and redirects are rejected.
 //!
 //! # Secrets
-//! Plaintext content keys travel in requests and answers, over TLS: plain `http` is refused but for the
-//! machine itself. What this crate holds is wiped after use; the buffers of the HTTP and TLS libraries are
-//! not. Our own spans and errors hold the vendor's code and request id, nothing else.
+//! Plaintext content keys travel in requests and responses, over TLS: plain `http` is rejected
+//! except for the local machine. Secrets held by this crate are wiped after use; the buffers of the
+//! HTTP and TLS libraries are not. Spans and errors of this crate hold the vendor's code and
+//! request id, nothing else.
 //!
-//! **Do not log at level TRACE in production.** The HTTP libraries then write whole requests and answers,
-//! plaintext keys among them, to whatever logger the program has installed.
+//! **Do not log at level TRACE in production.** At that level the HTTP libraries write whole
+//! requests and responses, including plaintext keys, to whatever logger the program has installed.
 
 mod aliyun;
 #[cfg(feature = "async")]

@@ -1,4 +1,4 @@
-//! When to try again.
+//! The retry policy.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,17 +6,17 @@ use envelope_core::kms::KmsError;
 
 use crate::TransportError;
 
-/// Time, so that tests need not wait.
+/// A source of time and jitter, replaceable so that tests need not wait.
 pub trait Clock: Send + Sync {
-    /// Seconds since 1970.
+    /// Returns the current time in seconds since 1970.
     fn now(&self) -> i64;
-    /// Waits.
+    /// Blocks the current thread for `time`.
     fn pause(&self, time: Duration);
-    /// A number from 0 up to, not including, 1, different each time.
+    /// Returns a random number in `0.0..1.0`.
     fn jitter(&self) -> f64;
 }
 
-/// The time of this machine.
+/// The clock of the local machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -32,25 +32,26 @@ impl Clock for SystemClock {
 
     fn jitter(&self) -> f64 {
         let mut bytes = [0; 4];
-        // Jitter without randomness is still a pause.
+        // On failure the backoff is merely not randomized.
         let _ = rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut bytes);
         f64::from(u32::from_le_bytes(bytes)) / 4_294_967_296.0
     }
 }
 
-/// The tries of one call.
+/// The attempts of one call.
 #[derive(Debug, Default)]
 pub(crate) struct Tries {
     failed: u32,
 }
 
 impl Tries {
-    /// The most tries of one call.
+    /// Maximum number of attempts per call.
     pub(crate) const MOST: u32 = 4;
     const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
-    /// How long to wait before the next try; `None` if there is none. Exponential, and at random from
-    /// one half to three halves of that, so that many clients do not come back together.
+    /// Returns the backoff before the next attempt, or `None` if there are no attempts left. It
+    /// grows exponentially and is scaled by a random factor from 0.5 to 1.5, so that many clients
+    /// do not retry at the same time.
     pub(crate) fn next_pause(&mut self, jitter: f64) -> Option<Duration> {
         self.failed = self.failed.saturating_add(1);
         if self.failed >= Self::MOST {
@@ -61,16 +62,16 @@ impl Tries {
     }
 }
 
-/// The longest that one call takes: four tries of ten seconds, and the pauses between them.
+/// Maximum duration of one call: four attempts of ten seconds and the backoff between them.
 pub const CALL_BOUND: Duration = Duration::from_secs(43);
 
-/// What a failed transport means for the call.
+/// Maps a transport error to the error of the call.
 pub(crate) fn meaning(error: TransportError) -> KmsError {
     match error {
         TransportError::Connection | TransportError::Timeout => {
             KmsError::Unavailable(error.to_string())
         }
-        // Neither gets better by trying again.
+        // A retry would fix neither.
         TransportError::Request | TransportError::Tls => KmsError::Denied(error.to_string()),
         TransportError::TooLarge => KmsError::Malformed(error.to_string()),
     }

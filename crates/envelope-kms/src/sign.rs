@@ -1,4 +1,4 @@
-//! What signatures are made of.
+//! Building blocks of request signatures.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha1::Sha1;
@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 pub(crate) fn hmac_sha256(key: &[u8], message: &[u8]) -> Zeroizing<[u8; 32]> {
-    // HMAC takes keys of any length.
+    // HMAC accepts keys of any length, so this cannot fail.
     let mut out = Zeroizing::new([0; 32]);
     if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) {
         mac.update(message);
@@ -35,7 +35,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// Percent-encoding of everything but RFC 3986's unreserved characters.
+/// Percent-encodes everything except the unreserved characters of RFC 3986.
 pub(crate) fn percent(text: &str, out: &mut String) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
@@ -47,8 +47,8 @@ pub(crate) fn percent(text: &str, out: &mut String) {
     }
 }
 
-/// A query string, sorted by name. Wiped, because it may hold a plaintext; of its final size from the
-/// start, because growing would leave copies.
+/// Returns the query string, sorted by name. The buffer is wiped because it may hold a plaintext,
+/// and allocated at its maximum size because growing it would leave copies behind.
 pub(crate) fn query(parameters: &mut [(&str, &str)]) -> Zeroizing<String> {
     parameters.sort_unstable();
     let most = parameters.iter().map(|(name, value)| (name.len() + value.len()) * 3 + 2).sum();

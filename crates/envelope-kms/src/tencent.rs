@@ -13,7 +13,7 @@ use crate::{
 
 const CONTENT_TYPE: &str = "application/json";
 
-/// The protocol of Tencent's KMS, signed with `TC3-HMAC-SHA256`.
+/// The protocol of Tencent KMS, signed with `TC3-HMAC-SHA256`.
 #[derive(Clone, Debug)]
 pub struct Tencent {
     endpoint: Endpoint,
@@ -22,25 +22,26 @@ pub struct Tencent {
 }
 
 impl Tencent {
-    /// The service in a region, such as `ap-guangzhou`, at `https://kms.tencentcloudapi.com`.
+    /// Creates the service for a region such as `ap-guangzhou`, at
+    /// `https://kms.tencentcloudapi.com`.
     ///
     /// # Errors
-    /// [`EndpointError::Region`] for what is no region.
+    /// Returns [`EndpointError::Region`] if `region` is not a valid region name.
     pub fn new(region: &str) -> Result<Self, EndpointError> {
-        // Checked in the same way, although Tencent has one host for all regions.
+        // Only to validate the region: Tencent has one host for all regions.
         Endpoint::of_region("kms", region, "tencentcloudapi.com")?;
         let endpoint = "https://kms.tencentcloudapi.com".parse()?;
         Ok(Self { endpoint, region: region.to_owned(), key_id: None })
     }
 
-    /// The master key to encrypt with; decrypting needs none.
+    /// Sets the master key for encryption. Decryption does not need one.
     #[must_use]
     pub fn with_key_id(mut self, key_id: impl Into<String>) -> Self {
         self.key_id = Some(key_id.into());
         self
     }
 
-    /// Another endpoint, such as `https://kms.intl.tencentcloudapi.com`.
+    /// Sets the endpoint, such as `https://kms.intl.tencentcloudapi.com`.
     #[must_use]
     pub fn with_endpoint(mut self, endpoint: Endpoint) -> Self {
         self.endpoint = endpoint;
@@ -109,10 +110,10 @@ impl Service for Tencent {
         })
     }
 
-    /// Errors come with status 200.
+    /// Parses a response. Tencent reports errors with status 200.
     fn answer(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Answer, KmsError> {
         let mut object = json(response)?;
-        let missing = || by_status(response, "no answer");
+        let missing = || by_status(response, "no usable response");
         let answer = object.get_mut("Response").ok_or_else(missing)?;
         let Some(code) = answer.pointer("/Error/Code") else {
             return if response.status == 200 { fields(call, answer) } else { Err(missing()) };
@@ -123,7 +124,7 @@ impl Service for Tencent {
         Err(if starts(&["RequestLimitExceeded", "InternalError"]) || response.status >= 500 {
             KmsError::Unavailable(details)
         } else if starts(&["FailedOperation", "InvalidParameter"]) {
-            // Another encryption context may do.
+            // Another encryption context may be accepted.
             KmsError::Refused(details)
         } else {
             KmsError::Denied(details)
@@ -131,8 +132,8 @@ impl Service for Tencent {
     }
 }
 
-/// A flat JSON object. Wiped, because it may hold a plaintext; of its final size from the start, because
-/// growing would leave copies.
+/// Serializes the parameters as a flat JSON object. The buffer is wiped because it may hold a
+/// plaintext, and allocated at its maximum size because growing it would leave copies behind.
 fn body(parameters: &[(&str, &str)]) -> Zeroizing<String> {
     let most = parameters.iter().map(|(name, value)| name.len() + value.len() * 6 + 8).sum();
     let mut body = Zeroizing::new(Vec::with_capacity(most));

@@ -1,4 +1,4 @@
-//! Transports: one HTTP request, one response.
+//! HTTP transports: one request, one response.
 
 #[cfg(feature = "blocking")]
 use std::io::{self, Read as _};
@@ -6,20 +6,21 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-/// A request. It may hold a plaintext, and signs with a secret: it is wiped, and not printed.
-#[expect(missing_debug_implementations, reason = "a plaintext is not printed")]
+/// An HTTP request. It may hold a plaintext and carries a signature, so it is wiped and not
+/// printed.
+#[expect(missing_debug_implementations, reason = "may hold a plaintext, which is not printed")]
 #[non_exhaustive]
 pub struct HttpRequest {
-    /// The URL to post to.
+    /// The URL to send the POST request to.
     pub url: Zeroizing<String>,
-    /// Names and values, without `Host`, which follows from the URL.
+    /// Header names and values, without `Host`, which follows from the URL.
     pub headers: Vec<(&'static str, Zeroizing<String>)>,
-    /// The body; may be empty.
+    /// The body, possibly empty.
     pub body: Zeroizing<String>,
 }
 
-/// A response. It may hold a plaintext: it is wiped, and not printed.
-#[expect(missing_debug_implementations, reason = "a plaintext is not printed")]
+/// An HTTP response. It may hold a plaintext, so it is wiped and not printed.
+#[expect(missing_debug_implementations, reason = "may hold a plaintext, which is not printed")]
 #[non_exhaustive]
 pub struct HttpResponse {
     /// The status code.
@@ -29,25 +30,25 @@ pub struct HttpResponse {
 }
 
 impl HttpResponse {
-    /// A response.
+    /// Creates a response.
     #[must_use]
     pub const fn new(status: u16, body: Zeroizing<Vec<u8>>) -> Self {
         Self { status, body }
     }
 }
 
-/// The longest body of a response that is taken, in bytes.
+/// Maximum length of a response body, in bytes.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
 
-/// How long one try may take, from the first byte of the name lookup to the last of the body.
+/// Timeout of one attempt, from the start of the name lookup to the last byte of the body.
 pub(crate) const TRY: Duration = Duration::from_secs(10);
 
-/// Sends requests and waits for the responses. Follows no redirects.
+/// A blocking HTTP client. It does not follow redirects.
 pub trait Transport: Send + Sync {
-    /// Sends a request as POST and waits for at most `timeout`.
+    /// Sends a POST request and waits at most `timeout` for the response.
     ///
     /// # Errors
-    /// No response, or one that is too large.
+    /// Returns [`TransportError`] if there is no response or it is too large.
     fn post(
         &self,
         request: &HttpRequest,
@@ -55,28 +56,28 @@ pub trait Transport: Send + Sync {
     ) -> Result<HttpResponse, TransportError>;
 }
 
-/// Why there is no response.
+/// The reason why there is no usable response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransportError {
     /// The connection failed or broke.
     #[error("the connection failed")]
     Connection,
-    /// The request cannot be sent as it is: an access key or a token that no header can hold.
-    #[error("an access key or a token that no header can hold")]
+    /// The request cannot be sent: an access key or token is not a valid header value.
+    #[error("an access key or token is not a valid header value")]
     Request,
-    /// TLS failed: a certificate that is not trusted, above all.
-    #[error("no trusted TLS connection")]
+    /// TLS failed, typically because the certificate is not trusted.
+    #[error("no trusted TLS connection could be established")]
     Tls,
-    /// Not in time.
-    #[error("no answer in time")]
+    /// No complete response within the timeout.
+    #[error("the request timed out")]
     Timeout,
-    /// More than 64 KiB.
-    #[error("an answer above 64 KiB")]
+    /// A response above 64 KiB.
+    #[error("the response is larger than 64 KiB")]
     TooLarge,
 }
 
-/// The blocking transport.
+/// The blocking transport, over `ureq`.
 #[cfg(feature = "blocking")]
 #[derive(Clone, Debug)]
 pub struct UreqTransport(ureq::Agent);
@@ -88,7 +89,7 @@ impl Default for UreqTransport {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .http_status_as_error(false)
-            // The services are asked directly: a proxy would be named by whoever sets the environment.
+            // No proxy: whoever sets the environment could route the requests through theirs.
             .proxy(None)
             .user_agent(concat!("envelope-kms/", env!("CARGO_PKG_VERSION")))
             .build();
@@ -110,7 +111,7 @@ impl Transport for UreqTransport {
         }
         let mut response = builder.send(request.body.as_bytes()).map_err(|e| failed(&e))?;
         let status = response.status().as_u16();
-        // Into one buffer of the largest size, because one that grows leaves copies.
+        // One buffer of the maximum size, because growing it would leave copies behind.
         let mut body = Zeroizing::new(vec![0; MAX_BODY + 1]);
         let mut reader = response.body_mut().with_config().limit(u64::MAX).reader();
         let mut len = 0;
@@ -143,7 +144,7 @@ fn failed(error: &ureq::Error) -> TransportError {
 #[cfg(feature = "blocking")]
 fn broken(error: &io::Error) -> TransportError {
     match error.kind() {
-        // What rustls says of a certificate that it does not trust.
+        // The error kind of rustls for an untrusted certificate.
         io::ErrorKind::InvalidData => TransportError::Tls,
         io::ErrorKind::TimedOut => TransportError::Timeout,
         _ => match error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>()) {

@@ -1,11 +1,11 @@
-//! The clients against a loopback KMS that checks signatures and misbehaves on request.
+//! Tests of the clients against a loopback KMS that checks signatures and fails on request.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test fails loudly"
+    reason = "tests panic on failure"
 )]
 #![cfg(feature = "blocking")]
 
@@ -48,7 +48,7 @@ fn tencent(server: &LoopbackKms) -> Tencent {
         .with_endpoint(server.url().parse().unwrap())
 }
 
-/// Does not wait, and counts what it would have waited.
+/// A clock that adds up the time it should have waited, without waiting.
 #[derive(Clone, Default)]
 struct FakeClock(Arc<AtomicI64>);
 
@@ -82,7 +82,7 @@ fn patient<S: Service>(service: S) -> (Client<S, UreqTransport>, FakeClock) {
     (Client::with_transport(service, credentials(), transport, clock.clone()), clock)
 }
 
-/// All clients, each in its every form.
+/// All clients, with every signature scheme.
 fn clients(server: &LoopbackKms) -> Vec<Box<dyn Kms>> {
     let rpc = aliyun(server).with_signature(AliyunSignature::Rpc);
     vec![
@@ -191,7 +191,7 @@ fn throttling_is_ridden_out_and_nothing_else_is_tried_again() {
             let (outcome, elapsed) = encrypt("key-1");
             assert!(outcome.is_ok(), "{fault:?}: {outcome:?}");
             assert_eq!(server.calls() - before, 4);
-            // 200, 400 and 800 milliseconds, each times 1.499.
+            // 200, 400 and 800 milliseconds, each multiplied by 1.499.
             assert_eq!(elapsed.as_millis(), 299 + 599 + 1199, "{fault:?}");
 
             server.fail(fault, 4);
@@ -244,7 +244,7 @@ fn wrong_signatures_keys_blobs_and_contexts() {
         denied(Client::new(rpc, key()).encrypt("AAAA", None));
         denied(Client::new(tencent(&server), key()).encrypt("AAAA", None));
     }
-    // No master key named: nothing is sent.
+    // Without a master key, nothing is sent.
     let before = server.calls();
     let endpoint = server.url().parse().unwrap();
     denied(
@@ -252,7 +252,7 @@ fn wrong_signatures_keys_blobs_and_contexts() {
             .encrypt("AAAA", None),
     );
     assert_eq!(server.calls(), before);
-    // A blob of the other service.
+    // A blob from the other service.
     let blob = patient(tencent(&server)).0.encrypt("AAAA", None).unwrap();
     let outcome = patient(aliyun(&server)).0.decrypt(&(blob + "x"), None).map(|_| ());
     assert!(matches!(outcome, Err(KmsError::Refused(_))), "{outcome:?}");
@@ -291,7 +291,7 @@ fn a_clock_that_is_wrong() {
 
 #[test]
 fn a_dead_endpoint_fails_within_the_bound() {
-    /// Answers nothing, and takes all the time it is given.
+    /// A transport that always times out.
     struct Dead(FakeClock);
 
     impl Transport for Dead {
@@ -314,7 +314,7 @@ fn a_dead_endpoint_fails_within_the_bound() {
     let elapsed = clock.elapsed();
     assert!(elapsed >= Duration::from_secs(40) && elapsed <= CALL_BOUND, "{elapsed:?}");
 
-    // A port that nobody listens on, over the real transport.
+    // A port without a listener, over the real transport.
     let (client, clock) = patient(
         Aliyun::new("r")
             .unwrap()
@@ -327,7 +327,7 @@ fn a_dead_endpoint_fails_within_the_bound() {
 
 #[test]
 fn a_slow_drip_ends_with_the_try() {
-    /// The real transport, less patient.
+    /// The real transport with a shorter timeout.
     struct Hasty(UreqTransport);
 
     impl Transport for Hasty {
