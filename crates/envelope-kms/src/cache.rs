@@ -18,7 +18,7 @@ pub struct CacheLimits {
     pub entries: usize,
     /// Maximum age of a cached plaintext.
     pub age: Duration,
-    /// Number of times a plaintext is returned before the service is called again.
+    /// Maximum number of times a plaintext is returned before the service is called again.
     pub uses: u32,
 }
 
