@@ -1,8 +1,9 @@
-//! A loopback OSS and COS: the verbs that SDKs use, over HTTP on 127.0.0.1, in memory.
+//! An in-memory loopback server for OSS and COS: the operations that SDKs use, over HTTP on
+//! 127.0.0.1.
 //!
-//! Signatures are always checked (OSS V1, OSS V4, COS); OSS's rules for encrypted objects are enforced (`oss-dialects`,
-//! error codes 0005-000004xx); and any request can be made to fail. The official SDKs run against it in the test
-//! command, which is what proves it.
+//! Signatures are always checked (OSS V1, OSS V4, COS), OSS's rules for encrypted objects are
+//! enforced (`oss-dialects`, error codes 0005-000004xx), and any request can be made to fail.
+//! `cargo xtask test` runs the official SDKs against it, which validates the server itself.
 
 mod answer;
 mod objects;
@@ -29,10 +30,10 @@ use self::{
 
 /// The access key of the only account.
 pub const ACCESS_KEY: &str = "LTAIloop";
-/// Its secret.
+/// The secret of [`ACCESS_KEY`].
 pub const SECRET: &str = "SKloop";
 
-/// A running server. It ends with the process.
+/// A handle to a running server, which stops when the process exits.
 #[derive(Clone)]
 #[expect(missing_debug_implementations, reason = "a handle")]
 pub struct LoopbackBucket {
@@ -47,31 +48,31 @@ struct Shared {
     hung: Condvar,
 }
 
-/// How a request fails.
+/// A failure of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Status 500, and nothing was done.
+    /// Status 500; the request is not performed.
     Error,
-    /// It is done, and the answer is status 500.
+    /// Status 500, after the request is performed.
     ErrorAfter,
-    /// The connection ends, and nothing was done.
+    /// The connection closes; the request is not performed.
     Cut,
-    /// It is done, and the connection ends without an answer.
+    /// The connection closes without a response, after the request is performed.
     CutAfter,
-    /// The answer ends after half of its body.
+    /// The response ends after half of its body.
     CutBody,
-    /// It is done, after so many milliseconds.
+    /// The request is performed after a delay in milliseconds.
     Slow(u64),
-    /// There is never an answer, and nothing is done: for the test to kill the client.
+    /// No response, and the request is not performed, so that a test can kill the client.
     Hang,
-    /// It is done, and there is never an answer.
+    /// No response, after the request is performed.
     HangAfter,
-    /// The checksum of other bytes.
+    /// The response has the checksum of other bytes.
     WrongChecksum,
-    /// The whole object in answer to a range.
+    /// The response to a range request is the whole object.
     IgnoreRange,
-    /// The object's metadata is lost on the way.
+    /// The object's metadata is lost in transit.
     LoseMetadata,
     /// A part or an object is stored with a changed byte.
     ChangeByte,
@@ -79,22 +80,22 @@ pub enum Fault {
 
 #[derive(Debug, Default)]
 struct Faults {
-    /// By the number of the request, counted from 0.
+    /// Faults by request number, counted from 0.
     at: BTreeMap<usize, Fault>,
     log: Vec<String>,
     hung: usize,
 }
 
 impl LoopbackBucket {
-    /// Starts a server on a port of the system's choice.
+    /// Starts a server on a free port.
     ///
     /// # Panics
-    /// No port is to be had.
+    /// Panics if no port is available.
     #[must_use]
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port on the loopback");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free loopback port");
         let address = listener.local_addr().expect("an address").to_string();
-        listener.set_nonblocking(true).expect("a socket that does not block");
+        listener.set_nonblocking(true).expect("a non-blocking socket");
         let shared = Arc::new(Shared::default());
         let served = Arc::clone(&shared);
         thread::spawn(move || {
@@ -115,31 +116,31 @@ impl LoopbackBucket {
         Self { address, shared }
     }
 
-    /// `http://127.0.0.1:PORT`.
+    /// Returns the URL of the server, `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Makes the `n`th request from now, counted from 0, fail.
+    /// Makes the `n`th request from now fail, counted from 0.
     pub fn fail(&self, n: usize, fault: Fault) {
         let mut faults = lock(&self.shared.faults);
         let at = faults.log.len() + n;
         faults.at.insert(at, fault);
     }
 
-    /// Forgets faults that did not come to pass.
+    /// Clears all pending faults.
     pub fn heal(&self) {
         lock(&self.shared.faults).at.clear();
     }
 
-    /// Method, path and query of every request that has come.
+    /// Returns the method, path and query of every request received.
     #[must_use]
     pub fn requests(&self) -> Vec<String> {
         lock(&self.shared.faults).log.clone()
     }
 
-    /// Waits until a request hangs; `false` if none does.
+    /// Waits at most `most` until a request hangs; returns `false` if none does.
     #[must_use]
     pub fn wait_hung(&self, most: Duration) -> bool {
         let faults = lock(&self.shared.faults);
@@ -149,19 +150,19 @@ impl LoopbackBucket {
         !outcome.timed_out()
     }
 
-    /// The bytes and headers of an object.
+    /// Returns the bytes and headers of an object.
     #[must_use]
     pub fn object(&self, bucket: &str, key: &str) -> Option<(Bytes, Vec<(String, String)>)> {
         lock(&self.shared.state).object(bucket, key)
     }
 
-    /// The numbers of the parts that have arrived of open uploads.
+    /// Returns the part numbers received for all open multipart uploads.
     #[must_use]
     pub fn arrived(&self) -> Vec<u64> {
         lock(&self.shared.state).arrived()
     }
 
-    /// How many multipart uploads are open.
+    /// Returns the number of open multipart uploads.
     #[must_use]
     pub fn open_uploads(&self) -> usize {
         lock(&self.shared.state).open_uploads()
@@ -219,7 +220,7 @@ async fn hang(shared: &Shared) {
     tokio::time::sleep(Duration::from_secs(3600)).await;
 }
 
-/// Half of an answer's body, and the end of the connection.
+/// Sends half of the response body and then closes the connection.
 fn cut(mut answer: Answer) -> Response {
     let len = answer.body.len().max(2);
     answer.headers.push(("content-length".to_owned(), len.to_string()));

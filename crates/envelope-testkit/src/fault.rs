@@ -1,8 +1,8 @@
-//! Streams that misbehave as the world does.
+//! Streams with the faults of real ones: short reads and writes, interruptions, errors.
 
 use std::io::{self, ErrorKind, Read, Write};
 
-/// Reads a few bytes at a time, with an interruption before each.
+/// A reader that returns a few bytes per call, with an interruption before each.
 #[derive(Debug)]
 pub struct ShortReader<R> {
     inner: R,
@@ -11,7 +11,7 @@ pub struct ShortReader<R> {
 }
 
 impl<R> ShortReader<R> {
-    /// Reads at most `most` bytes a call.
+    /// Creates a reader that returns at most `most` bytes per call.
     pub const fn new(inner: R, most: usize) -> Self {
         Self { inner, most, interrupt: false }
     }
@@ -28,7 +28,7 @@ impl<R: Read> Read for ShortReader<R> {
     }
 }
 
-/// Fails once after so many bytes, then goes on as if nothing had been.
+/// A reader that fails once after a number of bytes and then continues normally.
 #[derive(Debug)]
 pub struct FaultyReader<R> {
     inner: R,
@@ -36,7 +36,7 @@ pub struct FaultyReader<R> {
 }
 
 impl<R> FaultyReader<R> {
-    /// Fails after `after` bytes.
+    /// Creates a reader that fails after `after` bytes.
     pub const fn new(inner: R, after: usize) -> Self {
         Self { inner, left: Some(after) }
     }
@@ -56,10 +56,11 @@ impl<R: Read> Read for FaultyReader<R> {
     }
 }
 
-/// Writes a few bytes at a time, with an interruption before each, and fails at a limit.
+/// A writer that accepts a few bytes per call, with an interruption before each, and fails at a
+/// limit.
 #[derive(Debug)]
 pub struct ShortWriter {
-    /// What has been written.
+    /// The bytes written so far.
     pub written: Vec<u8>,
     most: usize,
     limit: usize,
@@ -67,7 +68,7 @@ pub struct ShortWriter {
 }
 
 impl ShortWriter {
-    /// Writes at most `most` bytes a call, and `limit` in all.
+    /// Creates a writer that accepts at most `most` bytes per call and `limit` in total.
     #[must_use]
     pub const fn new(most: usize, limit: usize) -> Self {
         Self { written: Vec::new(), most, limit, interrupt: false }

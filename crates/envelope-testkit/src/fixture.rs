@@ -1,4 +1,4 @@
-//! Recorded objects: one folder a case, see `fixtures/README.md`.
+//! Recorded objects, one directory per case; see `fixtures/README.md`.
 
 use std::{
     fs,
@@ -7,35 +7,35 @@ use std::{
 
 use serde_json::Value;
 
-/// One recorded object.
+/// A recorded object.
 #[derive(Clone, Debug)]
 pub struct Case {
     folder: PathBuf,
     facts: Value,
 }
 
-/// What must come of an attempt to decrypt a case.
+/// The expected outcome of decrypting a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The SDK misused the keystream. The format cannot show it: other bytes than the original come
-    /// out, without an error.
+    /// Bytes other than the original, without an error: the SDK misused the keystream, which the
+    /// format cannot reveal.
     Garbage,
-    /// The plaintext that was recorded.
+    /// The recorded plaintext.
     Plain,
-    /// An error: the SDK cut the object.
+    /// An error: the SDK truncated the object.
     Refused,
 }
 
-/// An answer that a KMS gave while a case was recorded.
+/// A response of the KMS from the time a case was recorded.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct KmsAnswer {
     /// The blob.
     pub blob: String,
-    /// What it decrypts to, as the service's text.
+    /// The plaintext of the blob, as the service's text.
     pub plaintext: String,
-    /// The encryption context that the service wants again; `None` for any.
+    /// The encryption context that the service requires; `None` if it accepts any.
     pub context: Option<String>,
 }
 
@@ -45,57 +45,57 @@ impl Case {
         Self { facts: serde_json::from_str(&text).expect("case.json is JSON"), folder }
     }
 
-    /// The folder's name, with that of the writer before it.
+    /// Returns the name of the directory, preceded by that of the writer.
     #[must_use]
     pub fn name(&self) -> String {
         let mut names = self.folder.iter().rev().take(2).map(|name| name.to_string_lossy());
-        let (case, writer) = (names.next().expect("a folder"), names.next().expect("a writer"));
+        let (case, writer) = (names.next().expect("a case"), names.next().expect("a writer"));
         format!("{writer}/{case}")
     }
 
-    /// The path of one of the case's files.
+    /// Returns the path of one of the case's files.
     #[must_use]
     pub fn path(&self, file: &str) -> PathBuf {
         self.folder.join(file)
     }
 
-    /// The headers, as text: a flat JSON object.
+    /// Returns the headers as the text of a flat JSON object.
     #[must_use]
     pub fn headers(&self) -> String {
         fs::read_to_string(self.path("headers.json")).expect("headers.json")
     }
 
-    /// The instruction file's text, if the keys are there.
+    /// Returns the text of the instruction file, if the keys are stored there.
     #[must_use]
     pub fn instruction(&self) -> Option<String> {
         fs::read_to_string(self.path("instruction.json")).ok()
     }
 
-    /// The stored body.
+    /// Returns the stored body.
     #[must_use]
     pub fn body(&self) -> Vec<u8> {
         fs::read(self.path("cipher.bin")).expect("cipher.bin")
     }
 
-    /// The path of the key file.
+    /// Returns the path of the key file.
     #[must_use]
     pub fn key(&self) -> Option<PathBuf> {
         self.fact("key").map(|key| self.folder.join(key))
     }
 
-    /// The passphrase of the key file.
+    /// Returns the passphrase of the key file.
     #[must_use]
     pub fn passphrase(&self) -> Option<String> {
         self.fact("passphrase")
     }
 
-    /// Whose KMS holds the master key: `aliyun`, `tencent` or `aws`.
+    /// Returns the vendor of the KMS that holds the master key: `aliyun`, `tencent` or `aws`.
     #[must_use]
     pub fn kms(&self) -> Option<String> {
         self.fact("kms")
     }
 
-    /// The answers of that KMS.
+    /// Returns the recorded responses of that KMS.
     #[must_use]
     pub fn kms_answers(&self) -> Vec<KmsAnswer> {
         let text = fs::read_to_string(self.path("kms.json")).expect("kms.json");
@@ -115,25 +115,25 @@ impl Case {
             .collect()
     }
 
-    /// The SHA-256 of the plaintext, in hexadecimal.
+    /// Returns the SHA-256 of the plaintext in hexadecimal.
     #[must_use]
     pub fn plain_sha256(&self) -> String {
         self.fact("plain_sha256").expect("plain_sha256")
     }
 
-    /// The length of the plaintext, in bytes.
+    /// Returns the length of the plaintext in bytes.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.facts.get("length").and_then(Value::as_u64).expect("length")
     }
 
-    /// Whether the plaintext is empty.
+    /// Returns whether the plaintext is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What must come of it.
+    /// Returns the expected outcome of decryption.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         let name = self.name();
@@ -149,19 +149,19 @@ impl Case {
     }
 }
 
-/// The folder `fixtures/` of the repository, or one below it.
+/// Returns the path of `fixtures/` in the repository, or of a directory below it.
 #[must_use]
 pub fn folder(below: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(below)
 }
 
-/// Every recorded object of the repository.
+/// Returns every recorded object in the repository.
 #[must_use]
 pub fn all_cases() -> Vec<Case> {
     cases_below(&folder(""))
 }
 
-/// Every recorded object below a folder, sorted by path.
+/// Returns every recorded object below a directory, sorted by path.
 #[must_use]
 pub fn cases_below(top: &Path) -> Vec<Case> {
     let mut cases = Vec::new();
@@ -171,15 +171,15 @@ pub fn cases_below(top: &Path) -> Vec<Case> {
             cases.push(Case::read(folder));
             continue;
         }
-        let entries = fs::read_dir(&folder).expect("a folder");
+        let entries = fs::read_dir(&folder).expect("a readable directory");
         folders.extend(entries.map(|entry| entry.expect("an entry").path()).filter(|p| p.is_dir()));
     }
     cases.sort_by(|a, b| a.folder.cmp(&b.folder));
     cases
 }
 
-/// More recorded objects beside the repository, `../shared/vectors`, which may be absent: data files
-/// of the SDKs' own test suites are there, which are not copied here.
+/// Returns more recorded objects, from `../shared/vectors` beside the repository, or `None` if it
+/// is absent. They are data files of the SDKs' own test suites, which are not copied here.
 #[must_use]
 pub fn sdk_vectors() -> Option<Vec<Case>> {
     let top = folder("../../shared/vectors");

@@ -1,4 +1,4 @@
-//! Hostile header sets: one file a set, with the exact reason for which it must be refused.
+//! Hostile header sets: one file per set, with the exact error message expected for it.
 
 use std::{fs, path::PathBuf};
 
@@ -6,36 +6,36 @@ use serde_json::Value;
 
 use crate::folder;
 
-/// A header set that must be refused.
+/// A header set that must be rejected.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HostileCase {
-    /// The file's name without its ending.
+    /// The file name without its extension.
     pub name: String,
-    /// The file.
+    /// The path of the file.
     pub path: PathBuf,
-    /// Names and values, repeated names included.
+    /// Header names and values, including repeated names.
     pub headers: Vec<(String, String)>,
-    /// What must be said.
+    /// The expected error message.
     pub refused: String,
 }
 
-/// Every hostile header set, sorted by name.
+/// Returns every hostile header set, sorted by name.
 #[must_use]
 pub fn hostile_cases() -> Vec<HostileCase> {
-    let files = fs::read_dir(folder("hostile")).expect("fixtures/hostile");
-    let mut cases: Vec<_> = files.map(|file| read(file.expect("a file").path())).collect();
+    let files = fs::read_dir(folder("hostile")).expect("fixtures/hostile should exist");
+    let mut cases: Vec<_> = files.map(|file| read(file.expect("an entry").path())).collect();
     cases.sort_by(|a, b| a.name.cmp(&b.name));
     cases
 }
 
 fn read(path: PathBuf) -> HostileCase {
-    let text = fs::read_to_string(&path).expect("a hostile case");
-    let case: Value = serde_json::from_str(&text).expect("JSON");
+    let text = fs::read_to_string(&path).expect("a readable hostile case");
+    let case: Value = serde_json::from_str(&text).expect("valid JSON");
     let text = |value: Option<&Value>| value.and_then(Value::as_str).expect("text").to_owned();
     let headers = case.get("headers").and_then(Value::as_array).expect("headers");
     HostileCase {
-        name: path.file_stem().expect("a name").to_string_lossy().into_owned(),
+        name: path.file_stem().expect("a file name").to_string_lossy().into_owned(),
         headers: headers.iter().map(|pair| (text(pair.get(0)), text(pair.get(1)))).collect(),
         refused: text(case.get("refused")),
         path,

@@ -1,4 +1,4 @@
-//! A small HTTP/1.1 server on 127.0.0.1, one request a connection, that can also misbehave.
+//! A small HTTP/1.1 server on 127.0.0.1, one request per connection, that can also fail on purpose.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-/// A request, as it came.
+/// A request as received.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Request {
@@ -16,27 +16,27 @@ pub struct Request {
     pub method: String,
     /// The path, without the query.
     pub path: String,
-    /// The query, as it came.
+    /// The query, as received.
     pub query: String,
-    /// Names in lower case.
+    /// Headers by lowercase name.
     pub headers: BTreeMap<String, String>,
     /// The body.
     pub body: Vec<u8>,
 }
 
-/// What goes back.
+/// A response to send.
 pub(crate) enum Reply {
     /// A status and a body.
     Json(u16, String),
-    /// Bytes as they are, then the end of the connection.
+    /// Raw bytes, after which the connection closes.
     Raw(Vec<u8>),
-    /// Bytes as they are, one every so often.
+    /// Raw bytes, sent one at a time with a delay before each.
     Drip(Vec<u8>, Duration),
 }
 
-/// Serves on a port of the system's choice, until the process ends; gives the address.
+/// Serves on a free port until the process exits, and returns the address.
 pub(crate) fn serve(answer: impl Fn(&Request) -> Reply + Send + Sync + Clone + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port on the loopback");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free loopback port");
     let address = listener.local_addr().expect("an address").to_string();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {

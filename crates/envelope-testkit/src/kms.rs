@@ -1,7 +1,8 @@
-//! A loopback KMS that speaks for Aliyun (both signatures) and Tencent, in memory.
+//! An in-memory loopback KMS that emulates Aliyun (both signatures) and Tencent.
 //!
-//! Signatures are always checked, contexts compared as JSON maps, calls counted; and it fails in every way
-//! it is asked to. The official SDKs run against it in the test command, which is what proves it.
+//! Signatures are always checked, contexts are compared as JSON maps, calls are counted, and calls
+//! can be made to fail. `cargo xtask test` runs the official SDKs against it, which validates the
+//! server itself.
 
 use std::{
     collections::BTreeMap,
@@ -20,37 +21,37 @@ mod signature;
 
 /// The access key of the only account.
 pub const ACCESS_KEY: &str = "LTAIloop";
-/// Its secret.
+/// The secret of [`ACCESS_KEY`].
 pub const SECRET: &str = "SKloop";
-/// The session token that a request may carry; any other is refused.
+/// The session token that a request may carry; any other is rejected.
 pub const TOKEN: &str = "loop-token";
-/// A master key that is disabled.
+/// The id of a disabled master key.
 pub const DISABLED_KEY: &str = "disabled-key";
 
-/// A running server. It ends with the process.
+/// A handle to a running server, which stops when the process exits.
 #[derive(Clone, Debug)]
 pub struct LoopbackKms {
     address: String,
     state: Arc<Mutex<State>>,
 }
 
-/// How the next calls fail.
+/// A failure of the next calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The connection ends in the middle of the answer.
+    /// The connection closes in the middle of the response.
     Cut,
-    /// A byte every 100 milliseconds.
+    /// The response arrives at one byte every 100 milliseconds.
     Drip,
-    /// Ten mebibytes.
+    /// A response of 10 MiB.
     Huge,
-    /// A page for people.
+    /// An HTML page.
     Html,
     /// Status 503.
     ServerError,
     /// A redirect to another host.
     Redirect,
-    /// The vendor's word for too many requests.
+    /// The vendor's error for too many requests.
     Throttle,
     /// Half of a JSON object.
     Truncated,
@@ -66,7 +67,7 @@ struct State {
 }
 
 impl LoopbackKms {
-    /// Starts a server.
+    /// Starts a server on a free port.
     #[must_use]
     pub fn start() -> Self {
         let state = Arc::new(Mutex::new(State::default()));
@@ -75,25 +76,25 @@ impl LoopbackKms {
         Self { address, state }
     }
 
-    /// `http://127.0.0.1:PORT`.
+    /// Returns the URL of the server, `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// How many calls have come, failed ones included.
+    /// Returns the number of calls received, including failed ones.
     #[must_use]
     pub fn calls(&self) -> usize {
         lock(&self.state).calls.len()
     }
 
-    /// Every request that has come.
+    /// Returns every request received.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
         lock(&self.state).calls.clone()
     }
 
-    /// Makes the next calls fail.
+    /// Makes the next `times` calls fail.
     pub fn fail(&self, fault: Fault, times: u32) {
         lock(&self.state).fault = Some((fault, times));
     }
@@ -103,7 +104,7 @@ fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A vendor's error: status, code.
+/// A vendor's error: the status and the code.
 struct Refusal(u16, &'static str);
 
 fn answer(state: &Mutex<State>, request: &Request) -> Reply {
@@ -184,7 +185,7 @@ fn perform(state: &mut State, request: &Request, tencent: bool) -> Result<Value,
         let mut name = [0; 24];
         let _ = SysRng.try_fill_bytes(&mut name);
         let name = format!("loop-{}", STANDARD.encode(name));
-        // Aliyun's blobs are base64, of something that is not; Tencent's are no base64 at all.
+        // Aliyun's blobs are base64, of data that is not; Tencent's are not base64 at all.
         let blob = if tencent { format!("{name}-k-") } else { STANDARD.encode(name) };
         state.blobs.insert(blob.clone(), (plaintext.to_owned(), context.clone()));
         blob
@@ -216,7 +217,7 @@ fn perform(state: &mut State, request: &Request, tencent: bool) -> Result<Value,
     Ok(answer)
 }
 
-/// A context as a JSON map, sorted. Nothing is the empty map.
+/// Returns a context as a sorted JSON map. An empty context is the empty map.
 fn canonical(context: &str) -> Option<String> {
     if context.is_empty() {
         return Some("{}".to_owned());

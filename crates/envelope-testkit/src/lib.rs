@@ -1,11 +1,11 @@
-//! What the tests of this workspace share: recorded objects, and streams that misbehave.
+//! Shared test support for this workspace: recorded objects, faulty streams and loopback servers.
 
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::missing_panics_doc,
-    reason = "tests fail loudly"
+    reason = "tests panic on failure"
 )]
 
 #[cfg(feature = "servers")]

@@ -1,4 +1,5 @@
-//! Runs the loopback KMS until standard input ends, and prints its URL: for tests in other languages.
+//! Runs the loopback KMS until end of file on standard input, for tests in other languages. Prints
+//! its URL.
 
 use std::io::Read as _;
 

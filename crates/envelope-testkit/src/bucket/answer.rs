@@ -1,4 +1,4 @@
-//! What goes back.
+//! Responses.
 
 use axum::{
     body::Body,
@@ -14,12 +14,12 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
 }
 
-/// A vendor's error document.
+/// Builds a vendor's error document.
 pub(super) fn refusal(status: u16, code: &str, message: &str) -> Answer {
     coded(status, code, message, "")
 }
 
-/// One with OSS's number for the exact cause.
+/// Builds an error document with OSS's code for the exact cause.
 pub(super) fn coded(status: u16, code: &str, message: &str, cause: &str) -> Answer {
     let text = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>{}</Message>\

@@ -1,4 +1,4 @@
-//! Objects and uploads, and the verbs for them.
+//! Objects and multipart uploads, and the operations on them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use super::{
 };
 
 type Headers = Vec<(String, String)>;
-/// Bucket and key.
+/// A bucket and a key.
 type Name = (String, String);
 
 #[derive(Default)]
@@ -332,7 +332,7 @@ impl State {
         document(&format!("<DeleteResult>{deleted}</DeleteResult>"))
     }
 
-    /// Objects, or open uploads, of a bucket.
+    /// Lists the objects or the open multipart uploads of a bucket.
     pub(super) fn list(&self, call: &Call) -> Answer {
         let encoded = call.query("encoding-type") == "url";
         let shown = |key: &str| if encoded { encode(key, "/") } else { escape(key) };
@@ -408,7 +408,8 @@ impl State {
         let next = shown(&last);
         let next = if more {
             format!(
-                "<NextMarker>{next}</NextMarker><NextContinuationToken>{next}</NextContinuationToken>"
+                "<NextMarker>{next}</NextMarker>\
+                 <NextContinuationToken>{next}</NextContinuationToken>"
             )
         } else {
             String::new()
@@ -425,7 +426,7 @@ impl State {
     }
 }
 
-/// The bytes, as they arrive.
+/// Returns the body as the server receives it.
 fn arrived(body: &Bytes, fault: Option<Fault>) -> Bytes {
     if fault != Some(Fault::ChangeByte) {
         return body.clone();
@@ -441,7 +442,7 @@ fn metadata(call: &Call, fault: Option<Fault>) -> Headers {
     if fault == Some(Fault::LoseMetadata) { Headers::new() } else { call.metadata() }
 }
 
-/// The contents of the elements of this name.
+/// Returns the contents of every element with this name.
 fn elements<'a>(text: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
     let pieces: Vec<&str> = text

@@ -1,20 +1,20 @@
-//! What a request is about.
+//! Parsed requests.
 
 use std::collections::BTreeMap;
 
 use axum::http::request::Parts;
 use bytes::Bytes;
 
-/// A request, taken apart.
+/// A request, parsed.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) method: String,
     pub(super) bucket: String,
     pub(super) key: String,
-    /// The path, decoded, as it came.
+    /// The path as received, percent-decoded.
     pub(super) path: String,
     pub(super) query: BTreeMap<String, String>,
-    /// Names in lower case.
+    /// Headers by lowercase name.
     pub(super) headers: BTreeMap<String, String>,
     pub(super) body: Bytes,
 }
@@ -36,7 +36,7 @@ impl Call {
         let plain = path.strip_prefix('/').unwrap_or(&path);
         let bare = name == "localhost" || name.bytes().all(|b| b.is_ascii_digit() || b == b'.');
         let in_host = name.split('.').next().unwrap_or_default();
-        // ali-oss 6.23.0 with `sldEnable` has the bucket in the path, and in `Host` all the same.
+        // ali-oss 6.23.0 with `sldEnable` puts the bucket in the path, but also in `Host`.
         let twice = headers.get("authorization").is_some_and(|it| it.starts_with("OSS4"))
             && plain.strip_prefix(in_host).is_some_and(|rest| rest.starts_with('/'));
         let (bucket, key) = if bare || twice {
@@ -61,7 +61,7 @@ impl Call {
         self.headers.get(name).map_or("", String::as_str)
     }
 
-    /// A header that has the prefix of either vendor.
+    /// Returns a header with the prefix of either vendor.
     pub(super) fn own_header(&self, name: &str) -> Option<&str> {
         ["x-oss-", "x-cos-"]
             .iter()
@@ -72,7 +72,7 @@ impl Call {
         self.query.get(name).map_or("", String::as_str)
     }
 
-    /// The headers that become those of the object.
+    /// Returns the headers to be stored with the object.
     pub(super) fn metadata(&self) -> Vec<(String, String)> {
         const STANDARD: [&str; 5] =
             ["content-type", "cache-control", "content-disposition", "content-encoding", "expires"];
@@ -88,7 +88,7 @@ impl Call {
     }
 }
 
-/// Percent-decodes; a plus is a space in a query, and itself in a path.
+/// Percent-decodes `text`. If `plus` is set, as for queries, a plus decodes to a space.
 pub(super) fn decode(text: &str, plus: bool) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
@@ -112,7 +112,7 @@ pub(super) fn decode(text: &str, plus: bool) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Percent-encodes all but the unreserved characters and those of `keep`.
+/// Percent-encodes everything except the unreserved characters and those in `keep`.
 pub(super) fn encode(text: &str, keep: &str) -> String {
     text.bytes()
         .map(|byte| {

@@ -1,4 +1,4 @@
-//! What OSS enforces of encrypted objects (help.aliyun.com, 0005-000004xx).
+//! Rules that OSS enforces for encrypted objects (help.aliyun.com, 0005-000004xx).
 
 use super::{
     answer::{Answer, coded},
@@ -7,7 +7,7 @@ use super::{
 
 const PREFIX: &str = "x-oss-meta-client-side-encryption-";
 
-/// The sizes that an upload was begun with.
+/// The start value and sizes announced when a multipart upload was created.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Announced {
     start: String,
@@ -23,7 +23,7 @@ pub(super) fn is_encrypted(headers: &[(String, String)]) -> bool {
     headers.iter().any(|(name, _)| name.starts_with(PREFIX))
 }
 
-/// An object in one request.
+/// Checks an upload in one request.
 pub(super) fn put(call: &Call) -> Result<(), Answer> {
     if !call.headers.keys().any(|name| name.starts_with(PREFIX)) {
         return Ok(());
@@ -37,7 +37,7 @@ pub(super) fn put(call: &Call) -> Result<(), Answer> {
     Ok(())
 }
 
-/// The beginning of a multipart upload; `None` if it is not encrypted.
+/// Checks the creation of a multipart upload; returns `None` if it is not encrypted.
 pub(super) fn initiate(call: &Call) -> Result<Option<Announced>, Answer> {
     put(call)?;
     if !call.headers.keys().any(|name| name.starts_with(PREFIX)) {
@@ -48,7 +48,7 @@ pub(super) fn initiate(call: &Call) -> Result<Option<Announced>, Answer> {
         if text.is_empty() {
             return Err(broken(missing, &format!("{name} is missing")));
         }
-        text.parse::<u64>().map_err(|_| broken(bad, &format!("{name} is no number")))
+        text.parse::<u64>().map_err(|_| broken(bad, &format!("{name} is not a number")))
     };
     let (data_size, part_size) = (number("data-size", 406, 408)?, number("part-size", 407, 409)?);
     if part_size == 0 || data_size.div_ceil(part_size) > 10_000 {
@@ -58,26 +58,26 @@ pub(super) fn initiate(call: &Call) -> Result<Option<Announced>, Answer> {
     Ok(Some(Announced { start, data_size, part_size }))
 }
 
-/// A part. Its own headers may be missing: the SDKs for C++ and Java send none.
+/// Checks a part. Its encryption headers are optional: the SDKs for C++ and Java send none.
 pub(super) fn part(call: &Call, announced: &Announced, number: u64) -> Result<(), Answer> {
     let same = |name: &str, value: &str| {
         let said = call.header(&format!("{PREFIX}{name}"));
         said.is_empty() || said == value
     };
     if !same("start", &announced.start) {
-        return Err(broken(413, "start is not that of the upload"));
+        return Err(broken(413, "start differs from that of the upload"));
     }
     let sizes = (announced.data_size.to_string(), announced.part_size.to_string());
     if !same("data-size", &sizes.0) || !same("part-size", &sizes.1) {
-        return Err(broken(418, "a size is not that of the upload"));
+        return Err(broken(418, "a size differs from that of the upload"));
     }
     let count = announced.data_size.div_ceil(announced.part_size);
     let len = call.body.len() as u64;
     if number < count && len != announced.part_size {
-        return Err(broken(419, "a part is not of the part size"));
+        return Err(broken(419, "the part does not have the announced part size"));
     }
     if number == count && len != announced.data_size - (count - 1) * announced.part_size {
-        return Err(broken(420, "the last part is not what remains"));
+        return Err(broken(420, "the last part does not have the remaining size"));
     }
     Ok(())
 }
@@ -89,7 +89,7 @@ pub(super) fn complete(announced: &Announced, parts: usize) -> Result<(), Answer
     Ok(())
 }
 
-/// A copy of an encrypted object with other metadata.
+/// Returns the error for copying an encrypted object with different metadata.
 pub(super) fn copy() -> Answer {
     broken(421, "the metadata of an encrypted object cannot be changed")
 }

@@ -1,4 +1,4 @@
-//! The signatures of OSS (V1, V4) and COS, computed anew and compared.
+//! Verification of the signatures of OSS (V1, V4) and COS, by recomputing them.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::{
     route::{Call, decode, encode},
 };
 
-/// The parts of a query that version 1 signs (oss2 2.19.1, `auth.py`; ali-oss 6.23.0).
+/// The query parameters that V1 signs (oss2 2.19.1, `auth.py`; ali-oss 6.23.0).
 const SUBRESOURCES: [&str; 24] = [
     "acl",
     "append",
@@ -40,7 +40,7 @@ const SUBRESOURCES: [&str; 24] = [
     "versions",
     "x-oss-process",
 ];
-/// How far clocks may be apart, in seconds.
+/// Maximum clock skew, in seconds.
 const SKEW: i64 = 900;
 
 pub(super) fn is_right(call: &Call) -> bool {
@@ -82,13 +82,14 @@ fn v1(call: &Call, signed: &str) -> bool {
             head.join("\n"),
             date.unwrap_or_else(|| call.header("date"))
         );
-        let mut mac = Hmac::<Sha1>::new_from_slice(SECRET.as_bytes()).expect("any key");
+        let mut mac = Hmac::<Sha1>::new_from_slice(SECRET.as_bytes()).expect("HMAC takes any key");
         mac.update(text.as_bytes());
         signed == format!("{ACCESS_KEY}:{}", STANDARD.encode(mac.finalize().into_bytes()))
     })
 }
 
-/// With the bucket; and as it came, for requests about the bucket itself.
+/// Returns the resource with the bucket, and the path as received, which is what requests on the
+/// bucket itself sign.
 fn resources(call: &Call) -> impl Iterator<Item = String> {
     [format!("/{}/{}", call.bucket, call.key), call.path.clone()].into_iter()
 }
@@ -188,13 +189,13 @@ fn is_near(date: &str) -> bool {
 }
 
 fn sha256_mac(key: &[u8], text: &str) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any key");
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes any key");
     mac.update(text.as_bytes());
     mac.finalize().into_bytes().to_vec()
 }
 
 fn sha1_mac(key: &[u8], text: &str) -> Vec<u8> {
-    let mut mac = Hmac::<Sha1>::new_from_slice(key).expect("any key");
+    let mut mac = Hmac::<Sha1>::new_from_slice(key).expect("HMAC takes any key");
     mac.update(text.as_bytes());
     mac.finalize().into_bytes().to_vec()
 }

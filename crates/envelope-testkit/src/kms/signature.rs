@@ -1,4 +1,4 @@
-//! The signatures of Aliyun (RPC and ACS3) and Tencent (TC3), computed anew and compared.
+//! Verification of the signatures of Aliyun (RPC, ACS3) and Tencent (TC3), by recomputing them.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::{ACCESS_KEY, Refusal, Request, SECRET, TOKEN};
 
 type Parameters = BTreeMap<String, String>;
 
-/// The action and the parameters of a request that is signed as it should be.
+/// Verifies the signature of a request and returns its action and parameters.
 pub(super) fn check(request: &Request) -> Result<(String, Parameters), Refusal> {
     let authorization = header(request, "authorization");
     if request.headers.contains_key("x-tc-action") {
@@ -36,7 +36,8 @@ fn rpc(request: &Request) -> Result<(String, Parameters), Refusal> {
         .map(|(name, value)| format!("{}={}", percent(name), percent(value)))
         .collect();
     let to_sign = format!("{}&%2F&{}", request.method, percent(&canonical.join("&")));
-    let mut mac = Hmac::<Sha1>::new_from_slice(format!("{SECRET}&").as_bytes()).expect("any key");
+    let mut mac =
+        Hmac::<Sha1>::new_from_slice(format!("{SECRET}&").as_bytes()).expect("HMAC takes any key");
     mac.update(to_sign.as_bytes());
     let parameter = |name: &str| parameters.get(name).cloned().unwrap_or_default();
     if parameter("AccessKeyId") != ACCESS_KEY {
@@ -198,7 +199,7 @@ fn percent(text: &str) -> String {
 }
 
 fn sha256_mac(key: &[u8], message: &str) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any key");
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes any key");
     mac.update(message.as_bytes());
     mac.finalize().into_bytes().to_vec()
 }
