@@ -1,11 +1,11 @@
-//! The gate of performance: peers in one run, `benches/RESULTS.md` and the chart.
+//! The performance gate: one run against all peers, written to `benches/RESULTS.md` and the chart.
 
 use std::process::Command;
 
 use crate::{root, run::run, sdks, target};
 
-/// Builds what is measured, and measures. Needs OpenSSL and libgcrypt with their headers (Debian:
-/// `libssl-dev`, `libgcrypt20-dev`), and shows `age` if it is there.
+/// Builds the measured programs and runs the gate. Requires OpenSSL and libgcrypt with their
+/// headers (Debian: `libssl-dev`, `libgcrypt20-dev`); includes `age` if it is installed.
 pub(crate) fn gate() -> Result<(), String> {
     for library in ["openssl", "libgcrypt"] {
         run(Command::new("pkg-config").args(["--exists", library]))
@@ -14,7 +14,7 @@ pub(crate) fn gate() -> Result<(), String> {
     let benches = root().join("benches");
     let built = target().join("benches");
     let cargo = |arguments: &[&str]| {
-        // In that folder, for its settings.
+        // Run in that directory, so that its `.cargo/config.toml` applies.
         let mut command = Command::new(env!("CARGO"));
         command.current_dir(&benches).args(arguments);
         run(command.arg("--quiet").arg("--target-dir").arg(&built))

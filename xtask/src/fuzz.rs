@@ -1,4 +1,4 @@
-//! A short run of every fuzz target.
+//! Short runs of every fuzz target.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ pub(crate) fn run_all(seconds: u32) -> Result<(), String> {
         let corpus = target().join("fuzz-corpus").join(name);
         let seeds = seeds(name)?;
         fs::create_dir_all(&corpus).map_err(|error| error.to_string())?;
-        // Run by rustup, so that the nightly is found whichever toolchain runs this program.
+        // Through rustup, so that nightly is found whichever toolchain runs this program.
         run(Command::new("rustup")
             .args(["run", "nightly"])
             .arg(tools.join("bin/cargo-fuzz"))
@@ -36,7 +36,7 @@ pub(crate) fn run_all(seconds: u32) -> Result<(), String> {
     Ok(())
 }
 
-/// The recorded objects and test keys as a first corpus.
+/// Collects the recorded objects and test keys as the initial corpus.
 fn seeds(name: &str) -> Result<PathBuf, String> {
     let folder = target().join("fuzz-seeds").join(name);
     fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
@@ -60,5 +60,5 @@ fn seeds(name: &str) -> Result<PathBuf, String> {
             }
         }
     }
-    if count == 0 { Err(format!("no seeds for {name}")) } else { Ok(folder) }
+    if count == 0 { Err(format!("no seeds found for {name}")) } else { Ok(folder) }
 }

@@ -1,4 +1,4 @@
-//! The chores of this repository: `cargo xtask test`, `cargo xtask fuzz`, `cargo xtask bench`.
+//! Development tasks: `cargo xtask test`, `cargo xtask fuzz`, `cargo xtask bench`.
 
 mod bench;
 mod fuzz;
@@ -8,9 +8,10 @@ mod sdks;
 use std::{path::PathBuf, process::ExitCode};
 
 const USAGE: &str = "\
-cargo xtask test            all tests: Rust, the real SDKs of PyPI and npm, recorded objects
-cargo xtask fuzz [SECONDS]  every fuzz target for so long, 30 by default (needs a nightly)
-cargo xtask bench           speed beside the peers, in benches/RESULTS.md (needs their headers)";
+cargo xtask test            run all tests: Rust, the SDKs from PyPI and npm, recorded objects
+cargo xtask fuzz [SECONDS]  run each fuzz target for SECONDS, 30 by default (requires nightly)
+cargo xtask bench           compare speed with the peers; writes benches/RESULTS.md (requires
+                            the headers of OpenSSL and libgcrypt)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -38,7 +39,7 @@ fn test() -> Result<(), String> {
     run::cargo(["build", "--bin", "envelope"])?;
     run::cargo(["build", "--package", "envelope-testkit", "--features", "servers"])?;
     run::cargo(["test", "--workspace", "--all-features"])?;
-    // Above, the command's features are everybody's; here RSA and GCM are those of pure Rust.
+    // Above, all features are enabled; without them, RSA and GCM are the pure Rust implementations.
     run::cargo(["test", "--package", "envelope-core"])?;
     sdks::read_back()?;
     sdks::key_management()?;
@@ -47,13 +48,13 @@ fn test() -> Result<(), String> {
     sdks::recorded_objects()
 }
 
-/// The repository's root.
+/// Returns the root of the repository.
 fn root() -> PathBuf {
     let own = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     own.parent().map_or(own.clone(), PathBuf::from)
 }
 
-/// Where everything that is made goes.
+/// Returns the directory for build products.
 fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }

@@ -1,4 +1,4 @@
-//! Other programs.
+//! Running of other programs.
 
 use std::{ffi::OsStr, process::Command};
 
@@ -7,7 +7,7 @@ pub(crate) fn cargo(arguments: impl IntoIterator<Item = &'static str>) -> Result
     run(Command::new(env!("CARGO")).args(arguments))
 }
 
-/// Runs a command to its end, in the root of the repository unless it says otherwise.
+/// Runs a command to completion, in the root of the repository unless it sets its own directory.
 pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     if command.get_current_dir().is_none() {
         command.current_dir(crate::root());

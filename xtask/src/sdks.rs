@@ -1,4 +1,5 @@
-//! The real SDKs, of pinned versions: those of PyPI in virtual environments, those of npm in a folder.
+//! Tests with the official SDKs in pinned versions, from PyPI in virtual environments and from npm
+//! in a directory.
 
 use std::{
     fs,
@@ -9,13 +10,13 @@ use std::{
 
 use crate::{root, run::run, target};
 
-/// Which SDKs live together in one environment, and the requirements that make it.
+/// The virtual environments: a requirements file and the SDKs that it installs.
 const ENVIRONMENTS: [(&str, &[&str]); 2] = [
     ("requirements-oss2.txt", &["oss2", "oss-python-v2", "cos-python"]),
     ("requirements-oss2-v1.txt", &["oss2-v1"]),
 ];
 
-/// The SDKs read what the command writes.
+/// Checks that the SDKs read the objects that the command writes.
 pub(crate) fn read_back() -> Result<(), String> {
     let make = root().join("fixtures/make");
     for (requirements, sdks) in ENVIRONMENTS {
@@ -31,8 +32,8 @@ pub(crate) fn read_back() -> Result<(), String> {
     Ok(())
 }
 
-/// The real KMS SDKs and oss2 against the loopback KMS, and the command against it and against the one
-/// beside the repository, if that is there.
+/// Runs the official KMS SDKs, oss2 and the command against the loopback KMS, and the command also
+/// against the KMS server beside the repository, if present.
 pub(crate) fn key_management() -> Result<(), String> {
     let make = root().join("fixtures/make");
     let python = environment(&make.join("requirements-oss2.txt"))?;
@@ -46,13 +47,13 @@ pub(crate) fn key_management() -> Result<(), String> {
     if fake.is_file() {
         command.arg(fake);
     } else {
-        eprintln!("skipped: {} is not there", fake.display());
+        eprintln!("skipped: {} not found", fake.display());
     }
     run(&mut command)
 }
 
-/// The real SDKs against the loopback OSS and COS, and the command both ways; and against the server beside
-/// the repository, if that is there.
+/// Runs the official SDKs against the loopback OSS and COS, with the command both as reader and as
+/// writer, and against the server beside the repository, if present.
 pub(crate) fn buckets() -> Result<(), String> {
     let make = root().join("fixtures/make");
     let python = environment(&make.join("requirements-oss2.txt"))?;
@@ -66,12 +67,12 @@ pub(crate) fn buckets() -> Result<(), String> {
     if other.is_file() {
         command.arg(other);
     } else {
-        eprintln!("skipped: {} is not there", other.display());
+        eprintln!("skipped: {} not found", other.display());
     }
     run(&mut command)
 }
 
-/// The SDKs of npm against the loopback OSS and COS.
+/// Runs the SDKs from npm against the loopback OSS and COS.
 pub(crate) fn node() -> Result<(), String> {
     let (make, modules) = (root().join("fixtures/make/node"), target().join("node"));
     fs::create_dir_all(&modules).map_err(|error| format!("{}: {error}", modules.display()))?;
@@ -100,19 +101,19 @@ pub(crate) fn node() -> Result<(), String> {
             .arg(make.join("buckets.cjs"))
             .arg(url.trim())
             .env("NODE_PATH", modules.join("node_modules"))),
-        _ => Err("loopback-bucket does not start".to_owned()),
+        _ => Err("loopback-bucket did not start".to_owned()),
     };
     let _ = server.kill();
     let _ = server.wait();
     outcome
 }
 
-/// The recorded objects beside the repository, if they are there, through the command.
+/// Checks the command against the recorded objects beside the repository, if present.
 pub(crate) fn recorded_objects() -> Result<(), String> {
     let shared = root().join("../shared");
     let check = shared.join("acceptance/check_vectors.py");
     if !check.is_file() {
-        eprintln!("skipped: {} is not there", check.display());
+        eprintln!("skipped: {} not found", check.display());
         return Ok(());
     }
     run(Command::new("python3")
@@ -126,7 +127,7 @@ fn envelope() -> PathBuf {
     target().join("debug/envelope")
 }
 
-/// The interpreter of the environment with these requirements, made if it is not there.
+/// Returns the interpreter of the environment with these requirements, and creates it if necessary.
 pub(crate) fn environment(requirements: &Path) -> Result<PathBuf, String> {
     let wanted = fs::read_to_string(requirements)
         .map_err(|error| format!("{}: {error}", requirements.display()))?;
