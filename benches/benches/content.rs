@@ -1,4 +1,4 @@
-//! The content cipher beside its peers, seeking, and streams.
+//! Benchmarks of the content cipher and its peers, of seeking, and of streams.
 
 use std::{hint::black_box, io::Read as _};
 

@@ -1,4 +1,4 @@
-//! Metadata and key wrapping: what a small object costs.
+//! Benchmarks of metadata and key wrapping, the per-object cost of small objects.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! The chart that the README shows.
+//! The chart in the README.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use plotters::{
 
 use crate::cipher::Bars;
 
-/// One colour for each contender, which also people who see fewer can tell apart (Okabe and Ito).
+/// One colour per contender, distinguishable with colour vision deficiency (Okabe and Ito).
 const COLOURS: [RGBColor; 5] = [
     RGBColor(0, 114, 178),
     RGBColor(86, 180, 233),
@@ -18,7 +18,7 @@ const COLOURS: [RGBColor; 5] = [
     RGBColor(150, 150, 150),
 ];
 
-/// Draws gigabytes a second, a group of bars for each length.
+/// Draws gigabytes per second, with a group of bars for each length.
 pub fn draw(path: &Path, bars: &Bars) -> Result<(), Box<dyn std::error::Error>> {
     let bars: Vec<_> =
         bars.iter().filter(|(name, _)| *name != "4 KiB" && *name != "256 KiB").collect();

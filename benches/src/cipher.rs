@@ -1,4 +1,4 @@
-//! The cipher, from short to long, beside its peers.
+//! The cipher and its peers, for short to long buffers.
 
 use std::{
     cell::RefCell,
@@ -35,10 +35,10 @@ const LENGTHS: [(&str, usize); 7] = [
     ("1 GiB", 1 << 30),
 ];
 
-/// Gigabytes a second: a length, and who did how many.
+/// Gigabytes per second of each contender, by length.
 pub type Bars = Vec<(&'static str, Vec<(&'static str, f64)>)>;
 
-/// A cipher as `encrypt` makes it, with a random IV.
+/// Returns a cipher as `encrypt` creates it, with a random IV.
 pub fn cipher() -> ContentCipher {
     let wrapper = AesKeyWrapper::generate().unwrap();
     Encryptor::new(&wrapper, Dialect::COS_V2).encrypt().unwrap().1
@@ -48,7 +48,7 @@ const fn rounds(len: usize) -> usize {
     if len >= 16 << 20 { 11 } else { ROUNDS }
 }
 
-/// All contenders over one buffer.
+/// Measures all contenders over one buffer.
 fn apply_all(len: usize) -> Outcome {
     let data = RefCell::new(vec![0; len]);
     let over = |name, mut work: Box<dyn FnMut(&mut [u8])>| {
@@ -68,7 +68,7 @@ fn apply_all(len: usize) -> Outcome {
     )
 }
 
-/// Every length beside every peer.
+/// Measures every length against every peer.
 pub fn run(report: &mut Report) -> Bars {
     peers::check(peers::libgcrypt());
     peers::check(peers::openssl());
@@ -88,7 +88,7 @@ pub fn run(report: &mut Report) -> Bars {
         report.goal(&work, "x libgcrypt", fastest, outcome.ratio(OURS, "libgcrypt"));
         if name == "1 MiB" {
             let cycles = outcome.bytes_per_cycle(OURS, len);
-            report.goal(&work, "bytes a cycle, of 4.571", Goal::AtLeast(4.3), cycles);
+            report.goal(&work, "bytes per cycle, of 4.571", Goal::AtLeast(4.3), cycles);
         }
         for who in outcome.names() {
             let speed = outcome.gigabytes(who, len);
@@ -101,12 +101,12 @@ pub fn run(report: &mut Report) -> Bars {
         let names = outcome.names();
         bars.push((name, names.map(|who| (who, outcome.gigabytes(who, len).median)).collect()));
     }
-    let columns = ["length", "who", "GB/s min", "median", "max", "x OpenSSL", "bytes a cycle"];
+    let columns = ["length", "cipher", "GB/s min", "median", "max", "x OpenSSL", "bytes per cycle"];
     report.table("AES-256-CTR in place, one thread", &columns, &rows);
     bars
 }
 
-/// The paths of processors that have less than this one.
+/// Measures the paths for processors with fewer features than this one.
 pub fn paths(report: &mut Report) {
     for (name, len) in
         LENGTHS.into_iter().filter(|(_, len)| [16 << 10, 1 << 20, 64 << 20].contains(len))
@@ -117,7 +117,7 @@ pub fn paths(report: &mut Report) {
         let mut all = vec![Contender::new("OpenSSL", move || openssl(&mut data.borrow_mut()))];
         for path in Path::ALL {
             if let Some(cipher) = Aes256Ctr::with_path(&KEY, path) {
-                // A counter that is not aligned, as most IVs are not.
+                // An unaligned counter, because most IVs are unaligned.
                 let work = move || cipher.apply(COUNTER, &mut data.borrow_mut());
                 all.push(Contender::new(path.name(), work));
             }
@@ -136,7 +136,8 @@ pub fn paths(report: &mut Report) {
     }
 }
 
-/// Two threads with a buffer each, on two cores; by the wall, because that is what it is about.
+/// Measures two threads with a buffer each on two cores, in wall time because concurrency is the
+/// point.
 pub fn two_threads(report: &mut Report) {
     const PASSES: usize = 400;
     let pass = |processors: &[usize]| {
@@ -171,10 +172,10 @@ pub fn two_threads(report: &mut Report) {
         })
         .collect();
     let got = Spread::of(ratios);
-    report.goal("two threads, 1 MiB each, wall", "x one thread", Goal::AtLeast(1.85), got);
+    report.goal("two threads, 1 MiB each, wall time", "x one thread", Goal::AtLeast(1.85), got);
 }
 
-/// A source that costs nothing: it leaves in the buffer what is there.
+/// A source without cost: it leaves the buffer unchanged.
 struct Untouched(usize);
 
 impl Read for Untouched {
@@ -185,7 +186,7 @@ impl Read for Untouched {
     }
 }
 
-/// `Read` and `Write`, called with 64 KiB.
+/// Measures the `Read` and `Write` adapters with calls of 64 KiB.
 pub fn streams(report: &mut Report) {
     const LEN: usize = 4 << 20;
     const CALL: usize = 64 << 10;
@@ -224,7 +225,7 @@ pub fn streams(report: &mut Report) {
     }
 }
 
-/// The CRC-64 in the same pass.
+/// Measures encryption with the CRC-64 computed in the same pass.
 pub fn checksum(report: &mut Report) {
     for (name, len) in LENGTHS.into_iter().filter(|(_, len)| [1 << 20, 64 << 20].contains(len)) {
         let (cipher, data) = (cipher(), RefCell::new(vec![0; len]));

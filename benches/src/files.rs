@@ -1,4 +1,4 @@
-//! File to file, whole programs: the command beside `cp`, `openssl enc` and `age`.
+//! Whole programs, file to file: the command compared with `cp`, `openssl enc` and `age`.
 
 use std::{
     fs,
@@ -16,9 +16,10 @@ use crate::report::{Goal, Report, figure};
 const LEN: u64 = 512 << 20;
 const ROUNDS: usize = 31;
 
-/// Runs all of it, on all cores and on one. On memory, because a disk would be measured instead.
+/// Measures all programs, on both cores and on one. The files are in memory; otherwise the disk
+/// would be measured.
 pub fn run(report: &mut Report, envelope: &Path) {
-    let folder = tempfile::tempdir_in("/dev/shm").expect("a folder in /dev/shm");
+    let folder = tempfile::tempdir_in("/dev/shm").expect("a directory in /dev/shm");
     let path = |name: &str| folder.path().join(name).into_os_string().into_string().unwrap();
     let (plain, out, headers, public) =
         (path("plain"), path("out"), path("headers"), path("public.pem"));
@@ -47,7 +48,7 @@ pub fn run(report: &mut Report, envelope: &Path) {
     let decrypted = path("cipher");
     let decrypt = [envelope, "decrypt", &decrypted, "--metadata", &headers, "--key", &secret];
     let decrypt = owned(&[&decrypt[..], &["--output", &out, "--force"]].concat());
-    // Something to decrypt.
+    // Create the file for `decrypt`.
     time(&encrypt(&[]), &out);
     time(&encrypt(&[]), "");
     fs::rename(&out, &decrypted).unwrap();
@@ -70,7 +71,7 @@ pub fn run(report: &mut Report, envelope: &Path) {
             for turn in 0..programs.len() {
                 let who = (round + turn) % programs.len();
                 let took = time(&programs[who].1, &out);
-                // The first round warms up.
+                // The first round is a warm-up.
                 if round > 0 {
                     times[who].push(took);
                 }
@@ -108,7 +109,7 @@ pub fn run(report: &mut Report, envelope: &Path) {
     report.table("512 MiB from file to file, in memory, whole programs", &columns, &rows);
 }
 
-/// The seconds that a program takes; `out` is removed before.
+/// Returns the wall time of a program in seconds. `out` is removed first.
 fn time(line: &[String], out: &str) -> f64 {
     let _ = fs::remove_file(out);
     let start = Instant::now();
@@ -122,16 +123,16 @@ fn time(line: &[String], out: &str) -> f64 {
     start.elapsed().as_secs_f64()
 }
 
-/// Binds this process, and what it starts, to these processors.
+/// Binds this process and its children to these processors.
 fn affinity(processors: &[usize]) {
     let mut set = CpuSet::new();
     for processor in processors {
         set.set(*processor);
     }
-    sched_setaffinity(None, &set).expect("this process may be bound");
+    sched_setaffinity(None, &set).expect("setting the affinity of this process");
 }
 
-/// A fresh key of age; its public half. `None` if there is no age.
+/// Generates a key for `age` and returns its public half; `None` if `age` is not installed.
 fn age_recipient(path: &str) -> Option<String> {
     Command::new("age-keygen").args(["-o", path]).stderr(Stdio::null()).status().ok()?;
     let text = fs::read_to_string(path).ok()?;

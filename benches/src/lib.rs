@@ -1,3 +1,3 @@
-//! The peers.
+//! Peers for the benchmarks.
 
 pub mod peers;

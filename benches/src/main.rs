@@ -1,6 +1,6 @@
-//! The gate: everything that has a goal, and its peers, in one run.
+//! The performance gate: every measurement that has a goal, and its peers, in one run.
 //!
-//! `cargo xtask bench` builds what it needs and starts it:
+//! `cargo xtask bench` builds its prerequisites and runs it:
 //! `gate ENVELOPE PYTHON CONSUMER CONSUMER-ONE-UNIT PAGE CHART`.
 
 mod chart;
@@ -15,7 +15,7 @@ use std::{env, fs, path::PathBuf, process::ExitCode};
 
 use report::Report;
 
-/// Rounds of a contest; windows of big buffers take long enough by themselves.
+/// Number of rounds of a contest; large buffers need fewer because their windows are longer.
 const ROUNDS: usize = 41;
 
 fn main() -> ExitCode {
@@ -37,8 +37,8 @@ fn main() -> ExitCode {
     programs::python(&mut report, python);
 
     let (missed, text) = report.finish(&machine::describe());
-    fs::write(page, text).expect("the page can be written");
-    chart::draw(chart, &bars).expect("the chart can be drawn");
+    fs::write(page, text).expect("writing the page");
+    chart::draw(chart, &bars).expect("drawing the chart");
     eprintln!("{missed} goals missed; see {}", page.display());
     if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

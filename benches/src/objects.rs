@@ -1,4 +1,4 @@
-//! What an object costs beside its bytes: keys, metadata; and AES-GCM.
+//! The cost of an object apart from its content (keys and metadata), and AES-GCM.
 
 use std::{cell::RefCell, hint::black_box};
 
@@ -13,7 +13,7 @@ use crate::{
     report::{Goal, Report, figure},
 };
 
-/// Runs all of it.
+/// Measures both.
 pub fn run(report: &mut Report) {
     small(report);
     gcm(report);
@@ -70,7 +70,7 @@ fn small(report: &mut Report) {
     let operations = Spread::of([unwrap.min, unwrap.median, unwrap.max].map(|s| 2.0 / s));
     report.goal(
         "RSA-2048, feature aws-lc",
-        "private operations a second",
+        "private operations per second",
         Goal::AtLeast(2500.0),
         operations,
     );
@@ -91,7 +91,7 @@ fn small(report: &mut Report) {
             row
         })
         .collect();
-    report.table("An object without its bytes", &["work", "ns min", "median", "max"], &rows);
+    report.table("Per-object cost without content", &["work", "ns min", "median", "max"], &rows);
 }
 
 fn gcm(report: &mut Report) {
@@ -106,7 +106,7 @@ fn gcm(report: &mut Report) {
         buffer.resize(LEN, 0);
         RefCell::new(buffer)
     };
-    // One buffer for both: two may lie differently in the cache.
+    // One buffer for both contenders: two might be placed differently in the cache.
     let (shared, sealed) = (buffer(), buffer());
     let mut whole = vec![0; LEN];
     peer().seal_in_place_append_tag(nonce(), Aad::empty(), &mut whole).unwrap();

@@ -1,4 +1,4 @@
-//! The same work, done by others: AES-256-CTR in place.
+//! Other implementations of AES-256-CTR in place.
 
 use std::cell::RefCell;
 
@@ -14,12 +14,13 @@ use ctr::{
 use gcrypt::cipher::{Algorithm, Cipher as GcryptCipher, Mode};
 use openssl::{cipher::Cipher, cipher_ctx::CipherCtx};
 
-/// The key and the first counter block that everybody uses.
+/// The key that all contenders use.
 pub const KEY: [u8; 32] = [0x5a; 32];
-/// Of the form that we write: bytes 8 to 11 are zero.
+/// The first counter block that all contenders use, in the form that we write: bytes 8 to 11 are
+/// zero.
 pub const COUNTER: u128 = 0x0123_4567_89ab_cdef_0000_0000_7654_3217;
 
-/// OpenSSL's EVP interface. It counts on from call to call, which saves it work.
+/// OpenSSL's EVP interface. The counter continues from call to call, which saves work.
 pub fn openssl() -> impl FnMut(&mut [u8]) {
     let mut context = CipherCtx::new().unwrap();
     let iv = COUNTER.to_be_bytes();
@@ -29,7 +30,7 @@ pub fn openssl() -> impl FnMut(&mut [u8]) {
     }
 }
 
-/// libgcrypt. It counts on, too.
+/// libgcrypt. The counter continues from call to call as well.
 pub fn libgcrypt() -> impl FnMut(&mut [u8]) {
     gcrypt::init(|_| Ok::<_, gcrypt::Error>(())).unwrap();
     let mut cipher = GcryptCipher::new(Algorithm::Aes256, Mode::Ctr).unwrap();
@@ -49,7 +50,7 @@ pub fn aws_lc() -> impl FnMut(&mut [u8]) {
     }
 }
 
-/// The crates `aes` and `ctr`, with the key schedule kept.
+/// The crates `aes` and `ctr`, reusing the key schedule.
 pub fn rust_crypto() -> impl FnMut(&mut [u8]) {
     let aes = RefCell::new(Aes256Enc::new(&KEY.into()));
     move |data| {
@@ -59,11 +60,14 @@ pub fn rust_crypto() -> impl FnMut(&mut [u8]) {
     }
 }
 
-/// Panics if somebody does other work than the others.
+/// Checks that a peer computes the same as our kernel.
+///
+/// # Panics
+/// Panics if it does not.
 pub fn check(peer: impl FnMut(&mut [u8])) {
     let mut peer = peer;
     let (mut ours, mut theirs) = (vec![1; 5000], vec![1; 5000]);
     ctr_kernel::Aes256Ctr::new(&KEY).apply(COUNTER, &mut ours);
     peer(&mut theirs);
-    assert!(ours == theirs, "a peer computes something else");
+    assert!(ours == theirs, "a peer computes a different result");
 }

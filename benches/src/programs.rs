@@ -1,4 +1,4 @@
-//! Programs that measure themselves: the consumer crate, and Python with the SDKs' own adapters.
+//! Programs that measure themselves: the consumer crate and the adapters of the Python SDKs.
 
 use std::{collections::HashMap, path::Path, process::Command};
 
@@ -10,7 +10,7 @@ use crate::{
     report::{Goal, Report, figure},
 };
 
-/// The library in a program with cargo's default profile, beside one with a single codegen unit.
+/// Compares a consumer of the library in Cargo's default profile with one in a single codegen unit.
 pub fn consumer(report: &mut Report, default: &Path, one_unit: &Path) {
     let mut ratios: HashMap<String, Vec<f64>> = HashMap::new();
     for _ in 0..9 {
@@ -25,10 +25,10 @@ pub fn consumer(report: &mut Report, default: &Path, one_unit: &Path) {
         report.goal(work, "x codegen-units = 1", Goal::AtLeast(0.95), got);
     }
     let rsa = Spread::of((0..3).map(|_| figures(default, &["rsa"])["rsa-2048"]));
-    report.goal("RSA-2048, pure Rust", "private operations a second", Goal::AtLeast(350.0), rsa);
+    report.goal("RSA-2048, pure Rust", "private operations per second", Goal::AtLeast(350.0), rsa);
 }
 
-/// The adapters with which the Python SDKs encrypt an upload.
+/// Compares `EncryptReader` with the adapters that the Python SDKs use to encrypt uploads.
 pub fn python(report: &mut Report, python: &Path) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/adapters.py");
     let theirs = figures(python, &[script]);
@@ -59,11 +59,11 @@ pub fn python(report: &mut Report, python: &Path) {
             figure(theirs[&format!("cos-{name}")]),
         ]);
     }
-    let columns = ["reads of", "EncryptReader", "oss2 2.19.1", "cos-python-sdk-v5 1.9.44"];
+    let columns = ["read size", "EncryptReader", "oss2 2.19.1", "cos-python-sdk-v5 1.9.44"];
     report.table("64 MiB through the adapters of the Python SDKs, GB/s", &columns, &rows);
 }
 
-/// Lines of a name and a figure that a program prints.
+/// Runs a program and parses its output: lines of a name and a figure.
 fn figures(program: &Path, arguments: &[&str]) -> HashMap<String, f64> {
     let output = Command::new(program)
         .args(arguments)

@@ -1,21 +1,21 @@
-//! What came out, as a page.
+//! The results page.
 
 use std::fmt::Write as _;
 
 use measure::contest::Spread;
 
-/// What a figure should be.
+/// The goal for a figure.
 #[derive(Clone, Copy, Debug)]
 pub enum Goal {
-    /// At least so much.
+    /// At least this value.
     AtLeast(f64),
-    /// At most so much.
+    /// At most this value.
     AtMost(f64),
-    /// Nothing in particular.
+    /// No goal.
     None,
 }
 
-/// The page as it grows.
+/// A results page under construction.
 #[derive(Default)]
 pub struct Report {
     goals: Vec<(String, String, Goal, Spread)>,
@@ -23,7 +23,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// A figure that has a goal.
+    /// Adds a figure to the table of goals.
     pub fn goal(
         &mut self,
         work: impl Into<String>,
@@ -36,7 +36,7 @@ impl Report {
         self.goals.push((work, what, goal, got));
     }
 
-    /// A heading, and a table of figures that have none.
+    /// Adds a heading and a table of figures without goals.
     pub fn table(&mut self, heading: &str, columns: &[&str], rows: &[Vec<String>]) {
         let page = &mut self.sections;
         let _ = writeln!(page, "\n## {heading}\n\n| {} |", columns.join(" | "));
@@ -47,7 +47,7 @@ impl Report {
         eprintln!("{heading}: {rows:?}");
     }
 
-    /// How many goals are missed, and the whole page.
+    /// Returns the number of goals missed and the whole page.
     #[must_use]
     pub fn finish(self, head: &str) -> (usize, String) {
         let mut page = format!(
@@ -74,7 +74,7 @@ impl Report {
     }
 }
 
-/// Three digits that count.
+/// Formats a figure to about three significant digits.
 #[must_use]
 pub fn figure(value: f64) -> String {
     if value >= 100.0 {

@@ -1,4 +1,4 @@
-//! Any instruction file: no panic.
+//! Parsing of arbitrary instruction files must not panic.
 
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! Any key file: no panic. No passphrase, because key derivation is slow on purpose.
+//! Reading of arbitrary key files must not panic. Without a passphrase, because key derivation is
+//! slow by design.
 
 #![no_main]
 

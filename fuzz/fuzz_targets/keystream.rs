@@ -1,5 +1,5 @@
 #![no_main]
-//! Every path of the kernel against `aes` and `ctr`, in place and from one buffer to another.
+//! Every path of the kernel must match `aes` and `ctr`, in place and from one buffer to another.
 
 use aes::Aes256Enc;
 use ctr::cipher::{InnerIvInit, KeyInit, StreamCipher, StreamCipherCoreWrapper};

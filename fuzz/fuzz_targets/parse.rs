@@ -1,4 +1,5 @@
-//! Any saved header list: no panic, and what is taken comes out again as the same envelope.
+//! Parsing of arbitrary saved header lists must not panic, and an accepted envelope must be the
+//! same after emitting and parsing it again.
 
 #![no_main]
 

@@ -1,5 +1,6 @@
-//! What a program gets that just depends on `envelope-core`: bytes per cycle of the cipher, and private
-//! RSA operations a second. One line each: a name, a figure.
+//! Performance of a program that depends on `envelope-core` with its defaults: bytes per cycle of
+//! the cipher, and private RSA operations per second. Prints one line per figure: its name and
+//! value.
 
 use envelope_core::{AesKeyWrapper, Decryptor, Encryptor, Keyring, RsaKeyWrapper};
 use measure::{

@@ -1,4 +1,4 @@
-//! Time as the processor spends it on this thread.
+//! Processor time, wall time and clock frequency.
 
 use std::hint::black_box;
 
@@ -7,20 +7,20 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
-/// Binds this thread to one processor, so that no measurement moves between two.
+/// Binds this thread to one processor, so that it does not migrate during a measurement.
 pub fn pin(processor: usize) {
     let mut set = CpuSet::new();
     set.set(processor);
-    sched_setaffinity(None, &set).expect("this thread may be bound");
+    sched_setaffinity(None, &set).expect("setting the affinity of this thread");
 }
 
-/// The processor time of this thread, in seconds.
+/// Returns the processor time of this thread in seconds.
 #[must_use]
 pub fn thread_time() -> f64 {
     seconds(ClockId::ThreadCPUTime)
 }
 
-/// The time on the wall, in seconds.
+/// Returns the wall time in seconds.
 #[must_use]
 pub fn wall_time() -> f64 {
     seconds(ClockId::Monotonic)
@@ -31,9 +31,10 @@ fn seconds(id: ClockId) -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// The clock of the core at this moment, in cycles a second: a chain of multiplications, each of which
-/// waits for the one before, takes three cycles each on every x86-64 processor of the last decade, and
-/// the exclusive-or between them one.
+/// Measures the current clock frequency of the core, in cycles per second.
+///
+/// The measurement is a chain of dependent operations: a multiplication takes three cycles on every
+/// x86-64 processor of the last decade, and the exclusive-or that follows it takes one.
 #[must_use]
 pub fn frequency() -> f64 {
     const STEPS: u32 = 200_000;

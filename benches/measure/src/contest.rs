@@ -1,47 +1,48 @@
-//! Contenders at the same work, in turn, in one process.
+//! Contests between contenders that do the same work, in turn, in one process.
 //!
-//! Clocks drift and neighbours come and go; a ratio within one round means something, two figures of two
-//! runs do not. So each round measures every contender once, in an order that rotates, in the processor
-//! time of the thread; a window in which the thread was interrupted is measured again; and what counts is
-//! the median over the rounds of the ratio within each.
+//! Clock frequencies drift and other load comes and goes, so a ratio within one round is
+//! meaningful, but figures from two runs are not comparable. Each round therefore measures every
+//! contender once, in rotating order, in the processor time of the thread. A window in which the
+//! thread was interrupted is measured again. The result is the median over all rounds of the ratio
+//! within each.
 
 use crate::clock::{frequency, thread_time, wall_time};
 
-/// Somebody who can do the work.
+/// A competing implementation of the work.
 pub struct Contender<'a> {
     name: &'static str,
     work: Box<dyn FnMut() + 'a>,
 }
 
 impl<'a> Contender<'a> {
-    /// A contender whose `work` does one unit.
+    /// Creates a contender whose `work` does one unit.
     pub fn new(name: &'static str, work: impl FnMut() + 'a) -> Self {
         Self { name, work: Box::new(work) }
     }
 }
 
-/// What each contender took, in each round.
+/// The time of each contender in each round.
 pub struct Outcome {
     names: Vec<&'static str>,
-    /// Seconds for one unit: a round a line, a contender a column.
+    /// Seconds per unit, as one row per round with one column per contender.
     rounds: Vec<Vec<f64>>,
-    /// The clock in each round, in cycles a second.
+    /// The clock frequency in each round, in cycles per second.
     clocks: Vec<f64>,
 }
 
-/// The least, the median and the most of some figures.
+/// The minimum, median and maximum of some figures.
 #[derive(Clone, Copy, Debug)]
 pub struct Spread {
-    /// The least.
+    /// The minimum.
     pub min: f64,
     /// The median.
     pub median: f64,
-    /// The most.
+    /// The maximum.
     pub max: f64,
 }
 
 impl Spread {
-    /// The spread of figures, of which there must be some.
+    /// Computes the spread of the figures, of which there must be at least one.
     #[must_use]
     pub fn of(figures: impl IntoIterator<Item = f64>) -> Self {
         let mut figures: Vec<f64> = figures.into_iter().collect();
@@ -54,18 +55,18 @@ impl Spread {
     }
 }
 
-/// The length of a window, in seconds: long enough that the clock's own cost vanishes, short enough to
-/// lie between two interruptions.
+/// The length of a window, in seconds: long enough to make the cost of reading the clock
+/// negligible, short enough to fit between two interruptions.
 const WINDOW: f64 = 0.001_5;
 
-/// Measures every contender once a round.
+/// Measures every contender once per round.
 #[must_use]
 pub fn contest(rounds: usize, mut contenders: Vec<Contender<'_>>) -> Outcome {
     let count = contenders.len();
     let mut repeats: Vec<u32> = contenders
         .iter_mut()
         .map(|contender| {
-            // Once to warm up, then as often as fits a window.
+            // Once to warm up, then as many repeats as fill a window.
             (contender.work)();
             let mut repeats = 1;
             while window(contender, repeats).0 < WINDOW && repeats < 1 << 24 {
@@ -85,7 +86,7 @@ pub fn contest(rounds: usize, mut contenders: Vec<Contender<'_>>) -> Outcome {
         for turn in 0..count {
             let who = (round + turn) % count;
             let (contender, repeats) = (&mut contenders[who], &mut repeats[who]);
-            // The best of what is left if it is interrupted every time.
+            // Falls back to the best of 20 windows if every one is interrupted.
             let mut best = f64::INFINITY;
             for _ in 0..20 {
                 let (cpu, wall) = window(contender, *repeats);
@@ -102,7 +103,7 @@ pub fn contest(rounds: usize, mut contenders: Vec<Contender<'_>>) -> Outcome {
     outcome
 }
 
-/// The processor time and the wall time of some repeats, in seconds.
+/// Returns the processor time and the wall time of `repeats` units, in seconds.
 fn window(contender: &mut Contender<'_>, repeats: u32) -> (f64, f64) {
     let (cpu, wall) = (thread_time(), wall_time());
     for _ in 0..repeats {
@@ -112,28 +113,28 @@ fn window(contender: &mut Contender<'_>, repeats: u32) -> (f64, f64) {
 }
 
 impl Outcome {
-    /// Seconds for one unit.
+    /// Returns the seconds per unit.
     #[must_use]
     pub fn seconds(&self, name: &str) -> Spread {
         let who = self.who(name);
         Spread::of(self.rounds.iter().map(|times| times[who]))
     }
 
-    /// Gigabytes (10^9) a second, if a unit is so many bytes.
+    /// Returns gigabytes (10^9 bytes) per second for units of `bytes` bytes.
     #[must_use]
     pub fn gigabytes(&self, name: &str, bytes: usize) -> Spread {
         let who = self.who(name);
         Spread::of(self.rounds.iter().map(|times| bytes as f64 / times[who] / 1e9))
     }
 
-    /// How many times as fast as another.
+    /// Returns how many times as fast as `other` a contender is.
     #[must_use]
     pub fn ratio(&self, name: &str, other: &str) -> Spread {
         let (who, other) = (self.who(name), self.who(other));
         Spread::of(self.rounds.iter().map(|times| times[other] / times[who]))
     }
 
-    /// Bytes in a cycle of the core's clock.
+    /// Returns the bytes per clock cycle of the core, for units of `bytes` bytes.
     #[must_use]
     pub fn bytes_per_cycle(&self, name: &str, bytes: usize) -> Spread {
         let who = self.who(name);
@@ -141,7 +142,7 @@ impl Outcome {
         Spread::of(rounds.map(|(times, clock)| bytes as f64 / (times[who] * clock)))
     }
 
-    /// Who took part.
+    /// Returns the names of the contenders.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.names.iter().copied()
     }

@@ -1,4 +1,4 @@
-//! Honest measurement on a machine that is not quiet.
+//! Reliable measurement on a machine with other load.
 
 pub mod clock;
 pub mod contest;
