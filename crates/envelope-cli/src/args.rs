@@ -1,4 +1,4 @@
-//! The arguments of the command.
+//! Command-line arguments.
 
 mod kms;
 mod remote;
@@ -16,17 +16,17 @@ pub(crate) use self::{
     remote::{Bucket, Cat, Get, Keys, Ls, Many, OssSignature, Put, Read, Rm, Verify},
 };
 
-/// Encrypt files before they go to Aliyun OSS or Tencent COS, and decrypt what any of their SDKs wrote.
+/// Encrypt files for Aliyun OSS and Tencent COS, and decrypt what any of their SDKs wrote.
 ///
-/// An encrypted object is a body and a few metadata headers with its wrapped content key. `encrypt`
-/// makes both from a file, `decrypt` makes the file from both.
+/// An encrypted object consists of a body and a few metadata headers that hold its wrapped content
+/// key. `encrypt` produces both from a file, and `decrypt` recovers the file from both.
 ///
-/// AES-CTR, the content cipher of nearly all these formats, does not notice tampering: whoever can
-/// write to the bucket can change your data unseen.
+/// AES-CTR, the content cipher of nearly all these formats, does not detect tampering: anyone who
+/// can write to the bucket can change your data unnoticed.
 ///
-/// Exit status: 0 done; 1 a file or a KMS cannot be read, written or reached; 2 wrong arguments; 3 metadata refused, or
-/// the object is not encrypted; 4 no key fits, or the content key does not come out; 5 what was
-/// decrypted is not what the metadata says.
+/// Exit status: 0 success; 1 a file, a store or a KMS cannot be read, written or reached; 2 invalid
+/// arguments; 3 the metadata is rejected, or the object is not encrypted; 4 no key fits, or the
+/// content key cannot be unwrapped; 5 the decrypted data does not match the metadata.
 #[derive(Debug, Parser)]
 #[command(name = "envelope", version, max_term_width = 100)]
 pub(crate) struct Args {
@@ -52,16 +52,17 @@ pub(crate) enum Command {
     Demo(Demo),
 }
 
-/// Make a master key.
+/// Generate a master key.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Keygen {
-    /// `rsa` makes private_key.pem (PKCS#8) and public_key.pem; `aes` makes master.key (base64 of 32
-    /// bytes).
+    /// The kind of key: `rsa` writes private_key.pem (PKCS#8) and public_key.pem; `aes` writes
+    /// master.key (32 bytes in base64).
     pub(crate) kind: KeyKind,
-    /// The folder for the files; made if it is not there. Existing files are never overwritten.
+    /// The folder to write the files to, created if necessary. Existing files are never
+    /// overwritten.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
-    /// The length of an RSA key, 2048 to 8192 bits.
+    /// The size of an RSA key, from 2048 to 8192 bits.
     #[arg(long, default_value_t = 3072, value_name = "BITS")]
     pub(crate) bits: usize,
     #[command(flatten)]
@@ -79,7 +80,7 @@ pub(crate) enum KeyKind {
 pub(crate) struct Encrypt {
     /// The file to encrypt; `-` is standard input.
     pub(crate) plain: PathBuf,
-    /// The master key: an RSA key (public is enough) or an AES key, as `keygen` makes them.
+    /// The master key: an RSA key (the public key is enough) or an AES key, as written by `keygen`.
     #[arg(long, value_name = "FILE", required_unless_present = "kms", conflicts_with = "kms")]
     pub(crate) key: Option<PathBuf>,
     #[command(flatten)]
@@ -90,55 +91,59 @@ pub(crate) struct Encrypt {
     pub(crate) passphrase: Passphrase,
     #[command(flatten)]
     pub(crate) wrapping: Wrapping,
-    /// The content cipher. `gcm` notices tampering, but only cos-v2 has it.
+    /// The content cipher. `gcm` detects tampering, but only cos-v2 supports it.
     #[arg(long, default_value = "ctr")]
     pub(crate) content: Content,
-    /// Say in the metadata that the upload is cut into parts of this many bytes: a multiple of 16, at
-    /// least 102400 for OSS and 1048576 for COS. `KiB` and `MiB` may follow the number.
+    /// Record in the metadata that the object will be uploaded in parts of this many bytes: a
+    /// multiple of 16, at least 102400 for OSS and 1048576 for COS. Accepts the suffixes `KiB`,
+    /// `MiB` and `GiB`.
     #[arg(long, value_name = "N", value_parser = size)]
     pub(crate) part_size: Option<u64>,
-    /// Write the MD5 of the *plaintext* into the metadata, for readers to verify. Whoever can read the
-    /// metadata can then check a guess of the content, and sees which objects are equal. Reads the
-    /// file twice.
+    /// Record the MD5 of the *plaintext* in the metadata, for readers to verify. Anyone who can
+    /// read the metadata can then confirm a guess at the content and see which objects are equal.
+    /// Reads the file twice.
     #[arg(long)]
     pub(crate) leak_plaintext_md5: bool,
-    /// Print the checksum of the body, as the header in which the store has it. May be repeated.
+    /// Print a checksum of the body as the header that the store uses for it. May be repeated.
     #[arg(long, value_name = "NAME")]
     pub(crate) checksum: Vec<Checksum>,
     #[command(flatten)]
     pub(crate) cores: Cores,
-    /// Where the headers go: a flat JSON object of names to values. `-` is standard output.
+    /// The output file for the headers, a flat JSON object of names to values; `-` is standard
+    /// output.
     #[arg(long, value_name = "HEADERS.json")]
     pub(crate) metadata_out: PathBuf,
-    /// Where the body goes; `-` is standard output.
+    /// The output file for the body; `-` is standard output.
     #[arg(long, short, value_name = "CIPHER")]
     pub(crate) output: PathBuf,
-    /// Overwrite existing outputs.
+    /// Overwrite existing output files.
     #[arg(long)]
     pub(crate) force: bool,
 }
 
-/// How a content key is wrapped.
+/// Options for wrapping a content key.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Wrapping {
-    /// How to write the metadata: oss-v2 (every OSS SDK), cos-v2 (COS Java, hadoop-cos), cos-v1 (COS
-    /// Python) or oss-v1 (oss2 before 2.11). Without it, `encrypt` writes oss-v2 and `rewrap` what the
-    /// object has.
+    /// The metadata format to write: oss-v2 (every OSS SDK), cos-v2 (COS Java, hadoop-cos), cos-v1
+    /// (COS Python) or oss-v1 (oss2 before 2.11). By default, `encrypt` writes oss-v2 and `rewrap`
+    /// keeps the format of the object.
     #[arg(long, value_parser = dialect)]
     pub(crate) dialect: Option<Dialect>,
-    /// The wrap algorithm, where the dialect has several for one kind of key: rsa-pkcs1v15 (the default
-    /// of oss-v2, read by all) or rsa-oaep-sha1 (read by oss2's LocalRsaProvider only).
+    /// The wrap algorithm, where the dialect has several for one kind of key: rsa-pkcs1v15 (the
+    /// default for oss-v2, read by all SDKs) or rsa-oaep-sha1 (read only by oss2's
+    /// LocalRsaProvider).
     #[arg(long, value_name = "ALGORITHM", value_parser = wrap)]
     pub(crate) wrap: Option<WrapAlgorithm>,
-    /// Allow the AES wrap of cos-v1, which gives away all objects of a master key to whoever learns the
-    /// content key of one.
+    /// Allow the AES wrap of cos-v1, with which anyone who learns the content key of one object can
+    /// decrypt every object under the same master key.
     #[arg(long)]
     pub(crate) allow_weak_wrap: bool,
-    /// Say which master key this is; readers with several keys choose by it. May be repeated.
+    /// An entry of the material description, which identifies the master key to readers that hold
+    /// several. May be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = entry)]
     pub(crate) matdesc: Vec<(String, String)>,
-    /// Add a header of our own that lets `envelope` notice a wrong key and altered metadata before it
-    /// writes anything. Other readers pass over it.
+    /// Add a header, specific to `envelope`, that lets it detect a wrong key or altered metadata
+    /// before it writes anything. Other readers ignore it.
     #[arg(long)]
     pub(crate) key_check: bool,
 }
@@ -149,11 +154,11 @@ pub(crate) enum Content {
     Gcm,
 }
 
-/// How many cores work on one file.
+/// Number of cores that work on one file.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cores {
-    /// On how many cores to work; all by default. From file to file with AES-CTR; everything else is
-    /// done in order.
+    /// The number of cores to use; all by default. Applies only to AES-CTR from file to file; all
+    /// other work is sequential.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
 }
@@ -170,65 +175,68 @@ impl Cores {
 /// Decrypt an object.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Decrypt {
-    /// The object's body as stored; `-` is standard input.
+    /// The object's body, as stored; `-` is standard input.
     pub(crate) cipher: PathBuf,
-    /// The object's headers: a flat JSON object of names to values, or the saved output of `curl -I`.
+    /// The object's headers: a flat JSON object of names to values, or the saved output of
+    /// `curl -I`.
     #[arg(long, value_name = "HEADERS.json")]
     pub(crate) metadata: PathBuf,
-    /// The body of the instruction file that COS Java wrote beside the object.
+    /// The body of the instruction file that COS Java stored next to the object.
     #[arg(long, value_name = "FILE")]
     pub(crate) instruction: Option<PathBuf>,
-    /// A master key: an RSA private key (PEM or DER; PKCS#1 or PKCS#8; encrypted or not) or the base64
-    /// text of an AES key. Several may be given.
+    /// A master key: an RSA private key (PEM or DER; PKCS#1 or PKCS#8; encrypted or not) or an AES
+    /// key in base64. Accepts several.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(crate) key: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) kms: Kms,
     #[command(flatten)]
     pub(crate) passphrase: Passphrase,
-    /// Decrypt only these bytes of the plaintext: `A-B` (both included), `A-` or `-N`. Nothing can then
-    /// be checked.
+    /// Decrypt only these bytes of the plaintext: `A-B` (inclusive), `A-` or `-N`. No integrity
+    /// check is possible for a range.
     #[arg(long, value_name = "RANGE", allow_hyphen_values = true)]
     pub(crate) range: Option<ByteRange>,
-    /// Allow a range of an AES-GCM object, whose tag is then not checked.
+    /// Allow a range of an AES-GCM object, whose authentication tag cannot then be verified.
     #[arg(long, requires = "range")]
     pub(crate) unauthenticated_range: bool,
-    /// Let an AES-GCM object out on a pipe as it is decrypted; whether it was tampered with is known
-    /// only at the end (exit status 5). Without this, up to 64 MiB are held back until then.
+    /// Write an AES-GCM object to a pipe while it is being decrypted; tampering is then detected
+    /// only at the end (exit status 5). Without this, up to 64 MiB are held back until the object
+    /// is verified.
     #[arg(long)]
     pub(crate) delayed: bool,
-    /// Give back every whole block of an AES-CBC object whose end is missing.
+    /// Recover every whole block of an AES-CBC object whose end is missing.
     #[arg(long, conflicts_with = "range")]
     pub(crate) salvage: bool,
-    /// Copy an object without encryption metadata as it is. Whoever can strip metadata can then pass
-    /// off whatever they like.
+    /// Copy an object without encryption metadata unchanged. Anyone who can strip the metadata can
+    /// then substitute arbitrary data.
     #[arg(long)]
     pub(crate) allow_plaintext: bool,
     #[command(flatten)]
     pub(crate) cores: Cores,
-    /// Where the plaintext goes; `-` is standard output. A file appears only after all checks.
+    /// The output file for the plaintext; `-` is standard output. A file appears only once all
+    /// checks have passed.
     #[arg(long, short, value_name = "PLAIN")]
     pub(crate) output: PathBuf,
-    /// Overwrite an existing output.
+    /// Overwrite an existing output file.
     #[arg(long)]
     pub(crate) force: bool,
 }
 
-/// Explain an object's metadata: dialect, algorithms, sizes, and what is weak about it.
+/// Explain an object's metadata: dialect, algorithms, sizes and weaknesses.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Inspect {
-    /// The object's headers: a flat JSON object, or the saved output of `curl -I`; `-` is standard
-    /// input. Or the object itself: `oss://`, `cos://` or `file:`.
+    /// The object's headers (a flat JSON object, or the saved output of `curl -I`; `-` is standard
+    /// input), or the address of the object itself: `oss://`, `cos://` or `file:`.
     pub(crate) metadata: PathBuf,
     #[command(flatten)]
     pub(crate) bucket: Bucket,
-    /// The body of the instruction file that COS Java wrote beside the object.
+    /// The body of the instruction file that COS Java stored next to the object.
     #[arg(long, value_name = "FILE")]
     pub(crate) instruction: Option<PathBuf>,
-    /// Print JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Master keys with which to verify the key check, if there is one.
+    /// The master keys with which to open the envelope and verify its key check, if it has one.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(crate) key: Vec<PathBuf>,
     #[command(flatten)]
@@ -237,22 +245,23 @@ pub(crate) struct Inspect {
     pub(crate) passphrase: Passphrase,
 }
 
-/// Change the master key of an object, or translate its metadata to another dialect, without touching
-/// its body.
+/// Change the master key of an object, or translate its metadata to another dialect, without
+/// touching its body.
 ///
-/// This does not lock out the old master key: whoever has it, and the old metadata or an old version of
-/// the object, can still open it.
+/// This does not revoke the old master key: anyone who has it, along with the old metadata or an
+/// old version of the object, can still decrypt the object.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Rewrap {
-    /// The object's headers: a flat JSON object, or the saved output of `curl -I`. Or the object itself, whose
-    /// headers are then replaced in the store: `oss://`, `cos://` or `file:`.
+    /// The object's headers (a flat JSON object, or the saved output of `curl -I`), or the address
+    /// of the object itself, whose headers are then replaced in the store: `oss://`, `cos://` or
+    /// `file:`.
     pub(crate) metadata: PathBuf,
     #[command(flatten)]
     pub(crate) many: Many,
-    /// The body of the instruction file that COS Java wrote beside the object.
+    /// The body of the instruction file that COS Java stored next to the object.
     #[arg(long, value_name = "FILE")]
     pub(crate) instruction: Option<PathBuf>,
-    /// The master key that opens the object now. Several may be given.
+    /// The current master key of the object. Accepts several.
     #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "kms")]
     pub(crate) key: Vec<PathBuf>,
     #[command(flatten)]
@@ -273,42 +282,43 @@ pub(crate) struct Rewrap {
     pub(crate) style: KmsStyle,
     #[command(flatten)]
     pub(crate) wrapping: Wrapping,
-    /// Where the new headers go, if they came from a file; `-` is standard output.
+    /// The output file for the new headers, required if the old ones come from a file; `-` is
+    /// standard output.
     #[arg(long, value_name = "NEW.json")]
     pub(crate) metadata_out: Option<PathBuf>,
-    /// Overwrite an existing output.
+    /// Overwrite an existing output file.
     #[arg(long)]
     pub(crate) force: bool,
 }
 
-/// Print the headers that ask OSS or COS to encrypt on the server's side, for `curl -H @FILE`.
+/// Print the headers that request server-side encryption from OSS or COS, for `curl -H @FILE`.
 ///
-/// This is the store's own encryption: it protects nothing from the store. It goes along with client-side
-/// encryption, and without.
+/// The store itself performs this encryption, so it does not protect data from the store. It can be
+/// used with or without client-side encryption.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SseHeaders {
-    /// Whose headers, and which mode: cos (the store keeps the key), cos-kms, cos-customer (a key of
-    /// your own), oss or oss-kms.
+    /// The vendor and mode: cos (the store keeps the key), cos-kms, cos-customer (a key of your
+    /// own), oss or oss-kms.
     pub(crate) mode: SseMode,
-    /// The request that the headers are for.
+    /// The kind of request that the headers are for.
     #[arg(long, default_value = "put")]
     pub(crate) request: SseRequest,
-    /// How the request travels. A customer key is never sent over http.
+    /// The URL scheme of the request. A customer key is never sent over http.
     #[arg(long, default_value = "https")]
     pub(crate) scheme: SseScheme,
     /// Encrypt with SM4 instead of AES-256.
     #[arg(long)]
     pub(crate) sm4: bool,
-    /// The master key in the KMS; without it, the service's default key.
+    /// The ID of the master key in the KMS; by default, the service's default key.
     #[arg(long, value_name = "ID")]
     pub(crate) key_id: Option<String>,
-    /// An entry of the encryption context of cos-kms. May be repeated.
+    /// An entry of the encryption context for cos-kms. May be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = entry)]
     pub(crate) context: Vec<(String, String)>,
-    /// The customer key of cos-customer: base64 text of 32 bytes, as `keygen aes` makes it.
+    /// The customer key for cos-customer: 32 bytes in base64, as written by `keygen aes`.
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
-    /// The customer key with which the *source* of a copy was written.
+    /// The customer key with which the *source* of a copy was encrypted.
     #[arg(long, value_name = "FILE")]
     pub(crate) copy_source_key: Option<PathBuf>,
 }
@@ -340,31 +350,31 @@ pub(crate) enum SseScheme {
     Https,
 }
 
-/// Measure this machine: how fast it encrypts, which instructions do it, and what its memory allows.
+/// Measure this machine: its encryption speed, the instructions used, and its memory bandwidth.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Bench {
     #[command(flatten)]
     pub(crate) cores: Cores,
 }
 
-/// A demonstration: makes a throw-away key, encrypts a file of its own making, decrypts it, tampers
-/// with the metadata and shows the refusal.
+/// Demonstrate the main functions: generate a throwaway key, encrypt and decrypt a generated file,
+/// then tamper with the metadata and show that it is rejected.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Demo {
-    /// The size of the file.
+    /// The size of the generated file.
     #[arg(long, value_name = "N", value_parser = size, default_value = "64MiB")]
     pub(crate) size: u64,
 }
 
-/// Where the passphrase of an encrypted key file comes from. Never from an argument, which every user
-/// of the machine can read.
+/// Source of the passphrase for encrypted key files. It is never an argument, because every user of
+/// the machine can read the arguments of a process.
 #[derive(Debug, Default, clap::Args)]
 #[command(group = ArgGroup::new("passphrase_source").multiple(false))]
 pub(crate) struct Passphrase {
-    /// The file that holds the passphrase of the key files; one line end is dropped.
+    /// The file that holds the passphrase for the key files; one trailing line break is removed.
     #[arg(long, value_name = "FILE", group = "passphrase_source")]
     pub(crate) passphrase_file: Option<PathBuf>,
-    /// The open file descriptor to read the passphrase from.
+    /// The open file descriptor from which to read the passphrase.
     #[arg(long, value_name = "N", group = "passphrase_source")]
     pub(crate) passphrase_fd: Option<u32>,
     /// The environment variable that holds the passphrase.
@@ -376,7 +386,7 @@ fn dialect(id: &str) -> Result<Dialect, String> {
     id.parse::<Dialect>().ok().filter(|dialect| dialect.is_writable()).ok_or_else(|| {
         let ids: Vec<&str> =
             Dialect::ALL.into_iter().filter(|each| each.is_writable()).map(Dialect::id).collect();
-        format!("the dialects that are written are {}", ids.join(", "))
+        format!("the writable dialects are {}", ids.join(", "))
     })
 }
 
@@ -391,7 +401,7 @@ fn entry(text: &str) -> Result<(String, String), String> {
     text.split_once('=')
         .filter(|(name, _)| !name.is_empty())
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .ok_or_else(|| "it must be NAME=VALUE".to_owned())
+        .ok_or_else(|| "expected NAME=VALUE".to_owned())
 }
 
 fn size(text: &str) -> Result<u64, String> {
@@ -401,5 +411,5 @@ fn size(text: &str) -> Result<u64, String> {
         .find_map(|(unit, factor)| text.strip_suffix(unit).map(|number| (number, factor)))
         .filter(|(number, _)| number.bytes().all(|byte| byte.is_ascii_digit()))
         .and_then(|(number, factor)| number.parse::<u64>().ok()?.checked_mul(factor))
-        .ok_or_else(|| "it must be a number of bytes, with KiB, MiB or GiB or without".to_owned())
+        .ok_or_else(|| "expected a number of bytes, optionally in KiB, MiB or GiB".to_owned())
 }

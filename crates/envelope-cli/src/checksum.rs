@@ -1,4 +1,4 @@
-//! Checksums of the body, for comparison with what a store says.
+//! Checksums of the body, for comparison with those of a store.
 
 use std::io::{self, Write as _};
 
@@ -10,16 +10,16 @@ use meta_codec::{Dialect, Vendor};
 
 use crate::failure::Failure;
 
-/// A checksum that stores know.
+/// A checksum that stores support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Checksum {
-    /// What the store answers with; nearly free
+    /// Returned by the store; nearly free to compute
     Crc64,
-    /// What an upload can be sent with; takes 24 times as long as the encryption
+    /// Accepted with an upload; takes 24 times as long as the encryption
     Md5,
 }
 
-/// The checksums of a body, as asked for.
+/// The requested checksums of a body.
 #[derive(Default)]
 pub(crate) struct Checksums {
     pub(crate) crc64: Option<Crc64>,
@@ -34,7 +34,7 @@ impl Checksums {
         }
     }
 
-    /// Takes the next bytes of a body that goes by in order.
+    /// Adds the next bytes of a body, in order.
     pub(crate) fn update(&mut self, data: &[u8]) {
         if let Some(crc64) = &mut self.crc64 {
             crc64.update(data);
@@ -44,7 +44,7 @@ impl Checksums {
         }
     }
 
-    /// Prints them as the headers in which they travel.
+    /// Prints the checksums as HTTP headers.
     pub(crate) fn print(self, dialect: Dialect) -> Result<(), Failure> {
         let vendor = match dialect.vendor() {
             Vendor::Cos => "cos",

@@ -1,4 +1,4 @@
-//! What is removed when a signal ends the command: temporary files hold plaintext and keys.
+//! Removal of temporary files, which hold plaintext and keys, when a signal ends the command.
 
 use std::{
     fs,
@@ -7,15 +7,16 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// What the first signal does instead of ending the process.
+/// The action that the first signal runs instead of ending the process.
 type Interrupt = Box<dyn FnOnce() + Send>;
 
 static INTERRUPT: Mutex<Option<Interrupt>> = Mutex::new(None);
 static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// Removes what is registered when SIGINT, SIGTERM or SIGHUP comes, then ends the process.
+/// Installs a handler that, on SIGINT, SIGTERM or SIGHUP, removes the registered files and ends the
+/// process.
 pub(crate) fn on_signals() {
-    // Without the handler the command works, too; it just leaves its temporary files behind.
+    // Without the handler, the command still works, but leaves its temporary files behind.
     let _ = ctrlc::set_handler(|| {
         if let Some(work) = INTERRUPT.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return work();
@@ -27,7 +28,7 @@ pub(crate) fn on_signals() {
     });
 }
 
-/// Lets the first signal end the work in hand in an orderly way; the second ends the process.
+/// Makes the first signal run `work`, for an orderly shutdown. The second ends the process.
 pub(crate) fn on_interrupt(work: impl FnOnce() + Send + 'static) {
     *INTERRUPT.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(work));
 }
@@ -37,7 +38,7 @@ pub(crate) fn register(path: &Path) {
     TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
 }
 
-/// Forgets one that is gone, or has its final name.
+/// Unregisters a file or folder that is gone or has its final name.
 pub(crate) fn forget(path: &Path) {
     TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).retain(|each| each != path);
 }

@@ -1,4 +1,4 @@
-//! How the command fails: an exit status, one line of cause, one of advice.
+//! Failures of the command: an exit status, one line of cause and one line of advice.
 
 use std::{
     fmt::Display,
@@ -14,22 +14,22 @@ use envelope_core::{
 };
 use meta_codec::{ParseError, Reason};
 
-/// The exit statuses, which scripts may rely on.
+/// Exit statuses, on which scripts may rely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     /// A file cannot be read or written.
     Io = 1,
-    /// The arguments make no sense.
+    /// The arguments are invalid.
     Usage = 2,
-    /// The metadata is refused, or the object is not encrypted.
+    /// The metadata is rejected, or the object is not encrypted.
     Metadata = 3,
-    /// No key fits, or the content key does not come out.
+    /// No key fits, or the content key cannot be unwrapped.
     Key = 4,
-    /// What was decrypted is not what the metadata says.
+    /// The decrypted data does not match the metadata.
     Integrity = 5,
 }
 
-/// Why the command stops.
+/// A reason for the command to stop.
 #[derive(Debug)]
 pub(crate) struct Failure {
     status: Status,
@@ -51,20 +51,20 @@ impl Failure {
         Self::new(
             Status::Io,
             format_args!("{}: {error}", path.display()),
-            "check the path, the permissions and the space on the disk",
+            "check the path, the permissions and the free disk space",
         )
     }
 
-    /// A file that somebody else writes to.
+    /// An input file that changed while it was being read.
     pub(crate) fn changed() -> Self {
         Self::new(
             Status::Io,
-            "the file changed while it was read, or is too long",
-            "do it again when nobody writes to it; what went to a pipe is worthless",
+            "the file changed while it was being read, or is too long",
+            "retry when nothing is writing to it; discard any output already sent to a pipe",
         )
     }
 
-    /// A stream that failed in the middle; integrity errors travel in here, too.
+    /// A stream that failed midway. The I/O error may carry an integrity error.
     pub(crate) fn stream(path: &Path, error: &io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<IntegrityError>()) {
             Some(error) => (*error).into(),
@@ -72,18 +72,20 @@ impl Failure {
         }
     }
 
-    /// A KMS that gave no answer that can be used.
+    /// A KMS that gave no usable answer.
     fn kms(error: &KmsError) -> Self {
         let (status, advice) = match error {
             KmsError::Denied(_) => (
                 Status::Key,
-                "check the access key in the environment, its rights, and the state of the master key",
+                "check the access key in the environment, its permissions, and the state of the \
+                 master key",
             ),
             KmsError::Refused(_) => (
                 Status::Key,
-                "check the vendor and the region; an object of oss2 may need --kms-passphrase-file",
+                "check the vendor and the region; an object written by oss2 may need \
+                 --kms-passphrase-file",
             ),
-            _ => (Status::Io, "check --kms-endpoint and the network, and try again"),
+            _ => (Status::Io, "check --kms-endpoint and the network, then retry"),
         };
         Self::new(status, error, advice)
     }
@@ -96,7 +98,7 @@ impl Failure {
         &self.cause
     }
 
-    /// Says it on standard error, and gives the exit status.
+    /// Prints the failure on standard error and returns the exit status.
     pub(crate) fn report(&self) -> ExitCode {
         let mut stderr = io::stderr().lock();
         let _ = writeln!(stderr, "error: {}", one_line(&self.cause));
@@ -105,12 +107,12 @@ impl Failure {
     }
 }
 
-/// Says a warning on standard error.
+/// Prints a warning on standard error.
 pub(crate) fn warn(words: impl Display) {
     let _ = writeln!(io::stderr().lock(), "warning: {}", one_line(&words.to_string()));
 }
 
-/// What is wrong with the arguments, or the help that was asked for.
+/// Reports invalid arguments, or prints the help that was requested.
 pub(crate) fn arguments(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         let _ = error.print();
@@ -121,11 +123,11 @@ pub(crate) fn arguments(error: &clap::Error) -> ExitCode {
     let words: Vec<&str> = paragraph.split_whitespace().collect();
     let cause = words.join(" ");
     let cause = cause.strip_prefix("error: ").unwrap_or(&cause);
-    Failure::usage(cause, "see `envelope help`, and `envelope help COMMAND`").report()
+    Failure::usage(cause, "see `envelope help` and `envelope help COMMAND`").report()
 }
 
-/// Control and direction characters, which a file name or a description may hold, do not reach a
-/// terminal.
+/// Escapes control and bidirectional formatting characters, which a file name or a description may
+/// contain, so that they do not reach a terminal.
 pub(crate) fn one_line(text: &str) -> String {
     let shown = |character: char| match character {
         '\u{200b}'..='\u{200f}'
@@ -142,11 +144,11 @@ impl From<ParseError> for Failure {
     fn from(error: ParseError) -> Self {
         let advice = match error.reason() {
             Reason::PerhapsInstruction => {
-                "fetch the object's instruction file (its key and `.instruction`), and give it with \
-                 --instruction"
+                "fetch the object's instruction file (its key followed by `.instruction`) and pass \
+                 it with --instruction"
             }
-            Reason::Missing(_) => "give all headers of the object, as HEAD shows them",
-            _ => "the metadata was changed, or is of a format that is not known",
+            Reason::Missing(_) => "supply all headers of the object, as returned by HEAD",
+            _ => "the metadata was altered, or its format is unknown",
         };
         Self::new(Status::Metadata, error, advice)
     }
@@ -156,22 +158,22 @@ impl From<DecryptError> for Failure {
     fn from(error: DecryptError) -> Self {
         match &error {
             DecryptError::Policy(_) => {
-                Self::new(Status::Metadata, error, "the object is not of an allowed kind")
+                Self::new(Status::Metadata, error, "objects of this kind are not allowed")
             }
             DecryptError::Keyring(KeyringError::Unwrap(UnwrapError::Kms(kms))) => Self::kms(kms),
             DecryptError::Keyring(KeyringError::Ambiguous) => {
-                Self::new(Status::Key, error, "give only the key that wrapped this object")
+                Self::new(Status::Key, error, "supply only the key that wrapped this object")
             }
             DecryptError::Keyring(KeyringError::NoKey { .. }) => Self::new(
                 Status::Key,
                 error,
-                "give the master key that wrapped this object: an RSA *private* key of the same size or \
-                 the AES key with --key, or the KMS with --kms",
+                "supply the master key that wrapped this object: an RSA *private* key of the same \
+                 size or the AES key with --key, or the KMS with --kms",
             ),
             _ => Self::new(
                 Status::Key,
                 error,
-                "give the master key that wrapped this object with --key; several can be given",
+                "supply the master key that wrapped this object with --key, which accepts several",
             ),
         }
     }
@@ -182,23 +184,24 @@ impl From<EncryptError> for Failure {
         let (status, advice) = match &error {
             EncryptError::NoWrap { .. } => (
                 Status::Usage,
-                "oss-v2 and oss-v1 take RSA keys and Aliyun's KMS, cos-v2 takes RSA and AES keys and \
-                 Tencent's KMS, cos-v1 RSA and AES keys; choose with --dialect",
+                "choose another --dialect: oss-v2 and oss-v1 support RSA keys and Aliyun's KMS, \
+                 cos-v2 supports RSA and AES keys and Tencent's KMS, and cos-v1 supports RSA and \
+                 AES keys",
             ),
             EncryptError::WeakWrap => (
                 Status::Usage,
-                "use an RSA key or --dialect cos-v2; if COS Python must read it with an AES key, say \
-                 --allow-weak-wrap",
+                "use an RSA key or --dialect cos-v2; if COS Python must read the object with an \
+                 AES key, use --allow-weak-wrap",
             ),
             EncryptError::WrapOfIv { .. } => {
                 (Status::Usage, "use an RSA key for AES-GCM, or AES-CTR for this key")
             }
             EncryptError::Emit(_) => {
-                (Status::Usage, "a shorter description, a smaller key, or another dialect will do")
+                (Status::Usage, "use a shorter description, a smaller key or another dialect")
             }
             EncryptError::Wrap(WrapError::Kms(kms)) => return Self::kms(kms),
-            EncryptError::Wrap(_) => (Status::Usage, "make a new key with `envelope keygen`"),
-            _ => (Status::Io, "try again"),
+            EncryptError::Wrap(_) => (Status::Usage, "generate a new key with `envelope keygen`"),
+            _ => (Status::Io, "retry"),
         };
         Self::new(status, error, advice)
     }
@@ -218,12 +221,12 @@ impl From<IntegrityError> for Failure {
     fn from(error: IntegrityError) -> Self {
         let advice = match error {
             IntegrityError::Padding => {
-                "fetch the object again; if it is a multipart object of COS Java, --salvage gives back \
-                 what is left"
+                "fetch the object again; if it is a multipart object written by COS Java, \
+                 --salvage recovers what is left"
             }
             _ => {
-                "fetch the object and its metadata again; no file was written, and what went to a pipe \
-                 is worthless"
+                "fetch the object and its metadata again; no file was written, and any output \
+                 already sent to a pipe must be discarded"
             }
         };
         Self::new(Status::Integrity, error, advice)

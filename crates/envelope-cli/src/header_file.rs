@@ -1,4 +1,4 @@
-//! The files that hold an object's headers.
+//! Files that hold the headers of an object.
 
 use std::{io::Write as _, path::Path};
 
@@ -10,14 +10,14 @@ use crate::{
     output::Output,
 };
 
-/// The envelope in a header file, and in the instruction file beside it if there is one. `None`: the
-/// object is not encrypted.
+/// Reads the envelope from a header file and, if there is one, an instruction file. Returns `None`
+/// if the object is not encrypted.
 pub(crate) fn read(path: &Path, instruction: Option<&Path>) -> Result<Option<Envelope>, Failure> {
     let headers = read_headers(&read_small(path)?).map_err(|error| {
         Failure::new(
             Status::Metadata,
             format_args!("{}: {error}", path.display()),
-            "give a flat JSON object of header names to values, or what `curl -I` printed",
+            "supply a flat JSON object of header names to values, or the output of `curl -I`",
         )
     })?;
     match instruction {
@@ -37,7 +37,7 @@ fn read_text(path: &Path) -> Result<String, Failure> {
     })
 }
 
-/// Writes headers as a flat JSON object, one a line.
+/// Writes headers as a flat JSON object, one per line.
 pub(crate) fn write(
     headers: &[(&'static str, String)],
     output: &mut Output,

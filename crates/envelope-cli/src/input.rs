@@ -1,4 +1,4 @@
-//! What the command reads.
+//! Inputs of the command.
 
 use std::{
     fs::File,
@@ -32,15 +32,15 @@ impl Input {
         Ok(Self::File(file))
     }
 
-    /// How many bytes there are, where that can be known.
+    /// Returns the length in bytes, if it can be known.
     pub(crate) fn len(&self) -> Option<u64> {
         let Self::File(file) = self else { return None };
         let len = file.metadata().ok().filter(std::fs::Metadata::is_file)?.len();
-        // Files that the kernel makes up as they are read say that they are empty.
+        // Files that the kernel generates on reading, such as those in /proc, claim to be empty.
         (len > 0 || is_at_end(file)).then_some(len)
     }
 
-    /// Back to the start, to read once more.
+    /// Rewinds to the start, for a second pass.
     pub(crate) fn rewind(&mut self) -> io::Result<()> {
         match self {
             Self::File(file) | Self::Stdin(file) => file.rewind(),
@@ -56,12 +56,12 @@ impl Read for Input {
     }
 }
 
-/// Whether a path stands for standard input or output.
+/// Returns `true` if a path stands for standard input or output.
 pub(crate) fn is_dash(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Refuses to read several things from standard input, which would each get a part of it, or nothing.
+/// Rejects several inputs from standard input, of which each would get only a part, or nothing.
 pub(crate) fn check_one_stdin<'a>(
     paths: impl IntoIterator<Item = &'a Path>,
     passphrase: &'a Passphrase,
@@ -73,15 +73,15 @@ pub(crate) fn check_one_stdin<'a>(
     let claims = paths.into_iter().chain(file).filter(is_stdin).count();
     if claims + usize::from(passphrase.passphrase_fd == Some(0)) > 1 {
         return Err(Failure::usage(
-            "standard input is named more than once",
+            "standard input is used more than once",
             "read all but one from files",
         ));
     }
     Ok(())
 }
 
-/// A standard stream as a file. The streams of the standard library take a closed descriptor for an
-/// empty one, and would lose data without a word.
+/// Returns a standard stream as a file. The streams of the standard library treat a closed
+/// descriptor as an empty one, and would lose data silently.
 pub(crate) fn standard(stream: impl AsFd) -> io::Result<File> {
     stream.as_fd().try_clone_to_owned().map(File::from)
 }
@@ -91,7 +91,7 @@ fn is_at_end(mut file: &File) -> bool {
     end || file.rewind().is_err()
 }
 
-/// All of a small file but for one line end: a passphrase.
+/// Reads a passphrase: a small file without its trailing line break.
 pub(crate) fn read_text_line(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let mut bytes = read_small(path)?;
     drop_line_end(&mut bytes);
@@ -107,18 +107,18 @@ pub(crate) fn drop_line_end(bytes: &mut Vec<u8>) {
     }
 }
 
-/// All of a small file. It is wiped, because it may be a key.
+/// Reads a small file into a buffer that is wiped on drop, because it may hold a key.
 pub(crate) fn read_small(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     const MOST: usize = 1 << 20;
     let mut input = Input::open(path)?;
-    // Not grown, because growing leaves a copy behind.
+    // Allocated at full size, because growing a vector leaves a copy behind.
     let mut bytes = Zeroizing::new(vec![0; MOST]);
     let mut len = 0;
     loop {
         let Some(rest) = bytes.get_mut(len..).filter(|rest| !rest.is_empty()) else {
             return Err(Failure::usage(
                 format_args!("{}: larger than 1 MiB", path.display()),
-                "key files, header files and passphrases are small; is it the right file?",
+                "check that it is the right file: keys, headers and passphrases are small",
             ));
         };
         match input.read(rest) {

@@ -15,7 +15,7 @@ use crate::{
     kms::{AnyKms, KmsKey},
 };
 
-/// A master key from a file, or in a KMS.
+/// A master key, from a file or in a KMS.
 pub(crate) enum MasterKey {
     Aes(AesKeyWrapper),
     Kms(KmsKeyWrapper<AnyKms>),
@@ -23,7 +23,7 @@ pub(crate) enum MasterKey {
 }
 
 impl MasterKey {
-    /// Reads a key file of whichever kind.
+    /// Reads a key file of any kind.
     pub(crate) fn read(path: &Path, passphrase: Option<&[u8]>) -> Result<Self, Failure> {
         let file = read_small(path)?;
         if let Ok(aes) = AesKeyWrapper::read(&file) {
@@ -34,15 +34,14 @@ impl MasterKey {
             Err(error) => {
                 let advice = match error {
                     RsaKeyError::PassphraseMissing | RsaKeyError::PassphraseWrong => {
-                        "give the passphrase with --passphrase-file, --passphrase-fd or \
+                        "supply the passphrase with --passphrase-file, --passphrase-fd or \
                          --passphrase-env"
                     }
                     RsaKeyError::Cipher => {
                         "convert it: openssl pkcs8 -topk8 -v2 aes-256-cbc -in KEY -out NEW"
                     }
                     _ => {
-                        "a key file is PEM or DER with an RSA key, or the base64 text of 16, 24 or 32 \
-                         bytes"
+                        "a key file holds an RSA key as PEM or DER, or 16, 24 or 32 bytes in base64"
                     }
                 };
                 let cause = format_args!("{}: {error}", path.display());
@@ -51,7 +50,7 @@ impl MasterKey {
         }
     }
 
-    /// The one master key to wrap with: in a file, or else in a KMS.
+    /// Returns the single master key for wrapping, from a file or in a KMS.
     pub(crate) fn one(
         path: Option<&Path>,
         passphrase: Option<&[u8]>,
@@ -60,11 +59,11 @@ impl MasterKey {
         dialect: Dialect,
     ) -> Result<Self, Failure> {
         match (path, kms) {
-            (None, None) => Err(Failure::usage("no key is given", "give a key file or a KMS")),
+            (None, None) => Err(Failure::usage("no key is given", "specify a key file or a KMS")),
             (_, Some(kms)) => Ok(Self::Kms(kms.writer(style, dialect)?)),
             _ if style.kms_blob_twice || style.kms_context_go => Err(Failure::usage(
-                "--kms-blob-twice and --kms-context-go belong to a master key in a KMS",
-                "leave them out",
+                "--kms-blob-twice and --kms-context-go are only valid with a master key in a KMS",
+                "omit them",
             )),
             (Some(path), None) => Self::read(path, passphrase),
         }
@@ -87,7 +86,7 @@ impl MasterKey {
     }
 }
 
-/// Reads several key files into a keyring, with a warning for each that is too small for comfort.
+/// Reads key files into a keyring, and warns of RSA keys that are too small to be safe.
 pub(crate) fn keyring(
     paths: &[PathBuf],
     passphrase: Option<&[u8]>,
@@ -104,7 +103,7 @@ pub(crate) fn keyring(
             MasterKey::Rsa(rsa) => {
                 if rsa.bits() < RsaKeyWrapper::MIN_WRAP_BITS {
                     warn(format_args!(
-                        "{}: RSA keys of {} bits can be broken; encrypt anew under a larger one",
+                        "{}: RSA keys of {} bits can be broken; encrypt again with a larger one",
                         path.display(),
                         rsa.bits()
                     ));
@@ -117,7 +116,7 @@ pub(crate) fn keyring(
 }
 
 impl Passphrase {
-    /// The passphrase, if a source is named. One line end is dropped.
+    /// Reads the passphrase, if a source is named. One trailing line break is removed.
     pub(crate) fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
         let mut passphrase = if let Some(path) = &self.passphrase_file {
             read_small(path)?
@@ -129,7 +128,7 @@ impl Passphrase {
             let value = std::env::var_os(name).ok_or_else(|| {
                 Failure::usage(
                     format_args!("the environment variable {name} is not set"),
-                    "set it, or give the passphrase with --passphrase-file",
+                    "set it, or supply the passphrase with --passphrase-file",
                 )
             })?;
             Zeroizing::new(value.into_encoded_bytes())
@@ -140,7 +139,7 @@ impl Passphrase {
         Ok(Some(passphrase))
     }
 
-    /// The file that holds it, which must not be overwritten.
+    /// Returns the file that holds the passphrase, which must not be overwritten.
     pub(crate) fn path(&self) -> Option<&Path> {
         self.passphrase_file.as_deref()
     }

@@ -19,10 +19,10 @@ use crate::{
     input::read_text_line,
 };
 
-/// A KMS of either vendor. Answers are remembered for the one run of the command.
+/// A KMS of either vendor. Responses are cached for one run of the command.
 pub(crate) type AnyKms = Arc<dyn Kms>;
 
-/// A master key in a KMS, as the arguments name it.
+/// A master key in a KMS, as named by the arguments.
 #[derive(Clone, Copy)]
 pub(crate) struct KmsKey<'a> {
     name: &'a KmsName,
@@ -52,39 +52,39 @@ fn key<'a>(
         Some(name) => Ok(Some(KmsKey { name, endpoint, passphrase })),
         None if endpoint.is_none() && passphrase.is_none() => Ok(None),
         None => Err(Failure::usage(
-            "an endpoint or a passphrase of a KMS, and no KMS",
-            "name the KMS with --kms (or --to-kms), or leave them out",
+            "an endpoint or a passphrase is given for a KMS, but no KMS",
+            "name the KMS with --kms or --to-kms, or omit these options",
         )),
     }
 }
 
 impl KmsKey<'_> {
-    /// The key to unwrap with.
+    /// Returns the key for unwrapping.
     pub(crate) fn reader(&self) -> Result<KmsKeyWrapper<AnyKms>, Failure> {
         let wrapper = KmsKeyWrapper::new(self.client().map_err(|error| {
             Failure::usage(
                 error,
-                "give --kms as VENDOR:REGION[:KEY_ID], such as aliyun:cn-hangzhou",
+                "specify the KMS as VENDOR:REGION[:KEY_ID], such as aliyun:cn-hangzhou",
             )
         })?);
         let Some(path) = self.passphrase else { return Ok(wrapper) };
         if self.name.vendor != KmsVendor::Aliyun {
             return Err(Failure::usage(
-                "the passphrase of oss2 belongs to the KMS of Aliyun",
-                "leave it out",
+                "a passphrase is only valid with the KMS of Aliyun",
+                "omit it",
             ));
         }
         let bytes = read_text_line(path)?;
         let text = std::str::from_utf8(&bytes).map_err(|_| {
             Failure::usage(
                 format_args!("{}: not UTF-8 text", path.display()),
-                "oss2 takes a passphrase of text",
+                "oss2 accepts only text as a passphrase",
             )
         })?;
         Ok(wrapper.with_passphrase(&Zeroizing::new(text.to_owned())))
     }
 
-    /// The key to wrap with.
+    /// Returns the key for wrapping.
     pub(crate) fn writer(
         &self,
         style: KmsStyle,
@@ -92,17 +92,17 @@ impl KmsKey<'_> {
     ) -> Result<KmsKeyWrapper<AnyKms>, Failure> {
         if self.name.key_id.is_none() {
             return Err(Failure::usage(
-                "no master key is named to encrypt with",
-                "give it as VENDOR:REGION:KEY_ID",
+                "no master key is named for encryption",
+                "specify it as VENDOR:REGION:KEY_ID",
             ));
         }
         if style.kms_blob_twice && dialect != Dialect::OSS_V2 {
-            return Err(Failure::usage("--kms-blob-twice belongs to oss-v2", "leave it out"));
+            return Err(Failure::usage("--kms-blob-twice is only valid with oss-v2", "omit it"));
         }
         if style.kms_context_go && self.name.vendor != KmsVendor::Tencent {
             return Err(Failure::usage(
-                "--kms-context-go belongs to the KMS of Tencent",
-                "leave it out",
+                "--kms-context-go is only valid with the KMS of Tencent",
+                "omit it",
             ));
         }
         let mut wrapper = self.reader()?;

@@ -1,6 +1,7 @@
 //! The `envelope` command: client-side encryption for Aliyun OSS and Tencent COS.
 //!
-//! It is thin: arguments, files, words. What it does is done in `envelope-core` and `meta-codec`.
+//! This crate handles only arguments, files and messages. The work is done in `envelope-core`,
+//! `envelope-store` and `meta-codec`.
 
 mod args;
 mod checksum;

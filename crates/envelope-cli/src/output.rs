@@ -1,4 +1,4 @@
-//! What the command writes: a file appears under its name only when everything was right.
+//! Outputs of the command. A file appears under its name only once everything has succeeded.
 
 use std::{
     ffi::OsStr,
@@ -15,16 +15,16 @@ use crate::{
     input::{is_dash, standard},
 };
 
-/// Who may read an output.
+/// The readers of an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Secrecy {
-    /// Whoever the user's umask allows: ciphertext, metadata, public keys.
+    /// Anyone the user's umask allows: ciphertext, metadata, public keys.
     Public,
-    /// The user alone: plaintext, private keys.
+    /// Only the user: plaintext, private keys.
     Secret,
 }
 
-/// A file, standard output, or whatever else a path can be.
+/// A file, standard output, or any other target that a path can name.
 pub(crate) struct Output {
     path: PathBuf,
     target: Target,
@@ -34,12 +34,12 @@ pub(crate) struct Output {
 enum Target {
     /// Standard output, a device or a pipe, which cannot be renamed onto.
     Direct(fs::File),
-    /// A file beside the target. Removed when dropped.
+    /// A file next to the target, removed when dropped.
     Temporary(Option<NamedTempFile>),
 }
 
 impl Output {
-    /// Prepares an output; `-` is standard output. Nothing is there under its name until
+    /// Prepares an output; `-` is standard output. Nothing appears under its name until
     /// [`commit`](Self::commit).
     pub(crate) fn create(
         path: &Path,
@@ -52,7 +52,7 @@ impl Output {
             let stdout = standard(io::stdout()).map_err(|error| fail(&error))?;
             return Ok(Self { path: path.into(), target: Target::Direct(stdout), replace: force });
         }
-        // A link is followed: what it points to is replaced, not the link.
+        // A symbolic link is followed, so that its target is replaced, not the link.
         let real = match path.symlink_metadata() {
             Ok(metadata) if metadata.is_symlink() => {
                 fs::canonicalize(path).map_err(|error| fail(&error))?
@@ -81,12 +81,12 @@ impl Output {
         Ok(Self { path: real, target, replace: force })
     }
 
-    /// The path that is written.
+    /// Returns the path that is written.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The file, if it is one of our own, which may be written in any order.
+    /// Returns the file if it is a temporary one, which may be written in any order.
     pub(crate) fn file(&self) -> Option<&fs::File> {
         match &self.target {
             Target::Temporary(Some(file)) => Some(file.as_file()),
@@ -94,7 +94,7 @@ impl Output {
         }
     }
 
-    /// Whether nobody sees what is written before [`commit`](Self::commit).
+    /// Returns `true` if the output stays hidden until [`commit`](Self::commit).
     pub(crate) const fn is_held_back(&self) -> bool {
         matches!(self.target, Target::Temporary(_))
     }
@@ -105,7 +105,7 @@ impl Output {
         self.publish()
     }
 
-    /// Gives two finished outputs their names: both, or none.
+    /// Gives two finished outputs their names: both or neither.
     pub(crate) fn commit_both(mut self, mut other: Self) -> Result<(), Failure> {
         self.settle()?;
         other.settle()?;
@@ -124,7 +124,8 @@ impl Output {
         Ok(())
     }
 
-    /// On the disk before it has its name: a crash leaves the old file or the new one.
+    /// Syncs the file to disk before it gets its name, so that a crash leaves the old file or the
+    /// new one.
     fn settle(&mut self) -> Result<(), Failure> {
         let outcome = match &mut self.target {
             Target::Direct(file) => file.flush(),
@@ -134,7 +135,7 @@ impl Output {
         outcome.map_err(|error| Failure::io(&self.path, &error))
     }
 
-    /// A second name for the file that is about to be replaced.
+    /// Gives the file that is about to be replaced a second name, from which it can be restored.
     fn keep_old(&self) -> Result<Option<TempPath>, Failure> {
         if !self.is_held_back() || !self.path.is_file() {
             return Ok(None);
@@ -159,7 +160,8 @@ impl Output {
         cleanup::forget(&name);
         match outcome {
             Ok(_) => {
-                // The new name, too. Not every file system can, and nothing is lost if not.
+                // Syncs the new name, too. Not every file system supports this, and no data is lost
+                // without it.
                 let _ = fs::File::open(folder(&self.path)).and_then(|folder| folder.sync_all());
                 Ok(())
             }
@@ -193,7 +195,7 @@ impl Write for Output {
     }
 }
 
-/// Refuses two outputs that are one file, however it is spelled.
+/// Rejects two outputs that are the same file, however their paths are spelled.
 pub(crate) fn check_distinct(one: &Path, other: &Path) -> Result<(), Failure> {
     let real = |path: &Path| {
         let folder = fs::canonicalize(folder(path)).unwrap_or_else(|_| folder(path).to_owned());
@@ -206,7 +208,10 @@ pub(crate) fn check_distinct(one: &Path, other: &Path) -> Result<(), Failure> {
         ));
     }
     if real(one) == real(other) || is_same(one, other) {
-        return Err(Failure::usage("the body and the headers are one file", "name two files"));
+        return Err(Failure::usage(
+            "the body and the headers are the same file",
+            "use two different files",
+        ));
     }
     Ok(())
 }
@@ -234,8 +239,8 @@ fn folder(path: &Path) -> &Path {
 
 fn exists(path: &Path) -> Failure {
     Failure::usage(
-        format_args!("{}: exists already", path.display()),
-        "say --force to overwrite it, or write to another file",
+        format_args!("{}: already exists", path.display()),
+        "use --force to overwrite it, or write to another file",
     )
 }
 
@@ -244,7 +249,7 @@ pub(crate) fn is_standard_output(path: &Path) -> bool {
     is_dash(path) || names.iter().any(|name| path == Path::new(name))
 }
 
-/// A terminal, a pipe or the like: written to as it is, and not destroyed by it.
+/// Returns `true` for a terminal, a pipe or the like, to which writing destroys nothing.
 fn is_stream(metadata: &fs::Metadata) -> bool {
     #[cfg(unix)]
     {
@@ -258,7 +263,7 @@ fn is_stream(metadata: &fs::Metadata) -> bool {
     }
 }
 
-/// Whether two paths are one file. `-` stands for standard input.
+/// Returns `true` if two paths are the same file. `-` stands for standard input.
 fn is_same(one: &Path, other: &Path) -> bool {
     let one = if is_dash(one) { Path::new("/dev/stdin") } else { one };
     #[cfg(unix)]
@@ -291,7 +296,7 @@ mod tests {
                 output
             };
             let (first, second) = (create(&one), create(&other));
-            // A folder takes the second name in between.
+            // A folder takes the second name in the meantime.
             fs::create_dir(&other).unwrap();
             assert!(first.commit_both(second).is_err());
             assert_eq!(fs::read_to_string(&one).ok().as_deref(), want);

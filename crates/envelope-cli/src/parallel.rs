@@ -1,4 +1,4 @@
-//! A file that is encrypted or decrypted into another, on several cores.
+//! Encryption or decryption of one file into another on several cores.
 
 use std::{
     fs::File,
@@ -17,49 +17,51 @@ use zeroize::Zeroizing;
 
 use crate::{failure::Failure, progress};
 
-/// Fits the second-level cache of a core; and the cost of a system call vanishes beside it.
+/// Size of a chunk: it fits the second-level cache of a core, and makes the cost of a system call
+/// negligible.
 const CHUNK: u64 = 256 * 1024;
-/// The most that one worker takes at a time.
+/// Most bytes that one worker takes at a time.
 const RUN: u64 = 16 << 20;
-/// What a worker must have to do for its start to pay.
+/// Fewest bytes for which starting a worker pays off.
 const LEAST: u64 = 1 << 20;
 
-/// The work: bytes of one file, through the keystream, into another file.
+/// A pass that applies the keystream to bytes of one file and writes them to another.
 ///
-/// Each worker reads, encrypts in place and writes pieces of its own, at their places; as CTR needs no
-/// order, nobody waits for anybody.
+/// Each worker reads, encrypts and writes chunks of its own at their offsets. No worker waits for
+/// another, because CTR needs no order.
 pub(crate) struct FilePass<'a> {
     pub(crate) cipher: &'a ContentCipher,
     pub(crate) from: &'a File,
-    /// The byte of `from`, and of the object, at which the work starts.
+    /// The offset in `from`, and in the object, at which the pass starts.
     pub(crate) start: u64,
-    /// How many bytes there are.
+    /// The number of bytes to process.
     pub(crate) len: u64,
     pub(crate) to: &'a File,
     pub(crate) threads: NonZeroUsize,
-    /// Whether to take the CRC-64 of what is written.
+    /// `true` to compute the CRC-64 of the written bytes.
     pub(crate) sum: bool,
     pub(crate) from_path: &'a Path,
     pub(crate) to_path: &'a Path,
 }
 
-/// The checksum of a run of bytes, and where it starts.
+/// The start of a run of bytes, and its checksum.
 type Done = (u64, Crc64);
 
 impl FilePass<'_> {
-    /// Does it; gives the CRC-64 of what was written, if it was wanted.
+    /// Runs the pass and returns the CRC-64 of the written bytes, if requested.
     ///
-    /// The input must have exactly `len` bytes more from `start` on if `to_the_end`, or it has changed.
+    /// If `to_the_end`, the input must end exactly `len` bytes after `start`; otherwise it has
+    /// changed.
     pub(crate) fn run(self, to_the_end: bool) -> Result<Option<Crc64>, Failure> {
         let bar = progress::bar(Some(self.len));
         self.to.set_len(self.len).map_err(|error| Failure::io(self.to_path, &error))?;
         let workers = (self.threads.get() as u64).min(self.len.div_ceil(LEAST)).max(1);
-        // Several runs for each, so that none waits long for the others at the end.
+        // Several runs per worker, so that none waits long for the others at the end.
         let run = (self.len / workers / 4).next_multiple_of(CHUNK).clamp(CHUNK, RUN);
         let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
         let work = || self.work(run, &next, &stop, &bar);
         let outcomes: Vec<Result<Vec<Done>, Failure>> = thread::scope(|scope| {
-            // Where the system has no more threads to give, those that there are do the work.
+            // If the system has no more threads, the existing ones do the work.
             let spawn = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
             let others: Vec<_> = (1..workers).filter_map(spawn).collect();
             let mine = work();
@@ -88,7 +90,7 @@ impl FilePass<'_> {
         Ok(self.sum.then_some(sum))
     }
 
-    /// One worker: takes run after run until none is left, or somebody has failed.
+    /// Processes run after run, as one worker, until none is left or a worker has failed.
     fn work(
         &self,
         run: u64,
@@ -111,7 +113,7 @@ impl FilePass<'_> {
         }
     }
 
-    /// One run of bytes; gives its checksum, if it is wanted.
+    /// Processes one run of bytes and returns its checksum, if requested.
     fn pass(
         &self,
         start: u64,
@@ -154,7 +156,7 @@ mod tests {
 
     use super::*;
 
-    /// What a file of `is` bytes gives when it was `was` bytes long.
+    /// Returns the outcome of a pass over a file of `is` bytes that was `was` bytes long before.
     fn pass(was: u64, is: usize, threads: usize) -> Result<bool, Failure> {
         let folder = tempfile::tempdir().unwrap();
         let (from, to) = (folder.path().join("from"), folder.path().join("to"));

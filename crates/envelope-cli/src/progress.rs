@@ -1,8 +1,8 @@
-//! The progress bar, where a person looks on.
+//! The progress bar.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// On standard error, and only if that is a terminal.
+/// Returns a progress bar, which is shown on standard error only if that is a terminal.
 pub(crate) fn bar(expected: Option<u64>) -> ProgressBar {
     let (bar, template) = match expected {
         Some(len) => {

@@ -1,7 +1,7 @@
-//! What the process can do for the secrets in its memory.
+//! Protection of the secrets in the memory of the process.
 
-/// No core dump and no debugger of the same user gets at the keys. Best effort: where the system does
-/// not have it, the command works without.
+/// Keeps the keys out of core dumps and away from debuggers of the same user. This is best effort:
+/// on systems without support, the command works unprotected.
 pub(crate) fn no_core_dumps() {
     #[cfg(unix)]
     {

@@ -1,4 +1,4 @@
-//! Bytes from a stream to an output, in order: one thread reads and computes, another writes.
+//! Sequential copying from a stream to an output. One thread reads and computes, another writes.
 
 use std::{
     io::{self, Read, Write as _},
@@ -13,14 +13,14 @@ use zeroize::Zeroizing;
 
 use crate::{checksum::Checksums, failure::Failure, output::Output, progress};
 
-/// Fits the second-level cache of a core.
+/// Size of a buffer, which fits the second-level cache of a core.
 const CHUNK: usize = 256 * 1024;
-/// One is filled while one is written, and one waits.
+/// Number of buffers: one being filled, one being written, and one waiting.
 const BUFFERS: usize = 3;
 
 type Buffer = Zeroizing<Vec<u8>>;
 
-/// Copies all of `from`, which is read from `path`, into `to`; gives the number of bytes.
+/// Copies all of `from`, which is read from `path`, to `to`, and returns the number of bytes.
 pub(crate) fn pump(
     mut from: impl Read + Send + 'static,
     path: &Path,
@@ -35,7 +35,7 @@ pub(crate) fn pump(
         let _ = give_back.send(Zeroizing::new(vec![0; CHUNK]));
     }
     let source: PathBuf = path.into();
-    // Not a scoped thread: if the output fails, nobody waits for an input that may never come.
+    // Not a scoped thread, so that a failed output does not wait for input that may never come.
     let reader = thread::Builder::new().spawn(move || {
         while let Ok(mut buffer) = spare.recv() {
             match read(&mut from, &mut buffer) {
@@ -62,7 +62,7 @@ pub(crate) fn pump(
     Ok(total)
 }
 
-/// Reads once; an interruption is no error.
+/// Reads once, and retries if interrupted by a signal.
 fn read(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match from.read(buffer) {
@@ -72,7 +72,7 @@ fn read(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// The MD5 of all of `from`, which is read from `path`.
+/// Computes the MD5 of all of `from`, which is read from `path`.
 pub(crate) fn md5(mut from: impl Read, path: &Path) -> Result<[u8; 16], Failure> {
     let mut digest = PlainDigest::new();
     let mut buffer = Zeroizing::new(vec![0; CHUNK]);

@@ -1,4 +1,4 @@
-//! Stores, and waiting for them.
+//! Access to stores, blocking until they answer.
 
 use std::{
     env,
@@ -22,7 +22,7 @@ use crate::{
 };
 
 impl Bucket {
-    /// The store of a place.
+    /// Opens the store for a place.
     pub(crate) fn store(&self, place: &Place) -> Result<Arc<dyn Store>, Failure> {
         let mut settings = Settings::new().with_signature(match self.oss_signature {
             OssSignature::V1 => Signature::V1,
@@ -34,7 +34,7 @@ impl Bucket {
             let home = home.or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".config")));
             Some(home?.join("envelope/config.toml"))
         });
-        // The file need not be there, unless somebody spoke of it.
+        // The file is optional, unless it or a profile was named.
         if let Some(path) = path.filter(|path| named || path.exists()) {
             let profile = self.profile.as_deref().unwrap_or("default");
             settings = settings.with_profile(&path, profile)?;
@@ -57,28 +57,28 @@ impl Keys {
     }
 }
 
-/// Something to wait with.
+/// Returns a runtime for blocking calls.
 pub(crate) fn waiter() -> Result<Waiter, Failure> {
-    Waiter::new().map_err(|error| Failure::io("a thread".as_ref(), &error))
+    Waiter::new().map_err(|error| Failure::io("starting a thread".as_ref(), &error))
 }
 
-/// An address that a path may be.
+/// Parses a path as an address, if it is one.
 pub(crate) fn address(path: &Path) -> Option<Address> {
     path.to_str()?.parse().ok()
 }
 
-/// An address of one object.
+/// Returns the key of an address that names a single object.
 pub(crate) fn object(address: &Address) -> Result<&str, Failure> {
     if address.key.is_empty() || address.key.ends_with('/') {
         return Err(Failure::usage(
-            format_args!("{address} names no object"),
-            "give the whole key, such as oss://bucket/folder/name",
+            format_args!("{address} does not name an object"),
+            "specify the full key, such as oss://bucket/folder/name",
         ));
     }
     Ok(&address.key)
 }
 
-/// Tells of progress: a bar for a person, lines for a program.
+/// Reports progress, as a bar for people or as lines of JSON for programs.
 #[derive(Clone)]
 pub(crate) struct Teller {
     bar: Option<ProgressBar>,
@@ -113,11 +113,11 @@ impl Teller {
                 }
                 self.say(
                     &json!({ "resumed": bytes }),
-                    &format!("going on: {} are there already", HumanBytes(bytes)),
+                    &format!("resuming: {} already transferred", HumanBytes(bytes)),
                 );
             }
             Event::Restarted(why) => {
-                self.say(&json!({ "restarted": why }), &format!("beginning anew: {why}"));
+                self.say(&json!({ "restarted": why }), &format!("starting over: {why}"));
             }
             _ => {}
         }
@@ -142,9 +142,10 @@ impl From<SettingsError> for Failure {
     fn from(error: SettingsError) -> Self {
         match error {
             SettingsError::Store(error) => error.into(),
-            error => {
-                Self::usage(error, "see `envelope help put` for where regions and keys come from")
-            }
+            error => Self::usage(
+                error,
+                "see `envelope help put` for the sources of regions and access keys",
+            ),
         }
     }
 }
@@ -153,15 +154,16 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let advice = match &error {
             StoreError::Denied(_) => {
-                "check the access key, its rights, and the clock of this machine"
+                "check the access key, its permissions, and the clock of this machine"
             }
-            StoreError::NotFound => "check the address; keys are compared to the letter",
-            StoreError::Changed => "somebody else writes it; do it again",
-            StoreError::NoUpload => "do it again",
+            StoreError::NotFound => "check the address; the key must match exactly",
+            StoreError::Changed => "another process may be writing the object; retry",
+            StoreError::NoUpload => "retry",
             error if error.forbids_new_metadata() => {
-                "OSS does not change the metadata of an encrypted object; --reupload sends its ciphertext once more"
+                "OSS does not allow changing the metadata of an encrypted object; use --reupload \
+                 to upload its ciphertext again"
             }
-            _ => "check the address, the endpoint and the network, and do it again",
+            _ => "check the address, the endpoint and the network, then retry",
         };
         Self::new(Status::Io, error, advice)
     }
@@ -176,36 +178,32 @@ impl From<TransferError> for Failure {
             TransferError::Parse(error) => error.into(),
             TransferError::Rewrap(error) => error.into(),
             TransferError::Store(error) => error.into(),
-            TransferError::Corrupt(_) => Self::new(
-                Status::Integrity,
-                error,
-                "do it again; what was written of it is worthless",
-            ),
+            TransferError::Corrupt(_) => {
+                Self::new(Status::Integrity, error, "retry; discard any output already written")
+            }
             TransferError::NotEncrypted => Self::new(
                 Status::Metadata,
                 error,
-                "if it is meant to be plaintext, say --allow-plaintext",
+                "if it is meant to be plaintext, use --allow-plaintext",
             ),
             TransferError::SourceChanged => Self::new(
                 Status::Io,
                 error,
-                "if its new content is to go up, remove the state file and do it again",
+                "to upload its new content, remove the state file and retry",
             ),
             TransferError::Layout(_) | TransferError::Range(_) | TransferError::TooLong => {
                 Self::usage(error, "choose another --part-size or --range")
             }
-            TransferError::Vendor { .. } => {
-                Self::usage(error, "leave --dialect out, or choose another")
-            }
-            error => Self::new(Status::Io, error, "do it again"),
+            TransferError::Vendor { .. } => Self::usage(error, "omit --dialect, or choose another"),
+            error => Self::new(Status::Io, error, "retry"),
         }
     }
 }
 
-/// A warning that is not about this one object.
+/// Warns that rewrapping does not revoke the old master key.
 pub(crate) fn warn_of_old_keys() {
     warn(
-        "rewrapping does not lock the old master key out: whoever has it, and the old metadata or an \
-         old version of the object, can still open it",
+        "rewrapping does not revoke the old master key: anyone who has it, along with the old \
+         metadata or an old version of the object, can still decrypt the object",
     );
 }

@@ -1,4 +1,4 @@
-//! The command, run as a person or a script runs it.
+//! Tests that run the command as a person or a script would.
 
 #![allow(
     clippy::unwrap_used,
@@ -51,7 +51,7 @@ impl Shell {
         command
     }
 
-    /// Splits at spaces, runs, and gives what came.
+    /// Splits the line at spaces, runs it, and returns its output.
     fn run(&self, line: &str) -> Output {
         self.command(line.split(' ')).output().unwrap()
     }
@@ -62,7 +62,8 @@ impl Shell {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Fails with this status, in one line of cause and one of advice, and leaves nothing behind.
+    /// Checks that the command fails with this status, prints one line of cause and one of advice,
+    /// and leaves no files behind. Returns its messages.
     fn fails(&self, status: i32, line: &str) -> String {
         let before = self.files();
         let output = self.run(line);
@@ -85,7 +86,7 @@ impl Shell {
         names
     }
 
-    /// A key pair, an AES key and a plaintext of 100 003 bytes.
+    /// Returns a shell with a key pair, an AES key and a plaintext of 100 003 bytes.
     fn with_keys() -> Self {
         let shell = Self::new();
         for name in ["private_key.pem", "public_key.pem", "aes-256.key"] {
@@ -155,8 +156,8 @@ fn standard_input_and_output() {
     };
     for content in ["ctr", "gcm"] {
         let line = format!(
-            "encrypt - --dialect cos-v2 --content {content} --key public_key.pem --metadata-out h.json \
-             --output - --force"
+            "encrypt - --dialect cos-v2 --content {content} --key public_key.pem \
+             --metadata-out h.json --output - --force"
         );
         let cipher = pipe(&line, &plain());
         let line = "decrypt - --metadata h.json --key private_key.pem --output -";
@@ -391,7 +392,8 @@ fn rewrap_changes_the_key_and_the_dialect() {
     shell.fails(4, &format!("{DECRYPT} --force").replace("h.json", "n.json"));
     for (dialect, more) in [("oss-v1", ""), ("cos-v1", ""), ("cos-v2", " --matdesc year=2026")] {
         shell.ok(&format!(
-            "{rewrap} --to-key new/public_key.pem --dialect {dialect}{more} --metadata-out n.json --force"
+            "{rewrap} --to-key new/public_key.pem --dialect {dialect}{more} \
+             --metadata-out n.json --force"
         ));
         assert!(shell.ok("inspect n.json --json").contains(dialect));
         shell
@@ -471,7 +473,7 @@ fn no_secret_reaches_an_output() {
 fn the_demo() {
     let shell = Shell::new();
     let words = shell.ok("demo --size 100003");
-    assert_eq!(words.matches(": refused (").count(), 4, "{words}");
+    assert_eq!(words.matches(": rejected (").count(), 4, "{words}");
     assert!(words.contains("the same bytes"), "{words}");
 }
 
@@ -507,7 +509,7 @@ fn one_file_is_not_two_outputs_and_one_pipe_not_two_inputs() {
         let line = format!(
             "encrypt plain --key public_key.pem --output {body} --metadata-out {headers} --force"
         );
-        assert!(shell.fails(2, &line).contains("one file"));
+        assert!(shell.fails(2, &line).contains("the same file"));
     }
     shell.ok(ENCRYPT);
     for line in [
@@ -539,7 +541,7 @@ fn inputs_are_never_overwritten() {
     ] {
         assert!(shell.fails(2, &line).contains("is also the input"), "{line}");
     }
-    // A link is followed, not replaced.
+    // A symbolic link is followed, not replaced.
     shell.write("old", "old");
     std::os::unix::fs::symlink("old", shell.path("link")).unwrap();
     shell.ok(&DECRYPT.replace("--output back", "--output link --force"));
@@ -558,7 +560,7 @@ fn a_signal_leaves_no_plaintext_behind() {
     let mut child = shell.command(arguments.split(' ')).spawn().unwrap();
     let mut pipe = fs::OpenOptions::new().write(true).open(&fifo).unwrap();
     pipe.write_all(&shell.read("cipher")[..70_000]).unwrap();
-    // The temporary file is there as soon as the body begins to come.
+    // The temporary file exists as soon as the body begins to arrive.
     for _ in 0..2000 {
         if shell.files() != before {
             break;
@@ -612,7 +614,7 @@ fn a_range_of_a_body_of_the_wrong_length_is_refused() {
     shell.fails(5, &format!("{DECRYPT} --range -10"));
 }
 
-/// The command with a KMS on the loopback and its access key.
+/// Runs the command against a KMS on the loopback interface, with its access key.
 fn kms_command(shell: &Shell, server: &LoopbackKms, line: &str, secret: &str) -> Output {
     let url = server.url();
     shell
@@ -632,7 +634,8 @@ fn a_kms_that_misbehaves_leaves_nothing_behind() {
     for (kms, dialect) in [("aliyun:cn-hangzhou", "oss-v2"), ("tencent:ap-guangzhou", "cos-v2")] {
         let shell = Shell::with_keys();
         let encrypt = format!(
-            "encrypt plain --kms {kms}:key-1 --dialect {dialect} --metadata-out h.json --output cipher"
+            "encrypt plain --kms {kms}:key-1 --dialect {dialect} --metadata-out h.json \
+             --output cipher"
         );
         let decrypt = format!("decrypt cipher --metadata h.json --kms {kms} --output back");
         let mut run = |line: &str, secret: &str, status: i32| {
@@ -674,9 +677,9 @@ fn a_kms_that_misbehaves_leaves_nothing_behind() {
     assert!(shell.fails(2, &plain_http).contains("plain http"));
     let line = ENCRYPT.replace("--key public_key.pem", "--kms aliyun:a/b:k");
     assert!(shell.fails(2, &line).contains("a region is"));
-    // Options that would do nothing are a mistake.
+    // Options that would have no effect are rejected.
     for (line, words) in [
-        (format!("{ENCRYPT} --kms-blob-twice"), "belong to a master key in a KMS"),
+        (format!("{ENCRYPT} --kms-blob-twice"), "only valid with a master key in a KMS"),
         (format!("{ENCRYPT} --kms-endpoint https://a"), "--kms"),
         (ENCRYPT.replace("--key public_key.pem", "--kms aliyun:r:k --kms-context-go"), "Tencent"),
         (
@@ -697,7 +700,7 @@ fn a_large_file_on_any_number_of_cores() {
     let encrypt = "encrypt plain --key aes-256.key --dialect cos-v2 --force --metadata-out h -o c";
     let decrypt = "decrypt c --metadata h --key aes-256.key --force -o back";
     for threads in ["", " --threads 1", " --threads 3"] {
-        // The MD5 makes it a stream.
+        // The MD5 forces a stream.
         for sums in [" --checksum crc64", " --checksum crc64 --checksum md5"] {
             let printed = shell.ok(&format!("{encrypt}{threads}{sums}"));
             let body = shell.read("c");
@@ -714,7 +717,7 @@ fn a_large_file_on_any_number_of_cores() {
             assert!(shell.read("back") == big, "{threads}");
         }
     }
-    // The same by a stream, and in part.
+    // The same as a stream, and as a range.
     let piped = shell.run("decrypt c --metadata h --key aes-256.key --output -");
     assert!(piped.stdout == big);
     shell.ok(&format!("{decrypt} --range 5000001-8999999 --threads 2"));
@@ -745,7 +748,7 @@ fn an_output_that_fails_does_not_wait_for_the_input() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // Held open to the end of the test.
+    // Held open until the end of the test.
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(&plain()).unwrap();
     let output = child.wait_with_output().unwrap();

@@ -1,4 +1,4 @@
-//! The command against a bucket, killed and interrupted at every request.
+//! Tests that run the command against a bucket, killing and interrupting it at every request.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests fail loudly")]
 
@@ -63,7 +63,7 @@ impl World {
         self.command(&["get", self.address, "-o", &out, "--part-size", "1MiB"])
     }
 
-    /// The object is right.
+    /// Checks that the object is correct, and that no upload or state is left.
     fn check(&self, what: &str) {
         let out = done(self.command(&["cat", self.address]), what);
         assert!(out.stdout == self.plain, "{what}: wrong");
@@ -103,7 +103,7 @@ fn a_killed_upload_goes_on() {
                 let (arrived, before) = (world.server.arrived(), world.server.requests().len());
                 done(world.put(&[]), &what);
                 let again = world.server.requests().split_off(before);
-                // An upload whose name the client never heard is another matter.
+                // At n = 0, the client never learned the ID of the upload, so it starts over.
                 for number in arrived.iter().filter(|_| n > 0) {
                     let name = format!("partNumber={number}&");
                     assert!(!again.iter().any(|it| it.contains(&name)), "{what}: {name}");
@@ -139,12 +139,12 @@ fn ctrl_c_says_what_is_left() {
     let out = world.hang(world.put(&[]).spawn().unwrap(), Some("-INT"));
     let words = String::from_utf8_lossy(&out.stderr).into_owned();
     assert_eq!(out.status.code(), Some(1), "{words}");
-    assert!(words.contains("interrupted; the upload is left open"), "{words}");
+    assert!(words.contains("interrupted; the upload was left open"), "{words}");
     assert_eq!(world.server.open_uploads(), 1);
     done(world.put(&[]), "put again");
     world.check("after an interruption");
 
-    // While nothing comes.
+    // While no input arrives.
     let endless = world.command(&["put", "-", world.address]).stdin(Stdio::piped()).spawn();
     let mut endless = endless.unwrap();
     let held = endless.stdin.take();
@@ -156,7 +156,7 @@ fn ctrl_c_says_what_is_left() {
     assert!(begun.elapsed() < Duration::from_secs(8), "it waited for its input");
     drop(held);
 
-    // In the one request of a small file.
+    // During the only request for a small file.
     world.server.fail(0, Fault::Hang);
     let out = world.hang(world.put(&["--threshold", "1GiB"]).spawn().unwrap(), Some("-INT"));
     assert_eq!(out.status.code(), Some(1));
@@ -173,8 +173,8 @@ fn profiles_and_refusals() {
     let world = World::new("oss://b-1/key");
     let config = world.path("config.toml");
     let profile = format!(
-        "[profiles.work.oss]\nregion = \"cn-x\"\nendpoint = \"{}\"\naccess_key_id = \"{ACCESS_KEY}\"\n\
-         access_key_secret = \"{SECRET}\"\n",
+        "[profiles.work.oss]\nregion = \"cn-x\"\nendpoint = \"{}\"\n\
+         access_key_id = \"{ACCESS_KEY}\"\naccess_key_secret = \"{SECRET}\"\n",
         world.server.url()
     );
     fs::write(&config, &profile).unwrap();
@@ -190,7 +190,7 @@ fn profiles_and_refusals() {
     assert!(ls(&config, "work").status.success());
     let none = ls(&config, "home");
     assert_eq!(none.status.code(), Some(2));
-    // Words about a broken file do not quote it.
+    // Errors about a malformed file do not quote it.
     fs::write(&config, profile.replace("\"\naccess_key_secret", "\naccess_key_secret")).unwrap();
     let broken = ls(&config, "work");
     let words = String::from_utf8_lossy(&broken.stderr).into_owned();
@@ -199,7 +199,7 @@ fn profiles_and_refusals() {
 
     for (arguments, code, words) in [
         (&["get", "oss://b-1/none", "-o", "x"][..], 1, "no such object"),
-        (&["cat", "oss://b-1/"], 2, "names no object"),
+        (&["cat", "oss://b-1/"], 2, "does not name an object"),
         (&["cat", "oss://b-1/key", "--endpoint", "http://oss.example"], 2, "plain http"),
     ] {
         let out = world.command(arguments).output().unwrap();
@@ -224,7 +224,7 @@ fn an_inventory_in_shares() {
     Command::new(env!("CARGO_BIN_EXE_envelope")).args(keygen).output().unwrap();
     let new = format!("{new}/private_key.pem");
 
-    // As COS writes it; with a header; as lines of JSON.
+    // In the format of COS; with a header row; as lines of JSON.
     let keys: Vec<String> = (0..12).map(|n| format!("many/{n} &+")).collect();
     let csv: String =
         keys.iter().map(|key| format!("\"b-1\",\"{}\",\"8\"\n", key.replace(' ', "%20"))).collect();
@@ -257,7 +257,7 @@ fn an_inventory_in_shares() {
         assert_eq!(done(cat, key).stdout, format!("object {n}").into_bytes());
     }
 
-    // An object that is not encrypted is none of its business; one that no key opens is.
+    // An object that no longer exists is not a failure.
     fs::write(world.path("d.csv"), "key\nnone\n").unwrap();
     let file = world.path("d.csv").display().to_string();
     let arguments = ["rewrap", "cos://b-1/", "--inventory", &file, "--to-key", &new];

@@ -1,4 +1,4 @@
-//! `envelope bench`: what the cipher does on this machine, beside what its memory can.
+//! `envelope bench`: measures the cipher on this machine, and its memory for comparison.
 
 use std::{
     hint::black_box,
@@ -15,19 +15,19 @@ use meta_codec::Dialect;
 
 use crate::{args::Bench, failure::Failure};
 
-/// How long one figure is measured.
+/// Duration of each measurement.
 const WHILE: Duration = Duration::from_millis(300);
 
-/// Work on a buffer, of which each thread has its own.
+/// An operation on a buffer, of which each thread has its own.
 type Work<'a> = &'a (dyn Fn(&mut [u8]) + Sync);
 
 pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
-    // More than there are would measure the scheduler.
+    // More threads than cores would measure the scheduler.
     let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let threads = args.cores.threads().min(cores);
     let wrapper = AesKeyWrapper::generate().map_err(EncryptError::from)?;
     let (_, cipher) = Encryptor::new(&wrapper, Dialect::COS_V2).encrypt()?;
-    say(&format!("AES-256-CTR by {}; GB/s on one thread, on {threads}\n", cipher.path()))?;
+    say(&format!("AES-256-CTR by {}; GB/s on one thread and on {threads}\n", cipher.path()))?;
 
     let short = |data: &mut [u8]| {
         data.chunks_mut(1024).for_each(|object| cipher.at(0).apply(object));
@@ -38,13 +38,13 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
         cipher.at(0).encrypt_summed(data, &mut sum);
         black_box(sum.value());
     };
-    // As much memory traffic as encryption, and nothing to compute.
+    // The same memory traffic as encryption, with nothing to compute.
     let touch = |data: &mut [u8]| {
         let (words, _) = data.as_chunks_mut();
         words.iter_mut().for_each(|word| *word = (!u64::from_ne_bytes(*word)).to_ne_bytes());
     };
     let lines: [(&str, Work<'_>, usize); 5] = [
-        ("encrypt, pieces of 1 KiB", &short, 1 << 20),
+        ("encrypt, 1 KiB chunks", &short, 1 << 20),
         ("encrypt, 1 MiB", &long, 1 << 20),
         ("encrypt, 64 MiB", &long, 64 << 20),
         ("encrypt and CRC-64, 64 MiB", &summed, 64 << 20),
@@ -56,15 +56,16 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
         say(&format!("{what:<28}{one:>8.1}{all:>8.1}\n"))?;
     }
 
-    let rsa = RsaKeyWrapper::generate(2048)
-        .map_err(|error| Failure::usage(error, "check that the operating system has randomness"))?;
+    let rsa = RsaKeyWrapper::generate(2048).map_err(|error| {
+        Failure::usage(error, "check that the operating system provides randomness")
+    })?;
     let (envelope, _) = Encryptor::new(&rsa, Dialect::OSS_V2).encrypt()?;
     let keyring = Keyring::new().with(rsa);
     let opened = rate(|| drop(black_box(Decryptor::new(&keyring).open(&envelope))));
-    say(&format!("\nobjects opened with RSA-2048, a second, on one thread: {opened:.0}\n"))
+    say(&format!("\nobjects opened with RSA-2048 per second, on one thread: {opened:.0}\n"))
 }
 
-/// Gigabytes (10^9) a second that threads do together.
+/// Returns the combined throughput of all threads, in gigabytes (10^9 bytes) per second.
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
 fn speed(threads: NonZeroUsize, len: usize, work: Work<'_>) -> f64 {
     let pass = || {
@@ -81,7 +82,7 @@ fn speed(threads: NonZeroUsize, len: usize, work: Work<'_>) -> f64 {
     passes * len as f64 / 1e9
 }
 
-/// How often a second it is done.
+/// Returns the number of runs of `work` per second.
 fn rate(mut work: impl FnMut()) -> f64 {
     let start = Instant::now();
     let mut times = 0_u32;

@@ -1,4 +1,4 @@
-//! `envelope decrypt`: a body and its headers become the file again.
+//! `envelope decrypt`: recovers a file from a body and its headers.
 
 use std::{
     fs::File,
@@ -27,7 +27,7 @@ use crate::{
     words::warn_if_unverifiable,
 };
 
-/// How much plaintext of an authenticated object waits in memory for its tag.
+/// Most plaintext of an authenticated object that is held in memory until its tag is verified.
 const BUFFERED: u64 = 64 << 20;
 
 pub(crate) fn run(args: &Decrypt) -> Result<(), Failure> {
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Decrypt) -> Result<(), Failure> {
     let envelope = header_file::read(&args.metadata, args.instruction.as_deref())?;
     let Some(envelope) = envelope else { return plaintext(args) };
     if args.key.is_empty() && args.kms.kms.is_none() {
-        return Err(Failure::usage("no key is given", "give the master key with --key, or --kms"));
+        return Err(Failure::usage("no key is given", "supply the master key with --key or --kms"));
     }
     let passphrase = args.passphrase.read()?;
     let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Decrypt) -> Result<(), Failure> {
             if !args.unauthenticated_range {
                 return Err(Failure::usage(
                     "a range of an AES-GCM object cannot be authenticated",
-                    "decrypt the whole object, or say --unauthenticated-range",
+                    "decrypt the whole object, or use --unauthenticated-range",
                 ));
             }
             let len = input.len().map(|len| len.saturating_sub(16));
@@ -80,7 +80,7 @@ pub(crate) fn run(args: &Decrypt) -> Result<(), Failure> {
 }
 
 fn open(keyring: &Keyring, envelope: &Envelope) -> Result<BodyCipher, Failure> {
-    // A person at a shell is no oracle, and wants to get at the data: all that any SDK wrote.
+    // An interactive user is no padding oracle, and needs to read everything that any SDK wrote.
     Ok(Decryptor::new(keyring).with_policy(Policy::every_algorithm()).open(envelope)?)
 }
 
@@ -98,7 +98,7 @@ fn output(args: &Decrypt) -> Result<Output, Failure> {
     Output::create(&args.output, Secrecy::Secret, args.force, &inputs)
 }
 
-/// The whole object, checked in every way that its metadata and its algorithm allow.
+/// Decrypts the whole object, with every check that its metadata and its algorithm allow.
 fn whole(
     args: &Decrypt,
     envelope: &Envelope,
@@ -112,7 +112,7 @@ fn whole(
         output.write_all(&plain).map_err(|error| Failure::io(output.path(), &error))?;
         return output.commit();
     }
-    // The length is checked already; an MD5 knows no order but one.
+    // The length is already checked, but an MD5 must be computed in order.
     let in_any_order = envelope.plain_md5().is_none() && !args.salvage;
     if let (BodyCipher::Ctr(cipher), Input::File(from), Some(len)) = (&cipher, &input, input.len())
         && in_any_order
@@ -126,7 +126,8 @@ fn whole(
     output.commit()
 }
 
-/// Decrypts bytes of a file into another on all cores. Whether it could.
+/// Decrypts bytes of a file into another on several cores. Returns `false` if the output does not
+/// permit that.
 fn parallel(
     args: &Decrypt,
     cipher: &ContentCipher,
@@ -160,7 +161,7 @@ fn copy(
     pump(from, &args.cipher, output, expected, &mut Checksums::default())
 }
 
-/// Refuses a body of the wrong length before anything is written.
+/// Rejects a body of the wrong length before anything is written.
 fn check_body_len(envelope: &Envelope, got: Option<u64>) -> Result<(), Failure> {
     let want = envelope.plain_len().and_then(|len| envelope.content_algorithm().body_len(len));
     match (want, got) {
@@ -170,7 +171,7 @@ fn check_body_len(envelope: &Envelope, got: Option<u64>) -> Result<(), Failure> 
             }
             Err(Failure::new(
                 Status::Integrity,
-                format_args!("the body has {got} bytes, but by its metadata it must have {want}"),
+                format_args!("the body has {got} bytes, but its metadata requires {want}"),
                 "fetch the whole object again, with the metadata of the same version",
             ))
         }
@@ -178,7 +179,7 @@ fn check_body_len(envelope: &Envelope, got: Option<u64>) -> Result<(), Failure> 
     }
 }
 
-/// Decrypts in memory, so that not a byte goes out before the tag is checked.
+/// Decrypts in memory, so that no byte is released before the tag is verified.
 fn buffered(
     path: &Path,
     envelope: &Envelope,
@@ -192,8 +193,8 @@ fn buffered(
         .map_err(|error| Failure::io(path, &error))?;
     if body.len() as u64 > BUFFERED.saturating_add(16) {
         return Err(Failure::usage(
-            "the object is too large to hold back until its tag is checked",
-            "decrypt to a file, or say --delayed and heed the exit status",
+            "the object is too large to hold back until its authentication tag is verified",
+            "decrypt to a file, or use --delayed and check the exit status",
         ));
     }
     let plain = Zeroizing::new(cipher.open(body)?);
@@ -203,7 +204,7 @@ fn buffered(
     Ok(plain)
 }
 
-/// A range of an object, with nothing checked but the range itself.
+/// Decrypts a range of an object, with no check other than that of the range itself.
 fn range(
     args: &Decrypt,
     range: ByteRange,
@@ -221,11 +222,11 @@ fn range(
     output.commit()
 }
 
-/// The file, and the bytes of it that a range means.
+/// Resolves a range to the file and its bytes.
 fn slice(range: ByteRange, input: Input, len: Option<u64>) -> Result<(File, Range<u64>), Failure> {
     let (Input::File(file), Some(len)) = (input, len) else {
         return Err(Failure::usage(
-            "a range needs a file that can be searched in",
+            "a range requires a seekable file",
             "save the body to a file first",
         ));
     };
@@ -235,7 +236,7 @@ fn slice(range: ByteRange, input: Input, len: Option<u64>) -> Result<(File, Rang
     Ok((file, wanted))
 }
 
-/// The stored bytes of a range, as a stream.
+/// Returns the stored bytes of a range as a stream.
 fn bytes(args: &Decrypt, mut file: File, wanted: &Range<u64>) -> Result<io::Take<File>, Failure> {
     file.seek(SeekFrom::Start(wanted.start)).map_err(|error| Failure::io(&args.cipher, &error))?;
     Ok(file.take(wanted.end.saturating_sub(wanted.start)))
@@ -255,14 +256,14 @@ fn copy_range(
     }
 }
 
-/// An object without encryption metadata, as it is, if the user said so.
+/// Copies an object without encryption metadata unchanged, if the user allowed that.
 fn plaintext(args: &Decrypt) -> Result<(), Failure> {
     if !args.allow_plaintext {
         return Err(Failure::new(
             Status::Metadata,
             "the object is not encrypted, or its metadata was stripped",
-            "fetch the metadata of the object itself; if it is meant to be plaintext, say \
-             --allow-plaintext; if its keys are in a COS instruction file, give that with \
+            "fetch the metadata of the object itself; if it is meant to be plaintext, use \
+             --allow-plaintext; if its keys are in a COS instruction file, pass that with \
              --instruction",
         ));
     }
@@ -287,7 +288,7 @@ fn report_salvage(saved: u64, plain_len: Option<u64>) {
         )),
         Some(_) => {}
         None => warn(format_args!(
-            "salvaged {saved} bytes; up to 15 at the end may be lost, the metadata does not say"
+            "salvaged {saved} bytes; up to 15 more may be lost, as the metadata has no length"
         )),
     }
 }

@@ -1,4 +1,4 @@
-//! `envelope demo`: the main job, on a file of its own making.
+//! `envelope demo`: demonstrates the main functions on a generated file.
 
 use std::{
     ffi::OsStr,
@@ -37,7 +37,7 @@ fn show(args: &Demo, folder: &Path) -> Result<(), Failure> {
     let (public, private, back) =
         (path("public_key.pem"), path("private_key.pem"), path("back.bin"));
 
-    say("1. a throw-away RSA key pair");
+    say("1. a throwaway RSA key pair");
     let making = ["keygen", "rsa", "--bits", "2048", "--out"].map(OsStr::new);
     call(&[&making[..], &[folder.as_os_str()]].concat())?;
 
@@ -59,7 +59,7 @@ fn show(args: &Demo, folder: &Path) -> Result<(), Failure> {
     ];
     let took = call(&encrypting)?;
     say(&format!("3. encrypted for Aliyun OSS (oss-v2): {}", rate(args.size, took)));
-    say("   these headers go with the object:");
+    say("   headers of the object:");
     let text = read(headers.as_ref())?;
     for line in text.lines() {
         say(&format!("   {}", shorten(line)));
@@ -84,13 +84,13 @@ fn show(args: &Demo, folder: &Path) -> Result<(), Failure> {
             "this is a bug; please report it",
         ));
     }
-    say(&format!("4. decrypted with the private key, the same bytes: {}", rate(args.size, took)));
+    say(&format!("4. decrypted to the same bytes with the private key: {}", rate(args.size, took)));
 
     fs::remove_file(&back).map_err(|error| Failure::io(back.as_ref(), &error))?;
-    say("5. tampered with the metadata, one change at a time:");
+    say("5. tampering with the metadata, one change at a time:");
     let changes = [
-        ("another description", text.replace("demo", "prod")),
-        ("the wrapped IV removed", text.replace("encryption-start", "encryption-stop")),
+        ("changed description", text.replace("demo", "prod")),
+        ("wrapped IV removed", text.replace("encryption-start", "encryption-stop")),
         ("AES/CTR relabelled as AES/GCM", text.replace("AES/CTR", "AES/GCM")),
         ("all metadata stripped", "{}".to_owned()),
     ];
@@ -98,22 +98,22 @@ fn show(args: &Demo, folder: &Path) -> Result<(), Failure> {
         fs::write(&headers, changed).map_err(|error| Failure::io(headers.as_ref(), &error))?;
         match call(&decrypting) {
             Err(failure) if !Path::new(&back).exists() => {
-                say(&format!("   {what}: refused ({})", failure.cause()));
+                say(&format!("   {what}: rejected ({})", failure.cause()));
             }
             _ => {
                 return Err(Failure::new(
                     Status::Integrity,
-                    format_args!("{what}: not refused"),
+                    format_args!("{what}: not rejected"),
                     "this is a bug; please report it",
                 ));
             }
         }
     }
-    say("all is well. AES-CTR itself does not notice changes to the *body*: see the README.");
+    say("all is well. AES-CTR itself does not detect changes to the *body*: see the README.");
     Ok(())
 }
 
-/// Runs another subcommand as the shell would.
+/// Runs another subcommand as a shell would, and returns its duration.
 fn call(arguments: &[&OsStr]) -> Result<Duration, Failure> {
     let start = Instant::now();
     let name = OsStr::new("envelope");
@@ -128,7 +128,7 @@ fn call(arguments: &[&OsStr]) -> Result<Duration, Failure> {
     Ok(start.elapsed())
 }
 
-/// A file whose every 8 bytes differ, so that no misplaced block goes unnoticed.
+/// Writes a file in which every 8-byte word is different, so that a misplaced block is detected.
 fn write_pattern(path: &Path, size: u64) -> Result<(), Failure> {
     let write = || {
         let mut file = io::BufWriter::new(fs::File::create(path)?);

@@ -1,4 +1,4 @@
-//! `envelope encrypt`: a file becomes a body and its headers.
+//! `envelope encrypt`: encrypts a file into a body and its headers.
 
 use std::{
     io::{self, Read},
@@ -47,7 +47,10 @@ pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
     if let Some(len) = len {
         encryptor = encryptor.plain_len(len);
         if args.content == Content::Gcm && len > GcmCipher::MAX_LEN {
-            return Err(Failure::usage(IntegrityError::TooLong, "use --content ctr, or split it"));
+            return Err(Failure::usage(
+                IntegrityError::TooLong,
+                "use --content ctr, or split the file",
+            ));
         }
     }
     if let Some(part_size) = args.part_size {
@@ -77,12 +80,13 @@ pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
 
     let headers = envelope.emit(dialect).map_err(envelope_core::EncryptError::from)?;
     header_file::write(&headers, &mut metadata)?;
-    // A body without its key is of no use to anyone.
+    // A body without its wrapped key is useless.
     body.commit_both(metadata)?;
     sums.print(dialect)
 }
 
-/// From file to file on all cores; else, and for an MD5, which knows no order but one, as a stream.
+/// Encrypts from file to file on several cores, or otherwise as a stream. An MD5, which must be
+/// computed in order, always requires a stream.
 fn ctr(
     args: &Encrypt,
     input: Input,
@@ -123,7 +127,7 @@ fn stream(
     sums: &mut Checksums,
 ) -> Result<(), Failure> {
     let written = pump(reader, &args.plain, body, len, sums).map_err(changed)?;
-    // A dialect without a header for the length has not been checked by the reader.
+    // The reader cannot check the length for a dialect that has no header for it.
     match len.and_then(|len| envelope.content_algorithm().body_len(len)) {
         Some(want) if want != written => Err(Failure::changed()),
         _ => Ok(()),
@@ -136,7 +140,7 @@ fn check_checksums(args: &Encrypt) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::usage(
-        "checksums are printed on standard output, which has something else",
+        "checksums are printed on standard output, which is already in use",
         "write the body and the headers to files",
     ))
 }
@@ -144,8 +148,8 @@ fn check_checksums(args: &Encrypt) -> Result<(), Failure> {
 fn plan(len: Option<u64>, part_size: u64, dialect: Dialect) -> Result<PartPlan, Failure> {
     let len = len.ok_or_else(|| {
         Failure::usage(
-            "a part size needs a file whose size is known",
-            "encrypt from a regular file, or leave --part-size out",
+            "a part size requires a file of known size",
+            "encrypt from a regular file, or omit --part-size",
         )
     })?;
     if !dialect.has_layout() {
@@ -158,7 +162,7 @@ fn plan(len: Option<u64>, part_size: u64, dialect: Dialect) -> Result<PartPlan, 
 fn plain_md5(path: &Path, input: &mut Input) -> Result<[u8; 16], Failure> {
     if input.len().is_none() {
         return Err(Failure::usage(
-            "the MD5 is needed before the file is encrypted",
+            "the MD5 must be computed before the file is encrypted",
             "encrypt from a regular file",
         ));
     }
@@ -167,14 +171,14 @@ fn plain_md5(path: &Path, input: &mut Input) -> Result<[u8; 16], Failure> {
     Ok(digest)
 }
 
-/// A plaintext that is checked as it is read.
+/// A plaintext that is checked while it is read.
 struct Checked<R> {
     inner: R,
     check: Option<PlainCheck>,
 }
 
 impl<R> Checked<R> {
-    /// What was said of the plaintext before it was read must still be so.
+    /// Creates a reader that checks the plaintext against what the envelope states about it.
     fn new(inner: R, envelope: &Envelope) -> Self {
         Self { inner, check: Some(PlainCheck::new(envelope)) }
     }
@@ -196,7 +200,7 @@ impl<R: Read> Read for Checked<R> {
     }
 }
 
-/// While encrypting, the only integrity errors are those of the plaintext that is read.
+/// Maps an integrity error to a changed file: during encryption, only the plaintext is checked.
 fn changed(failure: Failure) -> Failure {
     if failure.status() == Status::Integrity { Failure::changed() } else { failure }
 }
@@ -206,11 +210,11 @@ impl Wrapping {
         if !self.matdesc.is_empty() && !dialect.has_description() {
             return Err(Failure::usage(
                 format_args!("{dialect} has no header for a material description"),
-                "leave --matdesc out, or choose another --dialect",
+                "omit --matdesc, or choose another --dialect",
             ));
         }
         MaterialDescription::new(self.matdesc.iter().cloned()).map_err(|error| {
-            Failure::usage(error, "give each --matdesc name once, and short values")
+            Failure::usage(error, "use each --matdesc name only once, and short values")
         })
     }
 
@@ -226,7 +230,7 @@ impl Wrapping {
             if dialect == Dialect::COS_V1 && matches!(key, MasterKey::Aes(_)) {
                 warn(
                     "the AES wrap of cos-v1 uses one keystream for all objects of a master key; \
-                     whoever learns one content key can open them all",
+                     anyone who learns one content key can decrypt them all",
                 );
             }
             encryptor = encryptor.allow_weak_wrap();

@@ -1,4 +1,4 @@
-//! `envelope get`, `cat` and `verify`: objects out of a bucket.
+//! `envelope get`, `cat` and `verify`: read objects from a bucket.
 
 use std::{
     fs, io,
@@ -20,7 +20,7 @@ use crate::{
     words::warn_if_unverifiable,
 };
 
-/// Up to so much of an authenticated object is held back until its tag is checked.
+/// Most bytes of an authenticated object that are held back until its tag is verified.
 const HELD_BACK: u64 = 64 << 20;
 
 pub(crate) fn run(args: &Get) -> Result<(), Failure> {
@@ -37,8 +37,8 @@ pub(crate) fn run(args: &Get) -> Result<(), Failure> {
     let io = |error: &io::Error| Failure::io(&output, error);
     if output.symlink_metadata().is_ok() && !args.force {
         return Err(Failure::usage(
-            format_args!("{} is there already", output.display()),
-            "choose another name, or overwrite it with --force",
+            format_args!("{} already exists", output.display()),
+            "choose another name, or use --force to overwrite it",
         ));
     }
     let (part, journal) = (beside(&output, "part"), beside(&output, "state"));
@@ -70,7 +70,8 @@ pub(crate) fn run(args: &Get) -> Result<(), Failure> {
     let (head, len) = match outcome {
         Ok(done) => done,
         Err(error) => {
-            // What a later run goes on with stays; everything else goes.
+            // Files that a later run can resume from are kept. A locked transfer belongs to another
+            // process.
             let goes_on = error.is_resumable() && journal.exists();
             if !goes_on && !matches!(error, TransferError::Locked) {
                 let _ = fs::remove_file(&part);
@@ -83,7 +84,7 @@ pub(crate) fn run(args: &Get) -> Result<(), Failure> {
     if args.force {
         fs::rename(&part, &output).map_err(|error| io(&error))?;
     } else {
-        // Unlike a rename, this does not overwrite what came there meanwhile.
+        // Unlike a rename, this does not overwrite a file created in the meantime.
         fs::hard_link(&part, &output).map_err(|error| io(&error))?;
         fs::remove_file(&part).map_err(|error| io(&error))?;
     }
@@ -138,7 +139,7 @@ pub(crate) fn verify(args: &Verify) -> Result<(), Failure> {
     if let Some(envelope) = &envelope {
         warn_if_unverifiable(envelope);
         if !gcm {
-            warn("AES-CTR does not notice tampering by who can write to the bucket");
+            warn("AES-CTR does not detect tampering by anyone who can write to the bucket");
         }
     }
     Ok(())
@@ -163,8 +164,8 @@ fn print(from: &envelope_store::Address, read: &Read) -> Result<(), Failure> {
         if authenticated && !read.delayed && read.range.is_none() {
             if opened.head.len > HELD_BACK.saturating_add(16) {
                 return Err(Failure::usage(
-                    "the object is too large to hold back until its tag is checked",
-                    "get it into a file, or say --delayed and heed the exit status",
+                    "the object is too large to hold back until its authentication tag is verified",
+                    "download it to a file, or use --delayed and check the exit status",
                 ));
             }
             let plain = zeroize::Zeroizing::new(opened.read_to_end().await?);
@@ -207,7 +208,7 @@ fn check_keys(read: &Read) -> Result<(), Failure> {
     check_one_stdin(keys.chain(kms), &read.keys.passphrase)
 }
 
-/// Where a download is collected: beside what it becomes.
+/// Returns the path of a working file next to the output of a download.
 fn beside(output: &Path, what: &str) -> PathBuf {
     let name = output.file_name().unwrap_or_default().to_string_lossy();
     output.with_file_name(format!(".{name}.envelope-{what}"))

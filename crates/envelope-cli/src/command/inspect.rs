@@ -1,4 +1,4 @@
-//! `envelope inspect`: what an object's metadata says, and what is weak about it.
+//! `envelope inspect`: explains the metadata of an object and its weaknesses.
 
 use std::{
     io::{self, Write as _},
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Inspect) -> Result<(), Failure> {
         Failure::new(
             Status::Metadata,
             "the object is not encrypted, or its metadata was stripped",
-            "fetch the metadata of the object itself; COS Java may keep it in an instruction file",
+            "fetch the metadata of the object itself; COS Java may store it in an instruction file",
         )
     })?;
     let verified = verify(args, &envelope)?;
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Inspect) -> Result<(), Failure> {
         .map_err(|error| Failure::io("standard output".as_ref(), &error))
 }
 
-/// The envelope of an object in a store.
+/// Fetches the envelope of an object in a store.
 fn fetch(args: &Inspect, from: &Address) -> Result<Option<Envelope>, Failure> {
     let store = args.bucket.store(&from.place)?;
     let key = remote::object(from)?;
@@ -51,7 +51,8 @@ fn fetch(args: &Inspect, from: &Address) -> Result<Option<Envelope>, Failure> {
     })?)
 }
 
-/// With keys given, the envelope must open, and its key check, if there is one, must pass.
+/// Opens the envelope with the given keys, if any, which also verifies its key check. Returns
+/// `true` if there was a key check to verify.
 fn verify(args: &Inspect, envelope: &Envelope) -> Result<bool, Failure> {
     if args.key.is_empty() && args.kms.kms.is_none() {
         return Ok(false);
@@ -66,7 +67,7 @@ fn verify(args: &Inspect, envelope: &Envelope) -> Result<bool, Failure> {
 const fn key_check(envelope: &Envelope, verified: bool) -> &'static str {
     match (envelope.key_check(), verified) {
         (None, _) => "absent",
-        (Some(_), false) => "present, not verified (give the master key with --key or --kms)",
+        (Some(_), false) => "present, not verified (supply the master key with --key or --kms)",
         (Some(_), true) => "verified",
     }
 }
@@ -138,7 +139,7 @@ fn json(envelope: &Envelope, verified: bool) -> String {
     ascii(&format!("{value:#}\n"))
 }
 
-/// JSON text in ASCII: nothing in it that a terminal could take for a command.
+/// Escapes JSON text to ASCII, so that it contains nothing that a terminal could interpret.
 fn ascii(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {

@@ -1,4 +1,4 @@
-//! `envelope keygen`: new master keys.
+//! `envelope keygen`: generates master keys.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ pub(crate) fn run(args: &Keygen) -> Result<(), Failure> {
     if passphrase.as_ref().is_some_and(|bytes| bytes.is_empty()) {
         return Err(Failure::usage(
             "the passphrase is empty",
-            "give one, or none of the --passphrase options",
+            "supply one, or omit the --passphrase options",
         ));
     }
     match args.kind {
@@ -27,23 +27,23 @@ pub(crate) fn run(args: &Keygen) -> Result<(), Failure> {
             if passphrase.is_some() {
                 return Err(Failure::usage(
                     "an AES key file has no passphrase",
-                    "leave the passphrase out, or make an RSA key",
+                    "omit the passphrase, or generate an RSA key",
                 ));
             }
             let [path] = paths(&args.out, ["master.key"])?;
             let text = AesKeyWrapper::generate_text()
-                .map_err(|error| Failure::new(Status::Io, error, "try again"))?;
+                .map_err(|error| Failure::new(Status::Io, error, "retry"))?;
             prepare(&path, Secrecy::Secret, text.as_bytes())?.commit()
         }
         KeyKind::Rsa => {
             let [private, public] = paths(&args.out, ["private_key.pem", "public_key.pem"])?;
             if !(RsaKeyWrapper::MIN_WRAP_BITS..=8192).contains(&args.bits) {
                 return Err(Failure::usage(
-                    format_args!("an RSA key of {} bits is not made", args.bits),
+                    format_args!("cannot generate an RSA key of {} bits", args.bits),
                     "choose --bits from 2048 to 8192",
                 ));
             }
-            let failed = |error| Failure::new(Status::Io, error, "try again");
+            let failed = |error| Failure::new(Status::Io, error, "retry");
             let key = RsaKeyWrapper::generate(args.bits).map_err(failed)?;
             let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
             let private_pem = key.private_pem(passphrase).map_err(failed)?;
@@ -55,14 +55,14 @@ pub(crate) fn run(args: &Keygen) -> Result<(), Failure> {
     }
 }
 
-/// The paths of the new files, none of which may be there already. Checked before a key is made, and
-/// again when the files get their names.
+/// Returns the paths of the new files, none of which may exist. This is checked before a key is
+/// generated, and again when the files get their names.
 fn paths<const N: usize>(folder: &Path, names: [&str; N]) -> Result<[PathBuf; N], Failure> {
     let paths = names.map(|name| folder.join(name));
     match paths.iter().find(|path| path.symlink_metadata().is_ok()) {
         None => Ok(paths),
         Some(path) => Err(Failure::usage(
-            format_args!("{}: exists already, and a key is never overwritten", path.display()),
+            format_args!("{}: already exists, and keys are never overwritten", path.display()),
             "choose another folder with --out",
         )),
     }

@@ -1,4 +1,4 @@
-//! `envelope ls`: what is in a bucket.
+//! `envelope ls`: lists the objects of a bucket.
 
 use std::io::{self, Write as _};
 

@@ -1,4 +1,4 @@
-//! `envelope put`: a file into a bucket.
+//! `envelope put`: encrypts and uploads a file.
 
 use std::{
     env,
@@ -21,7 +21,7 @@ use crate::{
     remote::{Teller, object, waiter},
 };
 
-/// So long an interrupted upload may take to end in an orderly way.
+/// Time limit for the orderly shutdown of an interrupted upload.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(args: &Put) -> Result<(), Failure> {
@@ -119,8 +119,8 @@ pub(crate) fn run(args: &Put) -> Result<(), Failure> {
     let outcome = outcome.ok_or_else(|| {
         Failure::new(
             Status::Io,
-            "interrupted, and the store does not answer",
-            "an upload may be left open; the same command goes on with it, or begins anew",
+            "interrupted, and the store does not respond",
+            "an upload may be left open; run the same command again to resume it or start over",
         )
     })?;
     let resumable = state.is_some();
@@ -139,35 +139,36 @@ fn failure(error: TransferError, args: &Put, resumable: bool) -> Failure {
         TransferError::Io(error) => Failure::io(&args.plain, &error),
         TransferError::Stopped if resumable => Failure::new(
             Status::Io,
-            "interrupted; the upload is left open",
-            "run the same command again, and it goes on where it ended",
+            "interrupted; the upload was left open",
+            "run the same command again to resume it",
         ),
-        TransferError::Stopped => {
-            Failure::new(Status::Io, "interrupted; the upload was aborted", "nothing is left of it")
-        }
+        TransferError::Stopped => Failure::new(
+            Status::Io,
+            "interrupted; the upload was aborted",
+            "none of it remains in the store",
+        ),
         error if resumable => Failure::new(
             Status::Io,
             error,
-            "run the same command again: what arrived need not be sent again",
+            "run the same command again; completed parts are not sent again",
         ),
         error => error.into(),
     }
 }
 
-/// The object; a key that ends with a slash is a folder for the file.
+/// Returns the address of the object. A key that ends with a slash is a folder for the file.
 fn target(args: &Put) -> Result<Address, Failure> {
     let mut to = args.to.clone();
     if (to.key.is_empty() || to.key.ends_with('/')) && !is_dash(&args.plain) {
-        let name =
-            args.plain.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
-                Failure::usage("the file's name is no text", "give the object's key")
-            })?;
+        let name = args.plain.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
+            Failure::usage("the file's name is not UTF-8 text", "specify the object's key")
+        })?;
         to.key.push_str(name);
     }
     Ok(to)
 }
 
-/// The journal of this file's upload to this object.
+/// Returns the path of the journal for uploading this file to this object.
 fn state(args: &Put, to: &Address) -> Result<Option<PathBuf>, Failure> {
     let folder = match &args.state {
         Some(folder) => Some(folder.clone()),

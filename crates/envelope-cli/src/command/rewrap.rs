@@ -1,4 +1,4 @@
-//! `envelope rewrap`: another master key or another dialect, the same body.
+//! `envelope rewrap`: changes the master key or the dialect of an object, but not its body.
 
 use std::path::PathBuf;
 
@@ -22,8 +22,8 @@ pub(crate) fn run(args: &Rewrap) -> Result<(), Failure> {
     }
     let Some(metadata_out) = &args.metadata_out else {
         return Err(Failure::usage(
-            "headers from a file, and no place for the new ones",
-            "give it with --metadata-out; or the object itself, such as oss://bucket/key",
+            "the headers come from a file, but no output is given for the new ones",
+            "use --metadata-out, or specify the object itself, such as oss://bucket/key",
         ));
     };
     let mut inputs = vec![args.metadata.as_path()];
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Rewrap) -> Result<(), Failure> {
             Failure::new(
                 Status::Metadata,
                 "the object is not encrypted, or its metadata was stripped",
-                "there is no content key to wrap anew",
+                "there is no content key to rewrap",
             )
         })?;
     let dialect = match args.wrapping.dialect {
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Rewrap) -> Result<(), Failure> {
         None if envelope.dialect().is_writable() => envelope.dialect(),
         None => {
             return Err(Failure::usage(
-                format_args!("{} is read, but not written", envelope.dialect()),
+                format_args!("{} can be read, but not written", envelope.dialect()),
                 "choose another dialect with --dialect, such as cos-v2",
             ));
         }
@@ -69,8 +69,8 @@ pub(crate) fn run(args: &Rewrap) -> Result<(), Failure> {
     let rewrapped = decryptor.rewrap(&envelope, &args.wrapping.encryptor(&new, dialect))?;
     if decryptor.decrypt(&envelope).is_ok_and(|cipher| !cipher.suits_every_sdk()) {
         warn(
-            "this object's IV makes some SDKs (OSS Java, C++, Go, PHP; COS Go) read wrong bytes from \
-             ranges; they read the whole object right, and `envelope` reads both",
+            "the IV of this object makes some SDKs (OSS Java, C++, Go, PHP; COS Go) return wrong \
+             bytes for ranges; they read the whole object correctly, and `envelope` reads both",
         );
     }
     let headers = rewrapped.emit(dialect).map_err(envelope_core::EncryptError::from)?;

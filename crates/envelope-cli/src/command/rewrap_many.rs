@@ -1,4 +1,4 @@
-//! `envelope rewrap` of objects where they are: one, or many.
+//! `envelope rewrap` for objects in a store, one or many.
 
 use std::{
     collections::HashSet,
@@ -22,7 +22,7 @@ use crate::{
     remote::{object, waiter, warn_of_old_keys},
 };
 
-/// What became of how many.
+/// Counts of processed and failed objects.
 #[derive(Default)]
 struct Tally {
     done: u64,
@@ -32,8 +32,8 @@ struct Tally {
 pub(crate) fn run(args: &Rewrap, to: &Address) -> Result<(), Failure> {
     if args.metadata_out.is_some() || args.instruction.is_some() {
         return Err(Failure::usage(
-            "--metadata-out and --instruction belong to headers in a file",
-            "leave them out",
+            "--metadata-out and --instruction are only valid with headers in a file",
+            "omit them",
         ));
     }
     let many = &args.many;
@@ -92,7 +92,7 @@ pub(crate) fn run(args: &Rewrap, to: &Address) -> Result<(), Failure> {
         return Err(Failure::new(
             Status::Io,
             format_args!("{} of {} objects were not rewrapped", tally.failed, tally.done),
-            "the report says why; the same command can be run again",
+            "see the report for the reasons; the same command can be run again",
         ));
     }
     Ok(())
@@ -136,7 +136,7 @@ impl Job<'_> {
         }
         let outcome = waiter.wait(self.rewrap(key));
         tally.done = tally.done.saturating_add(1);
-        // What is not encrypted, or gone since, is none of this job's business.
+        // Objects that are not encrypted, or have since been deleted, are not failures.
         let passed = matches!(
             outcome,
             Ok(_) | Err(TransferError::NotEncrypted | TransferError::Store(StoreError::NotFound))
@@ -175,7 +175,7 @@ fn line(
     writeln!(report, "{line}").map_err(|error| Failure::io("the report".as_ref(), &error))
 }
 
-/// The keys of an inventory, one after the other.
+/// Returns an iterator over the keys of an inventory.
 fn inventory<'a>(
     path: &'a Path,
     place: &'a Place,
@@ -185,8 +185,8 @@ fn inventory<'a>(
     let start = file.fill_buf().map_err(|error| Failure::io(path, &error))?;
     let bad = |line: usize| {
         Failure::usage(
-            format_args!("{}: entry {} is not understood", path.display(), line.saturating_add(1)),
-            "an inventory is CSV of bucket and key, CSV with a column `key`, or lines of JSON with a `key`",
+            format_args!("{}: entry {} is malformed", path.display(), line.saturating_add(1)),
+            "use CSV of bucket and key, CSV with a column `key`, or lines of JSON with a `key`",
         )
     };
     if start.trim_ascii_start().starts_with(b"{") {
@@ -218,13 +218,14 @@ fn inventory<'a>(
         }
         Some(match column {
             Some(at) => row.get(at).map(str::to_owned).ok_or_else(|| bad(n)),
-            // As the stores write it: bucket, then key, URL-encoded. COS's bucket is with its APPID.
+            // The format of the stores: bucket, then URL-encoded key. A COS bucket includes its
+            // APPID.
             None => match (row.get(0), row.get(1)) {
                 (Some(of), Some(key)) if bucket.is_none_or(|bucket| bucket == of) => {
                     envelope_store::decode_key(key).ok_or_else(|| bad(n))
                 }
                 (Some(_), Some(_)) => {
-                    warn(format_args!("entry {} is of another bucket", n.saturating_add(1)));
+                    warn(format_args!("entry {} belongs to another bucket", n.saturating_add(1)));
                     return None;
                 }
                 (Some(key), None) => Ok(key.to_owned()),

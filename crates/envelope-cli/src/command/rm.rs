@@ -1,4 +1,4 @@
-//! `envelope rm`: objects are deleted.
+//! `envelope rm`: deletes objects.
 
 use crate::{
     args::Rm,

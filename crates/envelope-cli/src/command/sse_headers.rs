@@ -1,4 +1,4 @@
-//! `envelope sse-headers`: what to send for server-side encryption.
+//! `envelope sse-headers`: prints the request headers for server-side encryption.
 
 use std::{
     io::{self, Write as _},
@@ -52,26 +52,32 @@ pub(crate) fn run(args: &args::SseHeaders) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Arguments that the mode does not have are a mistake, not to be passed over.
+/// Rejects arguments that do not apply to the mode, rather than ignoring them.
 fn check(args: &args::SseHeaders) -> Result<(), Failure> {
     let kms = matches!(args.mode, SseMode::CosKms | SseMode::OssKms);
     let cos = matches!(args.mode, SseMode::Cos | SseMode::CosKms | SseMode::CosCustomer);
     let misplaced = [
-        (args.key_id.is_some() && !kms, "--key-id belongs to cos-kms and oss-kms"),
-        (!args.context.is_empty() && args.mode != SseMode::CosKms, "--context belongs to cos-kms"),
+        (args.key_id.is_some() && !kms, "--key-id is only valid with cos-kms and oss-kms"),
+        (
+            !args.context.is_empty() && args.mode != SseMode::CosKms,
+            "--context is only valid with cos-kms",
+        ),
         (
             args.key.is_some() != (args.mode == SseMode::CosCustomer),
-            "--key belongs to cos-customer, which needs it",
+            "--key is required by cos-customer, and only valid with it",
         ),
         (
             args.sm4 && matches!(args.mode, SseMode::CosKms | SseMode::CosCustomer),
-            "--sm4 belongs to cos, oss and oss-kms",
+            "--sm4 is only valid with cos, oss and oss-kms",
         ),
         (
             args.copy_source_key.is_some() && !(cos && args.request == SseRequest::Copy),
-            "--copy-source-key belongs to --request copy on COS",
+            "--copy-source-key is only valid with --request copy on COS",
         ),
-        (args.request == SseRequest::Append && cos, "--request append belongs to oss and oss-kms"),
+        (
+            args.request == SseRequest::Append && cos,
+            "--request append is only valid with oss and oss-kms",
+        ),
     ];
     match misplaced.into_iter().find(|(misplaced, _)| *misplaced) {
         Some((_, words)) => Err(Failure::usage(words, "see `envelope sse-headers --help`")),
@@ -83,8 +89,8 @@ fn customer_key(path: &Path) -> Result<CustomerKey, Failure> {
     CustomerKey::read(&read_small(path)?).map_err(|_| {
         Failure::new(
             Status::Key,
-            format_args!("{}: not the base64 text of 32 bytes", path.display()),
-            "make one with `envelope keygen aes`",
+            format_args!("{}: not 32 bytes in base64", path.display()),
+            "generate one with `envelope keygen aes`",
         )
     })
 }
