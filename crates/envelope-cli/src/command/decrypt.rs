@@ -288,7 +288,7 @@ fn report_salvage(saved: u64, plain_len: Option<u64>) {
         )),
         Some(_) => {}
         None => warn(format_args!(
-            "salvaged {saved} bytes; up to 15 more may be lost, as the metadata has no length"
+            "salvaged {saved} bytes; up to 15 more may be lost, as the metadata gives no length"
         )),
     }
 }
