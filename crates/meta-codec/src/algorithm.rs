@@ -1,21 +1,23 @@
-//! Algorithms that a dialect can name.
+//! Content encryption and key wrap algorithms.
 
 use std::fmt;
 
-/// How the object's bytes are encrypted. The content key is an AES-256 key in every dialect.
+/// The algorithm that encrypts the object's bytes. Every dialect uses an AES-256 content key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ContentAlgorithm {
-    /// AES-256-CBC with PKCS#7 padding. Unauthenticated, and open to padding oracles.
+    /// AES-256-CBC with PKCS#7 padding. Unauthenticated and vulnerable to padding oracles.
     Aes256Cbc,
-    /// AES-256-CTR with a 128-bit big-endian counter. Unauthenticated; as long as the plaintext.
+    /// AES-256-CTR with a 128-bit big-endian counter. Unauthenticated; the ciphertext is as long
+    /// as the plaintext.
     Aes256Ctr,
-    /// AES-256-GCM, 12-byte IV, no associated data, 16-byte tag appended to the body.
+    /// AES-256-GCM with a 12-byte IV, no associated data, and the 16-byte authentication tag
+    /// appended to the body.
     Aes256Gcm,
 }
 
 impl ContentAlgorithm {
-    /// Length of the initialization vector, in bytes.
+    /// Returns the length of the initialization vector, in bytes.
     #[must_use]
     pub const fn iv_len(self) -> usize {
         match self {
@@ -24,7 +26,8 @@ impl ContentAlgorithm {
         }
     }
 
-    /// Length of the stored body for a plaintext of `plain` bytes; `None` if it exceeds `u64`.
+    /// Returns the length of the stored body for a plaintext of `plain` bytes, or `None` if it
+    /// exceeds `u64`.
     #[must_use]
     pub const fn body_len(self, plain: u64) -> Option<u64> {
         match self {
@@ -48,32 +51,34 @@ impl fmt::Display for ContentAlgorithm {
     }
 }
 
-/// How the content key (CEK and IV) is wrapped by the master key.
+/// The algorithm that wraps the content key (CEK and IV) with the master key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum WrapAlgorithm {
     /// AES-CTR under the master key with a counter that starts at 0 *for every object* (COS Python
-    /// `AESProvider`). A two-time pad: whoever knows one content key of a master key knows them all.
+    /// `AESProvider`). This is a two-time pad: one known content key reveals every content key
+    /// wrapped with the same master key.
     AesCtrZero,
     /// AES Key Wrap, RFC 3394 (COS `AESWrap`).
     AesKeyWrap,
-    /// Aliyun KMS; the wrapped value is the service's opaque `CiphertextBlob`.
+    /// Aliyun KMS. The wrapped value is the service's opaque `CiphertextBlob`.
     KmsAliyun,
-    /// Tencent KMS; the wrapped value is the service's opaque `CiphertextBlob`.
+    /// Tencent KMS. The wrapped value is the service's opaque `CiphertextBlob`.
     KmsTencent,
     /// RSAES-OAEP with SHA-1, MGF1-SHA-1 and an empty label.
     RsaOaepSha1,
-    /// RSAES-OAEP with SHA-256 and an empty label. The name does not say which MGF1 digest: SHA-1
-    /// under SunJCE, SHA-256 under BouncyCastle and Conscrypt.
+    /// RSAES-OAEP with SHA-256 and an empty label. The name does not specify the MGF1 digest, which
+    /// is SHA-1 under SunJCE and SHA-256 under BouncyCastle and Conscrypt.
     RsaOaepSha256,
     /// RSAES-PKCS1-v1_5.
     RsaPkcs1v15,
-    /// RSA, and the metadata does not say with which padding (COS Python): OAEP-SHA-1 or PKCS#1 v1.5.
+    /// RSA with a padding that the metadata does not specify (COS Python): OAEP-SHA-1 or PKCS#1
+    /// v1.5.
     RsaUnstated,
 }
 
 impl WrapAlgorithm {
-    /// Every wrap algorithm, in the order of their names.
+    /// Every wrap algorithm, sorted by name.
     pub const ALL: [Self; 8] = [
         Self::AesCtrZero,
         Self::AesKeyWrap,
@@ -85,7 +90,7 @@ impl WrapAlgorithm {
         Self::RsaUnstated,
     ];
 
-    /// Our name of the algorithm, as the command and its JSON output use it.
+    /// Returns the name of the algorithm as used by the command line and its JSON output.
     #[must_use]
     pub const fn id(self) -> &'static str {
         match self {
@@ -100,7 +105,7 @@ impl WrapAlgorithm {
         }
     }
 
-    /// Whether an RSA key pair does this wrap.
+    /// Returns `true` if the master key is an RSA key pair.
     #[must_use]
     pub const fn is_rsa(self) -> bool {
         matches!(
@@ -109,26 +114,27 @@ impl WrapAlgorithm {
         )
     }
 
-    /// Whether an AES master key does this wrap.
+    /// Returns `true` if the master key is an AES key.
     #[must_use]
     pub const fn is_aes(self) -> bool {
         matches!(self, Self::AesCtrZero | Self::AesKeyWrap)
     }
 
-    /// Whether a key management service does this wrap.
+    /// Returns `true` if a key management service holds the master key.
     #[must_use]
     pub const fn is_kms(self) -> bool {
         matches!(self, Self::KmsAliyun | Self::KmsTencent)
     }
 
-    /// Whether the wrap can take the IV of a content algorithm. AES Key Wrap takes multiples of 8
-    /// bytes, and so not the 12-byte IV of GCM.
+    /// Returns `true` if this algorithm can wrap the IV of `content`. AES Key Wrap accepts only
+    /// multiples of 8 bytes, which excludes the 12-byte IV of GCM.
     #[must_use]
     pub const fn takes_iv_of(self, content: ContentAlgorithm) -> bool {
         self.wrapped_len(content.iv_len()).is_some()
     }
 
-    /// The lengths that a wrapped value of `plain` bytes can have; `None` if it cannot be wrapped.
+    /// Returns the possible lengths of a wrapped value of `plain` bytes, or `None` if it cannot be
+    /// wrapped.
     pub(crate) const fn wrapped_len(self, plain: usize) -> Option<LengthRule> {
         match self {
             Self::AesCtrZero => Some(LengthRule::Exactly(plain)),
@@ -137,7 +143,7 @@ impl WrapAlgorithm {
             }
             Self::AesKeyWrap => None,
             Self::KmsAliyun => Some(LengthRule::Between(1, 6 * 1024)),
-            // Never 16 bytes: that is how `cos-android` is told from `cos-v2`.
+            // Never 16 bytes: a 16-byte IV is what distinguishes `cos-android` from `cos-v2`.
             Self::KmsTencent => Some(LengthRule::Between(17, 6 * 1024)),
             Self::RsaOaepSha1 | Self::RsaOaepSha256 | Self::RsaPkcs1v15 | Self::RsaUnstated => {
                 Some(LengthRule::Between(128, 1024))
@@ -152,12 +158,12 @@ impl fmt::Display for WrapAlgorithm {
     }
 }
 
-/// The lengths, in bytes, that a decoded field can have.
+/// The permitted lengths of a decoded field, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LengthRule {
-    /// From the first to the second, inclusive.
+    /// Any length in the inclusive range.
     Between(usize, usize),
-    /// This one only.
+    /// Exactly this length.
     Exactly(usize),
 }
 

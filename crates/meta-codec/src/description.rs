@@ -1,14 +1,14 @@
-//! The material description (`matdesc`): which master key wrapped an object's content key.
+//! The material description (`matdesc`), which identifies the master key of an object.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 
-/// A flat map of names to values that tells a reader which master key to take.
+/// A flat map of names to values that tells a reader which master key to use.
 ///
-/// SDKs write the same map in five different JSON texts (spaces, order, escapes), and some of them
-/// compare it, or hand it to a KMS, as text. So the text is kept byte for byte, while two
-/// descriptions are equal when their *maps* are.
+/// SDKs serialize the same map as five different JSON texts (spaces, order, escapes), and some of
+/// them compare the text or pass it to a KMS. The text is therefore preserved byte for byte, while
+/// two descriptions are equal if their *maps* are.
 #[derive(Clone, Debug, Default)]
 pub struct MaterialDescription {
     text: String,
@@ -16,20 +16,21 @@ pub struct MaterialDescription {
 }
 
 impl MaterialDescription {
-    /// The longest text taken, in bytes.
+    /// Maximum length of the text, in bytes.
     pub const MAX_LEN: usize = 4096;
-    /// The most entries taken.
+    /// Maximum number of entries.
     pub const MAX_ENTRIES: usize = 64;
 
-    /// The description with these entries.
+    /// Creates a description with these entries.
     ///
-    /// Its text is compact JSON with sorted names, everything outside printable ASCII escaped, and
-    /// nothing else escaped that need not be. No text suits every SDK that compares texts: values of
-    /// letters, digits, `.`, `_` and `-` under a single name are the same text everywhere.
+    /// Its text is compact JSON with sorted names. Characters outside printable ASCII are escaped,
+    /// as are those that JSON requires to be escaped. No text suits every SDK that compares texts,
+    /// but a single name whose value consists of letters, digits, `.`, `_` and `-` has the same
+    /// text everywhere.
     ///
     /// # Errors
-    /// Two entries of one name, or more than [`MAX_LEN`](Self::MAX_LEN) or
-    /// [`MAX_ENTRIES`](Self::MAX_ENTRIES) allow.
+    /// Fails if a name occurs twice, or if [`MAX_LEN`](Self::MAX_LEN) or
+    /// [`MAX_ENTRIES`](Self::MAX_ENTRIES) is exceeded.
     pub fn new<N, V>(entries: impl IntoIterator<Item = (N, V)>) -> Result<Self, DescriptionError>
     where
         N: Into<String>,
@@ -43,11 +44,12 @@ impl MaterialDescription {
         Ok(Self { text, map })
     }
 
-    /// The description in a header value: a JSON object whose values are all strings.
+    /// Parses a header value, which must be a JSON object whose values are all strings.
     ///
     /// # Errors
-    /// Anything else: other JSON, nested values, a name given twice, control characters in the text,
-    /// more than [`MAX_LEN`](Self::MAX_LEN) bytes or [`MAX_ENTRIES`](Self::MAX_ENTRIES) entries.
+    /// Fails on anything else: other JSON, nested values, a duplicate name, control characters in
+    /// the text, or more than [`MAX_LEN`](Self::MAX_LEN) bytes or
+    /// [`MAX_ENTRIES`](Self::MAX_ENTRIES) entries.
     pub fn parse(text: &str) -> Result<Self, DescriptionError> {
         if text.len() > Self::MAX_LEN {
             return Err(DescriptionError::TooLong(text.len()));
@@ -58,19 +60,20 @@ impl MaterialDescription {
         Ok(Self { text: text.to_owned(), map: unique(flat_json(text)?.into_iter())? })
     }
 
-    /// The JSON text, byte for byte as it was read; empty where the object has no description.
+    /// Returns the JSON text exactly as it was read, or an empty string if the object has no
+    /// description.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The entries, sorted by name.
+    /// Returns the entries, sorted by name.
     #[must_use]
     pub const fn map(&self) -> &BTreeMap<String, String> {
         &self.map
     }
 
-    /// Whether there are no entries. True for a missing header and for `{}`.
+    /// Returns `true` if there are no entries, as for a missing header or `{}`.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.map.is_empty()
@@ -85,31 +88,31 @@ impl PartialEq for MaterialDescription {
 
 impl Eq for MaterialDescription {}
 
-/// A text or a set of entries that is not a material description.
+/// An error for text or entries that do not form a valid material description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DescriptionError {
-    /// A control character in the text, where JSON would have escaped it.
+    /// An unescaped control character in the text.
     #[error("control character at position {0}")]
     Control(usize),
-    /// A name given twice. SDKs keep the last, silently.
-    #[error("a name is given twice")]
+    /// A duplicate name. SDKs silently keep the last value.
+    #[error("a name appears more than once")]
     Duplicate,
     /// Not a flat JSON object of strings.
-    #[error("it must be a JSON object whose values are all strings (column {0})")]
+    #[error("expected a JSON object whose values are all strings (column {0})")]
     NotFlat(usize),
-    /// Not JSON.
-    #[error("it is not valid JSON (column {0})")]
+    /// Invalid JSON.
+    #[error("invalid JSON (column {0})")]
     Syntax(usize),
     /// Too many bytes.
-    #[error("it is {0} bytes long, more than 4096")]
+    #[error("the length of {0} bytes exceeds the limit of 4096")]
     TooLong(usize),
     /// Too many entries.
-    #[error("it has more than 64 entries")]
+    #[error("more than 64 entries")]
     TooManyEntries,
 }
 
-/// The entries of a flat JSON object, in the order of the text, duplicates included.
+/// Returns the entries of a flat JSON object in textual order, including duplicates.
 pub(crate) fn flat_json(text: &str) -> Result<Vec<(String, String)>, DescriptionError> {
     struct Flat;
 
@@ -168,7 +171,8 @@ fn compact(map: &BTreeMap<String, String>) -> String {
     text
 }
 
-/// A JSON string in printable ASCII, because a header value can hold nothing else everywhere.
+/// Appends a JSON string in printable ASCII, the only characters that are safe in a header value
+/// everywhere.
 fn push_string(text: &mut String, value: &str) {
     text.push('"');
     for character in value.chars() {
@@ -180,7 +184,7 @@ fn push_string(text: &mut String, value: &str) {
             ' '..='~' => text.push(character),
             _ => {
                 for unit in character.encode_utf16(&mut [0; 2]) {
-                    // Writing to a String cannot fail.
+                    // Writing to a `String` cannot fail.
                     let _ = write!(text, "\\u{unit:04x}");
                 }
             }
@@ -197,7 +201,7 @@ mod tests {
 
     #[test]
     fn texts_of_one_map_are_equal() {
-        // The same map as oss2, Go, Java v1 and C++ write it (oss-dialects, section 4).
+        // The same map as written by oss2, Go, Java v1 and C++ (oss-dialects, section 4).
         let texts = [
             r#"{"u": "a/b<c>&"}"#,
             r#"{"u":"a/b\u003cc\u003e\u0026"}"#,
@@ -249,7 +253,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn new_and_parse_agree(entries in proptest::collection::btree_map(".{0,8}", ".{0,8}", 0..8)) {
+        fn new_and_parse_agree(
+            entries in proptest::collection::btree_map(".{0,8}", ".{0,8}", 0..8),
+        ) {
             let made = MaterialDescription::new(entries.clone()).unwrap();
             prop_assert!(made.text().bytes().all(|byte| (b' '..=b'~').contains(&byte)));
             if !entries.is_empty() {

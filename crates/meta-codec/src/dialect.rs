@@ -1,4 +1,4 @@
-//! A dialect: one SDK family's way to write an envelope into headers.
+//! Dialects: how each SDK family represents an envelope in headers.
 
 use std::{fmt, str::FromStr};
 
@@ -12,14 +12,14 @@ mod cos_v2;
 mod oss_v1;
 mod oss_v2;
 
-/// One SDK family's spelling of an envelope. A dialect is data: a table of names and algorithms.
+/// One SDK family's header format for an envelope, defined by a table of names and algorithms.
 #[derive(Clone, Copy)]
 pub struct Dialect(&'static Table);
 
 impl Dialect {
-    /// COS Android >= 5.7.0: the names of `cos-v2`, but the IV in the clear. Read only.
+    /// COS Android >= 5.7.0: the names of `cos-v2`, but an unwrapped IV. Read only.
     pub const COS_ANDROID: Self = Self(&cos_android::TABLE);
-    /// The instruction file of COS Java: the envelope in an object of its own. Read only.
+    /// The instruction file of COS Java, a separate object that holds the envelope. Read only.
     pub const COS_INSTRUCTION: Self = Self(&cos_instruction::TABLE);
     /// COS Java 5.4.3 to 5.6.49. Read only.
     pub const COS_LEGACY: Self = Self(&cos_legacy::TABLE);
@@ -27,7 +27,7 @@ impl Dialect {
     pub const COS_V1: Self = Self(&cos_v1::TABLE);
     /// COS Java >= 5.6.50, COS Go, hadoop-cos. The default for COS.
     pub const COS_V2: Self = Self(&cos_v2::TABLE);
-    /// oss2 (Python) 2.5 to 2.10, for old readers.
+    /// oss2 (Python) 2.5 to 2.10, for compatibility with old readers.
     pub const OSS_V1: Self = Self(&oss_v1::TABLE);
     /// Every OSS SDK with client-side encryption. The default for OSS.
     pub const OSS_V2: Self = Self(&oss_v2::TABLE);
@@ -43,31 +43,31 @@ impl Dialect {
         Self::COS_INSTRUCTION,
     ];
 
-    /// The name of the dialect, such as `oss-v2`.
+    /// Returns the name of the dialect, such as `oss-v2`.
     #[must_use]
     pub const fn id(self) -> &'static str {
         self.0.id
     }
 
-    /// Which SDKs write it, in words.
+    /// Describes the SDKs that write this dialect.
     #[must_use]
     pub const fn writers(self) -> &'static str {
         self.0.writers
     }
 
-    /// Whose objects carry it.
+    /// Returns the vendor whose objects use this dialect.
     #[must_use]
     pub const fn vendor(self) -> Vendor {
         self.0.vendor
     }
 
-    /// How the IV stands in the headers.
+    /// Returns the representation of the IV in the headers.
     #[must_use]
     pub const fn iv_form(self) -> IvForm {
         self.0.iv
     }
 
-    /// Whether we write it at all.
+    /// Returns `true` if this dialect can be written.
     #[must_use]
     pub fn is_writable(self) -> bool {
         self.0.wraps.iter().any(|row| row.write)
@@ -83,41 +83,41 @@ impl Dialect {
         self.0.wraps.iter().filter(|row| row.write).map(|row| row.algorithm)
     }
 
-    /// The content algorithms that we write, the default first.
+    /// Returns the writable content algorithms, with the default first.
     pub fn content_algorithms(self) -> impl Iterator<Item = ContentAlgorithm> {
         self.0.contents.iter().filter(|row| row.write).map(|row| row.algorithm)
     }
 
-    /// Whether the headers have a place for a material description.
+    /// Returns `true` if the dialect has a header for the material description.
     #[must_use]
     pub fn has_description(self) -> bool {
         self.0.header(Field::Description).is_some()
     }
 
-    /// Whether the headers have a place for part sizes.
+    /// Returns `true` if the dialect has headers for the part layout.
     #[must_use]
     pub fn has_layout(self) -> bool {
         self.0.header(Field::PartSize).is_some()
     }
 
-    /// Whether the headers have a place for the plaintext length.
+    /// Returns `true` if the dialect has a header for the plaintext length.
     #[must_use]
     pub fn has_plain_len(self) -> bool {
         self.0.header(Field::PlainLen).is_some()
     }
 
-    /// The names of all headers that say something in this dialect, in lower case.
+    /// Returns the names of all headers of this dialect, in lower case.
     pub fn header_names(self) -> impl Iterator<Item = &'static str> {
         self.0.fields.iter().map(|(_, name)| *name)
     }
 
-    /// Whether the headers have a place for the plaintext's MD5.
+    /// Returns `true` if the dialect has a header for the MD5 of the plaintext.
     #[must_use]
     pub fn has_plain_md5(self) -> bool {
         self.0.header(Field::PlainMd5).is_some()
     }
 
-    /// The part layout of an upload in this dialect, with the vendor's limits.
+    /// Returns the part layout of an upload in this dialect, subject to the vendor's limits.
     ///
     /// # Errors
     /// See [`PartLayout::new`].
@@ -158,16 +158,16 @@ impl FromStr for Dialect {
     }
 }
 
-/// A name that is no dialect's.
+/// An error for a name that matches no dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no such dialect")]
+#[error("unknown dialect")]
 pub struct UnknownDialect;
 
 /// How the initialization vector stands in the metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IvForm {
-    /// Base64 of the bytes themselves.
+    /// Base64 of the unwrapped bytes.
     Clear,
     /// The bytes, wrapped like the CEK.
     Wrapped,
@@ -175,7 +175,7 @@ pub enum IvForm {
     WrappedDecimal,
 }
 
-/// What a header of ours says.
+/// The meaning of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Field {
     ContentAlgorithm,
@@ -183,7 +183,7 @@ pub(crate) enum Field {
     Description,
     Iv,
     Key,
-    /// Our own, see `Envelope::key_check`. Other readers pass over it.
+    /// An extension, see `Envelope::key_check`. Other readers ignore it.
     KeyCheck,
     PartSize,
     PlainLen,
@@ -192,27 +192,27 @@ pub(crate) enum Field {
     WrapAlgorithm,
 }
 
-/// Everything that sets a dialect apart.
+/// The definition of a dialect.
 pub(crate) struct Table {
     pub(crate) id: &'static str,
     pub(crate) writers: &'static str,
     pub(crate) vendor: Vendor,
     pub(crate) iv: IvForm,
     pub(crate) md5: Md5Form,
-    /// What stands in `data-size` when the writer did not know it, if not nothing.
+    /// The placeholder that writers put in `data-size` when it is unknown, if any.
     pub(crate) unknown_data_size: Option<&'static str>,
-    /// Where the fields are found. `false`: in a JSON object of their own.
+    /// `true` if the fields are headers, `false` if they are in a separate JSON object.
     pub(crate) in_headers: bool,
-    /// Lower-case header names, in the order in which we write them.
+    /// Lower-case header names, in the order in which they are emitted.
     pub(crate) fields: &'static [(Field, &'static str)],
-    /// The defaults stand first. A dialect without a field for the algorithm has one row.
+    /// The default comes first. A dialect without a field for the algorithm has one row.
     pub(crate) contents: &'static [Row<ContentAlgorithm>],
-    /// The default of each kind of key stands first. A dialect without a field for the algorithm
-    /// tells its rows apart by the length of the wrapped key.
+    /// The default for each kind of key comes first. In a dialect without a field for the
+    /// algorithm, the length of the wrapped key determines the row.
     pub(crate) wraps: &'static [Row<WrapAlgorithm>],
 }
 
-/// An algorithm, its name in the dialect, and whether we write it or only read it.
+/// An algorithm, its name in the dialect, and a flag that is `false` if it is only read.
 pub(crate) struct Row<A: 'static> {
     pub(crate) algorithm: A,
     pub(crate) name: &'static str,
@@ -230,21 +230,22 @@ impl<A> Row<A> {
 }
 
 impl Table {
-    /// The header that holds `field`.
+    /// Returns the header that holds `field`.
     pub(crate) fn header(&self, field: Field) -> Option<&'static str> {
         self.fields.iter().find(|(each, _)| *each == field).map(|(_, name)| *name)
     }
 
-    /// The header name of a field that every dialect has.
+    /// Returns the header of the wrapped key, which every dialect has.
     pub(crate) fn key_header(&self) -> &'static str {
         self.header(Field::Key).unwrap_or(self.id)
     }
 
+    /// Returns the header of the IV, which every dialect has.
     pub(crate) fn iv_header(&self) -> &'static str {
         self.header(Field::Iv).unwrap_or(self.id)
     }
 
-    /// The field that a header name holds, and the name as the table spells it.
+    /// Returns the field that `header` holds, and the header name as spelled in the table.
     pub(crate) fn field(&self, header: &str) -> Option<(Field, &'static str)> {
         self.fields.iter().find(|(_, name)| name.eq_ignore_ascii_case(header)).copied()
     }

@@ -1,4 +1,4 @@
-//! Envelope to headers.
+//! Emits an envelope as headers.
 
 use crate::{
     ContentAlgorithm, Dialect, Envelope, IvForm, WrapAlgorithm,
@@ -7,11 +7,11 @@ use crate::{
 };
 
 impl Envelope {
-    /// The headers that say this in `dialect`: names in lower case, in the order in which they were
-    /// parsed, or else in the dialect's own.
+    /// Returns the headers of this envelope in `dialect`, with lower-case names. They are in the
+    /// order in which they were parsed, or otherwise in the dialect's own order.
     ///
-    /// The dialect can be another than the envelope's own where both write the wrapped values alike;
-    /// it never changes the wrapped values themselves.
+    /// `dialect` may differ from the envelope's own if both represent the wrapped values
+    /// identically; the wrapped values themselves never change.
     ///
     /// # Errors
     /// What the dialect cannot say, and more bytes of names and values than the vendor stores
@@ -23,7 +23,7 @@ impl Envelope {
         let parsed = dialect == self.dialect && !self.order.is_empty();
         let order = if parsed { self.order.as_slice() } else { &[] };
         let rest = table.fields.iter().map(|(field, _)| *field).filter(|field| {
-            // A reader that found no tag length writes none; a fresh envelope does.
+            // A tag length that was absent when parsed stays absent; a new envelope gets one.
             !(order.contains(field) || parsed && *field == Field::TagLen)
         });
 
@@ -78,7 +78,10 @@ impl Envelope {
         }
         let place = |field| table.header(field).is_some();
         let homeless = [
-            (!self.description.text().is_empty() && !place(Field::Description), "a description"),
+            (
+                !self.description.text().is_empty() && !place(Field::Description),
+                "a material description",
+            ),
             (self.layout.is_some() && !place(Field::PartSize), "part sizes"),
             (self.plain_len.is_some() && !place(Field::PlainLen), "the plaintext length"),
             (self.plain_md5.is_some() && !place(Field::PlainMd5), "the plaintext MD5"),
@@ -142,42 +145,42 @@ fn name_of<A: PartialEq>(rows: &[Row<A>], algorithm: A) -> Option<String> {
     rows.iter().find(|row| row.algorithm == algorithm).map(|row| row.name.to_owned())
 }
 
-/// An envelope that a dialect cannot say.
+/// An error for an envelope that a dialect cannot represent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmitError {
     /// The dialect has no name for the content algorithm.
-    #[error("{0} cannot say {1}")]
+    #[error("{0} does not support {1}")]
     ContentAlgorithm(&'static str, ContentAlgorithm),
-    /// The plaintext length and the part sizes contradict each other.
-    #[error("the plaintext length contradicts the data size")]
+    /// The plaintext length and the data size of the part layout differ.
+    #[error("the plaintext length does not match the data size")]
     Contradiction,
-    /// More metadata than the vendor stores.
-    #[error("the headers take {size} bytes, but the service stores {limit}")]
+    /// The metadata exceeds the vendor's limit.
+    #[error("the headers take {size} bytes, but the service stores at most {limit}")]
     HeaderBudget {
-        /// Bytes of all names and values.
+        /// Total size of names and values, in bytes.
         size: usize,
         /// The vendor's limit, in bytes.
         limit: usize,
     },
-    /// The dialect writes the IV in another form; wrap the content key anew.
-    #[error("{0} writes the IV in another form")]
+    /// The dialect represents the IV differently; the content key must be rewrapped.
+    #[error("{0} represents the IV differently")]
     IvForm(&'static str),
-    /// A wrapped value of a length that its algorithm cannot produce.
-    #[error("a wrapped value has a length that {0} cannot make")]
+    /// A wrapped value whose length its algorithm cannot produce.
+    #[error("a wrapped value has a length that {0} cannot produce")]
     Length(WrapAlgorithm),
-    /// The dialect has no header for something that the envelope says.
+    /// The dialect has no header for a field of the envelope.
     #[error("{dialect} has no header for {what}")]
     NoPlace {
         /// The dialect's id.
         dialect: &'static str,
-        /// What it cannot say.
+        /// The field, in words.
         what: &'static str,
     },
-    /// The dialect is not written into headers.
-    #[error("{0} is not written into headers")]
+    /// The dialect is not stored in headers.
+    #[error("{0} is not stored in headers")]
     NotHeaders(&'static str),
     /// The dialect has no name for the wrap algorithm.
-    #[error("{0} cannot say {1}")]
+    #[error("{0} does not support {1}")]
     WrapAlgorithm(&'static str, WrapAlgorithm),
 }

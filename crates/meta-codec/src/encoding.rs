@@ -1,13 +1,13 @@
-//! The text forms of bytes and numbers in a header value: strict base64, strict decimal, MD5.
+//! Encodings of bytes and numbers in header values: strict base64, strict decimal, MD5.
 
 use base64::{DecodeError, Engine as _, engine::general_purpose::STANDARD};
 
 use crate::error::{Base64Fault, Excerpt, NumberFault, Reason};
 
-/// Base64 of the one canonical form: standard alphabet, padded, no stray bits, no line breaks.
+/// Decodes canonical base64: standard alphabet, padded, no stray bits, no line breaks.
 ///
-/// SDKs differ in what they forgive here (Python drops junk, Go skips line breaks); every writer seen
-/// produces the canonical form, so nothing else is taken.
+/// SDKs differ in what they tolerate (Python drops junk, Go skips line breaks), but every known
+/// writer produces the canonical form, so nothing else is accepted.
 pub(crate) fn bytes(text: &str) -> Result<Vec<u8>, Reason> {
     STANDARD.decode(text).map_err(|error| {
         Reason::Base64(match error {
@@ -23,7 +23,7 @@ pub(crate) fn bytes_text(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// A decimal number as the SDKs print it: digits only, no leading zero, below 2^64.
+/// Parses a decimal number as printed by the SDKs: digits only, no leading zero, below 2^64.
 pub(crate) fn number(text: &str) -> Result<u64, Reason> {
     if let Some(position) = text.bytes().position(|byte| !byte.is_ascii_digit()) {
         return Err(Reason::Number(NumberFault::Character(position)));
@@ -37,13 +37,14 @@ pub(crate) fn number(text: &str) -> Result<u64, Reason> {
     text.parse().map_err(|_| Reason::Number(NumberFault::TooLarge))
 }
 
-/// How a dialect writes `unencrypted-content-md5`.
+/// The representation of `unencrypted-content-md5` in a dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Md5Form {
     /// Base64 of the 16 bytes, as in `Content-MD5`.
     Base64,
-    /// 32 hexadecimal digits between quotation marks, as COS Android writes it for multipart uploads
-    /// (DigestUtils.java:153-184). Where the caller gave a Content-MD5, that stands here as it is.
+    /// 32 hexadecimal digits in quotation marks, as COS Android writes it for multipart uploads
+    /// (`DigestUtils.java:153-184`). A `Content-MD5` supplied by the caller is stored unchanged, so
+    /// base64 is accepted too.
     QuotedHex,
 }
 

@@ -1,4 +1,4 @@
-//! The envelope: what an object's metadata says, with the content key still wrapped.
+//! The encryption metadata of an object, with the content key still wrapped.
 
 use crate::{
     ContentAlgorithm, Dialect, MaterialDescription, PartLayout, WrapAlgorithm, dialect::Field,
@@ -20,14 +20,14 @@ pub struct Envelope {
     pub(crate) plain_len: Option<u64>,
     pub(crate) plain_md5: Option<[u8; 16]>,
     pub(crate) key_check: Option<[u8; 16]>,
-    /// The order in which the headers were found; empty for an envelope that was not parsed.
+    /// The order in which the headers were parsed; empty for a new envelope.
     pub(crate) order: Vec<Field>,
 }
 
 impl Envelope {
-    /// An envelope that is about to be written. `iv` is in the form that the dialect asks for.
+    /// Creates an envelope to be emitted. `iv` must be in the dialect's [`IvForm`](crate::IvForm).
     ///
-    /// Whether the dialect can spell it is decided by [`emit`](Self::emit).
+    /// [`emit`](Self::emit) checks that the dialect can represent it.
     #[must_use]
     pub fn new(
         dialect: Dialect,
@@ -51,100 +51,101 @@ impl Envelope {
         }
     }
 
-    /// Says which master key wrapped the content key.
+    /// Sets the material description, which identifies the master key.
     #[must_use]
     pub fn with_description(mut self, description: MaterialDescription) -> Self {
         self.description = description;
         self
     }
 
-    /// Says how a multipart upload is cut.
+    /// Sets the part layout of a multipart upload.
     #[must_use]
     pub const fn with_layout(mut self, layout: PartLayout) -> Self {
         self.layout = Some(layout);
         self
     }
 
-    /// Says how long the plaintext is, in bytes.
+    /// Sets the length of the plaintext, in bytes.
     #[must_use]
     pub const fn with_plain_len(mut self, len: u64) -> Self {
         self.plain_len = Some(len);
         self
     }
 
-    /// Puts the MD5 of the *plaintext* into the metadata, in the clear.
+    /// Sets the MD5 of the *plaintext*, which is stored in the clear.
     ///
-    /// Whoever can read the metadata can then confirm a guess of the content (CVE-2022-2582).
+    /// Anyone who can read the metadata can then confirm a guess of the content (CVE-2022-2582).
     #[must_use]
     pub const fn with_plain_md5(mut self, digest: [u8; 16]) -> Self {
         self.plain_md5 = Some(digest);
         self
     }
 
-    /// Adds the key check, an optional header of our own (`…-meta-envelope-check`) that binds the
-    /// content key to everything else that the envelope says.
+    /// Sets the key check, an optional extension header (`…-meta-envelope-check`) that binds the
+    /// content key to everything else in the envelope.
     #[must_use]
     pub const fn with_key_check(mut self, check: [u8; 16]) -> Self {
         self.key_check = Some(check);
         self
     }
 
-    /// The dialect in which it was, or will be, written.
+    /// Returns the dialect of the envelope.
     #[must_use]
     pub const fn dialect(&self) -> Dialect {
         self.dialect
     }
 
-    /// How the object's bytes are encrypted.
+    /// Returns the algorithm that encrypts the object's bytes.
     #[must_use]
     pub const fn content_algorithm(&self) -> ContentAlgorithm {
         self.content
     }
 
-    /// How the content key is wrapped.
+    /// Returns the algorithm that wraps the content key.
     #[must_use]
     pub const fn wrap_algorithm(&self) -> WrapAlgorithm {
         self.wrap
     }
 
-    /// The wrapped CEK: the header's value, decoded once.
+    /// Returns the wrapped CEK, which is the base64-decoded header value.
     #[must_use]
     pub fn wrapped_key(&self) -> &[u8] {
         &self.wrapped_key
     }
 
-    /// The IV, wrapped or clear as [`Dialect::iv_form`] says: the header's value, decoded once.
+    /// Returns the base64-decoded header value of the IV, wrapped or clear according to
+    /// [`Dialect::iv_form`].
     #[must_use]
     pub fn iv(&self) -> &[u8] {
         &self.iv
     }
 
-    /// Which master key wrapped the content key; empty where the object does not say.
+    /// Returns the material description, which is empty if the object has none.
     #[must_use]
     pub const fn description(&self) -> &MaterialDescription {
         &self.description
     }
 
-    /// How the multipart upload was cut.
+    /// Returns the part layout of a multipart upload.
     #[must_use]
     pub const fn layout(&self) -> Option<PartLayout> {
         self.layout
     }
 
-    /// How many bytes of plaintext there should be, from `unencrypted-content-length` or else
-    /// `data-size`. The two are never in contradiction.
+    /// Returns the expected plaintext length in bytes, from `unencrypted-content-length` or else
+    /// `data-size`. If both are present, they agree.
     #[must_use]
     pub fn plain_len(&self) -> Option<u64> {
         self.plain_len.or_else(|| self.layout.and_then(|layout| layout.data_size()))
     }
 
-    /// The MD5 of the plaintext, where the metadata gives it away.
+    /// Returns the MD5 of the plaintext, if the metadata discloses it.
     #[must_use]
     pub const fn plain_md5(&self) -> Option<[u8; 16]> {
         self.plain_md5
     }
 
-    /// The key check, where the writer was one of ours and was asked for it.
+    /// Returns the key check, which only this library writes, and only on request.
     #[must_use]
     pub const fn key_check(&self) -> Option<[u8; 16]> {
         self.key_check

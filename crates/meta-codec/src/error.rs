@@ -1,10 +1,10 @@
-//! Why metadata is refused.
+//! Errors from parsing metadata.
 
 use std::fmt;
 
 use crate::{DescriptionError, LayoutError};
 
-/// A header set that is not a valid envelope: which header, and what is wrong with it.
+/// An error for headers that do not form a valid envelope: the offending header and the reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{header}: {reason}")]
 pub struct ParseError {
@@ -17,139 +17,140 @@ impl ParseError {
         Self { header, reason }
     }
 
-    /// The header that is at fault, in lower case.
+    /// Returns the name of the offending header, in lower case.
     #[must_use]
     pub const fn header(&self) -> &'static str {
         self.header
     }
 
-    /// What is wrong with it.
+    /// Returns the reason for the rejection.
     #[must_use]
     pub const fn reason(&self) -> &Reason {
         &self.reason
     }
 }
 
-/// What is wrong with a header.
+/// The reason for rejecting a header.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
     /// Not canonical base64 (RFC 4648 standard alphabet, padded, one line).
-    #[error("is not strict base64: {0}")]
+    #[error("invalid base64: {0}")]
     Base64(Base64Fault),
     /// Two headers contradict each other.
-    #[error("contradicts {0}")]
+    #[error("inconsistent with {0}")]
     Contradicts(&'static str),
-    /// A control character, which no header value may hold.
-    #[error("holds the control character 0x{byte:02x} at position {position}")]
+    /// A control character, which no header value may contain.
+    #[error("contains control character 0x{byte:02x} at position {position}")]
     Control {
         /// The character.
         byte: u8,
         /// Its position in the value, counted from 0.
         position: usize,
     },
-    /// Not a material description.
-    #[error("is not a material description: {0}")]
+    /// Not a valid material description.
+    #[error("invalid material description: {0}")]
     Description(#[from] DescriptionError),
-    /// The same field twice, in whatever case; even equal values are refused.
-    #[error("is given twice")]
+    /// A field that appears more than once, compared case-insensitively. Equal values are rejected
+    /// too.
+    #[error("duplicate field")]
     Duplicate,
-    /// Not an instruction file.
-    #[error("is not an instruction file: {0}")]
+    /// Not a valid instruction file.
+    #[error("invalid contents: {0}")]
     Instruction(DescriptionError),
-    /// The sizes do not make a part layout.
+    /// The sizes do not form a valid part layout.
     #[error("{0}")]
     Layout(#[from] LayoutError),
-    /// A decoded value of a length that its algorithm cannot produce.
-    #[error("decodes to {got} bytes, but {algorithm} makes {want}")]
+    /// A decoded value whose length its algorithm cannot produce.
+    #[error("decodes to {got} bytes, but {algorithm} requires {want}")]
     Length {
-        /// The algorithm that says how long it must be.
+        /// The algorithm that determines the length.
         algorithm: &'static str,
-        /// The length found, in bytes.
+        /// The actual length, in bytes.
         got: usize,
-        /// The lengths allowed, in words.
+        /// The permitted lengths, in words.
         want: String,
     },
-    /// The header is absent although others of its dialect are there.
-    #[error("is missing, although {0} is there")]
+    /// The header is missing although others of its dialect are present.
+    #[error("missing, although {0} is present")]
     Missing(&'static str),
     /// Headers of two dialects on one object.
-    #[error("belongs to another dialect than {0}")]
+    #[error("belongs to a dialect other than {0}")]
     MixedDialects(&'static str),
-    /// A byte outside ASCII where only ASCII can stand.
-    #[error("holds a byte outside ASCII at position {0}")]
+    /// A non-ASCII byte where only ASCII is permitted.
+    #[error("contains a non-ASCII byte at position {0}")]
     NotAscii(usize),
     /// Not a plain decimal number (digits only, no sign, no leading zero, below 2^64).
-    #[error("is not a plain decimal number: {0}")]
+    #[error("invalid decimal number: {0}")]
     Number(NumberFault),
-    /// All known headers together exceed what any service stores.
+    /// The known headers together exceed the size that any service stores.
     #[error("makes the metadata larger than {limit} bytes")]
     TooLarge {
         /// The limit for names and values together, in bytes.
         limit: usize,
     },
-    /// An algorithm name that the dialect does not have, compared to the letter.
-    #[error("names an algorithm that {dialect} does not have: {name}")]
+    /// An algorithm name that the dialect does not define. Names are compared exactly.
+    #[error("unknown algorithm for {dialect}: {name}")]
     UnknownAlgorithm {
         /// The dialect's id.
         dialect: &'static str,
-        /// The name found.
+        /// The unknown name.
         name: Excerpt,
     },
-    /// Length or MD5 of a plaintext, and nothing else: so COS Java leaves an object whose envelope is in
-    /// an instruction file.
-    #[error("is there without a content key, which may be in an instruction file")]
+    /// Only the length or MD5 of the plaintext is present, which is what COS Java leaves on an
+    /// object whose envelope is in an instruction file.
+    #[error("present without a content key, which may be in an instruction file")]
     PerhapsInstruction,
-    /// A value that has one legal form only.
+    /// A value other than the only permitted one.
     #[error("must be {want}, not {got}")]
     Value {
-        /// The value found.
+        /// The actual value.
         got: Excerpt,
-        /// The legal value, in words.
+        /// The permitted value, in words.
         want: &'static str,
     },
-    /// A content algorithm whose IV this wrap algorithm cannot wrap.
+    /// A wrap algorithm that cannot wrap the IV of the content algorithm.
     #[error("cannot wrap the {0}-byte IV of this content algorithm")]
     WrapOfIv(usize),
 }
 
-/// How a text fails to be strict base64.
+/// The flaw in text that is not canonical base64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Base64Fault {
     /// A character outside the standard alphabet.
-    #[error("bad character at position {0}")]
+    #[error("invalid character at position {0}")]
     Character(usize),
-    /// A length that no base64 text has.
-    #[error("bad length {0}")]
+    /// A length that no base64 text can have.
+    #[error("invalid length {0}")]
     Length(usize),
     /// Missing, misplaced or superfluous `=`.
-    #[error("bad padding")]
+    #[error("invalid padding")]
     Padding,
-    /// The last character carries bits that the encoder would have set to zero.
-    #[error("stray bits in the last character, at position {0}")]
+    /// Nonzero bits in the last character that an encoder would have set to zero.
+    #[error("nonzero trailing bits in the last character, at position {0}")]
     TrailingBits(usize),
 }
 
-/// How a text fails to be a decimal number.
+/// The flaw in text that is not a plain decimal number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NumberFault {
-    /// Something other than `0` to `9`.
-    #[error("bad character at position {0}")]
+    /// A character other than `0` to `9`.
+    #[error("invalid character at position {0}")]
     Character(usize),
     /// No digits at all.
-    #[error("it is empty")]
+    #[error("the value is empty")]
     Empty,
-    /// More than one digit, and the first is `0`.
-    #[error("it has a leading zero")]
+    /// More than one digit, the first of which is `0`.
+    #[error("the value has a leading zero")]
     LeadingZero,
     /// 2^64 or more.
-    #[error("it is too large")]
+    #[error("the value is too large")]
     TooLarge,
 }
 
-/// The beginning of an attacker's text: at most 48 characters, everything unusual escaped.
+/// A prefix of untrusted text: at most 48 characters, escaped as by [`char::escape_default`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Excerpt(String);
 

@@ -1,16 +1,16 @@
-//! Saved header lists: what `curl -I` printed, or a flat JSON object of names to values.
+//! Saved header lists: the output of `curl -I` or a flat JSON object of names to values.
 
 use crate::{DescriptionError, description::flat_json};
 
-/// The names and values in a saved header list, in order, repeated names included.
+/// Reads the names and values of a saved header list, in order and including duplicates.
 ///
-/// Two forms are taken: a JSON object whose values are all strings, and the lines that `curl -I`
-/// prints, with or without status lines. Where several responses follow each other (redirects,
-/// `100 Continue`), the last one counts, and it must have succeeded. Values are bytes, because a
-/// header of others may hold any.
+/// Two formats are accepted: a JSON object whose values are all strings, and the lines that
+/// `curl -I` prints, with or without status lines. If several responses follow each other
+/// (redirects, `100 Continue`), the last one is used, and it must be successful. Values are bytes,
+/// because unrelated headers may contain any bytes.
 ///
 /// # Errors
-/// Other JSON, a line that is no header, or a response that is an error.
+/// Fails on other JSON, on a line that is not a header, or if the last response is not successful.
 pub fn read_headers(list: &[u8]) -> Result<Vec<(String, Vec<u8>)>, HeaderListError> {
     let list = list.strip_prefix(b"\xef\xbb\xbf").unwrap_or(list);
     if list.trim_ascii_start().starts_with(b"{") {
@@ -44,7 +44,7 @@ pub fn read_headers(list: &[u8]) -> Result<Vec<(String, Vec<u8>)>, HeaderListErr
     }
 }
 
-/// A line's name and value, the white space around the value dropped.
+/// Splits a line into its name and value, and trims whitespace around the value.
 fn header(line: &[u8]) -> Option<(&str, &[u8])> {
     let colon = line.iter().position(|byte| *byte == b':').filter(|colon| *colon > 0)?;
     let (name, value) = line.split_at_checked(colon)?;
@@ -53,28 +53,28 @@ fn header(line: &[u8]) -> Option<(&str, &[u8])> {
     name.bytes().all(|byte| byte.is_ascii_graphic()).then_some((name, value))
 }
 
-/// The status of a status line, unless it is a success.
+/// Returns the status code of a status line, unless it indicates success.
 fn failed_status(line: &[u8]) -> Option<u16> {
     let text = std::str::from_utf8(line).ok()?;
     let status = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
     (!(200..300).contains(&status)).then_some(status)
 }
 
-/// A text that is no header list.
+/// An error from reading a saved header list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeaderListError {
-    /// Not the JSON that it must be.
+    /// JSON other than an object whose values are all strings.
     #[error("not a flat JSON object of header names to values: {0}")]
     Json(#[from] DescriptionError),
-    /// A line that is no header.
+    /// A line that is not a header.
     #[error("line {0} is not a header")]
     Line(usize),
     /// JSON that is not UTF-8.
     #[error("not UTF-8 text")]
     NotUtf8,
-    /// The headers are those of a response that is no success, so not of an object.
-    #[error("the response is an error, with status {0}")]
+    /// The headers of an unsuccessful response, which do not describe an object.
+    #[error("the response is unsuccessful, with status {0}")]
     Status(u16),
 }
 
@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn the_last_response_counts() {
-        let text = b"HTTP/1.1 301 Moved\r\nLocation: x\r\n\r\nHTTP/1.1 200 OK\r\nETag: \"a:b\" \r\nx-E:\r\n\r\n";
+        let text = b"HTTP/1.1 301 Moved\r\nLocation: x\r\n\r\n\
+            HTTP/1.1 200 OK\r\nETag: \"a:b\" \r\nx-E:\r\n\r\n";
         assert_eq!(read_headers(text), Ok(pairs(&[("ETag", "\"a:b\""), ("x-E", "")])));
         assert_eq!(read_headers(b"a: b\n"), Ok(pairs(&[("a", "b")])));
         assert_eq!(read_headers(b""), Ok(Vec::new()));

@@ -2,10 +2,10 @@
 
 use crate::Vendor;
 
-/// How a multipart upload was, or will be, cut: every part but the last is `part_size` bytes.
+/// The part layout of a multipart upload: every part except the last has `part_size` bytes.
 ///
-/// On objects that we read this is a hint, which most readers ignore: nothing is ever allocated from
-/// it, and the smallest part size is not checked, because SDKs write objects with smaller parts to
+/// On parsed objects this is a hint, which most readers ignore. Nothing is ever allocated based on
+/// it, and the minimum part size is not checked, because SDKs write objects with smaller parts to
 /// stores that allow them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartLayout {
@@ -14,14 +14,16 @@ pub struct PartLayout {
 }
 
 impl PartLayout {
-    /// The most parts that OSS and COS take.
+    /// Maximum number of parts that OSS and COS accept.
     pub const MAX_PARTS: u64 = 10_000;
 
-    /// The layout of an upload to `vendor`: `data_size` bytes of plaintext in parts of `part_size`.
+    /// Creates the layout of an upload to `vendor`: `data_size` bytes of plaintext in parts of
+    /// `part_size` bytes.
     ///
     /// # Errors
-    /// A part size that is not a multiple of 16 (the keystream of a part must start at a block) or
-    /// that is below the vendor's smallest part, or more than [`MAX_PARTS`](Self::MAX_PARTS) parts.
+    /// Fails if the part size is not a multiple of 16 (the keystream of a part must start at a
+    /// block boundary) or is below the vendor's minimum, or if there would be more than
+    /// [`MAX_PARTS`](Self::MAX_PARTS) parts.
     pub fn new(vendor: Vendor, data_size: u64, part_size: u64) -> Result<Self, LayoutError> {
         let least = vendor.min_part_size();
         if part_size < least {
@@ -30,7 +32,7 @@ impl PartLayout {
         Self::read(Some(data_size), part_size)
     }
 
-    /// The layout that headers describe. `data_size` is absent where the writer did not know it.
+    /// Creates the layout described by headers. `data_size` is `None` if unknown to the writer.
     pub(crate) fn read(data_size: Option<u64>, part_size: u64) -> Result<Self, LayoutError> {
         if part_size == 0 || !part_size.is_multiple_of(16) {
             return Err(LayoutError::PartNotAligned);
@@ -42,19 +44,19 @@ impl PartLayout {
         }
     }
 
-    /// Bytes of plaintext in all parts; `None` where the writer did not know.
+    /// Returns the plaintext length in bytes, or `None` if the writer did not know it.
     #[must_use]
     pub const fn data_size(&self) -> Option<u64> {
         self.data_size
     }
 
-    /// Bytes of plaintext in every part but the last. A multiple of 16.
+    /// Returns the size in bytes of every part except the last, which is a multiple of 16.
     #[must_use]
     pub const fn part_size(&self) -> u64 {
         self.part_size
     }
 
-    /// How many parts there are, if the data size is known. An empty object has one, empty, part.
+    /// Returns the number of parts, if the data size is known. An empty object has one empty part.
     #[must_use]
     pub const fn part_count(&self) -> Option<u64> {
         match self.data_size {
@@ -65,23 +67,23 @@ impl PartLayout {
     }
 }
 
-/// Sizes that do not make a part layout.
+/// An error for sizes that do not form a valid part layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LayoutError {
-    /// Zero, or not a multiple of 16.
-    #[error("the part size must be a multiple of 16, and not 0")]
+    /// The part size is zero or not a multiple of 16.
+    #[error("the part size must be a nonzero multiple of 16")]
     PartNotAligned,
-    /// Below what the service takes for any part but the last.
+    /// The part size is below the vendor's minimum for every part except the last.
     #[error("the part size must be at least {least} bytes")]
     PartTooSmall {
-        /// The vendor's smallest part, in bytes.
+        /// The vendor's minimum part size, in bytes.
         least: u64,
     },
-    /// More parts than the services take.
-    #[error("{count} parts, more than 10000")]
+    /// More parts than the services accept.
+    #[error("{count} parts exceed the limit of 10000")]
     TooManyParts {
-        /// How many there would be.
+        /// The number of parts.
         count: u64,
     },
 }

@@ -1,14 +1,14 @@
-//! The metadata of client-side-encrypted objects in Aliyun OSS and Tencent COS.
+//! Metadata of client-side-encrypted objects in Aliyun OSS and Tencent COS.
 //!
 //! Each object that an SDK encrypts before upload carries its wrapped content key in
-//! `x-oss-meta-…` or `x-cos-meta-…` headers. Every SDK family spells them a little differently; each
-//! spelling is a [`Dialect`]. This crate turns headers into an [`Envelope`] ([`parse`]) and an
-//! envelope into headers ([`Envelope::emit`]).
+//! `x-oss-meta-…` or `x-cos-meta-…` headers. Each SDK family formats them slightly differently;
+//! each such format is a [`Dialect`]. This crate parses headers into an [`Envelope`] ([`parse`])
+//! and emits an envelope as headers ([`Envelope::emit`]).
 //!
-//! It knows no master keys, does no encryption and no I/O, so everything in it may be printed (but for
-//! [customer keys](sse::CustomerKey) of server-side encryption, which cannot be). It takes
-//! hostile text: whatever does not follow a dialect to the letter is refused, with the header and the
-//! reason ([`ParseError`]), and nothing in it panics.
+//! It handles no master keys and performs no encryption or I/O, so all of its values can safely be
+//! printed, except [customer keys](sse::CustomerKey) for server-side encryption, which implement
+//! neither `Debug` nor `Display`. It accepts hostile input: anything that does not follow a dialect
+//! exactly is rejected with the header and the reason ([`ParseError`]), and nothing panics.
 //!
 //! ```
 //! let headers = [

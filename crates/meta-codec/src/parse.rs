@@ -1,4 +1,4 @@
-//! Headers to envelope.
+//! Parses headers into an envelope.
 
 mod found;
 
@@ -10,21 +10,22 @@ use crate::{
     error::{ParseError, Reason},
 };
 
-/// The names and values of all known headers together. Twice what the more generous service stores.
+/// Maximum size of the names and values of all known headers, in bytes: twice what the more
+/// generous service stores.
 const MAX_LEN: usize = 16 * 1024;
 
-/// Reads the envelope out of an object's headers.
+/// Parses the envelope from an object's headers.
 ///
-/// Names are taken in any case and order, and headers that belong to no dialect are passed over.
-/// `Ok(None)` means that no header of any dialect is there: the object is not encrypted, or its
-/// metadata was stripped, or its envelope is in an instruction file. The caller **must not** take the
-/// body for plaintext unless it was told to.
+/// Names are accepted in any case and order, and headers that belong to no dialect are ignored.
+/// `Ok(None)` means that no header of any dialect is present: the object is not encrypted, its
+/// metadata was stripped, or its envelope is in an instruction file. The caller **must not** treat
+/// the body as plaintext unless told to.
 ///
 /// # Errors
-/// Anything that does not follow one dialect to the letter, see [`Reason`]; among others
-/// [`Reason::PerhapsInstruction`] for what COS Java leaves on an object whose envelope is in an
-/// instruction file ([`parse_instruction`]). Headers of two dialects,
-/// a header given twice, or a part of the mandatory headers are refused, never guessed at.
+/// Fails on anything that does not follow one dialect exactly, see [`Reason`]. In particular,
+/// [`Reason::PerhapsInstruction`] is returned for the headers that COS Java leaves on an object
+/// whose envelope is in an instruction file (see [`parse_instruction`]). Headers of two dialects, a
+/// duplicate header, or an incomplete set of mandatory headers are rejected without guessing.
 pub fn parse<N, V>(
     headers: impl IntoIterator<Item = (N, V)>,
 ) -> Result<Option<Envelope>, ParseError>
@@ -39,7 +40,7 @@ where
     let Some(mut dialect) = complete.next() else {
         return Err(found.incomplete(first));
     };
-    // `cos-android` has the names of `cos-v2`; only the length of the IV tells them apart.
+    // `cos-android` uses the names of `cos-v2`; only the length of the IV distinguishes them.
     let namesake = complete.find(|other| other.table().iv_header() == dialect.table().iv_header());
     if let Some(namesake) = namesake {
         let clear = encoding::bytes(found.ascii(dialect.table().iv_header())?)
@@ -83,11 +84,11 @@ where
 
 /// Reads the envelope out of a COS Java instruction file.
 ///
-/// `headers` are those of the encrypted object itself, which may say the plaintext's length and MD5;
-/// `file` is the body of the object beside it, `<key>.instruction`.
+/// `headers` are those of the encrypted object itself, which may contain the length and MD5 of the
+/// plaintext; `file` is the body of the accompanying object `<key>.instruction`.
 ///
 /// # Errors
-/// As [`parse`]; and an object whose own headers already hold an envelope.
+/// Fails like [`parse`], and also if the object's own headers already contain an envelope.
 pub fn parse_instruction<N, V>(
     headers: impl IntoIterator<Item = (N, V)>,
     file: &str,

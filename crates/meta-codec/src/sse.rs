@@ -1,12 +1,12 @@
-//! Server-side encryption: the headers that ask a store to encrypt, and those that it answers with.
+//! Headers that request server-side encryption from a store, and those in its responses.
 //!
-//! This is the *store's* encryption, and protects nothing from the store; it is here because the same
-//! people need it, and because its headers have traps of their own. What a service would refuse cannot
-//! be built: the modes exclude each other, a key id goes with KMS only, a customer key goes over HTTPS
-//! only.
+//! This is the *store's* encryption, which protects nothing from the store. It is included because
+//! the same users need it, and because its headers have pitfalls of their own. Requests that a
+//! service would reject cannot be constructed: the modes are mutually exclusive, only KMS takes a
+//! key ID, and a customer key is sent over HTTPS only.
 //!
-//! Sources: cos-python-sdk-v5 `cos_comm.py:54-63`, cos-java-sdk-v5 `Headers.java:134-175`, oss2 2.19.1
-//! `headers.py:64-86`, alibabacloud-oss-go-sdk-v2 `api_op_object.go:49-65`.
+//! Sources: cos-python-sdk-v5 `cos_comm.py:54-63`, cos-java-sdk-v5 `Headers.java:134-175`, oss2
+//! 2.19.1 `headers.py:64-86`, alibabacloud-oss-go-sdk-v2 `api_op_object.go:49-65`.
 //!
 //! ```
 //! use meta_codec::sse::{CosSse, Request, Scheme};
@@ -19,7 +19,7 @@
 //!     "x-cos-server-side-encryption-cos-kms-key-id",
 //!     "x-cos-server-side-encryption-context",
 //! ]);
-//! // The store knows what it did: nothing is sent to get the object back.
+//! // The store knows how it encrypted the object, so reading it needs no headers.
 //! assert!(sse.headers(Request::Get, Scheme::Https)?.is_empty());
 //! # Ok::<(), meta_codec::sse::SseError>(())
 //! ```
@@ -33,50 +33,50 @@ pub use customer_key::CustomerKey;
 pub use oss::{OssSse, OssSseStatus};
 use zeroize::Zeroizing;
 
-/// What is asked of the store. It decides which headers belong into the request.
+/// The kind of request, which determines the headers to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Request {
-    /// Append to an object (OSS).
+    /// Appends to an object (OSS).
     Append,
-    /// Copy an object, or a part of one; the headers are for the *target*.
+    /// Copies an object or a part of one. The headers apply to the *target*.
     Copy,
-    /// Read an object.
+    /// Reads an object.
     Get,
-    /// Read an object's metadata.
+    /// Reads an object's metadata.
     Head,
-    /// Begin a multipart upload.
+    /// Creates a multipart upload.
     InitiateMultipart,
-    /// Write an object.
+    /// Writes an object.
     Put,
-    /// Restore an archived object.
+    /// Restores an archived object.
     Restore,
-    /// Write one part of a multipart upload.
+    /// Uploads one part of a multipart upload.
     UploadPart,
 }
 
 impl Request {
-    /// Whether the request makes an object, so that the store must be told how to encrypt it.
+    /// Returns `true` if the request creates an object, and so must state how to encrypt it.
     const fn creates(self) -> bool {
         matches!(self, Self::Append | Self::Copy | Self::InitiateMultipart | Self::Put)
     }
 }
 
-/// How the request travels.
+/// The transport of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "there are no others")]
 pub enum Scheme {
-    /// In the clear.
+    /// Plain HTTP, in the clear.
     Http,
-    /// Over TLS.
+    /// HTTP over TLS.
     Https,
 }
 
-/// The cipher with which the store encrypts.
+/// The cipher that the store encrypts with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreCipher {
-    /// AES-256. The documentation of one COS SDK says `AES-256`, which the service refuses.
+    /// AES-256. The documentation of one COS SDK says `AES-256`, which the service rejects.
     #[default]
     Aes256,
     /// SM4 (GB/T 32907).
@@ -96,18 +96,18 @@ impl StoreCipher {
     }
 }
 
-/// Headers to send. They may hold a customer key, so they are wiped when dropped and not printed.
+/// Headers to send. They may contain a customer key, so they are wiped on drop and have no `Debug`.
 #[derive(Default)]
-#[expect(missing_debug_implementations, reason = "a secret is not printed")]
+#[expect(missing_debug_implementations, reason = "secrets must not be printed")]
 pub struct SseHeaders(Vec<(&'static str, Zeroizing<String>)>);
 
 impl SseHeaders {
-    /// Names in lower case, and values.
+    /// Returns the lower-case names and the values.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.0.iter().map(|(name, value)| (*name, value.as_str()))
     }
 
-    /// Whether there is nothing to send.
+    /// Returns `true` if there are no headers to send.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -118,30 +118,30 @@ impl SseHeaders {
     }
 }
 
-/// Server-side encryption that a service would refuse, or that it answered with and no one knows.
+/// An error for settings that a service would reject, or for an unrecognized response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SseError {
-    /// The encryption context cannot be said.
-    #[error("the encryption context cannot be written: {0}")]
+    /// The encryption context is invalid.
+    #[error("invalid encryption context: {0}")]
     Context(crate::DescriptionError),
-    /// Not 32 bytes.
-    #[error("a customer key has 32 bytes, not {0}")]
+    /// The customer key is not 32 bytes long.
+    #[error("a customer key must be 32 bytes long, not {0}")]
     CustomerKey(usize),
-    /// Empty, too long, or with characters that no header can hold.
-    #[error("a key id is 1 to 256 printable ASCII characters")]
+    /// The key ID is empty, too long, or contains characters that no header can hold.
+    #[error("a key ID must be 1 to 256 printable ASCII characters without spaces")]
     KeyId,
-    /// A secret would travel in the clear.
-    #[error("a customer key must not be sent over plain http")]
+    /// A secret would be sent in the clear.
+    #[error("a customer key must not be sent over plain HTTP")]
     PlainHttp,
-    /// A response header with a value that is not known, or a missing one.
-    #[error("{0}: is missing or not known")]
+    /// A response header is missing or has an unrecognized value.
+    #[error("{0}: missing or unrecognized")]
     Response(&'static str),
 }
 
 fn key_id(id: Option<&str>) -> Result<Option<String>, SseError> {
     match id {
-        // OSS refuses an empty header (0005-00000205); leaving it out means the default key.
+        // OSS rejects an empty header (0005-00000205); omitting it selects the default key.
         None => Ok(None),
         Some(id)
             if matches!(id.len(), 1..=256) && id.bytes().all(|byte| byte.is_ascii_graphic()) =>
@@ -152,7 +152,7 @@ fn key_id(id: Option<&str>) -> Result<Option<String>, SseError> {
     }
 }
 
-/// The value of a response header, by its lower-case name. The first one counts.
+/// Returns the value of the first response header with this name, ignoring case.
 fn value<'a, N: AsRef<str>, V: AsRef<str>>(headers: &'a [(N, V)], name: &str) -> Option<&'a str> {
     headers
         .iter()

@@ -1,6 +1,6 @@
-//! Every hostile header set is refused with exactly the reason that its file says.
+//! Every hostile header set is rejected with exactly the reason stated in its file.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails loudly")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "panics fail the test")]
 
 use envelope_testkit::{HostileCase, hostile_cases};
 use meta_codec::{Reason, parse};
@@ -37,7 +37,7 @@ fn bytes_that_are_no_text() {
 
 #[test]
 fn the_cost_is_bounded() {
-    // A million headers of others are passed over; a mebibyte of ours is refused at once.
+    // A million unrelated headers are skipped, but one mebibyte in a known header fails at once.
     assert_eq!(parse((0..1_000_000).map(|_| ("x-oss-meta-other", "v"))), Ok(None));
     let huge = "A".repeat(1 << 20);
     let error = parse([("x-oss-meta-client-side-encryption-key", &huge)]).unwrap_err();

@@ -1,6 +1,6 @@
-//! Parse and emit are each other's inverse.
+//! Parsing and emitting are inverses of each other.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails loudly")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "panics fail the test")]
 
 use envelope_testkit::all_cases;
 use meta_codec::{
@@ -46,7 +46,8 @@ fn names_are_taken_in_any_case() {
 
 #[test]
 fn the_budget_of_each_vendor() {
-    // Four mandatory headers of cos-v2 with RSA: 901, 1237 and 1581 bytes (cos-dialects, section 2).
+    // The four mandatory headers of cos-v2 with RSA take 901, 1237 or 1581 bytes (cos-dialects,
+    // section 2).
     for (modulus, size) in [(256, 901), (384, 1237), (512, 1581)] {
         let envelope = Envelope::new(
             Dialect::COS_V2,
@@ -76,7 +77,7 @@ fn description() -> impl Strategy<Value = MaterialDescription> {
 }
 
 prop_compose! {
-    /// Any envelope, most of which no dialect can say.
+    /// Arbitrary envelopes, most of which no dialect can represent.
     fn envelope()(
         dialect in select(Dialect::ALL.to_vec()),
         wrap in select(WrapAlgorithm::ALL.to_vec()),
@@ -108,7 +109,7 @@ prop_compose! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 
-    /// What emit writes, parse reads as the same envelope; what parse would refuse, emit refuses.
+    /// Emitted headers parse as the same envelope, so `emit` rejects whatever `parse` would reject.
     #[test]
     fn emitted_is_parsed(envelope in envelope()) {
         if let Ok(headers) = envelope.emit(envelope.dialect()) {
@@ -132,16 +133,21 @@ proptest! {
         }
     }
 
-    /// No text makes the parser panic, and whatever it takes comes out again.
+    /// No input makes the parser panic, and every accepted envelope survives a round trip.
     #[test]
     fn any_headers(
-        picks in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), ".{0,20}"), 0..8),
+        picks in prop::collection::vec(
+            (any::<prop::sample::Index>(), any::<prop::sample::Index>(), ".{0,20}"),
+            0..8,
+        ),
     ) {
         let cases = all_headers();
         let mut headers = Vec::new();
         for (name, value, text) in picks {
             let name = name.get(cases).0.clone();
-            headers.push((name, if text.len() < 4 { value.get(cases).1.clone() } else { text.into_bytes() }));
+            let value =
+                if text.len() < 4 { value.get(cases).1.clone() } else { text.into_bytes() };
+            headers.push((name, value));
         }
         if let Ok(Some(envelope)) = parse(headers) {
             let again = envelope.emit(envelope.dialect()).unwrap();

@@ -1,8 +1,8 @@
 //! `cos-android`: COS Android >= 5.7.0.
 //!
-//! The names of `cos-v2`, but `start` holds the 16 IV bytes in the clear
-//! (`ContentCryptoMaterial.java:107-109`); a wrapped IV is never 16 bytes long, which tells the two
-//! apart. Known from reading the source at 252230a and from synthetic objects.
+//! Uses the names of `cos-v2`, but `start` holds the 16 IV bytes in the clear
+//! (`ContentCryptoMaterial.java:107-109`). A wrapped IV is never 16 bytes long, which distinguishes
+//! the two. Derived from the source at 252230a and from synthetic objects.
 
 use super::{Field, IvForm, Row, Table};
 use crate::{ContentAlgorithm::Aes256Ctr, Vendor, WrapAlgorithm, encoding::Md5Form};

@@ -1,8 +1,8 @@
 //! `cos-instruction`: the instruction file of COS Java, all versions.
 //!
-//! The envelope is a JSON object in an object of its own, `<key>.instruction`
-//! (`ContentCryptoMaterial.java:151-167`); the IV is in the clear. The encrypted object itself keeps
-//! only its plaintext length and MD5, under the names of `cos-v2` (>= 5.6.50) or of `cos-legacy`.
+//! The envelope is a JSON object stored separately as `<key>.instruction`
+//! (`ContentCryptoMaterial.java:151-167`); the IV is in the clear. The encrypted object holds
+//! only its plaintext length and MD5, under the names of `cos-v2` (>= 5.6.50) or `cos-legacy`.
 
 use super::{Field, IvForm, Row, Table};
 use crate::{

@@ -1,7 +1,7 @@
 //! `cos-legacy`: COS Java 5.4.3 to 5.6.49.
 //!
-//! The format of the Amazon S3 Encryption Client V2 with other names, the IV in the clear. Recorded
-//! from cos-java-sdk-v5 12805a5, the last commit before the header change.
+//! The format of the Amazon S3 Encryption Client V2 with different names and a clear IV.
+//! Recorded from cos-java-sdk-v5 12805a5, the last commit before the header change.
 
 use super::{Field, IvForm, Row, Table};
 use crate::{ContentAlgorithm::Aes256Gcm, Vendor, WrapAlgorithm, encoding::Md5Form};

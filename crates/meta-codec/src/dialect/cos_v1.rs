@@ -1,7 +1,8 @@
 //! `cos-v1`: COS Python (cos-python-sdk-v5 >= 1.8.5).
 //!
-//! Two headers and no algorithm names (`crypto.py:353-363`). The length of the wrapped key tells an
-//! AES master key (32 bytes) from RSA (the modulus); nothing tells the two RSA paddings apart.
+//! Two headers and no algorithm names (`crypto.py:353-363`). The length of the wrapped key
+//! distinguishes an AES master key (32 bytes) from RSA (the modulus length); nothing distinguishes
+//! the two RSA paddings.
 
 use super::{Field, IvForm, Row, Table};
 use crate::{ContentAlgorithm::Aes256Ctr, Vendor, WrapAlgorithm, encoding::Md5Form};

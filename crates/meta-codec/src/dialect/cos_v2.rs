@@ -1,8 +1,9 @@
 //! `cos-v2`: COS Java >= 5.6.50, COS Go >= 0.7.26 (KMS and CTR only), hadoop-cos (RSA and GCM).
 //!
-//! Names: COS Java 5.6.269 `Headers.java:243-334`, COS Go `crypto_type.go:13-22`. The tag length's
-//! header is the odd one out, and is there for GCM only. CBC is read, never written: it is open to
-//! padding oracles, and the SDK loses the last block of its multipart objects.
+//! Names: COS Java 5.6.269 `Headers.java:243-334`, COS Go `crypto_type.go:13-22`. The header of the
+//! tag length does not follow the naming scheme and is present for GCM only. CBC is read but never
+//! written: it is vulnerable to padding oracles, and the SDK loses the last block of multipart
+//! objects.
 
 use super::{Field, IvForm, Row, Table};
 use crate::{
@@ -17,7 +18,7 @@ pub(super) const TABLE: Table = Table {
     vendor: Vendor::Cos,
     iv: IvForm::Wrapped,
     md5: Md5Form::Base64,
-    // COS Java takes -1 for "not known yet" (COSCryptoModuleBase.java:235-243).
+    // COS Java uses -1 for a size that is not known yet (COSCryptoModuleBase.java:235-243).
     unknown_data_size: Some("-1"),
     in_headers: true,
     fields: &[

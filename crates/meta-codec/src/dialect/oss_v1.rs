@@ -1,9 +1,10 @@
 //! `oss-v1`: oss2 (Python) 2.5.0 to 2.10.0.
 //!
-//! Two traps. `AES/GCM/NoPadding` is a lie: the content is AES-CTR without a tag (oss2 2.9.1
-//! `utils.py:539,570`), so the name maps to CTR in this table and nowhere else. And the IV is the
-//! counter as decimal text, which is what gets wrapped. The description's header is the one that oss2
-//! >= 2.11 reads (`models.py`); 2.5 to 2.10 wrote none.
+//! There are two pitfalls. First, `AES/GCM/NoPadding` is a misnomer: the content is AES-CTR without
+//! an authentication tag (oss2 2.9.1 `utils.py:539,570`), so the name maps to CTR in this table and
+//! nowhere else. Second, the IV is the counter as decimal text, and that text is what is wrapped.
+//! The description's header is the one that oss2 >= 2.11 reads (`models.py`); 2.5 to 2.10 wrote
+//! none.
 
 use super::{Field, IvForm, Row, Table};
 use crate::{ContentAlgorithm::Aes256Ctr, Vendor, WrapAlgorithm, encoding::Md5Form};

@@ -1,8 +1,8 @@
-//! `oss-v2`: what every OSS SDK with client-side encryption writes.
+//! `oss-v2`: every OSS SDK with client-side encryption.
 //!
-//! Names and algorithms: oss2 2.19.1 `headers.py:33-60`, aliyun-oss-go-sdk `oss/crypto`, measured on
-//! ten writers. OAEP is written by oss2's `LocalRsaProvider` only, and nobody else reads it. The
-//! literal `rsa` of V1 is never legal here: the service would ask for a `magic-number-hmac`.
+//! Names and algorithms: oss2 2.19.1 `headers.py:33-60`, aliyun-oss-go-sdk `oss/crypto`, measured
+//! on ten writers. Only oss2's `LocalRsaProvider` writes OAEP, and no other SDK reads it. The
+//! literal `rsa` of V1 is never valid here: the service would require a `magic-number-hmac`.
 
 use super::{Field, IvForm, Row, Table};
 use crate::{ContentAlgorithm::Aes256Ctr, Vendor, WrapAlgorithm, encoding::Md5Form};

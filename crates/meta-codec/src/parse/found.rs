@@ -1,4 +1,4 @@
-//! The headers that were found, and the envelope that they make.
+//! Collects the known headers and builds the envelope from them.
 
 use crate::{
     ContentAlgorithm, Dialect, Envelope, IvForm, MaterialDescription, PartLayout, WrapAlgorithm,
@@ -10,7 +10,7 @@ use crate::{
 
 use super::{MAX_LEN, header_dialects};
 
-/// The headers that some dialect knows, in the order found.
+/// The headers known to any dialect, in their original order.
 pub(super) struct Found(pub(super) Vec<Header>);
 
 pub(super) struct Header {
@@ -68,7 +68,7 @@ impl Found {
         self.0.iter().any(|header| header.name == name)
     }
 
-    /// The value of a header that is there.
+    /// Returns the value of a header that must be present.
     pub(super) fn ascii(&self, name: &'static str) -> Result<&str, ParseError> {
         self.value(name).ok_or_else(|| ParseError::new(name, Reason::Missing("its dialect")))
     }
@@ -78,7 +78,8 @@ impl Found {
         std::str::from_utf8(&header.value).ok()
     }
 
-    /// No dialect has both its key and its IV here: names what the most likely one lacks.
+    /// Returns the error for headers in which no dialect has both its key and its IV. It names the
+    /// header that the most likely dialect lacks.
     pub(super) fn incomplete(&self, there: &Header) -> ParseError {
         let beside_instruction = |header: &Header| {
             let field = Dialect::COS_INSTRUCTION.table().field(header.name);
@@ -112,7 +113,7 @@ impl Found {
                 Some((field, name)) if order.contains(&field) => {
                     return Err(ParseError::new(name, Reason::Duplicate));
                 }
-                // COS Android writes an empty MD5 where it has none.
+                // COS Android writes an empty MD5 if it has none.
                 Some((Field::PlainMd5, _)) if header.value.is_empty() => {}
                 Some((field, _)) => order.push(field),
             }
@@ -160,7 +161,7 @@ impl Found {
         })
     }
 
-    /// The first header of the table that holds `field` and is there.
+    /// Returns the first header of the table that holds `field` and is present.
     fn field(&self, table: &Table, field: Field) -> Option<(&'static str, &str)> {
         table
             .fields
@@ -210,7 +211,7 @@ impl Found {
             }
             Some(rule) => check_len(name, iv.len(), wrap.id(), rule)?,
         }
-        // One RSA key makes ciphertexts of one length.
+        // All ciphertexts of one RSA key have the same length.
         if wrap.is_rsa() && iv.len() != key_len {
             return Err(ParseError::new(name, Reason::Contradicts(table.key_header())));
         }
@@ -231,7 +232,7 @@ impl Found {
             _ => self.number(table, Field::DataSize)?,
         };
         let Some((name, _)) = self.field(table, Field::PartSize) else {
-            // Informative without the part size, but nobody writes it so.
+            // Still meaningful without the part size, but no writer produces it that way.
             return match (self.field(table, Field::DataSize), table.header(Field::PartSize)) {
                 (Some((there, _)), Some(name)) => {
                     Err(ParseError::new(name, Reason::Missing(there)))
@@ -283,7 +284,7 @@ fn sole<A: Copy>(rows: &[Row<A>]) -> Option<A> {
     rows.first().map(|row| row.algorithm)
 }
 
-/// A dialect that does not name its wrap: the length of the wrapped key decides.
+/// Infers the wrap algorithm from the length of the wrapped key, for dialects that do not name it.
 fn wrap_by_length(table: &Table, len: usize) -> Result<WrapAlgorithm, ParseError> {
     let rules = || {
         table.wraps.iter().filter_map(|row| Some((row.algorithm, row.algorithm.wrapped_len(32)?)))

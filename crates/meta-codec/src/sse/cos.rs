@@ -1,4 +1,4 @@
-//! Server-side encryption of Tencent COS.
+//! Server-side encryption in Tencent COS.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -8,7 +8,7 @@ use crate::MaterialDescription;
 const MODE: &str = "x-cos-server-side-encryption";
 const KMS: &str = "cos/kms";
 const KMS_KEY_ID: &str = "x-cos-server-side-encryption-cos-kms-key-id";
-/// COS Java knows this one, too, in responses.
+/// COS Java also accepts this name in responses.
 const QCLOUD_KEY_ID: &str = "x-cos-server-side-encryption-qcloud-kms-key-id";
 const CONTEXT: &str = "x-cos-server-side-encryption-context";
 const CUSTOMER: [&str; 3] = [
@@ -22,8 +22,8 @@ const COPY_SOURCE: [&str; 3] = [
     "x-cos-copy-source-server-side-encryption-customer-key-md5",
 ];
 
-/// How COS is to encrypt an object. One mode, never two.
-#[expect(missing_debug_implementations, reason = "may hold a secret, which is not printed")]
+/// The mode in which COS encrypts an object.
+#[expect(missing_debug_implementations, reason = "may hold a secret, which must not be printed")]
 pub struct CosSse(Mode);
 
 enum Mode {
@@ -33,17 +33,18 @@ enum Mode {
 }
 
 impl CosSse {
-    /// SSE-COS: the store keeps the key.
+    /// Selects SSE-COS, with a key managed by the store.
     #[must_use]
     pub const fn managed(cipher: StoreCipher) -> Self {
         Self(Mode::Managed(cipher))
     }
 
-    /// SSE-KMS: a master key in Tencent's KMS, the default one if none is named, and an encryption
-    /// context, which may be empty.
+    /// Selects SSE-KMS, with a master key in Tencent's KMS and an encryption context, which may be
+    /// empty. If `id` is `None`, the default key is used.
     ///
     /// # Errors
-    /// A key id or a context that no header can hold.
+    /// Fails if no header can hold the key ID, or if the context has a duplicate name or exceeds
+    /// the limits of [`MaterialDescription`].
     pub fn kms<N: Into<String>, V: Into<String>>(
         id: Option<&str>,
         context: impl IntoIterator<Item = (N, V)>,
@@ -52,16 +53,16 @@ impl CosSse {
         Ok(Self(Mode::Kms { key_id: key_id(id)?, context: context.text().to_owned() }))
     }
 
-    /// SSE-C: a key of your own, sent with every request.
+    /// Selects SSE-C, with a customer key that is sent in every request.
     #[must_use]
     pub const fn customer(key: CustomerKey) -> Self {
         Self(Mode::Customer(key))
     }
 
-    /// The headers that belong into a request. None for requests in which the store needs none.
+    /// Returns the headers for a request, which are empty if the store needs none.
     ///
     /// # Errors
-    /// [`SseError::PlainHttp`] for a customer key over plain http.
+    /// Returns [`SseError::PlainHttp`] for a customer key over plain HTTP.
     pub fn headers(&self, request: Request, scheme: Scheme) -> Result<SseHeaders, SseError> {
         let mut headers = SseHeaders::default();
         match &self.0 {
@@ -81,11 +82,11 @@ impl CosSse {
         Ok(headers)
     }
 
-    /// The headers that say how to read the *source* of a copy that was written with a customer key.
-    /// They go along with the headers for the target.
+    /// Returns the headers for reading the *source* of a copy that was written with a customer key.
+    /// Send them together with the headers for the target.
     ///
     /// # Errors
-    /// [`SseError::PlainHttp`] over plain http.
+    /// Returns [`SseError::PlainHttp`] over plain HTTP.
     pub fn copy_source(key: &CustomerKey, scheme: Scheme) -> Result<SseHeaders, SseError> {
         customer(key, COPY_SOURCE, scheme)
     }
@@ -106,29 +107,30 @@ fn customer(
     Ok(headers)
 }
 
-/// How COS says that it has encrypted an object.
+/// The server-side encryption of an object, as reported by COS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CosSseStatus {
-    /// With a customer key whose MD5, in base64, is this.
+    /// Encrypted with a customer key.
     Customer {
-        /// Compare it with [`CustomerKey::md5_base64`].
+        /// Base64 of the MD5 of the key, for comparison with [`CustomerKey::md5_base64`].
         key_md5: String,
     },
-    /// With a master key in the KMS.
+    /// Encrypted with a master key in the KMS.
     Kms {
-        /// The master key, if the store says which.
+        /// The ID of the master key, if the store reports it.
         key_id: Option<String>,
     },
-    /// With a key of the store's own.
+    /// Encrypted with a key managed by the store.
     Managed(StoreCipher),
 }
 
 impl CosSseStatus {
-    /// Reads a response's headers; `None` if the object is not encrypted by the store.
+    /// Parses response headers. Returns `None` if the object is not encrypted by the store.
     ///
     /// # Errors
-    /// A mode that is not known, or a customer algorithm without the MD5 of its key.
+    /// Fails on an unknown mode or customer algorithm, on a mode combined with a customer
+    /// algorithm, and on a customer algorithm without the MD5 of its key.
     pub fn parse<N: AsRef<str>, V: AsRef<str>>(
         headers: &[(N, V)],
     ) -> Result<Option<Self>, SseError> {

@@ -1,4 +1,4 @@
-//! Customer keys (SSE-C): the store encrypts with a key that travels in every request.
+//! Customer keys (SSE-C), with which the store encrypts and which are sent in every request.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use md5::{Digest as _, Md5};
@@ -6,21 +6,21 @@ use zeroize::Zeroizing;
 
 use super::SseError;
 
-/// A 256-bit key that the store uses and forgets. Wiped when dropped, and not printed.
-#[expect(missing_debug_implementations, reason = "a secret is not printed")]
+/// A 256-bit key that the store uses but does not keep. It is wiped on drop and has no `Debug`.
+#[expect(missing_debug_implementations, reason = "secrets must not be printed")]
 pub struct CustomerKey(Zeroizing<[u8; 32]>);
 
 impl CustomerKey {
-    /// The key with these bytes.
+    /// Creates a key from its bytes.
     #[must_use]
     pub fn new(bytes: &[u8; 32]) -> Self {
         Self(Zeroizing::new(*bytes))
     }
 
-    /// The key in a text: base64 of its 32 bytes. White space around it is passed over.
+    /// Reads a key from the base64 text of its 32 bytes. Surrounding whitespace is ignored.
     ///
     /// # Errors
-    /// [`SseError::CustomerKey`] for anything else.
+    /// Returns [`SseError::CustomerKey`] for anything else.
     pub fn read(text: &[u8]) -> Result<Self, SseError> {
         let mut bytes = Zeroizing::new([0; 36]);
         let len = STANDARD
@@ -34,7 +34,8 @@ impl CustomerKey {
         STANDARD.encode(*self.0)
     }
 
-    /// Base64 of the MD5 of the 32 bytes (not of their base64 text). The store answers with it.
+    /// Returns the MD5 of the 32 bytes (not of their base64 text) in base64. The store includes it
+    /// in its responses.
     #[must_use]
     pub fn md5_base64(&self) -> String {
         STANDARD.encode(Md5::digest(*self.0))

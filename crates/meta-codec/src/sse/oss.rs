@@ -1,14 +1,14 @@
-//! Server-side encryption of Aliyun OSS.
+//! Server-side encryption in Aliyun OSS.
 
 use super::{Request, SseError, SseHeaders, StoreCipher, key_id, value};
 
 const MODE: &str = "x-oss-server-side-encryption";
 const KMS: &str = "KMS";
 const KEY_ID: &str = "x-oss-server-side-encryption-key-id";
-/// Not `…-encryption-data-encryption`.
+/// Unlike the others, this name is not prefixed with [`MODE`].
 const DATA_ENCRYPTION: &str = "x-oss-server-side-data-encryption";
 
-/// How OSS is to encrypt an object. One mode, never two.
+/// The mode in which OSS encrypts an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OssSse(Mode);
 
@@ -19,23 +19,23 @@ enum Mode {
 }
 
 impl OssSse {
-    /// SSE-OSS: the store keeps the key.
+    /// Selects SSE-OSS, with a key managed by the store.
     #[must_use]
     pub const fn managed(cipher: StoreCipher) -> Self {
         Self(Mode::Managed(cipher))
     }
 
-    /// SSE-KMS: a master key in Aliyun's KMS, the default one if none is named, and the cipher for the
-    /// data.
+    /// Selects SSE-KMS, with a master key in Aliyun's KMS and the cipher for the data. If `id` is
+    /// `None`, the default key is used.
     ///
     /// # Errors
-    /// A key id that no header can hold.
+    /// Fails if no header can hold the key ID.
     pub fn kms(id: Option<&str>, cipher: StoreCipher) -> Result<Self, SseError> {
         Ok(Self(Mode::Kms { key_id: key_id(id)?, cipher }))
     }
 
-    /// The headers that belong into a request. None for requests in which the store needs none: the
-    /// parts of a multipart upload follow its beginning.
+    /// Returns the headers for a request, which are empty if the store needs none. The parts of a
+    /// multipart upload need none because they inherit its settings.
     #[must_use]
     pub fn headers(&self, request: Request) -> SseHeaders {
         let mut headers = SseHeaders::default();
@@ -49,7 +49,7 @@ impl OssSse {
                 if let Some(id) = key_id {
                     headers.push(KEY_ID, id.as_str());
                 }
-                // Absent means AES256.
+                // AES256 is the default.
                 if *cipher == StoreCipher::Sm4 {
                     headers.push(DATA_ENCRYPTION, cipher.name());
                 }
@@ -59,26 +59,26 @@ impl OssSse {
     }
 }
 
-/// How OSS says that it has encrypted an object.
+/// The server-side encryption of an object, as reported by OSS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OssSseStatus {
-    /// With a master key in the KMS.
+    /// Encrypted with a master key in the KMS.
     Kms {
-        /// The master key, if the store says which.
+        /// The ID of the master key, if the store reports it.
         key_id: Option<String>,
         /// The cipher for the data.
         cipher: StoreCipher,
     },
-    /// With a key of the store's own.
+    /// Encrypted with a key managed by the store.
     Managed(StoreCipher),
 }
 
 impl OssSseStatus {
-    /// Reads a response's headers; `None` if the object is not encrypted by the store.
+    /// Parses response headers. Returns `None` if the object is not encrypted by the store.
     ///
     /// # Errors
-    /// A mode or a cipher that is not known.
+    /// Fails on an unknown mode or cipher.
     pub fn parse<N: AsRef<str>, V: AsRef<str>>(
         headers: &[(N, V)],
     ) -> Result<Option<Self>, SseError> {
