@@ -93,9 +93,7 @@ pub enum IntegrityError {
     #[error("the last block of the body is missing or damaged")]
     Padding,
     /// The authentication tag of an AES-GCM body does not match.
-    #[error(
-        "the authentication tag does not match: the body was modified or truncated, or the key is wrong"
-    )]
+    #[error("the authentication tag does not match: modified or truncated body, or wrong key")]
     Tag,
     /// The plaintext is longer than AES-GCM can encrypt under one IV.
     #[error("the plaintext is longer than AES-GCM allows (2^36 - 32 bytes)")]
