@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::{BlobForm, KmsContext, KmsConvention};
+
 /// The algorithm that encrypts the object's bytes. Every dialect uses an AES-256 content key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -63,6 +65,9 @@ pub enum WrapAlgorithm {
     AesKeyWrap,
     /// Aliyun KMS. The wrapped value is the service's opaque `CiphertextBlob`.
     KmsAliyun,
+    /// A key management service of neither vendor, such as one of your own. The wrapped value is the
+    /// text that the service returned. No SDK reads it.
+    KmsCustom,
     /// Tencent KMS. The wrapped value is the service's opaque `CiphertextBlob`.
     KmsTencent,
     /// RSAES-OAEP with SHA-1, MGF1-SHA-1 and an empty label.
@@ -79,10 +84,11 @@ pub enum WrapAlgorithm {
 
 impl WrapAlgorithm {
     /// Every wrap algorithm, sorted by name.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AesCtrZero,
         Self::AesKeyWrap,
         Self::KmsAliyun,
+        Self::KmsCustom,
         Self::KmsTencent,
         Self::RsaOaepSha1,
         Self::RsaOaepSha256,
@@ -97,6 +103,7 @@ impl WrapAlgorithm {
             Self::AesCtrZero => "aes-ctr-zero",
             Self::AesKeyWrap => "aes-kw",
             Self::KmsAliyun => "kms-aliyun",
+            Self::KmsCustom => "kms-custom",
             Self::KmsTencent => "kms-tencent",
             Self::RsaOaepSha1 => "rsa-oaep-sha1",
             Self::RsaOaepSha256 => "rsa-oaep-sha256",
@@ -123,7 +130,26 @@ impl WrapAlgorithm {
     /// Returns `true` if a key management service holds the master key.
     #[must_use]
     pub const fn is_kms(self) -> bool {
-        matches!(self, Self::KmsAliyun | Self::KmsTencent)
+        self.kms().is_some()
+    }
+
+    /// Returns the conventions of the key management service that holds the master key, if one does.
+    #[must_use]
+    pub const fn kms(self) -> Option<KmsConvention> {
+        use KmsContext::{Constant, Description};
+        let (blob, context) = match self {
+            // The header *is* the blob (oss-dialects, section 1); oss2 encodes it once more.
+            Self::KmsAliyun => (BlobForm::Base64, Constant),
+            Self::KmsCustom => (BlobForm::Text, Constant),
+            Self::KmsTencent => (BlobForm::Text, Description),
+            Self::AesCtrZero
+            | Self::AesKeyWrap
+            | Self::RsaOaepSha1
+            | Self::RsaOaepSha256
+            | Self::RsaPkcs1v15
+            | Self::RsaUnstated => return None,
+        };
+        Some(KmsConvention { blob, context })
     }
 
     /// Returns `true` if this algorithm can wrap the IV of `content`. AES Key Wrap accepts only
@@ -144,7 +170,7 @@ impl WrapAlgorithm {
             Self::AesKeyWrap => None,
             Self::KmsAliyun => Some(LengthRule::Between(1, 6 * 1024)),
             // Never 16 bytes: a 16-byte IV is what distinguishes `cos-android` from `cos-v2`.
-            Self::KmsTencent => Some(LengthRule::Between(17, 6 * 1024)),
+            Self::KmsCustom | Self::KmsTencent => Some(LengthRule::Between(17, 6 * 1024)),
             Self::RsaOaepSha1 | Self::RsaOaepSha256 | Self::RsaPkcs1v15 | Self::RsaUnstated => {
                 Some(LengthRule::Between(128, 1024))
             }
