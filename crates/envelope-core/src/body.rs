@@ -1,11 +1,11 @@
-//! The body of one object: whichever content algorithm its envelope names.
+//! The body of one object, in the content algorithm that its envelope names.
 
 use crate::{
     CbcCipher, ContentCipher, ContentKey, GcmCipher, IntegrityError, Keystream,
     gcm::{GcmOpener, GcmSealer},
 };
 
-/// The cipher of one object, for reading it.
+/// The cipher for reading one object.
 #[non_exhaustive]
 #[expect(missing_debug_implementations, reason = "secrets are not printed")]
 pub enum BodyCipher {
@@ -26,8 +26,8 @@ impl BodyCipher {
             .or_else(|| CbcCipher::new(key).map(Self::Cbc))
     }
 
-    /// Decrypts a whole body in memory; nothing is given out before everything that the algorithm can
-    /// check is checked.
+    /// Decrypts a whole body in memory. No plaintext is released before every check that the
+    /// algorithm allows has passed.
     ///
     /// # Errors
     /// See [`GcmCipher::open`] and [`CbcCipher::open`].
@@ -49,20 +49,20 @@ impl From<ContentCipher> for BodyCipher {
     }
 }
 
-/// A body that passes through, one way.
+/// A body streamed through a cipher in one direction.
 ///
-/// A plain keystream works in place; the others hold bytes back, and so work on a vector.
+/// A plain keystream works in place; the others hold back bytes and therefore work on a vector.
 pub(crate) trait Stream {
-    /// The keystream, if it is all there is to the stream.
+    /// Returns the keystream if the stream consists of nothing else.
     fn keystream(&mut self) -> Option<&mut Keystream>;
-    /// Takes the next bytes in, and leaves in their place what is ready to go out.
+    /// Replaces the next input bytes with the output that is ready.
     fn update(&mut self, data: &mut Vec<u8>) -> Result<(), IntegrityError>;
-    /// The last bytes to go out.
+    /// Returns the last bytes of output.
     fn finish(&mut self) -> Result<Vec<u8>, IntegrityError>;
 }
 
-/// What an [`EncryptReader`](crate::io::EncryptReader) or
-/// [`EncryptWriter`](crate::io::EncryptWriter) does to the bytes. Made from a cipher.
+/// The transformation that an [`EncryptReader`](crate::io::EncryptReader) or
+/// [`EncryptWriter`](crate::io::EncryptWriter) applies, converted from a cipher.
 #[expect(missing_debug_implementations, reason = "secrets are not printed")]
 pub struct Encrypting(Option<Sealing>);
 
@@ -114,8 +114,8 @@ impl Stream for Encrypting {
     }
 }
 
-/// What a [`DecryptReader`](crate::io::DecryptReader) or
-/// [`DecryptWriter`](crate::io::DecryptWriter) does to the bytes. Made from a cipher.
+/// The transformation that a [`DecryptReader`](crate::io::DecryptReader) or
+/// [`DecryptWriter`](crate::io::DecryptWriter) applies, converted from a cipher.
 #[expect(missing_debug_implementations, reason = "secrets are not printed")]
 pub struct Decrypting(Option<Opening>);
 

@@ -1,4 +1,4 @@
-//! The content cipher: AES-256-CTR over one object, from any byte on.
+//! The content cipher: AES-256-CTR over one object, starting at any byte.
 
 use ctr_kernel::Aes256Ctr;
 use meta_codec::ContentAlgorithm;
@@ -6,18 +6,19 @@ use zeroize::Zeroizing;
 
 use crate::{ContentKey, Crc64, Part};
 
-/// A content algorithm without a seekable keystream.
+/// The error returned for a content algorithm without a seekable keystream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} has no seekable keystream")]
 pub struct NotCtr(pub ContentAlgorithm);
 
-/// AES-256-CTR for one object. It encrypts and decrypts alike, and starts anywhere.
+/// AES-256-CTR for one object. Encryption and decryption are the same operation and can start at
+/// any byte.
 ///
-/// The counter block is 128 bits, big-endian, and wraps. Byte `n` of the object belongs to block
-/// `IV + n / 16`, which is what every SDK computes for the IVs that it writes.
+/// The counter block is 128 bits, big-endian, and wraps around. Byte `n` of the object belongs to
+/// block `IV + n / 16`, as every SDK computes it for the IVs that it writes.
 ///
-/// **CTR is not authenticated.** Whoever can change the stored bytes can flip any bit of the
-/// plaintext, unseen.
+/// **CTR is not authenticated.** Anyone who can change the stored bytes can flip any bit of the
+/// plaintext undetected.
 ///
 /// ```
 /// # use envelope_core::{AesKeyWrapper, Encryptor};
@@ -50,37 +51,40 @@ impl ContentCipher {
         Self { aes, iv }
     }
 
-    /// The keystream from byte `offset` of the object on. Objects have less than 2^64 bytes.
+    /// Returns the keystream starting at byte `offset` of the object. Objects have fewer than 2^64
+    /// bytes.
     #[must_use]
     pub fn at(&self, offset: u64) -> Keystream {
         Keystream { aes: self.aes.clone(), iv: self.iv, position: offset }
     }
 
-    /// Which instructions compute the keystream on this machine, such as `VAES-512`; for people.
+    /// Returns a human-readable name of the instructions that compute the keystream on this
+    /// machine, such as `VAES-512`.
     #[must_use]
     pub fn path(&self) -> &'static str {
         self.aes.path().name()
     }
 
-    /// Whether every SDK can also read *ranges* of the object: bytes 8 to 11 of the IV are zero, so that
-    /// counting never carries out of the bytes that SDKs count with (oss-dialects, section 3). True for
-    /// all that we encrypt, and for OSS SDKs; COS Python, Java and Android make IVs without regard.
+    /// Returns whether every SDK can also read *ranges* of the object: bytes 8 to 11 of the IV are
+    /// zero, so that the counter never carries out of the bytes that SDKs count with (oss-dialects,
+    /// section 3). True for everything that this crate and the OSS SDKs encrypt; COS Python, Java
+    /// and Android generate IVs without regard to this.
     #[must_use]
     pub const fn suits_every_sdk(&self) -> bool {
         (self.iv >> 32) & 0xffff_ffff == 0
     }
 
-    /// The keystream of one part of a multipart upload, and no byte more.
+    /// Returns the keystream of one part of a multipart upload, limited to that part.
     ///
     /// All parts that are encrypted with one cipher **must** come from one plan: parts of two plans
-    /// overlap, and what overlaps is encrypted with the same keystream.
+    /// overlap, and overlapping bytes are encrypted with the same keystream.
     #[must_use]
     pub fn part(&self, part: &Part) -> PartCipher {
         PartCipher { keystream: self.at(part.start()), remaining: part.len() }
     }
 }
 
-/// The keystream of one object, at a position.
+/// The keystream of one object at a position.
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
 pub struct Keystream {
     aes: Aes256Ctr,
@@ -88,11 +92,11 @@ pub struct Keystream {
     position: u64,
 }
 
-/// Between the cipher and the checksum the data stays in the second-level cache.
+/// The chunk size that keeps data in the second-level cache between cipher and checksum.
 const SUMMED: usize = 256 * 1024;
 
 impl Keystream {
-    /// XORs the keystream into `data` and moves on by its length.
+    /// XORs the keystream into `data` and advances by its length.
     pub fn apply(&mut self, data: &mut [u8]) {
         let counter = self.iv.wrapping_add(u128::from(self.position / 16));
         let within = usize::try_from(self.position % 16).unwrap_or_default();
@@ -110,10 +114,10 @@ impl Keystream {
         self.aes.apply(counter.wrapping_add(1), tail);
     }
 
-    /// XORs the keystream with `from`, into `to`, and moves on by their length.
+    /// XORs the keystream with `from` into `to` and advances by their length.
     ///
     /// # Panics
-    /// If the two differ in length, like [`slice::copy_from_slice`].
+    /// If the two slices differ in length, like [`slice::copy_from_slice`].
     pub fn apply_to(&mut self, from: &[u8], to: &mut [u8]) {
         assert_eq!(from.len(), to.len(), "source and destination differ in length");
         let lead = usize::try_from(self.position.wrapping_neg() % 16).unwrap_or_default();
@@ -126,7 +130,7 @@ impl Keystream {
         self.position = self.position.wrapping_add(from_tail.len() as u64);
     }
 
-    /// [Applies](Self::apply) the keystream to plaintext, and takes the checksum of what it becomes, in
+    /// [Applies](Self::apply) the keystream to plaintext and checksums the resulting ciphertext in
     /// one pass.
     pub fn encrypt_summed(&mut self, plain: &mut [u8], sum: &mut Crc64) {
         for chunk in plain.chunks_mut(SUMMED) {
@@ -135,7 +139,7 @@ impl Keystream {
         }
     }
 
-    /// [Applies](Self::apply) the keystream to ciphertext, and takes its checksum before, in one pass.
+    /// Checksums ciphertext and [applies](Self::apply) the keystream to it in one pass.
     pub fn decrypt_summed(&mut self, cipher: &mut [u8], sum: &mut Crc64) {
         for chunk in cipher.chunks_mut(SUMMED) {
             sum.update(chunk);
@@ -143,7 +147,7 @@ impl Keystream {
         }
     }
 
-    /// The byte of the object at which the next [`apply`](Self::apply) starts.
+    /// Returns the byte of the object at which the next [`apply`](Self::apply) starts.
     #[must_use]
     pub const fn position(&self) -> u64 {
         self.position
@@ -155,8 +159,8 @@ impl Keystream {
     }
 }
 
-/// The keystream of one part. It ends where the part ends, so that a part that is longer than planned
-/// cannot run into the keystream of its neighbour.
+/// The keystream of one part. It ends where the part ends, so that a part that is longer than
+/// planned cannot run into the keystream of the next part.
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
 pub struct PartCipher {
     keystream: Keystream,
@@ -164,20 +168,22 @@ pub struct PartCipher {
 }
 
 impl PartCipher {
-    /// XORs the keystream into `data` and moves on by its length.
+    /// XORs the keystream into `data` and advances by its length.
     ///
     /// # Errors
-    /// [`PartOverrun`] if `data` goes beyond the end of the part; `data` is then left as it was.
+    /// [`PartOverrun`] if `data` extends past the end of the part. In that case, `data` is
+    /// unchanged.
     pub fn apply(&mut self, data: &mut [u8]) -> Result<(), PartOverrun> {
         self.remaining = self.remaining.checked_sub(data.len() as u64).ok_or(PartOverrun)?;
         self.keystream.apply(data);
         Ok(())
     }
 
-    /// As [`apply`](Self::apply), to plaintext; takes the checksum of what it becomes in the same pass.
+    /// [Applies](Self::apply) the keystream to plaintext and checksums the resulting ciphertext in
+    /// one pass.
     ///
     /// # Errors
-    /// [`PartOverrun`], as there.
+    /// [`PartOverrun`], as for [`apply`](Self::apply).
     pub fn encrypt_summed(&mut self, plain: &mut [u8], sum: &mut Crc64) -> Result<(), PartOverrun> {
         self.remaining = self.remaining.checked_sub(plain.len() as u64).ok_or(PartOverrun)?;
         self.keystream.encrypt_summed(plain, sum);
@@ -185,9 +191,9 @@ impl PartCipher {
     }
 }
 
-/// More data for a part than its plan says.
+/// The error returned for more data than the plan has for a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("more data than the part has")]
+#[error("more data than the plan has for the part")]
 pub struct PartOverrun;
 
 #[cfg(test)]
@@ -264,8 +270,8 @@ mod tests {
     }
 
     proptest! {
-        /// Any split, any order, any start, counters near every power where arithmetic goes wrong:
-        /// the same as one block at a time, from the definition.
+        /// Any split, order and start, with counters near every power of two at which arithmetic
+        /// could go wrong, gives the same bytes as one block at a time, following the definition.
         #[test]
         fn any_split_equals_one_pass(
             cek: [u8; 32],

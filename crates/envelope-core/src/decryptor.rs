@@ -1,4 +1,4 @@
-//! Decryption: from an envelope to the cipher of its object, or to another envelope.
+//! Decryption: turning an envelope into the cipher of its object, or into another envelope.
 
 use meta_codec::Envelope;
 
@@ -7,7 +7,7 @@ use crate::{
     PlainCheck, Policy, PolicyError, cipher::NotCtr, encryptor::Sizes, io::DecryptReader,
 };
 
-/// Opens envelopes with the keys of a keyring, as far as a policy allows.
+/// A decryptor that opens envelopes with the keys of a keyring, within the limits of a policy.
 #[derive(Clone)]
 #[expect(missing_debug_implementations, reason = "borrows secrets, which are not printed")]
 pub struct Decryptor<'a> {
@@ -16,42 +16,43 @@ pub struct Decryptor<'a> {
 }
 
 impl<'a> Decryptor<'a> {
-    /// A decryptor with these keys and the default [`Policy`].
+    /// Creates a decryptor with these keys and the default [`Policy`].
     #[must_use]
     pub fn new(keyring: &'a Keyring) -> Self {
         Self { keyring, policy: Policy::default() }
     }
 
-    /// Reads what this policy allows.
+    /// Sets the policy.
     #[must_use]
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// The cipher of an AES-CTR object, for streams and ranges. What it yields is **not
+    /// Returns the cipher of an AES-CTR object, for streams and ranges. Its output is **not
     /// authenticated**; see [`PlainCheck`] for what can be checked.
     ///
     /// # Errors
-    /// The policy does not allow it, no key fits or opens the envelope, or the content is not CTR.
+    /// If the policy does not allow the envelope, no key matches or opens it, or the content is not
+    /// CTR.
     pub fn decrypt(&self, envelope: &Envelope) -> Result<ContentCipher, DecryptError> {
         Ok(ContentCipher::new(&self.unwrap(envelope)?)?)
     }
 
-    /// The cipher of an object, whichever content algorithm it has.
+    /// Returns the cipher of an object with any content algorithm.
     ///
     /// # Errors
-    /// The policy does not allow it, or no key fits or opens the envelope.
+    /// If the policy does not allow the envelope, or no key matches or opens it.
     pub fn open(&self, envelope: &Envelope) -> Result<BodyCipher, DecryptError> {
         let not_ctr = NotCtr(envelope.content_algorithm());
         Ok(BodyCipher::new(&self.unwrap(envelope)?).ok_or(not_ctr)?)
     }
 
-    /// Decrypts a body as it streams by, and checks at its end whatever can be checked: GCM's tag,
-    /// CBC's padding, the length and the MD5 that the metadata says.
+    /// Returns a reader that decrypts a body, and at its end checks everything that can be checked:
+    /// GCM's authentication tag, CBC's padding, and the length and MD5 stated in the metadata.
     ///
     /// # Errors
-    /// The policy does not allow it, or no key fits or opens the envelope.
+    /// If the policy does not allow the envelope, or no key matches or opens it.
     pub fn reader<R>(
         &self,
         envelope: &Envelope,
@@ -61,19 +62,19 @@ impl<'a> Decryptor<'a> {
         Ok(reader.with_check(PlainCheck::new(envelope)))
     }
 
-    /// Wraps the content key of an envelope anew, with the key and in the dialect of `encryptor`. The
-    /// body stays as it is.
+    /// Rewraps the content key of an envelope with the key and in the dialect of `encryptor`. The
+    /// body stays unchanged.
     ///
-    /// Whoever has the old master key and kept the old metadata can still open the object. The
-    /// description is that of the new key. Sizes, MD5 and the presence of a key check are kept where the
-    /// new dialect has a place for them.
+    /// Anyone who has the old master key and kept the old metadata can still open the object. The
+    /// description is that of the new key. Sizes, MD5 and the presence of a key check are kept if
+    /// the new dialect can express them.
     ///
-    /// The IV stays, too. COS Python, Java and Android make IVs with which OSS SDKs seek wrongly; see
-    /// [`ContentCipher::suits_every_sdk`].
+    /// The IV also stays unchanged. COS Python, Java and Android generate IVs with which OSS SDKs
+    /// seek to the wrong counter; see [`ContentCipher::suits_every_sdk`].
     ///
     /// # Errors
-    /// The old envelope does not open, or the new dialect cannot say it: above all, it may not have
-    /// the content algorithm.
+    /// If the old envelope cannot be opened, or the new dialect cannot express it, for example
+    /// because it does not support the content algorithm.
     pub fn rewrap(
         &self,
         envelope: &Envelope,
@@ -98,29 +99,29 @@ impl<'a> Decryptor<'a> {
     }
 }
 
-/// Why an object cannot be decrypted.
+/// An error from decrypting an object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecryptError {
-    /// No key fits, or none opens it.
+    /// No key matches or opens the envelope.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
     /// The content algorithm has no seekable keystream.
     #[error(transparent)]
     NotCtr(#[from] NotCtr),
-    /// The reader's policy does not allow it.
+    /// The reader's policy does not allow the envelope.
     #[error(transparent)]
     Policy(#[from] PolicyError),
 }
 
-/// Why an envelope cannot be wrapped anew.
+/// An error from rewrapping an envelope.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RewrapError {
-    /// The old envelope does not open.
+    /// The old envelope cannot be opened.
     #[error(transparent)]
     Decrypt(DecryptError),
-    /// The new one cannot be made.
+    /// The new envelope cannot be created.
     #[error(transparent)]
     Encrypt(EncryptError),
 }

@@ -1,4 +1,4 @@
-//! Encryption: a fresh content key, wrapped, and its cipher.
+//! Encryption: generating a content key, wrapping it, and building its cipher.
 
 use meta_codec::{
     ContentAlgorithm, Dialect, EmitError, Envelope, IvForm, LayoutError, PartLayout, WrapAlgorithm,
@@ -9,7 +9,8 @@ use crate::{
     cipher::NotCtr, key_check::key_check,
 };
 
-/// Makes a fresh content key for each object, wraps it, and hands out its envelope and cipher.
+/// An encryptor that generates a fresh content key for each object, wraps it, and returns its
+/// envelope and cipher.
 ///
 /// ```
 /// use envelope_core::{AesKeyWrapper, Decryptor, Encryptor, Keyring};
@@ -39,7 +40,7 @@ pub struct Encryptor<'a> {
     allow_weak_wrap: bool,
 }
 
-/// What the metadata can say of the plaintext.
+/// The facts about the plaintext that metadata can state.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Sizes {
     pub(crate) layout: Option<PartLayout>,
@@ -48,7 +49,7 @@ pub(crate) struct Sizes {
 }
 
 impl<'a> Encryptor<'a> {
-    /// An encryptor that wraps with `wrapper` and writes in `dialect`.
+    /// Creates an encryptor that wraps with `wrapper` and writes `dialect`.
     #[must_use]
     pub fn new(wrapper: &'a dyn KeyWrapper, dialect: Dialect) -> Self {
         Self {
@@ -61,66 +62,66 @@ impl<'a> Encryptor<'a> {
         }
     }
 
-    /// Wraps with this algorithm instead of the dialect's default for the kind of key.
+    /// Sets the wrap algorithm, instead of the dialect's default for the kind of key.
     #[must_use]
     pub const fn wrap_with(mut self, algorithm: WrapAlgorithm) -> Self {
         self.wrap = Some(algorithm);
         self
     }
 
-    /// Says in the metadata how the multipart upload is cut, where the dialect has a place for it.
+    /// Records the part layout of a multipart upload in the metadata, if the dialect supports it.
     #[must_use]
     pub const fn parts(mut self, plan: PartPlan) -> Self {
         self.sizes.layout = Some(plan.layout());
         self
     }
 
-    /// Says in the metadata how many bytes the plaintext has, where the dialect has a place for it.
-    /// A reader can then notice a truncated object. Part sizes, if given, say it instead.
+    /// Records the length of the plaintext, in bytes, in the metadata, if the dialect supports it.
+    /// A reader can then detect a truncated object. A part layout, if given, is recorded instead.
     #[must_use]
     pub const fn plain_len(mut self, len: u64) -> Self {
         self.sizes.len = Some(len);
         self
     }
 
-    /// Says the MD5 of the plaintext in the metadata, in the clear. Whoever can read the metadata can
-    /// then confirm a guess of the content (CVE-2022-2582).
+    /// Records the MD5 of the plaintext in the metadata, in the clear. Anyone who can read the
+    /// metadata can then confirm a guess of the content (CVE-2022-2582).
     #[must_use]
     pub const fn plain_md5(mut self, digest: [u8; 16]) -> Self {
         self.sizes.md5 = Some(digest);
         self
     }
 
-    /// Adds the key check, a header of our own that lets our readers notice a wrong key and altered
-    /// metadata before any plaintext is released. Other readers pass over it.
+    /// Adds the key check, a header of our own that lets our readers detect a wrong key and altered
+    /// metadata before any plaintext is released. Other readers ignore it.
     #[must_use]
     pub const fn key_check(mut self) -> Self {
         self.key_check = true;
         self
     }
 
-    /// Allows [`WrapAlgorithm::AesCtrZero`], which gives away all content keys of a master key to
-    /// whoever learns one of them. There is no other AES wrap that COS Python reads.
+    /// Allows [`WrapAlgorithm::AesCtrZero`], which reveals all content keys under a master key to
+    /// anyone who learns one of them. COS Python reads no other AES wrap.
     #[must_use]
     pub const fn allow_weak_wrap(mut self) -> Self {
         self.allow_weak_wrap = true;
         self
     }
 
-    /// Encrypts one object with AES-CTR: a fresh CEK and IV each time.
+    /// Encrypts one object with AES-CTR, under a fresh CEK and IV each time.
     ///
     /// # Errors
-    /// A key that must not or cannot wrap in this dialect, metadata that the dialect cannot say or
-    /// the service would not store, or no randomness.
+    /// If the key must not or cannot wrap in this dialect, the dialect cannot express the metadata
+    /// or the service would not store it, or there is no randomness.
     pub fn encrypt(&self) -> Result<(Envelope, ContentCipher), EncryptError> {
         let (envelope, key) = self.fresh(ContentAlgorithm::Aes256Ctr)?;
         Ok((envelope, ContentCipher::new(&key)?))
     }
 
-    /// Encrypts one object with AES-GCM, where the dialect has it (`cos-v2`).
+    /// Encrypts one object with AES-GCM, if the dialect supports it (`cos-v2`).
     ///
     /// # Errors
-    /// As [`encrypt`](Self::encrypt).
+    /// See [`encrypt`](Self::encrypt).
     pub fn encrypt_gcm(&self) -> Result<(Envelope, GcmCipher), EncryptError> {
         let content = ContentAlgorithm::Aes256Gcm;
         let (envelope, key) = self.fresh(content)?;
@@ -128,7 +129,7 @@ impl<'a> Encryptor<'a> {
         Ok((envelope, cipher))
     }
 
-    /// The dialect that it writes.
+    /// Returns the dialect that the encryptor writes.
     #[must_use]
     pub const fn dialect(&self) -> Dialect {
         self.dialect
@@ -141,7 +142,7 @@ impl<'a> Encryptor<'a> {
         if !self.dialect.content_algorithms().any(|each| each == content) {
             return Err(EmitError::ContentAlgorithm(self.dialect.id(), content).into());
         }
-        // A plan that was made for the other vendor has parts that this one refuses.
+        // A plan made for the other vendor may have parts that this one rejects.
         if let Some(layout) = self.sizes.layout
             && let Some(size) = layout.data_size()
         {
@@ -152,7 +153,7 @@ impl<'a> Encryptor<'a> {
         Ok((envelope, key))
     }
 
-    /// Wraps a content key and says so, refusing what could not be emitted.
+    /// Wraps a content key into an envelope, and rejects an envelope that could not be emitted.
     pub(crate) fn envelope(
         &self,
         key: &ContentKey,
@@ -203,32 +204,32 @@ impl<'a> Encryptor<'a> {
     }
 }
 
-/// Why an object is not encrypted, or a content key not wrapped anew.
+/// An error from encrypting an object or rewrapping a content key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncryptError {
     /// The envelope does not fit the dialect or the service.
     #[error(transparent)]
     Emit(#[from] EmitError),
-    /// The part plan is not one of the dialect's vendor.
+    /// The part plan does not follow the rules of the dialect's vendor.
     #[error(transparent)]
     Layout(#[from] LayoutError),
-    /// No randomness.
+    /// No randomness was available.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
-    /// The dialect has no wrap, that we write, for this kind of key.
-    #[error("{dialect} has no such wrap, that we write, for this kind of key")]
+    /// The dialect has no writable wrap algorithm for this kind of key, or not the requested one.
+    #[error("{dialect} has no writable wrap algorithm for this kind of key")]
     NoWrap {
         /// The dialect.
         dialect: Dialect,
     },
-    /// Not a CTR key.
+    /// The key is not a CTR key.
     #[error(transparent)]
     NotCtr(#[from] NotCtr),
-    /// The wrap gives away other objects' keys, and was not asked for by name.
-    #[error("the AES wrap of cos-v1 uses one keystream for all objects of a master key")]
+    /// The wrap reveals other objects' keys and was not explicitly allowed.
+    #[error("the AES wrap of cos-v1 uses one keystream for all objects under a master key")]
     WeakWrap,
-    /// The key does not wrap.
+    /// The content key could not be wrapped.
     #[error(transparent)]
     Wrap(#[from] WrapError),
     /// The wrap cannot take the IV of the content algorithm.

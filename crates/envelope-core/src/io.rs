@@ -1,8 +1,8 @@
-//! `std::io` adapters: streams that encrypt or decrypt what passes through them.
+//! `std::io` adapters: streams that encrypt or decrypt the data passing through them.
 //!
-//! Each takes whatever cipher it is given. A plain keystream is applied in place; GCM and CBC hold
-//! back their last bytes, and tell at the end whether the body was whole: a reader with an error
-//! instead of the end of file, a writer in `finish`. Until then what has come out is unchecked.
+//! Each adapter accepts any cipher. A plain keystream is applied in place. GCM and CBC hold back
+//! their last bytes and report at the end whether the body was intact: a reader by returning an
+//! error instead of the end of file, a writer in `finish`. Until then, the output is unverified.
 
 mod reader;
 mod writer;
@@ -14,11 +14,11 @@ pub use writer::{DecryptWriter, EncryptWriter};
 
 use crate::IntegrityError;
 
-/// Fits the second-level cache beside whatever else is there.
+/// The chunk size, small enough to share the second-level cache with other data.
 const CHUNK: usize = 64 * 1024;
 
-/// After an error in the middle the position is unknown; going on could pair data with the wrong
-/// keystream.
+/// Returns the error for using a stream after a failure. The position is then unknown, so
+/// continuing could pair data with the wrong keystream.
 fn poisoned() -> io::Error {
     io::Error::other("an earlier error left this stream unusable")
 }

@@ -1,4 +1,4 @@
-//! The keyring: several master keys, and the choice among them.
+//! The keyring: a set of master keys, and the choice among them.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use meta_codec::{Envelope, IvForm, WrapAlgorithm};
 
 use crate::{ContentKey, KeyWrapper, UnwrapError, key_check::passes, kms::KmsError};
 
-/// Master keys to unwrap with.
+/// A set of master keys to unwrap with.
 ///
-/// A key is tried on an envelope if it [accepts](KeyWrapper::accepts) it. A key whose description is
-/// the envelope's goes first, then the keys without a description, and then, if the envelope has none,
-/// the others; a key with *another* description is never tried. Descriptions are compared as maps,
-/// because SDKs spell the same map differently.
+/// A key is tried on an envelope if it [accepts](KeyWrapper::accepts) it. Keys whose description
+/// equals the envelope's are tried first, then keys without a description, and then, if the
+/// envelope has no description, all others. If it has one, keys with *another* description are
+/// never tried. Descriptions are compared as maps, because SDKs spell the same map differently.
 #[derive(Default)]
 #[expect(missing_debug_implementations, reason = "holds secrets, which are not printed")]
 pub struct Keyring {
@@ -19,13 +19,13 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// A keyring without keys.
+    /// Creates an empty keyring.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a master key. Among equals, the one that was added first is tried first.
+    /// Adds a master key. Among keys of equal rank, the one added first is tried first.
     #[must_use]
     pub fn with(mut self, key: impl KeyWrapper + 'static) -> Self {
         self.push(Box::new(key));
@@ -37,17 +37,18 @@ impl Keyring {
         self.keys.push(key);
     }
 
-    /// Whether there are no keys.
+    /// Returns whether the keyring has no keys.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// Unwraps an envelope's content key with the first key that can, and verifies the key check if
-    /// the envelope has one.
+    /// Unwraps an envelope's content key with the first key that succeeds, and verifies the key
+    /// check if the envelope has one.
     ///
     /// # Errors
-    /// No key fits by what is public, or every key that fits has failed.
+    /// If no key matches the envelope's public data, every matching key fails, or several keys
+    /// match a wrap that does not show which one is right.
     pub fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, KeyringError> {
         let unverifiable = envelope.wrap_algorithm() == WrapAlgorithm::AesCtrZero
             && envelope.key_check().is_none();
@@ -65,7 +66,7 @@ impl Keyring {
                 Ok(_) => UnwrapError::Failed,
                 Err(error) => error,
             };
-            // A KMS that could not be asked may have the right key: that is worth more to know.
+            // An unavailable KMS may hold the right key, so its error is the most useful to report.
             let unasked = |error: &UnwrapError| {
                 matches!(error, UnwrapError::Kms(KmsError::Denied(_) | KmsError::Unavailable(_)))
             };
@@ -77,7 +78,7 @@ impl Keyring {
         outcome
     }
 
-    /// The keys to try, in order.
+    /// Returns the keys to try, in order.
     fn candidates(&self, envelope: &Envelope) -> Vec<&dyn KeyWrapper> {
         let wanted = described(envelope);
         let rank = |key: &dyn KeyWrapper| match key.description() {
@@ -97,27 +98,28 @@ impl Keyring {
     }
 }
 
-/// Why a keyring does not open an envelope.
+/// An error from unwrapping with a keyring.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyringError {
-    /// Several keys fit, and this wrap "opens" with any of them: only one can be given.
-    #[error("several keys fit, and the AES wrap of cos-v1 does not show which one is right")]
+    /// Several keys match, and this wrap "opens" with any of them. Use a keyring with only one.
+    #[error("several keys match, and the AES wrap of cos-v1 does not show which one is right")]
     Ambiguous,
-    /// No key of the right kind and size, or none with the right description.
-    #[error("no key fits: the content key is wrapped with {wrap}{}", described_as(.description))]
+    /// There is no key of the right kind and size, or none with the right description.
+    #[error("no key matches: the content key is wrapped with {wrap}{}", described_as(.description))]
     NoKey {
-        /// How the content key is wrapped.
+        /// The algorithm that the content key is wrapped with.
         wrap: WrapAlgorithm,
-        /// The text of the envelope's description; empty where it has none.
+        /// The text of the envelope's description, or empty if it has none.
         description: String,
     },
-    /// Every key that fits has failed.
+    /// Every matching key has failed.
     #[error(transparent)]
     Unwrap(#[from] UnwrapError),
 }
 
-/// The description that the user gave: COS Java and Android add the KMS key's id in the clear dialects.
+/// Returns the description that the user set. COS Java and Android add the KMS key's id to it in
+/// the dialects with a clear IV.
 fn described(envelope: &Envelope) -> BTreeMap<String, String> {
     let mut map = envelope.description().map().clone();
     if envelope.wrap_algorithm().is_kms() && envelope.dialect().iv_form() == IvForm::Clear {

@@ -1,9 +1,10 @@
-//! Client-side encryption for Aliyun OSS and Tencent COS, and for everything that their SDKs wrote.
+//! Client-side encryption for Aliyun OSS and Tencent COS, compatible with everything that their
+//! SDKs wrote.
 //!
-//! **The formats are AES-CTR without authentication.** Whoever can write to the bucket can flip any
-//! bit of a plaintext, swap two objects, or put a key of their own choosing, and a reader sees
-//! nothing. Encryption here keeps the store from *reading* your data, and no more. What can be checked
-//! is in [`PlainCheck`].
+//! **The formats are AES-CTR without authentication.** Anyone who can write to the bucket can flip
+//! any bit of a plaintext, swap two objects, or substitute a key of their own choosing, and a
+//! reader does not notice. Encryption here keeps the store from *reading* your data, and nothing
+//! more. See [`PlainCheck`] for what can be checked.
 //!
 //! ```text
 //!  encrypt   ContentKey --wrap--> Envelope --emit--> headers --+
@@ -13,8 +14,8 @@
 //!  decrypt   ContentKey <--unwrap-- Envelope <--parse-- headers <-- bucket
 //! ```
 //!
-//! Start at [`Encryptor`] and [`Decryptor`]. There is no runtime, no network and no clock in here, and
-//! randomness comes from the operating system only.
+//! Start with [`Encryptor`] and [`Decryptor`]. This crate uses no runtime, network or clock, and
+//! its only source of randomness is the operating system.
 
 pub mod hazmat;
 pub mod io;
@@ -58,7 +59,7 @@ pub use wrap::{
     rsa_key::RsaKeyError,
 };
 
-/// The example in the README compiles.
+/// Compiles the example in the README as a doctest.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! One large buffer on several cores.
+//! Encryption of one large buffer on several cores.
 
 use std::{
     num::NonZeroUsize,
@@ -8,20 +8,20 @@ use std::{
 
 use crate::ContentCipher;
 
-/// To start a thread takes as long as to encrypt some 0.3 MiB.
+/// The minimum number of bytes per thread. Starting one takes as long as encrypting about 0.3 MiB.
 const LEAST: usize = 1 << 20;
 
 impl ContentCipher {
-    /// Applies the keystream from byte `offset` of the object on, as
-    /// [`at(offset).apply(data)`](crate::Keystream::apply) does, on up to `threads` threads. Data
-    /// of less than 2 MiB stays on this one.
+    /// Applies the keystream starting at byte `offset` of the object, as
+    /// [`at(offset).apply(data)`](crate::Keystream::apply) does, on up to `threads` threads. Less
+    /// than 2 MiB of data is processed on the calling thread.
     ///
-    /// Two threads fill the memory bus of most machines. Where the system has no more threads to give,
-    /// the work is done on those that there are.
+    /// Two threads saturate the memory bus of most machines. If the system cannot start more
+    /// threads, the existing ones do the work.
     pub fn apply_parallel(&self, offset: u64, data: &mut [u8], threads: NonZeroUsize) {
         let pieces = threads.get().min(data.len() / LEAST).max(1);
         let piece = data.len().div_ceil(pieces).next_multiple_of(16).max(16);
-        // So that the others start with a block of the object.
+        // Aligns every piece but the first to a block of the object.
         let lead = usize::try_from(offset.wrapping_neg() % 16).unwrap_or_default();
         let (first, rest) = data.split_at_mut(piece.saturating_add(lead).min(data.len()));
         let mut position = offset;

@@ -1,14 +1,14 @@
-//! The policy: what a reader accepts, whatever the metadata says.
+//! The policy: the algorithms that a reader accepts, whatever the metadata says.
 
 use meta_codec::{ContentAlgorithm, Envelope, WrapAlgorithm};
 
-/// What a reader accepts.
+/// The algorithms that a reader accepts.
 ///
-/// Metadata is not authenticated, so it must not be what decides how bytes are decrypted: it may only
-/// confirm what the reader allows (CVE-2020-8912 was a GCM object relabelled as CTR).
+/// Metadata is not authenticated, so it must not decide on its own how bytes are decrypted. It may
+/// only select from what the reader allows (CVE-2020-8912 was a GCM object relabelled as CTR).
 ///
-/// The default allows what is written today: every wrap but the two-time pad of `cos-v1`, AES-CTR and
-/// AES-GCM, and no plaintext objects.
+/// The default allows what is written today: every wrap except the two-time pad of `cos-v1`,
+/// content in AES-CTR and AES-GCM, and no plaintext objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     wraps: Vec<WrapAlgorithm>,
@@ -30,7 +30,8 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Every algorithm that any SDK wrote, for archives and rescue. Still no plaintext objects.
+    /// Creates a policy that allows every algorithm that any SDK wrote, for archives and recovery.
+    /// It still allows no plaintext objects.
     #[must_use]
     pub fn every_algorithm() -> Self {
         Self::default()
@@ -45,7 +46,7 @@ impl Policy {
         self
     }
 
-    /// Refuses a wrap algorithm.
+    /// Denies a wrap algorithm.
     #[must_use]
     pub fn deny_wrap(mut self, algorithm: WrapAlgorithm) -> Self {
         self.wraps.retain(|each| *each != algorithm);
@@ -59,25 +60,26 @@ impl Policy {
         self
     }
 
-    /// Refuses a content algorithm. Without CTR, only authenticated objects are left.
+    /// Denies a content algorithm. Without CTR, the default policy allows only authenticated
+    /// objects.
     #[must_use]
     pub fn deny_content(mut self, algorithm: ContentAlgorithm) -> Self {
         self.contents.retain(|each| *each != algorithm);
         self
     }
 
-    /// Allows objects without any encryption metadata to pass for plaintext. Whoever can strip
-    /// metadata can then pass off whatever they like.
+    /// Accepts objects without any encryption metadata as plaintext. Anyone who can strip metadata
+    /// can then substitute arbitrary content.
     #[must_use]
     pub const fn allow_plaintext(mut self) -> Self {
         self.plaintext = true;
         self
     }
 
-    /// Judges what [`parse`](meta_codec::parse) found.
+    /// Checks the result of [`parse`](meta_codec::parse) against the policy.
     ///
     /// # Errors
-    /// What this policy does not allow.
+    /// [`PolicyError`] if the policy does not allow the object.
     pub fn admit(&self, envelope: Option<&Envelope>) -> Result<(), PolicyError> {
         match envelope {
             None if self.plaintext => Ok(()),
@@ -96,17 +98,17 @@ impl Policy {
     }
 }
 
-/// An object that the reader's policy does not allow.
+/// The error returned for an object that the reader's policy does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// The content algorithm.
+    /// The content algorithm is not allowed.
     #[error("the policy does not allow {0} content")]
     Content(ContentAlgorithm),
-    /// No encryption metadata at all.
+    /// The object has no encryption metadata at all.
     #[error("the object is not encrypted, or its metadata was stripped")]
     NotEncrypted,
-    /// The wrap algorithm.
+    /// The wrap algorithm is not allowed.
     #[error("the policy does not allow content keys wrapped with {0}")]
     Wrap(WrapAlgorithm),
 }

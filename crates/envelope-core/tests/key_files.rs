@@ -61,7 +61,7 @@ fn a_key_in_odd_clothes() {
         pem.replace('\n', "\r\n"),
         format!("Bag Attributes\n    friendlyName: x\n{pem}\n\n"),
         pem.trim_end().to_owned(),
-        // One long line, as some configuration files hold it.
+        // Some configuration files hold the key in one long line.
         {
             let body: String =
                 pem.lines().filter(|line| !line.starts_with('-')).collect::<Vec<_>>().concat();
@@ -113,7 +113,7 @@ fn hostile_key_files() {
         let got = RsaKeyWrapper::read(file, Some(PASSPHRASE)).map(|_| ());
         assert_eq!(got, Err(want), "{}", String::from_utf8_lossy(file));
     }
-    // Every prefix and many flips: an error or the key, never a panic.
+    // Every prefix and many flips must give an error or the key, never a panic.
     let der = std::fs::read(folder("keys/forms/pkcs8.der")).unwrap();
     for len in 0..der.len().min(80) {
         assert!(RsaKeyWrapper::read(&der[..len], None).is_err());

@@ -1,4 +1,4 @@
-//! Every recorded object comes out as its SDK put it in.
+//! Every recorded object decrypts to what its SDK encrypted.
 
 #![allow(
     clippy::unwrap_used,
@@ -79,7 +79,8 @@ fn check(case: &Case) {
     }
 }
 
-/// The same bytes through the reader, with everything checked that the metadata says.
+/// Checks that the reader yields the same bytes and that everything stated in the metadata is
+/// right.
 fn check_streaming(case: &Case, plain: &[u8]) {
     let keyring = keyring(case);
     let decryptor = Decryptor::new(&keyring).with_policy(Policy::every_algorithm());
@@ -100,7 +101,7 @@ fn every_fixture_opens() {
 #[test]
 fn every_vector_beside_the_repository_opens() {
     let Some(cases) = sdk_vectors() else {
-        eprintln!("skipped: ../shared/vectors is not there");
+        eprintln!("skipped: ../shared/vectors does not exist");
         return;
     };
     let cases: Vec<Case> =
@@ -117,7 +118,7 @@ fn truncated_cbc_is_salvaged() {
     let BodyCipher::Cbc(cbc) = open(case).unwrap() else { panic!("not CBC") };
     let salvaged = cbc.salvage(envelope(case).plain_len()).open(case.body()).unwrap();
     assert_eq!((case.len(), salvaged.len()), (2053, 2048));
-    // What cos-java/aes-cbc-multipart was made of starts with what was salvaged.
+    // The plaintext of cos-java/aes-cbc-multipart starts with the salvaged bytes.
     let shared = sdk_vectors()
         .into_iter()
         .flatten()

@@ -1,4 +1,4 @@
-//! What we write, we read: every dialect, wrap and content algorithm, at every awkward size.
+//! Round trips in every dialect, wrap and content algorithm, at every awkward size.
 
 #![allow(
     clippy::unwrap_used,
@@ -45,7 +45,7 @@ fn kms(algorithm: WrapAlgorithm) -> KmsKeyWrapper<std::sync::Arc<MemoryKms>> {
     KmsKeyWrapper::new(cell.get_or_init(|| MemoryKms::new(algorithm).into()).clone())
 }
 
-/// The key that does a wrap.
+/// Returns a key that supports a wrap.
 fn wrapper(algorithm: WrapAlgorithm) -> Box<dyn KeyWrapper> {
     if algorithm.is_rsa() {
         Box::new(rsa())
@@ -62,7 +62,7 @@ fn keyring(algorithm: WrapAlgorithm) -> Keyring {
     keyring
 }
 
-/// Through the headers and back.
+/// Emits an envelope and parses it again.
 fn sent(envelope: &Envelope) -> Envelope {
     let headers = envelope.emit(envelope.dialect()).unwrap();
     let read = parse(headers.clone()).unwrap().expect("encrypted");
@@ -70,7 +70,7 @@ fn sent(envelope: &Envelope) -> Envelope {
     read
 }
 
-/// Every combination of dialect, wrap and content algorithm that we write.
+/// Returns every combination of dialect, wrap and content algorithm that we write.
 fn combinations() -> impl Iterator<Item = (Dialect, WrapAlgorithm, ContentAlgorithm)> {
     Dialect::ALL.into_iter().flat_map(|dialect| {
         dialect.wrap_algorithms().flat_map(move |wrap| {
@@ -228,7 +228,7 @@ fn every_change_to_the_metadata_fails_the_key_check() {
             changes += 1;
         }
     }
-    // key, start, check, description, data-size
+    // The changes to key, start, check, description and data-size.
     assert_eq!(changes, 5);
 }
 
@@ -318,7 +318,7 @@ fn keys_are_chosen_by_description() {
     // The right key under another description is not tried.
     let misnamed = aes().with_description(describe("c"));
     let error = open(Keyring::new().with(misnamed)).unwrap_err();
-    assert!(error.to_string().starts_with("no key fits"), "{error}");
+    assert!(error.to_string().starts_with("no key matches"), "{error}");
     assert!(open(Keyring::new().with(stranger())).unwrap_err().to_string().contains("unwrapped"));
     assert!(open(Keyring::new().with(mine)).is_ok());
 }

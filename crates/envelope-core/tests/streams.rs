@@ -1,4 +1,4 @@
-//! Streams in a world of short reads, interruptions and failures.
+//! Streams under short reads, interruptions and failures.
 
 #![allow(
     clippy::unwrap_used,
@@ -87,7 +87,7 @@ fn a_failed_reader_does_not_go_on() {
     let mut read = Vec::new();
     let error = reader.read_to_end(&mut read).unwrap_err();
     assert_eq!((error.kind(), read.len()), (ErrorKind::ConnectionReset, 333));
-    // The inner reader would go on; the stream must not.
+    // The inner reader would continue, but the stream must not.
     assert!(reader.read(&mut [0; 10]).is_err());
 
     let (keyring, envelope, cipher) = gcm();
@@ -109,7 +109,7 @@ fn a_full_disk_is_told_and_not_written_past() {
     let (_, _, cipher) = gcm();
     let mut writer = EncryptWriter::new(ShortWriter::new(7, 110), cipher);
     writer.write_all(&[0; 100]).unwrap();
-    // The tag has no room.
+    // There is no room for the authentication tag.
     assert!(writer.finish().is_err());
 }
 

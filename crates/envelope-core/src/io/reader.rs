@@ -10,21 +10,24 @@ use crate::{
     body::{Decrypting, Encrypting, Stream},
 };
 
-/// A reader whose bytes are encrypted as they are read.
+/// A reader that encrypts the bytes read from an inner reader.
 ///
-/// It cannot seek: the same keystream over a file that has changed in between would give away both.
+/// It cannot seek: applying the same keystream again after the file has changed would reveal both
+/// versions.
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
 pub struct EncryptReader<R>(CipherReader<R, Encrypting>);
 
-/// A reader whose bytes are decrypted as they are read. **Unchecked until the end of file.**
+/// A reader that decrypts the bytes read from an inner reader. **Its output is unverified until the
+/// end of file.**
 ///
-/// It seeks where the inner reader does, as long as the cipher is a plain keystream and no
+/// It can seek if the inner reader can, provided that the cipher is a plain keystream and no
 /// [check](Self::with_check) needs to see every byte.
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
 pub struct DecryptReader<R>(CipherReader<R, Decrypting>);
 
 impl<R> EncryptReader<R> {
-    /// Encrypts what `inner` yields, with a cipher (from its start) or a keystream at a position.
+    /// Creates a reader that encrypts the bytes of `inner`, with a cipher (from its start) or a
+    /// keystream at a position.
     pub fn new(inner: R, cipher: impl Into<Encrypting>) -> Self {
         Self(CipherReader::new(inner, cipher.into()))
     }
@@ -36,13 +39,15 @@ impl<R> EncryptReader<R> {
 }
 
 impl<R> DecryptReader<R> {
-    /// Decrypts what `inner` yields, with a cipher (from its start) or a keystream at a position.
+    /// Creates a reader that decrypts the bytes of `inner`, with a cipher (from its start) or a
+    /// keystream at a position.
     pub fn new(inner: R, cipher: impl Into<Decrypting>) -> Self {
         Self(CipherReader::new(inner, cipher.into()))
     }
 
-    /// Checks the plaintext as it passes. At the end, an [`IntegrityError`](crate::IntegrityError)
-    /// comes as an [`io::Error`] of kind `InvalidData`.
+    /// Checks the plaintext while it is read. At the end, an
+    /// [`IntegrityError`](crate::IntegrityError) is returned as an [`io::Error`] of kind
+    /// `InvalidData`.
     #[must_use]
     pub fn with_check(mut self, check: PlainCheck) -> Self {
         self.0.check = Some(check);
@@ -77,7 +82,8 @@ struct CipherReader<R, S> {
     inner: R,
     stream: S,
     check: Option<PlainCheck>,
-    /// What is ready to go out, and how much of it is gone. Unused for a plain keystream.
+    /// The output that is ready, the first `gone` bytes of which have been read. Unused for a plain
+    /// keystream.
     ready: Zeroizing<Vec<u8>>,
     gone: usize,
     state: State,
@@ -118,7 +124,7 @@ impl<R: Read, S: Stream> CipherReader<R, S> {
                 State::Open => {}
             }
             let step = self.step(buffer).inspect_err(|error| {
-                // Only this one promises that nothing was read.
+                // No other error kind guarantees that nothing was read.
                 if error.kind() != ErrorKind::Interrupted {
                     self.state = State::Poisoned;
                     self.ready.clear();
@@ -130,7 +136,7 @@ impl<R: Read, S: Stream> CipherReader<R, S> {
         }
     }
 
-    /// Reads once. Either fills some of `buffer` and says how much, or `self.ready`, or ends.
+    /// Reads once. Fills part of `buffer` and returns how much, or fills `self.ready`, or ends.
     fn step(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if let Some(keystream) = self.stream.keystream() {
             let read = self.inner.read(buffer)?;
@@ -175,7 +181,7 @@ impl<R: Read, S: Stream> CipherReader<R, S> {
 }
 
 fn overstated() -> io::Error {
-    io::Error::other("the inner reader claims more than the buffer holds")
+    io::Error::other("the inner reader reported more bytes than the buffer holds")
 }
 
 impl<R: Read + Seek> CipherReader<R, Decrypting> {
@@ -186,7 +192,8 @@ impl<R: Read + Seek> CipherReader<R, Decrypting> {
             (_, Some(keystream)) if !checked => keystream,
             _ => return Err(ErrorKind::Unsupported.into()),
         };
-        // The inner reader may hold only a piece of the object; the distance stays the same.
+        // The inner reader may hold only a piece of the object, so its position differs from that
+        // of the keystream by a constant.
         let before = self.inner.stream_position()?;
         let lead = keystream.position().wrapping_sub(before);
         let after = self.inner.seek(to).inspect_err(|_| self.state = State::Poisoned)?;

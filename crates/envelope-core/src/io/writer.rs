@@ -10,49 +10,53 @@ use crate::{
     body::{Decrypting, Encrypting, Stream},
 };
 
-/// A writer that encrypts what is written to it. You **MUST** call [`finish`](Self::finish): it
-/// writes the last bytes, flushes the inner writer and tells of its errors.
+/// A writer that encrypts the bytes written to it. You **MUST** call [`finish`](Self::finish): it
+/// writes the last bytes, flushes the inner writer and reports its errors.
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
 pub struct EncryptWriter<W>(CipherWriter<W, Encrypting>);
 
-/// A writer that decrypts what is written to it. **Unchecked until the end**: you **MUST** call
-/// [`finish`](Self::finish), which writes the last bytes and tells whether the body was whole.
+/// A writer that decrypts the bytes written to it. **Its output is unverified until the end**: you
+/// **MUST** call [`finish`](Self::finish), which writes the last bytes and reports whether the body
+/// was intact.
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
 pub struct DecryptWriter<W>(CipherWriter<W, Decrypting>);
 
 impl<W: Write> EncryptWriter<W> {
-    /// Encrypts into `inner`, with a cipher (from its start) or a keystream at a position.
+    /// Creates a writer that encrypts into `inner`, with a cipher (from its start) or a keystream
+    /// at a position.
     pub fn new(inner: W, cipher: impl Into<Encrypting>) -> Self {
         Self(CipherWriter::new(inner, cipher.into()))
     }
 
-    /// Writes what is left, flushes, and gives the inner writer back.
+    /// Writes the remaining bytes, flushes, and returns the inner writer.
     ///
     /// # Errors
-    /// Of the inner writer, and if an earlier write has failed.
+    /// If the inner writer fails, or an earlier write has failed.
     pub fn finish(self) -> io::Result<W> {
         self.0.finish()
     }
 }
 
 impl<W: Write> DecryptWriter<W> {
-    /// Decrypts into `inner`, with a cipher (from its start) or a keystream at a position.
+    /// Creates a writer that decrypts into `inner`, with a cipher (from its start) or a keystream
+    /// at a position.
     pub fn new(inner: W, cipher: impl Into<Decrypting>) -> Self {
         Self(CipherWriter::new(inner, cipher.into()))
     }
 
-    /// Checks the plaintext as it passes, see [`finish`](Self::finish).
+    /// Checks the plaintext while it is written; see [`finish`](Self::finish).
     #[must_use]
     pub fn with_check(mut self, check: PlainCheck) -> Self {
         self.0.check = Some(check);
         self
     }
 
-    /// Writes what is left, checks, flushes, and gives the inner writer back.
+    /// Writes the remaining bytes, checks, flushes, and returns the inner writer.
     ///
     /// # Errors
-    /// Of the inner writer; if an earlier write has failed; and an
-    /// [`IntegrityError`](crate::IntegrityError) as an [`io::Error`] of kind `InvalidData`.
+    /// If the inner writer fails, or an earlier write has failed. An
+    /// [`IntegrityError`](crate::IntegrityError) is returned as an [`io::Error`] of kind
+    /// `InvalidData`.
     pub fn finish(self) -> io::Result<W> {
         self.0.finish()
     }
@@ -99,7 +103,8 @@ impl<W: Write, S: Stream> CipherWriter<W, S> {
         let data = data.get(..data.len().min(CHUNK)).unwrap_or_default();
         let mut step = || {
             if let Some(keystream) = self.stream.keystream() {
-                // Keeps its length from call to call, so that it is not filled to be overwritten.
+                // The buffer keeps its length between calls, to avoid filling bytes that are about
+                // to be overwritten.
                 self.buffer.resize(data.len(), 0);
                 keystream.apply_to(data, &mut self.buffer);
             } else {
@@ -110,10 +115,10 @@ impl<W: Write, S: Stream> CipherWriter<W, S> {
             if let Some(check) = &mut self.check {
                 check.update(&self.buffer);
             }
-            // All or nothing: a short write would lose the place in the keystream.
+            // All or nothing: a short write would lose the position in the keystream.
             self.inner.write_all(&self.buffer)
         };
-        // Before, so that a panic of the inner writer poisons, too.
+        // Set first, so that a panic in the inner writer also poisons the stream.
         self.poisoned = true;
         step()?;
         self.poisoned = false;
