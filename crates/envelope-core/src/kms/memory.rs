@@ -84,7 +84,7 @@ impl Kms for MemoryKms {
         let answer = table.get(blob).ok_or_else(|| KmsError::Refused("no such blob".to_owned()))?;
         match &answer.context {
             Some(want) if want != context.unwrap_or_default() => {
-                Err(KmsError::Refused("another context".to_owned()))
+                Err(KmsError::Refused("different context".to_owned()))
             }
             _ => Ok(answer.plaintext.clone()),
         }
