@@ -1,19 +1,19 @@
-//! AES-256 in counter mode, and nothing else, as fast as the processor can.
+//! AES-256 in counter mode, and nothing else, at the full speed of the processor.
 //!
-//! The counter block is 128 bits, big-endian, and wraps (NIST SP 800-38A, 6.5, with the whole block as
-//! the counter). CTR is not authenticated, and a counter block must never be used twice with one key:
-//! whoever uses this crate sees to both.
+//! The counter block is a 128-bit big-endian number that wraps around (NIST SP 800-38A, 6.5, with
+//! the whole block as the counter). CTR is unauthenticated, and a counter block must never be used
+//! twice with the same key. Both are the caller's responsibility.
 //!
-//! The kernels are written by hand because the speed of ciphers that are put together from generic
-//! parts depends on the profile with which the *final* program is built, which a library cannot choose:
-//! in cargo's default release profile such code ran at half the speed of OpenSSL, these kernels at
-//! twice. Which one runs is decided once, at run time, see [`Path`].
+//! The kernels are handwritten because the speed of a cipher assembled from generic components
+//! depends on the build profile of the *final* program, which a library cannot choose. With cargo's
+//! default release profile, such code ran at half the speed of OpenSSL, and these kernels at twice.
+//! The kernel is selected once, at run time; see [`Path`].
 //!
 //! ```
 //! let cipher = ctr_kernel::Aes256Ctr::new(&[7; 32]);
 //! let mut data = *b"any number of bytes";
 //! cipher.apply(1, &mut data);
-//! cipher.apply(1, &mut data); // the same keystream again: back to the plaintext
+//! cipher.apply(1, &mut data); // the same keystream restores the plaintext
 //! assert_eq!(&data, b"any number of bytes");
 //! ```
 
@@ -30,15 +30,16 @@ use crate::{portable::PortableKeys, span::Span};
 
 pub use path::Path;
 
-/// An AES-256 key, expanded, and the path that uses it. Clones share the key; it is wiped with the last.
+/// An expanded AES-256 key and the path that uses it. Clones share the key, which is wiped when the
+/// last one is dropped.
 ///
-/// It is expanded where it stays, so that no copy is left behind. The portable path cannot promise that:
-/// the `aes` crate hands its keys over by value.
+/// The key is expanded in place, so that no copies are left behind. The portable path cannot
+/// guarantee this, because the `aes` crate returns its round keys by value.
 #[derive(Clone)]
-#[expect(missing_debug_implementations, reason = "a secret is not printed")]
+#[expect(missing_debug_implementations, reason = "secrets must not be printed")]
 pub struct Aes256Ctr(Arc<Keys>);
 
-/// The round keys, in the form that a path wants.
+/// The round keys, in the form that each path requires.
 enum Keys {
     #[cfg(target_arch = "x86_64")]
     X86(x86::Kernel, x86::RoundKeys),
@@ -46,16 +47,16 @@ enum Keys {
 }
 
 impl Aes256Ctr {
-    /// Expands a key, for the best path of this processor.
+    /// Expands a key for the fastest path on this processor.
     #[must_use]
     pub fn new(key: &[u8; 32]) -> Self {
-        // The portable path is always there.
+        // The portable path is always available.
         Self::with_path(key, Path::best())
             .unwrap_or_else(|| Self(Arc::new(Keys::Portable(PortableKeys::new(key)))))
     }
 
-    /// Expands a key for a path of the caller's choice: for tests and measurements. `None` if this
-    /// processor does not have it.
+    /// Expands a key for the given path, for tests and benchmarks. Returns `None` if this processor
+    /// does not support it.
     #[must_use]
     pub fn with_path(key: &[u8; 32], path: Path) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
@@ -68,7 +69,7 @@ impl Aes256Ctr {
         (path == Path::Portable).then(|| Self(Arc::new(Keys::Portable(PortableKeys::new(key)))))
     }
 
-    /// The path that this key is expanded for.
+    /// Returns the path that this key is expanded for.
     #[must_use]
     pub fn path(&self) -> Path {
         match &*self.0 {
@@ -78,35 +79,38 @@ impl Aes256Ctr {
         }
     }
 
-    /// XORs into `data` the keystream that starts with counter block `counter`.
+    /// XORs the keystream starting at counter block `counter` into `data`.
     pub fn apply(&self, counter: u128, data: &mut [u8]) {
         self.run(counter, Span::in_place(data));
     }
 
-    /// XORs the keystream that starts with counter block `counter` with `from`, into `to`.
+    /// XORs the keystream starting at counter block `counter` with `from` and writes the result to
+    /// `to`.
     ///
-    /// In place is faster for what does not fit the second-level cache.
+    /// Working in place is faster for data that does not fit in the second-level cache.
     ///
     /// # Panics
-    /// If the two differ in length, like [`slice::copy_from_slice`].
+    /// Panics if `from` and `to` differ in length, like [`slice::copy_from_slice`].
     pub fn apply_to(&self, counter: u128, from: &[u8], to: &mut [u8]) {
         assert_eq!(from.len(), to.len(), "source and destination differ in length");
         self.run(counter, Span::between(from, to));
     }
 
-    /// Encrypts one block in place with the bare cipher, as GCM does to make its hash key.
+    /// Encrypts one block in place with the raw block cipher, as GCM does to derive its hash key.
     pub fn encrypt_block(&self, block: &mut [u8; 16]) {
         let counter = u128::from_be_bytes(*block);
         *block = [0; 16];
         self.apply(counter, block);
     }
 
-    /// Splits where the low half of the counter wraps, so that the kernels count with 64 bits.
+    /// Splits the span where the low half of the counter wraps, so that kernels can use 64-bit
+    /// additions.
     fn run(&self, mut counter: u128, mut span: Span<'_>) {
         while span.len() > 0 {
-            #[expect(clippy::cast_possible_truncation, reason = "the low half is what is meant")]
+            #[expect(clippy::cast_possible_truncation, reason = "only the low half is needed")]
             let low = counter as u64;
-            // Blocks until the low half wraps; 2^64 of them are more than fit into memory.
+            // The number of blocks until the low half wraps. `u64::MAX` stands in for 2^64, which
+            // is more than fits in memory.
             let blocks = NonZeroU64::new(low.wrapping_neg()).map_or(u64::MAX, NonZeroU64::get);
             let room = usize::try_from(blocks.saturating_mul(16)).unwrap_or(usize::MAX & !15);
             let (now, later) = span.split_at(room);

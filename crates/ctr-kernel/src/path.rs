@@ -1,35 +1,38 @@
-//! Which instructions do the work.
+//! Selection of the instruction set.
 
 use std::{fmt, io::Write as _, sync::OnceLock};
 
 use crate::{Aes256Ctr, self_check};
 
-/// A way to compute the keystream. Not every processor has each.
+/// A way to compute the keystream. Not every processor supports every path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Path {
-    /// Four blocks an instruction: `VAES` on 512-bit registers (Intel since Ice Lake, AMD since Zen 4).
+    /// Four blocks per instruction: `VAES` on 512-bit registers (Intel since Ice Lake, AMD since
+    /// Zen 4).
     Vaes512,
-    /// Two blocks an instruction: `VAES` on 256-bit registers (AMD since Zen 3, Intel since Alder Lake).
+    /// Two blocks per instruction: `VAES` on 256-bit registers (AMD since Zen 3, Intel since Alder
+    /// Lake).
     Vaes256,
-    /// One block an instruction: `AES-NI`.
+    /// One block per instruction: `AES-NI`.
     AesNi,
-    /// The `aes` crate, which has the instructions of other processors, and constant-time code for the
-    /// rest.
+    /// The `aes` crate, which uses the AES instructions of other processors, and constant-time code
+    /// elsewhere.
     Portable,
 }
 
 impl Path {
-    /// All paths, the fastest first.
+    /// All paths, fastest first.
     pub const ALL: [Self; 4] = [Self::Vaes512, Self::Vaes256, Self::AesNi, Self::Portable];
 
-    /// The fastest path that this processor has and that passes its self-check.
+    /// Returns the fastest path that this processor supports and that passes its self-check.
     ///
-    /// It is chosen at the first use. A path that computes something wrong is passed over, and said so
-    /// on standard error: a wrong keystream would make data that nobody can ever read.
+    /// The path is chosen on first use. A path that computes wrong results is skipped and reported
+    /// on standard error, because a wrong keystream would make the data unreadable forever.
     ///
     /// # Panics
-    /// If no path computes AES right: then there is nothing that this machine may encrypt.
+    /// Panics if no path computes AES correctly, in which case this machine must not encrypt
+    /// anything.
     #[must_use]
     #[expect(clippy::panic, reason = "documented; wrong ciphertext is worse")]
     pub fn best() -> Self {
@@ -40,13 +43,13 @@ impl Path {
         })
     }
 
-    /// Whether this processor has it.
+    /// Returns `true` if this processor supports the path.
     #[must_use]
     pub fn is_available(self) -> bool {
         Aes256Ctr::with_path(&[0; 32], self).is_some()
     }
 
-    /// Its name, as people who compare processors write it.
+    /// Returns the conventional name of the instruction set.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -69,11 +72,11 @@ fn choose(is_available: impl Fn(Path) -> bool, passes: impl Fn(Path) -> bool) ->
         if passes(path) {
             return Some(path);
         }
-        // Not `eprintln!`, which panics where standard error is closed.
+        // Not `eprintln!`, which panics if standard error is closed.
         let _ = writeln!(
             std::io::stderr(),
-            "ctr-kernel: AES-256-CTR with {path} gives wrong results on this machine; it is not \
-             used. Please report this, with the model of the processor."
+            "ctr-kernel: AES-256-CTR with {path} computes wrong results on this machine and will \
+             not be used. Please report this, including the processor model."
         );
     }
     None

@@ -1,4 +1,4 @@
-//! The keystream on top of the `aes` crate.
+//! The portable path, built on the `aes` crate.
 
 use aes::Aes256Enc;
 use cipher::{
@@ -16,7 +16,7 @@ impl PortableKeys {
         Self(Aes256Enc::new(key.into()))
     }
 
-    /// The low half of the counter must not wrap within the span.
+    /// Applies the keystream. The low half of the counter must not wrap within the span.
     pub(crate) fn apply(&self, counter: u128, span: Span<'_>) {
         self.0.encrypt_with_backend(Apply { counter, data: span.into_copied() });
     }
@@ -32,16 +32,16 @@ impl BlockSizeUser for Apply<'_> {
 }
 
 impl BlockCipherEncClosure for Apply<'_> {
-    /// In here the backend is a concrete type whose width is known, so that a batch of counter blocks
-    /// stays in registers. The last batch is computed in full although less of it is needed, which is
-    /// cheaper than block by block.
+    /// Applies the keystream. The backend is a concrete type of known width here, so a batch of
+    /// counter blocks stays in registers. The last batch is computed in full even if only part of
+    /// it is needed, which is cheaper than going block by block.
     #[inline(always)]
     fn call<B: BlockCipherEncBackend<BlockSize = U16>>(self, backend: &B) {
         let Self { mut counter, data } = self;
         let mut batch = ParBlocks::<B>::default();
         for chunk in data.chunks_mut(16_usize.saturating_mul(batch.len())) {
             if chunk.len() <= 64 {
-                // So short that blocks one by one are cheaper than a batch.
+                // For so little data, single blocks are cheaper than a batch.
                 for piece in chunk.chunks_mut(16) {
                     let mut block = Block::<Self>::from(counter.to_be_bytes());
                     backend.encrypt_block((&mut block).into());
@@ -71,13 +71,13 @@ fn xor(data: &mut [u8], keystream: &[u8]) {
     }
 }
 
-/// Consecutive counter blocks.
+/// Fills `blocks` with consecutive counter blocks.
 #[inline(always)]
 fn fill(blocks: &mut [Block<Aes256Enc>], counter: u128) {
     let bytes = counter.to_be_bytes();
     let [.., last] = bytes;
     if usize::from(last).saturating_add(blocks.len()) <= 256 {
-        // Only the last byte counts: plain 64-bit additions, which become vector instructions.
+        // Only the last byte changes, so 64-bit additions suffice, and they vectorize.
         let (halves, _) = bytes.as_chunks();
         if let [high, low] = halves {
             let low = u64::from_le_bytes(*low);

@@ -1,4 +1,4 @@
-//! Known answers, asked once before a path is trusted with data.
+//! Known-answer tests that a path must pass before it is trusted with data.
 
 use crate::{Aes256Ctr, Path};
 
@@ -16,16 +16,17 @@ const KEYSTREAM: [u128; 4] = [
     0x2956_e1c8_6935_36b1_bee9_9c73_a315_76b6,
 ];
 
-/// Where the long keystream starts: nine blocks before a multiple of 16, from where on a kernel counts in
-/// another way if there is enough to do; 521 blocks before the end of all counters.
+/// The start of the long keystream. It is nine blocks before a multiple of 16, where the kernels
+/// switch to another counting method for long spans, and 521 blocks before the counter wraps.
 const LONG_COUNTER: u128 = u128::MAX - 520;
-/// Beyond that end, and with a rest.
+/// Long enough to pass the wrap, and not a multiple of the block size.
 const LONG: usize = 9013;
-/// The digest of that keystream as OpenSSL 3.0.20 computes it.
+/// The digest of the long keystream as computed by OpenSSL 3.0.20.
 const LONG_DIGEST: u128 = 0xdf20_0d52_dd6e_f7a3_16ab_8471_7615_c3f7;
 
-/// Whether a path gives the known answers, for every shape of work: batch after batch from an aligned
-/// counter and from another, every kind of rest, a counter that wraps, one buffer and two.
+/// Returns `true` if a path yields the known answers for every kind of input: consecutive batches
+/// from aligned and unaligned counters, every kind of remainder, a counter that wraps, and one or
+/// two buffers.
 pub(crate) fn passes(path: Path) -> bool {
     Aes256Ctr::with_path(&KEY, path).is_some_and(|cipher| {
         let between = |counter, from: &[u8], to: &mut [u8]| cipher.apply_to(counter, from, to);
@@ -45,7 +46,7 @@ fn agrees(apply: impl Fn(u128, &mut [u8]), apply_to: impl Fn(u128, &[u8], &mut [
     if digest(&whole) != LONG_DIGEST {
         return false;
     }
-    // Shorter pieces are the beginning of the same, and touch nothing behind it.
+    // Shorter spans must yield a prefix of the same keystream and write nothing beyond it.
     let rests = [1300, 600, 513, 255, 200, 130, 97, 64, 49, 33, 16, 15, 1];
     let alike = rests.into_iter().all(|len| {
         let mut got = [0; 1400];
@@ -58,7 +59,7 @@ fn agrees(apply: impl Fn(u128, &mut [u8]), apply_to: impl Fn(u128, &[u8], &mut [
     alike && between.iter().all(|byte| *byte == 0)
 }
 
-/// Every bit of every block counts.
+/// Computes a digest that depends on every bit of every block.
 fn digest(data: &[u8]) -> u128 {
     data.chunks(16).fold(0, |sum: u128, chunk| {
         let mut block = [0; 16];
@@ -86,12 +87,12 @@ mod tests {
         let apply = |counter, data: &mut [u8]| right.apply(counter, data);
         let apply_to = |counter, from: &[u8], to: &mut [u8]| right.apply_to(counter, from, to);
         assert!(agrees(apply, apply_to));
-        // Another key; nothing at all.
+        // A different key, or no output at all.
         let wrong = Aes256Ctr::with_path(&[1; 32], Path::Portable).unwrap();
         assert!(!agrees(|counter, data| wrong.apply(counter, data), apply_to));
         assert!(!agrees(|_, _| {}, apply_to));
         assert!(!agrees(apply, |_, _, _| {}));
-        // One bit, at the end of one length, or at one place only.
+        // A single flipped bit, at the end of one length or at one position.
         for len in [LONG, 1300, 600, 513, 255, 200, 130, 97, 49, 16, 15, 1] {
             let flip = |counter, data: &mut [u8]| {
                 right.apply(counter, data);
@@ -110,7 +111,7 @@ mod tests {
             };
             assert!(!agrees(flip, apply_to), "{place}");
         }
-        // A carry that is lost between the halves.
+        // A lost carry between the halves of the counter.
         let no_carry = |counter: u128, data: &mut [u8]| {
             for (n, block) in data.chunks_mut(16).enumerate() {
                 let low = counter.wrapping_add(n as u128) & u128::from(u64::MAX);

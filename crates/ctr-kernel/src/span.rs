@@ -1,10 +1,10 @@
-//! Where the data comes from and where it goes.
+//! Source and destination of the data.
 
 use std::{marker::PhantomData, slice};
 
-/// Bytes to read and as many bytes to write: either the same memory, or memory that does not overlap.
+/// A source and a destination of equal length, which are either identical or do not overlap.
 ///
-/// `from` may be read and `to` may be written for `len` bytes, for as long as `'a`.
+/// `from` is valid for reads and `to` for writes of `len` bytes during `'a`.
 pub(crate) struct Span<'a> {
     from: *const u8,
     to: *mut u8,
@@ -13,13 +13,13 @@ pub(crate) struct Span<'a> {
 }
 
 impl<'a> Span<'a> {
-    /// Reads and writes the same bytes.
+    /// Creates a span that reads and writes the same bytes.
     pub(crate) const fn in_place(data: &'a mut [u8]) -> Self {
         let (to, len) = (data.as_mut_ptr(), data.len());
         Self { from: to.cast_const(), to, len, memory: PhantomData }
     }
 
-    /// Reads `from` and writes `to`, as many bytes as both have.
+    /// Creates a span that reads `from` and writes `to`, truncated to the shorter of the two.
     pub(crate) fn between(from: &'a [u8], to: &'a mut [u8]) -> Self {
         let len = from.len().min(to.len());
         Self { from: from.as_ptr(), to: to.as_mut_ptr(), len, memory: PhantomData }
@@ -29,7 +29,7 @@ impl<'a> Span<'a> {
         self.len
     }
 
-    /// The first `at` bytes, or all if there are not so many, and what is left.
+    /// Splits off the first `at` bytes, or all of them if the span is shorter.
     pub(crate) fn split_at(self, at: usize) -> (Self, Self) {
         let at = at.min(self.len);
         let (from, to) = (self.from.wrapping_add(at), self.to.wrapping_add(at));
@@ -37,23 +37,23 @@ impl<'a> Span<'a> {
         (Self { len: at, ..self }, rest)
     }
 
-    /// The first byte to read. `len` bytes may be read.
+    /// Returns a pointer to the source, which is valid for reads of `len` bytes.
     pub(crate) const fn from(&self) -> *const u8 {
         self.from
     }
 
-    /// The first byte to write. `len` bytes may be written.
+    /// Returns a pointer to the destination, which is valid for writes of `len` bytes.
     pub(crate) const fn to(&self) -> *mut u8 {
         self.to
     }
 
-    /// Copies what is to be read to where it is to be written, to go on in place.
+    /// Copies the source to the destination, so that the caller can work in place.
     pub(crate) fn into_copied(self) -> &'a mut [u8] {
         if !self.is_in_place() {
-            // SAFETY: `len` bytes may be read and written, and the two do not overlap: see the type.
+            // SAFETY: both are valid for `len` bytes and do not overlap, as the type guarantees.
             unsafe { self.from.copy_to_nonoverlapping(self.to, self.len) };
         }
-        // SAFETY: `len` bytes, initialised, that nobody else may use during `'a`: see the type.
+        // SAFETY: `len` initialized bytes to which the span has exclusive access during `'a`.
         unsafe { slice::from_raw_parts_mut(self.to, self.len) }
     }
 

@@ -11,7 +11,7 @@ use crate::{Path, span::Span};
 
 pub(crate) use round_keys::RoundKeys;
 
-/// A kernel that this processor has: there is no other way to make one than [`of`](Self::of).
+/// A kernel that this processor supports. [`of`](Self::of) is the only constructor.
 #[derive(Clone, Copy)]
 pub(crate) struct Kernel(Kind);
 
@@ -23,7 +23,7 @@ enum Kind {
 }
 
 impl Kernel {
-    /// The kernel of a path, if this processor, and the operating system on it, has what it needs.
+    /// Returns the kernel of a path if the processor and the operating system support it.
     pub(crate) fn of(path: Path) -> Option<Self> {
         let aes_ni = is_x86_feature_detected!("aes") && is_x86_feature_detected!("ssse3");
         let vaes = aes_ni && is_x86_feature_detected!("vaes");
@@ -47,10 +47,11 @@ impl Kernel {
         }
     }
 
-    /// The low half of the counter must not wrap within the span.
+    /// Applies the keystream. The low half of the counter must not wrap within the span.
     pub(crate) fn apply(self, keys: &RoundKeys, counter: u128, span: Span<'_>) {
-        // From a counter that is a multiple of 16 on, the kernels count with a single XOR. What comes
-        // before costs a batch of its own, which pays only for what is long.
+        // Once the counter is a multiple of 16, the kernels derive each register of counters with a
+        // single XOR. The blocks before that cost a separate batch, which pays off only for long
+        // spans.
         let lead = usize::try_from(counter.wrapping_neg() % 16).unwrap_or_default();
         if lead > 0 && span.len() >= LONG {
             let (now, later) = span.split_at(lead.saturating_mul(16));
@@ -63,7 +64,7 @@ impl Kernel {
 
     fn run(self, keys: &RoundKeys, counter: u128, span: Span<'_>) {
         match self.0 {
-            // SAFETY: a kernel exists only where its instructions do.
+            // SAFETY: a kernel exists only if its instructions are available.
             Kind::Vaes512 => unsafe { vaes512::apply(keys, counter, span) },
             // SAFETY: as above.
             Kind::Vaes256 => unsafe { vaes256::apply(keys, counter, span) },
@@ -73,27 +74,28 @@ impl Kernel {
     }
 }
 
-/// Bytes from which on it pays to align the counter: 32 batches of 256.
+/// The span length in bytes from which aligning the counter pays off: 32 batches of 256.
 const LONG: usize = 8192;
 
-/// How far ahead of the work its data is asked for: eight batches of 256 bytes, some 450 cycles.
+/// The prefetch distance in bytes: eight batches of 256 bytes, or about 450 cycles.
 const AHEAD: usize = 2048;
 
-/// Asks for the four lines that are wanted [`AHEAD`] bytes later, where there are so many. The processor's own
-/// look-ahead ends with the page, and does not keep up with data that comes from memory.
+/// Prefetches the four cache lines that are needed [`AHEAD`] bytes later, if there is that much
+/// data. The processor's own prefetcher stops at the page boundary and does not keep up with data
+/// from memory.
 #[inline(always)]
 fn ask_ahead(from: *const u8, left: usize) {
     if left > AHEAD {
         for line in 0..4 {
             let at = from.wrapping_add(AHEAD + 64 * line);
-            // SAFETY: a hint, which may name any address.
+            // SAFETY: a prefetch is a hint, and any address is permitted.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
         }
     }
 }
 
-/// The halves of a counter as a register wants them: the low one first.
-#[expect(clippy::cast_possible_truncation, reason = "halves of bits")]
+/// Returns the halves of a counter in register order, low half first.
+#[expect(clippy::cast_possible_truncation, reason = "each half is taken as bits")]
 const fn halves(counter: u128) -> (i64, i64) {
     (counter as i64, (counter >> 64) as i64)
 }

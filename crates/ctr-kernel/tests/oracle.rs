@@ -1,4 +1,4 @@
-//! Every path against `aes` and `ctr`, which share no code with the kernels.
+//! Compares every path with `aes` and `ctr`, which share no code with the kernels.
 
 use aes::Aes256Enc;
 use ctr::{
@@ -25,7 +25,7 @@ fn pattern(len: usize) -> Vec<u8> {
     (0_u8..=255).cycle().map(|byte| byte.wrapping_mul(151)).take(len).collect()
 }
 
-/// Counters just below, at and above each power of two where arithmetic goes wrong.
+/// Counters at and just below each power of two at which a carry can be lost.
 fn counters() -> impl Iterator<Item = u128> {
     [8_u32, 16, 32, 64, 96, 128].into_iter().flat_map(|power| {
         let base = 1_u128.checked_shl(power).unwrap_or(0);
@@ -45,7 +45,7 @@ fn every_length_at_every_carry() {
         oracle(&key, counter, &mut want);
         for cipher in &paths {
             for len in 0..=4096 {
-                // What stands after the data must stay.
+                // The bytes after the data must not change.
                 let mut got = data[..len + 32].to_vec();
                 cipher.apply(counter, &mut got[..len]);
                 assert!(got[..len] == want[..len], "{} {counter:#x} {len}", cipher.path());

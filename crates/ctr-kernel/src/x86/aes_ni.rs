@@ -1,4 +1,4 @@
-//! Eight registers of one block, in rounds that the compiler cannot pull apart, see `vaes256`.
+//! Eight registers of one block, in rounds that the compiler cannot reorder (see `vaes256`).
 
 use std::arch::{
     asm,
@@ -13,16 +13,16 @@ use zeroize::Zeroize as _;
 use super::{RoundKeys, halves};
 use crate::span::Span;
 
-/// The bytes of a register, and of a batch.
+/// The sizes of a register and of a batch, in bytes.
 const LANE: usize = 16;
 const BATCH: usize = 8 * LANE;
 
-/// One round of the eight registers.
+/// One round on all eight registers.
 macro_rules! round {
     ($instruction:literal, $blocks:ident, $key:expr) => {{
         let key: __m128i = $key;
         let [a, b, c, d, e, f, g, h] = &mut $blocks;
-        // SAFETY: instructions on registers alone; the function that this stands in enables them.
+        // SAFETY: register-only instructions, which the enclosing function enables.
         unsafe {
             asm!(
                 concat!($instruction, " {a}, {key}"),
@@ -44,7 +44,7 @@ macro_rules! round {
     }};
 }
 
-/// The low half of the counter must not wrap within the span.
+/// Applies the keystream. The low half of the counter must not wrap within the span.
 #[target_feature(enable = "aes,ssse3")]
 pub(super) fn apply(keys: &RoundKeys, counter: u128, span: Span<'_>) {
     let (mut from, mut to, mut left) = (span.from(), span.to(), span.len());
@@ -52,27 +52,27 @@ pub(super) fn apply(keys: &RoundKeys, counter: u128, span: Span<'_>) {
     let aligned = low & 15 == 0;
     let mut counter = _mm_set_epi64x(high, low);
     while left >= BATCH {
-        // SAFETY: a whole batch is left to read and to write.
+        // SAFETY: at least one batch is left to read and write.
         unsafe { batch(keys, counter, aligned, from, to) };
         counter = _mm_add_epi64(counter, _mm_set_epi64x(0, 8));
         (from, to) = (from.wrapping_add(BATCH), to.wrapping_add(BATCH));
         left -= BATCH;
     }
-    // One register after the other; as none waits for another, the processor overlaps them.
+    // One register at a time. They are independent, so the processor overlaps them.
     while left >= LANE {
-        // SAFETY: a whole register is left to read and to write.
+        // SAFETY: at least one register is left to read and write.
         unsafe { lane(keys, counter, from, to) };
         counter = _mm_add_epi64(counter, _mm_set_epi64x(0, 1));
         (from, to) = (from.wrapping_add(LANE), to.wrapping_add(LANE));
         left -= LANE;
     }
     if left > 0 {
-        // A register of its own memory, of which only what is left counts.
+        // The remainder is processed in a register-sized buffer, to stay within the span.
         let mut whole = [0_u128; LANE / 16];
         let bytes = whole.as_mut_ptr().cast::<u8>();
-        // SAFETY: less than a register is left to read, and it overlaps nothing on this stack.
+        // SAFETY: less than a register is left to read, and it does not overlap the local buffer.
         unsafe { from.copy_to_nonoverlapping(bytes, left) };
-        // SAFETY: a whole register.
+        // SAFETY: the buffer is as large as a register.
         unsafe { lane(keys, counter, bytes, bytes) };
         // SAFETY: less than a register is left to write.
         unsafe { to.copy_from_nonoverlapping(bytes, left) };
@@ -80,8 +80,10 @@ pub(super) fn apply(keys: &RoundKeys, counter: u128, span: Span<'_>) {
     }
 }
 
+/// Applies the keystream to one register of data.
+///
 /// # Safety
-/// [`LANE`] bytes may be read and written.
+/// `from` must be valid for reads and `to` for writes of [`LANE`] bytes.
 #[target_feature(enable = "aes,ssse3")]
 #[inline]
 unsafe fn lane(keys: &RoundKeys, counter: __m128i, from: *const u8, to: *mut u8) {
@@ -90,15 +92,17 @@ unsafe fn lane(keys: &RoundKeys, counter: __m128i, from: *const u8, to: *mut u8)
     for key in middle_keys {
         block = _mm_aesenc_si128(block, *key);
     }
-    // SAFETY: the caller promises it.
+    // SAFETY: guaranteed by the caller.
     let data = unsafe { _mm_loadu_si128(from.cast()) };
     let out = _mm_aesenclast_si128(block, _mm_xor_si128(*last_key, data));
-    // SAFETY: the caller promises it.
+    // SAFETY: guaranteed by the caller.
     unsafe { _mm_storeu_si128(to.cast(), out) };
 }
 
+/// Applies the keystream to one batch of data.
+///
 /// # Safety
-/// [`BATCH`] bytes may be read and written.
+/// `from` must be valid for reads and `to` for writes of [`BATCH`] bytes.
 #[target_feature(enable = "aes,ssse3")]
 #[inline]
 unsafe fn batch(keys: &RoundKeys, counter: __m128i, aligned: bool, from: *const u8, to: *mut u8) {
@@ -122,7 +126,7 @@ unsafe fn batch(keys: &RoundKeys, counter: __m128i, aligned: bool, from: *const 
     round!("aesenclast", blocks, *last_key);
     for (n, block) in blocks.into_iter().enumerate() {
         let at = n * LANE;
-        // SAFETY: within a batch, which the caller promises.
+        // SAFETY: within the batch, which the caller guarantees.
         let data = unsafe { _mm_loadu_si128(from.wrapping_add(at).cast()) };
         let out = _mm_xor_si128(data, block);
         // SAFETY: as above.
@@ -130,7 +134,8 @@ unsafe fn batch(keys: &RoundKeys, counter: __m128i, aligned: bool, from: *const 
     }
 }
 
-/// Counters are little-endian numbers; this turns the bytes of each around.
+/// Returns the shuffle that reverses the bytes of each block, because counters are kept as
+/// little-endian numbers.
 #[target_feature(enable = "aes,ssse3")]
 #[inline]
 fn turn() -> __m128i {

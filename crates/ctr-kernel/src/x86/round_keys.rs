@@ -1,4 +1,4 @@
-//! The key schedule of AES-256 (FIPS 197, 5.2).
+//! The AES-256 key schedule (FIPS 197, 5.2).
 
 use std::{
     arch::x86_64::{
@@ -12,21 +12,21 @@ use zeroize::{Zeroize as _, ZeroizeOnDrop};
 
 use super::Kernel;
 
-/// The 15 round keys. Wiped when dropped.
+/// The 15 round keys, wiped on drop.
 #[repr(align(64))]
 pub(crate) struct RoundKeys(pub(super) [__m128i; 15]);
 
 impl RoundKeys {
-    /// Room for a key.
+    /// Creates zeroed round keys, to be expanded in place.
     pub(crate) const fn empty() -> Self {
-        // SAFETY: all bits zero are a register's worth of zeros.
+        // SAFETY: all-zero bits are a valid register.
         Self(unsafe { [mem::zeroed(); 15] })
     }
 
-    /// Expands a key in place, because a move would leave a copy that nobody wipes. That there is a
-    /// kernel proves that there is AES-NI.
+    /// Expands a key in place, because a move would leave behind a copy that is never wiped. The
+    /// kernel proves that AES-NI is available.
     pub(crate) fn expand(&mut self, key: &[u8; 32], _proof: Kernel) {
-        // SAFETY: every kernel needs AES-NI, see `Kernel::of`.
+        // SAFETY: every kernel requires AES-NI, see `Kernel::of`.
         unsafe { expand(key, self) };
     }
 }
@@ -39,7 +39,7 @@ impl Drop for RoundKeys {
 
 impl ZeroizeOnDrop for RoundKeys {}
 
-/// XORs each word with all words before it: the running sums of the schedule.
+/// XORs each word with all preceding words, which yields the running sums of the key schedule.
 #[target_feature(enable = "sse2")]
 #[inline]
 fn running_sums(words: __m128i) -> __m128i {
@@ -50,9 +50,9 @@ fn running_sums(words: __m128i) -> __m128i {
 #[target_feature(enable = "aes,sse2")]
 fn expand(key: &[u8; 32], keys: &mut RoundKeys) {
     let (first, second) = key.split_at(16);
-    // SAFETY: 16 bytes.
+    // SAFETY: the slice is 16 bytes long.
     let mut even = unsafe { _mm_loadu_si128(first.as_ptr().cast()) };
-    // SAFETY: 16 bytes.
+    // SAFETY: the slice is 16 bytes long.
     let mut odd = unsafe { _mm_loadu_si128(second.as_ptr().cast()) };
     let mut rest = keys.0.iter_mut();
     let mut next = |key| {
@@ -61,7 +61,7 @@ fn expand(key: &[u8; 32], keys: &mut RoundKeys) {
         }
     };
 
-    // Written out because the round constant is part of the instruction.
+    // Unrolled because the round constant is an immediate operand.
     macro_rules! even {
         ($constant:literal) => {
             let sum = _mm_shuffle_epi32::<0xff>(_mm_aeskeygenassist_si128::<$constant>(odd));

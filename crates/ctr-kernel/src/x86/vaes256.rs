@@ -1,8 +1,8 @@
 //! Eight registers of two blocks.
 //!
-//! Each round of all eight is one `asm!` block. Written with intrinsics, the compiler puts the registers
-//! one after the other, for want of registers, and the out-of-order window then limits the speed: 1.6
-//! instead of 4.2 bytes a cycle (measured on Zen 4).
+//! Each round on all eight registers is one `asm!` block. With intrinsics, the compiler runs out of
+//! registers and processes the blocks one register after another, and the out-of-order window then
+//! limits the speed: 1.6 instead of 4.2 bytes per cycle (measured on Zen 4).
 
 use std::arch::{
     asm,
@@ -18,16 +18,16 @@ use zeroize::Zeroize as _;
 use super::{RoundKeys, ask_ahead, halves};
 use crate::span::Span;
 
-/// The bytes of a register, and of a batch.
+/// The sizes of a register and of a batch, in bytes.
 const LANE: usize = 32;
 const BATCH: usize = 8 * LANE;
 
-/// One round of the eight registers, which the compiler cannot pull apart.
+/// One round on all eight registers, which the compiler cannot reorder.
 macro_rules! round {
     ($instruction:literal, $blocks:ident, $key:expr) => {{
         let key: __m256i = $key;
         let [a, b, c, d, e, f, g, h] = &mut $blocks;
-        // SAFETY: instructions on registers alone; the function that this stands in enables them.
+        // SAFETY: register-only instructions, which the enclosing function enables.
         unsafe {
             asm!(
                 concat!($instruction, " {a}, {a}, {key}"),
@@ -49,7 +49,7 @@ macro_rules! round {
     }};
 }
 
-/// The low half of the counter must not wrap within the span.
+/// Applies the keystream. The low half of the counter must not wrap within the span.
 #[target_feature(enable = "avx2,vaes")]
 pub(super) fn apply(keys: &RoundKeys, counter: u128, span: Span<'_>) {
     let (mut from, mut to, mut left) = (span.from(), span.to(), span.len());
@@ -59,27 +59,27 @@ pub(super) fn apply(keys: &RoundKeys, counter: u128, span: Span<'_>) {
         _mm256_add_epi64(_mm256_set_epi64x(high, low, high, low), _mm256_set_epi64x(0, 1, 0, 0));
     while left >= BATCH {
         ask_ahead(from, left);
-        // SAFETY: a whole batch is left to read and to write.
+        // SAFETY: at least one batch is left to read and write.
         unsafe { batch(keys, counter, aligned, from, to) };
         counter = _mm256_add_epi64(counter, _mm256_set_epi64x(0, 16, 0, 16));
         (from, to) = (from.wrapping_add(BATCH), to.wrapping_add(BATCH));
         left -= BATCH;
     }
-    // One register after the other; as none waits for another, the processor overlaps them.
+    // One register at a time. They are independent, so the processor overlaps them.
     while left >= LANE {
-        // SAFETY: a whole register is left to read and to write.
+        // SAFETY: at least one register is left to read and write.
         unsafe { lane(keys, counter, from, to) };
         counter = _mm256_add_epi64(counter, _mm256_set_epi64x(0, 2, 0, 2));
         (from, to) = (from.wrapping_add(LANE), to.wrapping_add(LANE));
         left -= LANE;
     }
     if left > 0 {
-        // A register of its own memory, of which only what is left counts.
+        // The remainder is processed in a register-sized buffer, to stay within the span.
         let mut whole = [0_u128; LANE / 16];
         let bytes = whole.as_mut_ptr().cast::<u8>();
-        // SAFETY: less than a register is left to read, and it overlaps nothing on this stack.
+        // SAFETY: less than a register is left to read, and it does not overlap the local buffer.
         unsafe { from.copy_to_nonoverlapping(bytes, left) };
-        // SAFETY: a whole register.
+        // SAFETY: the buffer is as large as a register.
         unsafe { lane(keys, counter, bytes, bytes) };
         // SAFETY: less than a register is left to write.
         unsafe { to.copy_from_nonoverlapping(bytes, left) };
@@ -87,8 +87,10 @@ pub(super) fn apply(keys: &RoundKeys, counter: u128, span: Span<'_>) {
     }
 }
 
+/// Applies the keystream to one register of data.
+///
 /// # Safety
-/// [`LANE`] bytes may be read and written.
+/// `from` must be valid for reads and `to` for writes of [`LANE`] bytes.
 #[target_feature(enable = "avx2,vaes")]
 #[inline]
 unsafe fn lane(keys: &RoundKeys, counter: __m256i, from: *const u8, to: *mut u8) {
@@ -97,15 +99,17 @@ unsafe fn lane(keys: &RoundKeys, counter: __m256i, from: *const u8, to: *mut u8)
     for key in middle_keys {
         block = _mm256_aesenc_epi128(block, spread(*key));
     }
-    // SAFETY: the caller promises it.
+    // SAFETY: guaranteed by the caller.
     let data = unsafe { _mm256_loadu_si256(from.cast()) };
     let out = _mm256_aesenclast_epi128(block, _mm256_xor_si256(spread(*last_key), data));
-    // SAFETY: the caller promises it.
+    // SAFETY: guaranteed by the caller.
     unsafe { _mm256_storeu_si256(to.cast(), out) };
 }
 
+/// Applies the keystream to one batch of data.
+///
 /// # Safety
-/// [`BATCH`] bytes may be read and written.
+/// `from` must be valid for reads and `to` for writes of [`BATCH`] bytes.
 #[target_feature(enable = "avx2,vaes")]
 #[inline]
 unsafe fn batch(keys: &RoundKeys, counter: __m256i, aligned: bool, from: *const u8, to: *mut u8) {
@@ -129,7 +133,7 @@ unsafe fn batch(keys: &RoundKeys, counter: __m256i, aligned: bool, from: *const 
     round!("vaesenclast", blocks, spread(*last_key));
     for (n, block) in blocks.into_iter().enumerate() {
         let at = n * LANE;
-        // SAFETY: within a batch, which the caller promises.
+        // SAFETY: within the batch, which the caller guarantees.
         let data = unsafe { _mm256_loadu_si256(from.wrapping_add(at).cast()) };
         let out = _mm256_xor_si256(data, block);
         // SAFETY: as above.
@@ -137,15 +141,16 @@ unsafe fn batch(keys: &RoundKeys, counter: __m256i, aligned: bool, from: *const 
     }
 }
 
-/// Counters are little-endian numbers; this turns the bytes of each around.
+/// Returns the shuffle that reverses the bytes of each block, because counters are kept as
+/// little-endian numbers.
 #[target_feature(enable = "avx2,vaes")]
 #[inline]
 fn turn() -> __m256i {
     spread(_mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))
 }
 
-/// A key for both blocks of a register. Spread anew each time: sixteen registers do not hold the keys,
-/// too.
+/// Copies a round key to both blocks of a register. This is repeated on every use, because sixteen
+/// registers cannot hold the keys as well.
 #[target_feature(enable = "avx2,vaes")]
 #[inline]
 fn spread(key: __m128i) -> __m256i {

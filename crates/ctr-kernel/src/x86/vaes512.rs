@@ -1,7 +1,7 @@
 //! Four registers of four blocks.
 //!
-//! With one `vaesenc` a cycle and a latency of four, four registers fill the unit, and leave room for all
-//! fifteen round keys. Eight are no faster, twelve spill (measured on Zen 4).
+//! With one `vaesenc` per cycle and a latency of four, four registers saturate the unit and leave
+//! room for all fifteen round keys. Eight are no faster, and twelve spill (measured on Zen 4).
 
 use std::arch::{
     asm,
@@ -16,17 +16,17 @@ use std::arch::{
 use super::{RoundKeys, ask_ahead, halves};
 use crate::span::Span;
 
-/// The bytes of a register, and of a batch.
+/// The sizes of a register and of a batch, in bytes.
 const LANE: usize = 64;
 const BATCH: usize = 4 * LANE;
 
-/// One round of the four registers, in an order that the compiler cannot change: it would start one of
-/// them late, and the rest of the batch would wait for it.
+/// One round on all four registers, in an order that the compiler cannot change. Otherwise it
+/// starts one of them late, and the rest of the batch waits for it.
 macro_rules! round {
     ($blocks:ident, $key:expr) => {{
         let key: __m512i = $key;
         let [a, b, c, d] = &mut $blocks;
-        // SAFETY: instructions on registers alone; the function that this stands in enables them.
+        // SAFETY: register-only instructions, which the enclosing function enables.
         unsafe {
             asm!(
                 "vaesenc {a}, {a}, {key}",
@@ -42,7 +42,7 @@ macro_rules! round {
     }};
 }
 
-/// The low half of the counter must not wrap within the span.
+/// Applies the keystream. The low half of the counter must not wrap within the span.
 #[target_feature(enable = "avx512f,avx512bw,vaes")]
 pub(super) fn apply(keys: &RoundKeys, counter: u128, span: Span<'_>) {
     let mut round_keys = [_mm512_setzero_si512(); 15];
@@ -51,14 +51,14 @@ pub(super) fn apply(keys: &RoundKeys, counter: u128, span: Span<'_>) {
     }
     let [first_key, middle_keys @ .., last_key] = &round_keys;
 
-    // Counters are little-endian numbers; this turns the bytes of each around.
+    // Counters are kept as little-endian numbers; this shuffle reverses the bytes of each block.
     let turn =
         _mm512_broadcast_i32x4(_mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
     let (low, high) = halves(counter);
     let mut counter = _mm512_set4_epi64(high, low, high, low);
     let aligned = low & 15 == 0;
 
-    // The keystream of a batch, but for the last round, whose key takes in the data.
+    // The keystream of a batch, except the last round, whose key is first XORed with the data.
     macro_rules! keystream {
         () => {{
             let mut blocks = [counter; 4];
@@ -94,12 +94,12 @@ pub(super) fn apply(keys: &RoundKeys, counter: u128, span: Span<'_>) {
         counter = _mm512_add_epi64(counter, _mm512_set4_epi64(0, 16, 0, 16));
         let mut data = [_mm512_setzero_si512(); 4];
         for (n, data) in data.iter_mut().enumerate() {
-            // SAFETY: a whole batch is left to read, and `n` is below 4.
+            // SAFETY: at least one batch is left to read, and `n` is below 4.
             *data = unsafe { _mm512_loadu_si512(from.wrapping_add(n * LANE).cast()) };
         }
         for (n, (block, data)) in blocks.into_iter().zip(data).enumerate() {
             let out = last_round(block, data);
-            // SAFETY: a whole batch is left to write, and `n` is below 4.
+            // SAFETY: at least one batch is left to write, and `n` is below 4.
             unsafe { _mm512_storeu_si512(to.wrapping_add(n * LANE).cast(), out) };
         }
         (from, to) = (from.wrapping_add(BATCH), to.wrapping_add(BATCH));
@@ -110,7 +110,7 @@ pub(super) fn apply(keys: &RoundKeys, counter: u128, span: Span<'_>) {
         for (n, block) in blocks.into_iter().enumerate() {
             let at = n * LANE;
             let mask = mask(left.saturating_sub(at));
-            // SAFETY: only what is left is touched; the pointer itself may point past it.
+            // SAFETY: the mask limits the access to what is left; the pointer may be past it.
             let data = unsafe { _mm512_maskz_loadu_epi8(mask, from.wrapping_add(at).cast()) };
             let out = last_round(block, data);
             // SAFETY: as above.
@@ -119,7 +119,7 @@ pub(super) fn apply(keys: &RoundKeys, counter: u128, span: Span<'_>) {
     }
 }
 
-/// A bit for each of the first `len` bytes of a register.
+/// Returns a mask of the first `len` bytes of a register.
 const fn mask(len: usize) -> u64 {
     if len >= LANE { u64::MAX } else { (1 << len) - 1 }
 }
