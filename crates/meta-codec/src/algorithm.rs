@@ -65,8 +65,8 @@ pub enum WrapAlgorithm {
     AesKeyWrap,
     /// Aliyun KMS. The wrapped value is the service's opaque `CiphertextBlob`.
     KmsAliyun,
-    /// A key management service of neither vendor, such as one of your own. The wrapped value is the
-    /// text that the service returned. No SDK reads it.
+    /// A key management service of neither vendor, such as one of your own. The wrapped value is
+    /// the text that the service returned. No SDK reads it.
     KmsCustom,
     /// Tencent KMS. The wrapped value is the service's opaque `CiphertextBlob`.
     KmsTencent,
@@ -133,7 +133,7 @@ impl WrapAlgorithm {
         self.kms().is_some()
     }
 
-    /// Returns the conventions of the key management service that holds the master key, if one does.
+    /// Returns the conventions of the key management service that holds the master key, if any.
     #[must_use]
     pub const fn kms(self) -> Option<KmsConvention> {
         use KmsContext::{Constant, Description};

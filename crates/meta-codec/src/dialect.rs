@@ -73,12 +73,12 @@ impl Dialect {
         self.0.wraps.iter().any(|row| row.write)
     }
 
-    /// The ids of the dialects that we write, for help texts and error messages.
+    /// Returns the IDs of the writable dialects, for help texts and error messages.
     pub fn writable_ids() -> impl Iterator<Item = &'static str> {
         Self::ALL.into_iter().filter(|dialect| dialect.is_writable()).map(Self::id)
     }
 
-    /// The wrap algorithms that we write, the default of each kind of key first.
+    /// Returns the writable wrap algorithms, with the default for each kind of key first.
     pub fn wrap_algorithms(self) -> impl Iterator<Item = WrapAlgorithm> {
         self.0.wraps.iter().filter(|row| row.write).map(|row| row.algorithm)
     }
@@ -163,7 +163,7 @@ impl FromStr for Dialect {
 #[error("unknown dialect")]
 pub struct UnknownDialect;
 
-/// How the initialization vector stands in the metadata.
+/// The representation of the initialization vector in the metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IvForm {

@@ -14,9 +14,9 @@ impl Envelope {
     /// identically; the wrapped values themselves never change.
     ///
     /// # Errors
-    /// What the dialect cannot say, and more bytes of names and values than the vendor stores
-    /// ([`Vendor::header_budget`](crate::Vendor::header_budget)). Other metadata of the object counts
-    /// towards the same budget and is the caller's business.
+    /// Fails if the dialect cannot represent the envelope, or if the names and values exceed the
+    /// size that the vendor stores ([`Vendor::header_budget`](crate::Vendor::header_budget)). Other
+    /// metadata of the object counts towards the same budget and is the caller's responsibility.
     pub fn emit(&self, dialect: Dialect) -> Result<Vec<(&'static str, String)>, EmitError> {
         self.check(dialect)?;
         let table = dialect.table();
@@ -44,12 +44,13 @@ impl Envelope {
         Ok(headers)
     }
 
-    /// Returns what [`emit`](Self::emit) does, without the vendor's prefix in the names: user metadata
-    /// for storage libraries that add the prefix themselves (see
+    /// Returns the headers from [`emit`](Self::emit) without the vendor's prefix in their names.
+    ///
+    /// This is for storage libraries that add the prefix to user metadata themselves (see
     /// [`Vendor::metadata_prefix`](crate::Vendor::metadata_prefix)).
     ///
     /// # Errors
-    /// As [`emit`](Self::emit).
+    /// Fails like [`emit`](Self::emit).
     pub fn emit_user_metadata(
         &self,
         dialect: Dialect,
@@ -61,7 +62,7 @@ impl Envelope {
             .collect())
     }
 
-    /// Refuses what the dialect has no header for, or what its reader would not take back.
+    /// Rejects anything that the dialect has no header for, or that `parse` would reject.
     fn check(&self, dialect: Dialect) -> Result<(), EmitError> {
         let table = dialect.table();
         if !table.in_headers {

@@ -4,10 +4,10 @@ use crate::{
     ContentAlgorithm, Dialect, MaterialDescription, PartLayout, WrapAlgorithm, dialect::Field,
 };
 
-/// What an object's metadata says about its encryption. Holds no secret; it may be printed.
+/// The encryption metadata of an object. It holds no secrets and may be printed.
 ///
-/// Two envelopes are equal if they say the same. The order of the headers, which [`emit`](Self::emit)
-/// keeps, does not count, because stores and proxies do not keep it.
+/// Equality ignores the order of the headers, which [`emit`](Self::emit) preserves but stores and
+/// proxies do not.
 #[derive(Clone, Debug)]
 pub struct Envelope {
     pub(crate) dialect: Dialect,

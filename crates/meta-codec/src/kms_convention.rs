@@ -1,31 +1,31 @@
 //! Conventions of the key management services.
 
-/// The conventions by which metadata carries what a key management service wrapped.
+/// The conventions for storing a content key wrapped by a key management service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KmsConvention {
     /// The form of the service's blobs in a wrapped value.
     pub blob: BlobForm,
-    /// The source of the encryption context that the service wants again at decryption.
+    /// The source of the encryption context that the service requires for decryption.
     pub context: KmsContext,
 }
 
-/// The relation between the opaque text that a key management service returns, the blob, and the
-/// bytes of a wrapped value.
+/// The relation between the blob, which is the opaque text that a key management service returns,
+/// and the bytes of a wrapped value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "a new form must be answered for everywhere")]
+#[expect(clippy::exhaustive_enums, reason = "a new form must be handled everywhere")]
 pub enum BlobForm {
-    /// The text is base64; the value is what it decodes to, or, from some writers, the text itself.
+    /// The blob is base64, and the value is its decoding or, from some writers, the text itself.
     Base64,
-    /// The value is the text itself.
+    /// The value is the blob's text itself.
     Text,
 }
 
 /// The source of an encryption context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "a new source must be answered for everywhere")]
+#[expect(clippy::exhaustive_enums, reason = "a new source must be handled everywhere")]
 pub enum KmsContext {
-    /// The same for all objects, or none.
+    /// The same context for all objects, or none.
     Constant,
     /// The object's material description.
     Description,

@@ -52,9 +52,10 @@ where
     found.envelope(dialect).map(Some)
 }
 
-/// Reads the envelope out of user metadata whose names lack the vendor's prefix, as storage libraries
-/// such as `object_store` and OpenDAL hand them out: `client-side-encryption-key` instead of
-/// `x-oss-meta-client-side-encryption-key`.
+/// Parses the envelope from user metadata whose names lack the vendor's prefix.
+///
+/// Storage libraries such as `object_store` and OpenDAL return names in this form:
+/// `client-side-encryption-key` instead of `x-oss-meta-client-side-encryption-key`.
 ///
 /// ```
 /// use meta_codec::{Vendor, parse_user_metadata};
@@ -69,7 +70,7 @@ where
 /// ```
 ///
 /// # Errors
-/// As [`parse`].
+/// Fails like [`parse`].
 pub fn parse_user_metadata<N, V>(
     vendor: Vendor,
     metadata: impl IntoIterator<Item = (N, V)>,
@@ -82,7 +83,7 @@ where
     parse(metadata.into_iter().map(|(name, value)| (format!("{prefix}{}", name.as_ref()), value)))
 }
 
-/// Reads the envelope out of a COS Java instruction file.
+/// Parses the envelope from a COS Java instruction file.
 ///
 /// `headers` are those of the encrypted object itself, which may contain the length and MD5 of the
 /// plaintext; `file` is the body of the accompanying object `<key>.instruction`.

@@ -1,13 +1,13 @@
-//! The object stores, and the facts in which they differ.
+//! The object stores and their differences.
 
 use crate::Dialect;
 
 /// An object store whose objects carry envelopes.
 ///
-/// Every fact in which the stores differ is a method here. The enum is exhaustive on purpose: code
-/// that depends on the store does not compile for a third one until it has an answer for it.
+/// All differences between the stores are methods of this type. The enum is deliberately
+/// exhaustive: code that depends on the store does not compile for a third one until it handles it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(clippy::exhaustive_enums, reason = "a new vendor must be answered for everywhere")]
+#[expect(clippy::exhaustive_enums, reason = "a new vendor must be handled everywhere")]
 pub enum Vendor {
     /// Tencent Cloud Object Storage.
     Cos,
@@ -19,7 +19,7 @@ impl Vendor {
     /// Every vendor.
     pub const ALL: [Self; 2] = [Self::Cos, Self::Oss];
 
-    /// The name that addresses use, such as `oss` in `oss://bucket/key`.
+    /// Returns the name used in addresses, such as `oss` in `oss://bucket/key`.
     #[must_use]
     pub const fn id(self) -> &'static str {
         match self {
@@ -28,7 +28,7 @@ impl Vendor {
         }
     }
 
-    /// The beginning of the vendor's own header names.
+    /// Returns the prefix of the vendor's own header names.
     #[must_use]
     pub const fn header_prefix(self) -> &'static str {
         match self {
@@ -37,8 +37,8 @@ impl Vendor {
         }
     }
 
-    /// The beginning of the names of user metadata. Storage libraries such as `object_store` and
-    /// OpenDAL hand out user metadata without it.
+    /// Returns the prefix of user metadata names. Storage libraries such as `object_store` and
+    /// OpenDAL return user metadata without it.
     #[must_use]
     pub const fn metadata_prefix(self) -> &'static str {
         match self {
@@ -47,7 +47,7 @@ impl Vendor {
         }
     }
 
-    /// The dialect to write unless there is a reason for another.
+    /// Returns the dialect that is written by default.
     #[must_use]
     pub const fn default_dialect(self) -> Dialect {
         match self {
@@ -56,7 +56,7 @@ impl Vendor {
         }
     }
 
-    /// Returns whether an envelope may be in an instruction file beside the object (COS Java).
+    /// Returns `true` if an envelope may be in an instruction file next to the object (COS Java).
     #[must_use]
     pub const fn has_instruction_files(self) -> bool {
         match self {
@@ -65,8 +65,9 @@ impl Vendor {
         }
     }
 
-    /// Returns whether a multipart upload of an encrypted object must state its plaintext length when
-    /// it is created, and repeat the encryption headers with every part (OSS, EC 0005-00000406).
+    /// Returns `true` if a multipart upload of an encrypted object must state its plaintext length
+    /// when it is created, and repeat the encryption headers with every part (OSS, EC
+    /// 0005-00000406).
     #[must_use]
     pub const fn needs_encryption_headers_on_parts(self) -> bool {
         match self {
@@ -75,7 +76,7 @@ impl Vendor {
         }
     }
 
-    /// The smallest part of a multipart upload except the last one, in bytes.
+    /// Returns the minimum size of every part of a multipart upload except the last, in bytes.
     #[must_use]
     pub const fn min_part_size(self) -> u64 {
         match self {
@@ -84,7 +85,7 @@ impl Vendor {
         }
     }
 
-    /// The largest part of a multipart upload, in bytes: 5 GiB.
+    /// Returns the maximum size of a part of a multipart upload, in bytes: 5 GiB.
     #[must_use]
     pub const fn max_part_size(self) -> u64 {
         match self {
@@ -92,7 +93,7 @@ impl Vendor {
         }
     }
 
-    /// The largest number of parts of a multipart upload.
+    /// Returns the maximum number of parts of a multipart upload.
     #[must_use]
     pub const fn max_parts(self) -> u64 {
         match self {
@@ -100,7 +101,7 @@ impl Vendor {
         }
     }
 
-    /// The number of bytes of user metadata, names and values together, that an object can have.
+    /// Returns the maximum size of an object's user metadata, names and values together, in bytes.
     ///
     /// OSS: 8 KiB (error 0011-00000002). COS: 2 KiB (`CryptoStorageMode` of COS Java 5.6.269).
     #[must_use]

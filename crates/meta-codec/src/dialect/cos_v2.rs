@@ -43,7 +43,7 @@ pub(super) const TABLE: Table = Table {
         Row::write(WrapAlgorithm::AesKeyWrap, "AESWrap"),
         Row::write(WrapAlgorithm::RsaOaepSha256, "RSA/ECB/OAEPWithSHA-256AndMGF1Padding"),
         Row::write(WrapAlgorithm::KmsTencent, "KMS/TencentCloud"),
-        // Ours alone: a name that claims to be neither vendor's service.
+        // An extension of ours, named after neither vendor's service.
         Row::write(WrapAlgorithm::KmsCustom, "KMS/CUSTOM"),
     ],
 };

@@ -31,7 +31,7 @@ pub(super) const TABLE: Table = Table {
     wraps: &[
         Row::write(WrapAlgorithm::RsaOaepSha1, "rsa"),
         Row::write(WrapAlgorithm::KmsAliyun, "kms"),
-        // Ours alone: a name that claims to be neither vendor's service.
+        // An extension of ours, named after neither vendor's service.
         Row::write(WrapAlgorithm::KmsCustom, "KMS/CUSTOM"),
     ],
 };

@@ -32,7 +32,7 @@ pub(super) const TABLE: Table = Table {
         Row::write(WrapAlgorithm::RsaPkcs1v15, "RSA/NONE/PKCS1Padding"),
         Row::write(WrapAlgorithm::RsaOaepSha1, "RSA/NONE/OAEPWithSHA-1AndMGF1Padding"),
         Row::write(WrapAlgorithm::KmsAliyun, "KMS/ALICLOUD"),
-        // Ours alone: a name that claims to be neither vendor's service.
+        // An extension of ours, named after neither vendor's service.
         Row::write(WrapAlgorithm::KmsCustom, "KMS/CUSTOM"),
     ],
 };
