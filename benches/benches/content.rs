@@ -4,12 +4,12 @@ use std::{hint::black_box, io::Read as _};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use envelope_benches::peers;
-use envelope_core::{AesKeyWrapper, ContentCipher, Encryptor, io::DecryptReader};
+use envelope_core::{AesKeyWrapper, CtrCipher, Encryptor, io::DecryptReader};
 use meta_codec::Dialect;
 
-fn cipher() -> ContentCipher {
+fn cipher() -> CtrCipher {
     let wrapper = AesKeyWrapper::generate().unwrap();
-    Encryptor::new(&wrapper, Dialect::COS_V2).encrypt().unwrap().1
+    Encryptor::new(&wrapper, Dialect::COS_V2).encrypt().unwrap().into_cipher()
 }
 
 fn content(criterion: &mut Criterion) {

@@ -7,10 +7,10 @@ use std::{
     thread,
 };
 
-use ctr_kernel::{Aes256Ctr, Path};
+use ctr_kernel::{Aes256Ctr, Backend};
 use envelope_benches::peers::{self, COUNTER, KEY};
 use envelope_core::{
-    AesKeyWrapper, ContentCipher, Crc64, Encryptor,
+    AesKeyWrapper, Crc64, CtrCipher, Encryptor,
     io::{DecryptReader, EncryptReader, EncryptWriter},
 };
 use measure::{
@@ -39,9 +39,9 @@ const LENGTHS: [(&str, usize); 7] = [
 pub type Bars = Vec<(&'static str, Vec<(&'static str, f64)>)>;
 
 /// Returns a cipher as `encrypt` creates it, with a random IV.
-pub fn cipher() -> ContentCipher {
+pub fn cipher() -> CtrCipher {
     let wrapper = AesKeyWrapper::generate().unwrap();
-    Encryptor::new(&wrapper, Dialect::COS_V2).encrypt().unwrap().1
+    Encryptor::new(&wrapper, Dialect::COS_V2).encrypt().unwrap().into_cipher()
 }
 
 const fn rounds(len: usize) -> usize {
@@ -115,22 +115,22 @@ pub fn paths(report: &mut Report) {
         let data = &data;
         let mut openssl = peers::openssl();
         let mut all = vec![Contender::new("OpenSSL", move || openssl(&mut data.borrow_mut()))];
-        for path in Path::ALL {
-            if let Some(cipher) = Aes256Ctr::with_path(&KEY, path) {
+        for backend in Backend::ALL {
+            if let Some(cipher) = Aes256Ctr::with_backend(&KEY, backend) {
                 // An unaligned counter, because most IVs are unaligned.
                 let work = move || cipher.apply(COUNTER, &mut data.borrow_mut());
-                all.push(Contender::new(path.name(), work));
+                all.push(Contender::new(backend.name(), work));
             }
         }
         let outcome = contest(rounds(len), all);
-        for (path, goal) in [
-            (Path::Vaes256, Goal::AtLeast(1.75)),
-            (Path::AesNi, Goal::AtLeast(0.93)),
-            (Path::Portable, Goal::None),
+        for (backend, goal) in [
+            (Backend::Vaes256, Goal::AtLeast(1.75)),
+            (Backend::AesNi, Goal::AtLeast(0.93)),
+            (Backend::Portable, Goal::None),
         ] {
-            if path.is_available() {
-                let ratio = outcome.ratio(path.name(), "OpenSSL");
-                report.goal(format!("only {path}, {name}"), "x OpenSSL", goal, ratio);
+            if backend.is_available() {
+                let ratio = outcome.ratio(backend.name(), "OpenSSL");
+                report.goal(format!("only {backend}, {name}"), "x OpenSSL", goal, ratio);
             }
         }
     }

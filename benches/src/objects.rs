@@ -22,11 +22,11 @@ pub fn run(report: &mut Report) {
 fn small(report: &mut Report) {
     let rsa = RsaKeyWrapper::generate(2048).unwrap();
     let aes = AesKeyWrapper::generate().unwrap();
-    let (envelope, _) = Encryptor::new(&rsa, Dialect::OSS_V2).encrypt().unwrap();
+    let (envelope, _) = Encryptor::new(&rsa, Dialect::OSS_V2).encrypt().unwrap().into_inner();
     let headers = envelope.emit(Dialect::OSS_V2).unwrap();
     let ctr = ContentAlgorithm::Aes256Ctr;
     let key = hazmat::content_key(ctr, IvForm::Wrapped, Some(&KEY), Some(&[1; 16])).unwrap();
-    let cipher = hazmat::content_cipher(&key).unwrap();
+    let cipher = hazmat::ctr_cipher(&key).unwrap();
     let public = RsaKeyWrapper::read(rsa.public_pem().unwrap().as_bytes(), None).unwrap();
     let keyring = Keyring::new().with(rsa);
     let mut data = [0; 1024];
@@ -34,7 +34,7 @@ fn small(report: &mut Report) {
         ROUNDS,
         vec![
             Contender::new("new cipher and aligned seek", || {
-                black_box(hazmat::content_cipher(&key).unwrap().at(black_box(1 << 40)));
+                black_box(hazmat::ctr_cipher(&key).unwrap().at(black_box(1 << 40)));
             }),
             Contender::new("seek", || drop(black_box(cipher.at(black_box(1 << 40))))),
             Contender::new("emit", || drop(black_box(envelope.emit(Dialect::OSS_V2)))),
@@ -43,7 +43,8 @@ fn small(report: &mut Report) {
                 drop(black_box(parse(list)));
             }),
             Contender::new("AES key: encrypt an object of 1 KiB", || {
-                let (envelope, cipher) = Encryptor::new(&aes, Dialect::COS_V2).encrypt().unwrap();
+                let (envelope, cipher) =
+                    Encryptor::new(&aes, Dialect::COS_V2).encrypt().unwrap().into_inner();
                 cipher.at(0).apply(black_box(&mut data));
                 black_box(envelope.emit(Dialect::COS_V2).unwrap());
             }),
@@ -51,13 +52,13 @@ fn small(report: &mut Report) {
                 drop(black_box(Encryptor::new(&public, Dialect::OSS_V2).encrypt()));
             }),
             Contender::new("RSA-2048: unwrap CEK and IV", || {
-                drop(black_box(Decryptor::new(&keyring).decrypt(&envelope)));
+                drop(black_box(Decryptor::new(&keyring).decrypt_ctr(&envelope)));
             }),
             Contender::new("RSA-2048: decrypt an object of 1 KiB", || {
                 let list = headers.iter().map(|(name, value)| (name, value));
                 let envelope = parse(list).unwrap().unwrap();
                 let mut body = [0; 1024];
-                Decryptor::new(&keyring).decrypt(&envelope).unwrap().at(0).apply(&mut body);
+                Decryptor::new(&keyring).decrypt_ctr(&envelope).unwrap().at(0).apply(&mut body);
                 black_box(body);
             }),
         ],
@@ -116,7 +117,7 @@ fn gcm(report: &mut Report) {
             Contender::new("seal", || {
                 let mut data = shared.take();
                 data.truncate(LEN);
-                let cipher = hazmat::gcm_cipher(&key).unwrap();
+                let cipher = hazmat::gcm_sealer(&key).unwrap();
                 shared.replace(cipher.seal(data).unwrap());
             }),
             Contender::new("aws-lc-rs seal", || {
@@ -129,7 +130,7 @@ fn gcm(report: &mut Report) {
                 let mut data = sealed.take();
                 data.clear();
                 data.extend_from_slice(&whole);
-                let cipher = hazmat::gcm_cipher(&key).unwrap();
+                let cipher = hazmat::gcm_opener(&key).unwrap();
                 sealed.replace(cipher.open(data).unwrap());
             }),
             Contender::new("aws-lc-rs open", || {

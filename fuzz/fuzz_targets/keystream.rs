@@ -1,9 +1,9 @@
 #![no_main]
-//! Every path of the kernel must match `aes` and `ctr`, in place and from one buffer to another.
+//! Every backend of the kernel must match `aes` and `ctr`, in place and from one buffer to another.
 
 use aes::Aes256Enc;
 use ctr::cipher::{InnerIvInit, KeyInit, StreamCipher, StreamCipherCoreWrapper};
-use ctr_kernel::{Aes256Ctr, Path};
+use ctr_kernel::{Aes256Ctr, Backend};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: ([u8; 32], u128, usize, &[u8])| {
@@ -16,14 +16,16 @@ fuzz_target!(|input: ([u8; 32], u128, usize, &[u8])| {
     StreamCipherCoreWrapper::from_core(core).apply_keystream(&mut want);
 
     let cut = (cut % (data.len() + 1)) & !15;
-    for cipher in Path::ALL.into_iter().filter_map(|path| Aes256Ctr::with_path(&key, path)) {
+    for cipher in
+        Backend::ALL.into_iter().filter_map(|backend| Aes256Ctr::with_backend(&key, backend))
+    {
         let mut got = data.to_vec();
         let (front, back) = got.split_at_mut(cut);
         cipher.apply(counter, front);
         cipher.apply(counter.wrapping_add(cut as u128 / 16), back);
-        assert_eq!(got, want, "{}", cipher.path());
+        assert_eq!(got, want, "{}", cipher.backend());
         let mut to = vec![0; data.len()];
         cipher.apply_to(counter, data, &mut to);
-        assert_eq!(to, want, "{}", cipher.path());
+        assert_eq!(to, want, "{}", cipher.backend());
     }
 });

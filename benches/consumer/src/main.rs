@@ -12,7 +12,7 @@ use meta_codec::Dialect;
 fn main() {
     clock::pin(1);
     let wrapper = AesKeyWrapper::generate().unwrap();
-    let (_, cipher) = Encryptor::new(&wrapper, Dialect::COS_V2).encrypt().unwrap();
+    let (_, cipher) = Encryptor::new(&wrapper, Dialect::COS_V2).encrypt().unwrap().into_inner();
     for (name, len) in [("16-KiB", 16 << 10), ("1-MiB", 1 << 20), ("64-MiB", 64 << 20)] {
         let mut data = vec![0; len];
         let work = Contender::new("", || cipher.at(0).apply(&mut data));
@@ -20,9 +20,9 @@ fn main() {
     }
     if std::env::args().any(|argument| argument == "rsa") {
         let rsa = RsaKeyWrapper::generate(2048).unwrap();
-        let (envelope, _) = Encryptor::new(&rsa, Dialect::OSS_V2).encrypt().unwrap();
+        let (envelope, _) = Encryptor::new(&rsa, Dialect::OSS_V2).encrypt().unwrap().into_inner();
         let keyring = Keyring::new().with(rsa);
-        let open = || drop(Decryptor::new(&keyring).decrypt(&envelope).unwrap());
+        let open = || drop(Decryptor::new(&keyring).decrypt_ctr(&envelope).unwrap());
         // One private operation for the CEK, one for the IV.
         let took = contest(9, vec![Contender::new("", open)]).seconds("").median;
         println!("rsa-2048 {}", 2.0 / took);

@@ -7,7 +7,7 @@
 //! The kernels are handwritten because the speed of a cipher assembled from generic components
 //! depends on the build profile of the *final* program, which a library cannot choose. With cargo's
 //! default release profile, such code ran at half the speed of OpenSSL, and these kernels at twice.
-//! The kernel is selected once, at run time; see [`Path`].
+//! The kernel is selected once, at run time; see [`Backend`].
 //!
 //! ```
 //! let cipher = ctr_kernel::Aes256Ctr::new(&[7; 32]);
@@ -17,29 +17,30 @@
 //! assert_eq!(&data, b"any number of bytes");
 //! ```
 
-mod path;
+mod backend;
 mod portable;
 mod self_check;
-mod span;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use std::{num::NonZeroU64, sync::Arc};
 
-use crate::{portable::PortableKeys, span::Span};
+use cipher::inout::InOutBuf;
 
-pub use path::Path;
+use crate::portable::PortableKeys;
 
-/// An expanded AES-256 key and the path that uses it. Clones share the key, which is wiped when the
+pub use backend::Backend;
+
+/// An expanded AES-256 key and the backend that uses it. Clones share the key, which is wiped when the
 /// last one is dropped.
 ///
-/// The key is expanded in place, so that no copies are left behind. The portable path cannot
+/// The key is expanded in place, so that no copies are left behind. The portable backend cannot
 /// guarantee this, because the `aes` crate returns its round keys by value.
 #[derive(Clone)]
 #[expect(missing_debug_implementations, reason = "secrets must not be printed")]
 pub struct Aes256Ctr(Arc<Keys>);
 
-/// The round keys, in the form that each path requires.
+/// The round keys, in the form that each backend requires.
 enum Keys {
     #[cfg(target_arch = "x86_64")]
     X86(x86::Kernel, x86::RoundKeys),
@@ -47,41 +48,42 @@ enum Keys {
 }
 
 impl Aes256Ctr {
-    /// Expands a key for the fastest path on this processor.
+    /// Expands a key for the fastest backend on this processor.
     #[must_use]
     pub fn new(key: &[u8; 32]) -> Self {
-        // The portable path is always available.
-        Self::with_path(key, Path::best())
+        // The portable backend is always available.
+        Self::with_backend(key, Backend::best())
             .unwrap_or_else(|| Self(Arc::new(Keys::Portable(PortableKeys::new(key)))))
     }
 
-    /// Expands a key for the given path, for tests and benchmarks. Returns `None` if this processor
+    /// Expands a key for the given backend, for tests and benchmarks. Returns `None` if this processor
     /// does not support it.
     #[must_use]
-    pub fn with_path(key: &[u8; 32], path: Path) -> Option<Self> {
+    pub fn with_backend(key: &[u8; 32], backend: Backend) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
-        if let Some(kernel) = x86::Kernel::of(path) {
+        if let Some(kernel) = x86::Kernel::of(backend) {
             let mut keys = Arc::new(Keys::X86(kernel, x86::RoundKeys::empty()));
             let Some(Keys::X86(_, empty)) = Arc::get_mut(&mut keys) else { return None };
             empty.expand(key, kernel);
             return Some(Self(keys));
         }
-        (path == Path::Portable).then(|| Self(Arc::new(Keys::Portable(PortableKeys::new(key)))))
+        (backend == Backend::Portable)
+            .then(|| Self(Arc::new(Keys::Portable(PortableKeys::new(key)))))
     }
 
-    /// Returns the path that this key is expanded for.
+    /// Returns the backend that this key is expanded for.
     #[must_use]
-    pub fn path(&self) -> Path {
+    pub fn backend(&self) -> Backend {
         match &*self.0 {
             #[cfg(target_arch = "x86_64")]
-            Keys::X86(kernel, _) => kernel.path(),
-            Keys::Portable(_) => Path::Portable,
+            Keys::X86(kernel, _) => kernel.backend(),
+            Keys::Portable(_) => Backend::Portable,
         }
     }
 
     /// XORs the keystream starting at counter block `counter` into `data`.
     pub fn apply(&self, counter: u128, data: &mut [u8]) {
-        self.run(counter, Span::in_place(data));
+        self.run(counter, data.into());
     }
 
     /// XORs the keystream starting at counter block `counter` with `from` and writes the result to
@@ -93,7 +95,9 @@ impl Aes256Ctr {
     /// Panics if `from` and `to` differ in length, like [`slice::copy_from_slice`].
     pub fn apply_to(&self, counter: u128, from: &[u8], to: &mut [u8]) {
         assert_eq!(from.len(), to.len(), "source and destination differ in length");
-        self.run(counter, Span::between(from, to));
+        if let Ok(data) = InOutBuf::new(from, to) {
+            self.run(counter, data);
+        }
     }
 
     /// Encrypts one block in place with the raw block cipher, as GCM does to derive its hash key.
@@ -103,24 +107,26 @@ impl Aes256Ctr {
         self.apply(counter, block);
     }
 
-    /// Splits the span where the low half of the counter wraps, so that kernels can use 64-bit
+    /// Splits the data where the low half of the counter wraps, so that kernels can use 64-bit
     /// additions.
-    fn run(&self, mut counter: u128, mut span: Span<'_>) {
-        while span.len() > 0 {
+    fn run(&self, mut counter: u128, mut data: InOutBuf<'_, '_, u8>) {
+        while !data.is_empty() {
             #[expect(clippy::cast_possible_truncation, reason = "only the low half is needed")]
             let low = counter as u64;
             // The number of blocks until the low half wraps. `u64::MAX` stands in for 2^64, which
             // is more than fits in memory.
             let blocks = NonZeroU64::new(low.wrapping_neg()).map_or(u64::MAX, NonZeroU64::get);
-            let room = usize::try_from(blocks.saturating_mul(16)).unwrap_or(usize::MAX & !15);
-            let (now, later) = span.split_at(room);
+            let room = usize::try_from(blocks.saturating_mul(16))
+                .unwrap_or(usize::MAX & !15)
+                .min(data.len());
+            let (now, later) = data.split_at(room);
             match &*self.0 {
                 #[cfg(target_arch = "x86_64")]
                 Keys::X86(kernel, keys) => kernel.apply(keys, counter, now),
                 Keys::Portable(keys) => keys.apply(counter, now),
             }
             counter = counter.wrapping_add(u128::from(blocks));
-            span = later;
+            data = later;
         }
     }
 }

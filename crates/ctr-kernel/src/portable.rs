@@ -1,13 +1,11 @@
-//! The portable path, built on the `aes` crate.
+//! The portable backend, built on the `aes` crate.
 
 use aes::Aes256Enc;
 use cipher::{
     Block, BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt as _, BlockSizeUser,
-    KeyInit as _, ParBlocks, consts::U16,
+    KeyInit as _, ParBlocks, consts::U16, inout::InOutBuf,
 };
 use zeroize::Zeroize as _;
-
-use crate::span::Span;
 
 pub(crate) struct PortableKeys(Aes256Enc);
 
@@ -16,9 +14,9 @@ impl PortableKeys {
         Self(Aes256Enc::new(key.into()))
     }
 
-    /// Applies the keystream. The low half of the counter must not wrap within the span.
-    pub(crate) fn apply(&self, counter: u128, span: Span<'_>) {
-        self.0.encrypt_with_backend(Apply { counter, data: span.into_copied() });
+    /// Applies the keystream. The low half of the counter must not wrap within the data.
+    pub(crate) fn apply(&self, counter: u128, data: InOutBuf<'_, '_, u8>) {
+        self.0.encrypt_with_backend(Apply { counter, data: data.into_out_with_copied_in() });
     }
 }
 

@@ -1,6 +1,6 @@
-//! Known-answer tests that a path must pass before it is trusted with data.
+//! Known-answer tests that a backend must pass before it is trusted with data.
 
-use crate::{Aes256Ctr, Path};
+use crate::{Aes256Ctr, Backend};
 
 /// NIST SP 800-38A, F.5.5: key, first counter block, and the keystream of its four blocks (the
 /// "output blocks").
@@ -17,18 +17,18 @@ const KEYSTREAM: [u128; 4] = [
 ];
 
 /// The start of the long keystream. It is nine blocks before a multiple of 16, where the kernels
-/// switch to another counting method for long spans, and 521 blocks before the counter wraps.
+/// switch to another counting method for long data, and 521 blocks before the counter wraps.
 const LONG_COUNTER: u128 = u128::MAX - 520;
 /// Long enough to pass the wrap, and not a multiple of the block size.
 const LONG: usize = 9013;
 /// The digest of the long keystream as computed by OpenSSL 3.0.20.
 const LONG_DIGEST: u128 = 0xdf20_0d52_dd6e_f7a3_16ab_8471_7615_c3f7;
 
-/// Returns `true` if a path yields the known answers for every kind of input: consecutive batches
+/// Returns `true` if a backend yields the known answers for every kind of input: consecutive batches
 /// from aligned and unaligned counters, every kind of remainder, a counter that wraps, and one or
 /// two buffers.
-pub(crate) fn passes(path: Path) -> bool {
-    Aes256Ctr::with_path(&KEY, path).is_some_and(|cipher| {
+pub(crate) fn passes(backend: Backend) -> bool {
+    Aes256Ctr::with_backend(&KEY, backend).is_some_and(|cipher| {
         let between = |counter, from: &[u8], to: &mut [u8]| cipher.apply_to(counter, from, to);
         agrees(|counter, data| cipher.apply(counter, data), between)
     })
@@ -46,7 +46,7 @@ fn agrees(apply: impl Fn(u128, &mut [u8]), apply_to: impl Fn(u128, &[u8], &mut [
     if digest(&whole) != LONG_DIGEST {
         return false;
     }
-    // Shorter spans must yield a prefix of the same keystream and write nothing beyond it.
+    // Shorter data must yield a prefix of the same keystream and write nothing beyond it.
     let rests = [1300, 600, 513, 255, 200, 130, 97, 64, 49, 33, 16, 15, 1];
     let alike = rests.into_iter().all(|len| {
         let mut got = [0; 1400];
@@ -74,21 +74,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_path_of_this_machine_passes() {
-        for path in Path::ALL {
-            assert_eq!(passes(path), path.is_available(), "{path}");
+    fn every_backend_of_this_machine_passes() {
+        for backend in Backend::ALL {
+            assert_eq!(passes(backend), backend.is_available(), "{backend}");
         }
     }
 
     #[test]
     fn what_computes_wrong_does_not_pass() {
-        let right = Aes256Ctr::with_path(&KEY, Path::Portable).unwrap();
+        let right = Aes256Ctr::with_backend(&KEY, Backend::Portable).unwrap();
         let right = &right;
         let apply = |counter, data: &mut [u8]| right.apply(counter, data);
         let apply_to = |counter, from: &[u8], to: &mut [u8]| right.apply_to(counter, from, to);
         assert!(agrees(apply, apply_to));
         // A different key, or no output at all.
-        let wrong = Aes256Ctr::with_path(&[1; 32], Path::Portable).unwrap();
+        let wrong = Aes256Ctr::with_backend(&[1; 32], Backend::Portable).unwrap();
         assert!(!agrees(|counter, data| wrong.apply(counter, data), apply_to));
         assert!(!agrees(|_, _| {}, apply_to));
         assert!(!agrees(apply, |_, _, _| {}));

@@ -7,7 +7,9 @@ mod vaes512;
 
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
-use crate::{Path, span::Span};
+use cipher::inout::InOutBuf;
+
+use crate::Backend;
 
 pub(crate) use round_keys::RoundKeys;
 
@@ -23,58 +25,58 @@ enum Kind {
 }
 
 impl Kernel {
-    /// Returns the kernel of a path if the processor and the operating system support it.
-    pub(crate) fn of(path: Path) -> Option<Self> {
+    /// Returns the kernel of a backend if the processor and the operating system support it.
+    pub(crate) fn of(backend: Backend) -> Option<Self> {
         let aes_ni = is_x86_feature_detected!("aes") && is_x86_feature_detected!("ssse3");
         let vaes = aes_ni && is_x86_feature_detected!("vaes");
-        let (kind, available) = match path {
-            Path::Vaes512 => (
+        let (kind, available) = match backend {
+            Backend::Vaes512 => (
                 Kind::Vaes512,
                 vaes && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw"),
             ),
-            Path::Vaes256 => (Kind::Vaes256, vaes && is_x86_feature_detected!("avx2")),
-            Path::AesNi => (Kind::AesNi, aes_ni),
-            Path::Portable => return None,
+            Backend::Vaes256 => (Kind::Vaes256, vaes && is_x86_feature_detected!("avx2")),
+            Backend::AesNi => (Kind::AesNi, aes_ni),
+            Backend::Portable => return None,
         };
         available.then_some(Self(kind))
     }
 
-    pub(crate) const fn path(self) -> Path {
+    pub(crate) const fn backend(self) -> Backend {
         match self.0 {
-            Kind::Vaes512 => Path::Vaes512,
-            Kind::Vaes256 => Path::Vaes256,
-            Kind::AesNi => Path::AesNi,
+            Kind::Vaes512 => Backend::Vaes512,
+            Kind::Vaes256 => Backend::Vaes256,
+            Kind::AesNi => Backend::AesNi,
         }
     }
 
-    /// Applies the keystream. The low half of the counter must not wrap within the span.
-    pub(crate) fn apply(self, keys: &RoundKeys, counter: u128, span: Span<'_>) {
+    /// Applies the keystream. The low half of the counter must not wrap within the data.
+    pub(crate) fn apply(self, keys: &RoundKeys, counter: u128, data: InOutBuf<'_, '_, u8>) {
         // Once the counter is a multiple of 16, the kernels derive each register of counters with a
         // single XOR. The blocks before that cost a separate batch, which pays off only for long
-        // spans.
+        // data.
         let lead = usize::try_from(counter.wrapping_neg() % 16).unwrap_or_default();
-        if lead > 0 && span.len() >= LONG {
-            let (now, later) = span.split_at(lead.saturating_mul(16));
+        if lead > 0 && data.len() >= LONG {
+            let (now, later) = data.split_at(lead.saturating_mul(16));
             self.run(keys, counter, now);
             self.run(keys, counter.wrapping_add(lead as u128), later);
         } else {
-            self.run(keys, counter, span);
+            self.run(keys, counter, data);
         }
     }
 
-    fn run(self, keys: &RoundKeys, counter: u128, span: Span<'_>) {
+    fn run(self, keys: &RoundKeys, counter: u128, data: InOutBuf<'_, '_, u8>) {
         match self.0 {
             // SAFETY: a kernel exists only if its instructions are available.
-            Kind::Vaes512 => unsafe { vaes512::apply(keys, counter, span) },
+            Kind::Vaes512 => unsafe { vaes512::apply(keys, counter, data) },
             // SAFETY: as above.
-            Kind::Vaes256 => unsafe { vaes256::apply(keys, counter, span) },
+            Kind::Vaes256 => unsafe { vaes256::apply(keys, counter, data) },
             // SAFETY: as above.
-            Kind::AesNi => unsafe { aes_ni::apply(keys, counter, span) },
+            Kind::AesNi => unsafe { aes_ni::apply(keys, counter, data) },
         }
     }
 }
 
-/// The span length in bytes from which aligning the counter pays off: 32 batches of 256.
+/// The length in bytes from which aligning the counter pays off: 32 batches of 256.
 const LONG: usize = 8192;
 
 /// The prefetch distance in bytes: eight batches of 256 bytes, or about 450 cycles.

@@ -1,11 +1,11 @@
-//! Compares every path with `aes` and `ctr`, which share no code with the kernels.
+//! Compares every backend with `aes` and `ctr`, which share no code with the kernels.
 
 use aes::Aes256Enc;
 use ctr::{
     Ctr128BE,
     cipher::{InnerIvInit as _, KeyInit as _, StreamCipher as _, StreamCipherCoreWrapper},
 };
-use ctr_kernel::{Aes256Ctr, Path};
+use ctr_kernel::{Aes256Ctr, Backend};
 use proptest::prelude::*;
 
 fn oracle(key: &[u8; 32], counter: u128, data: &mut [u8]) {
@@ -17,8 +17,8 @@ fn oracle(key: &[u8; 32], counter: u128, data: &mut [u8]) {
     stream.apply_keystream(data);
 }
 
-fn paths(key: &[u8; 32]) -> Vec<Aes256Ctr> {
-    Path::ALL.into_iter().filter_map(|path| Aes256Ctr::with_path(key, path)).collect()
+fn backends(key: &[u8; 32]) -> Vec<Aes256Ctr> {
+    Backend::ALL.into_iter().filter_map(|backend| Aes256Ctr::with_backend(key, backend)).collect()
 }
 
 fn pattern(len: usize) -> Vec<u8> {
@@ -37,19 +37,23 @@ fn counters() -> impl Iterator<Item = u128> {
 fn every_length_at_every_carry() {
     const MOST: usize = 4096 + 32;
     let key = pattern(32).try_into().unwrap();
-    let paths = paths(&key);
-    assert!(paths.iter().any(|cipher| cipher.path() == Path::Portable));
+    let backends = backends(&key);
+    assert!(backends.iter().any(|cipher| cipher.backend() == Backend::Portable));
     let data = pattern(MOST);
     for counter in counters() {
         let mut want = data.clone();
         oracle(&key, counter, &mut want);
-        for cipher in &paths {
+        for cipher in &backends {
             for len in 0..=4096 {
                 // The bytes after the data must not change.
                 let mut got = data[..len + 32].to_vec();
                 cipher.apply(counter, &mut got[..len]);
-                assert!(got[..len] == want[..len], "{} {counter:#x} {len}", cipher.path());
-                assert!(got[len..] == data[len..len + 32], "{} {counter:#x} {len}", cipher.path());
+                assert!(got[..len] == want[..len], "{} {counter:#x} {len}", cipher.backend());
+                assert!(
+                    got[len..] == data[len..len + 32],
+                    "{} {counter:#x} {len}",
+                    cipher.backend()
+                );
             }
         }
     }
@@ -59,16 +63,16 @@ fn every_length_at_every_carry() {
 fn from_one_buffer_to_another_at_any_alignment() {
     let key = [9; 32];
     let data = pattern(3000);
-    for cipher in paths(&key) {
+    for cipher in backends(&key) {
         for (lead, len) in (0..64).flat_map(|lead| [0, 1, 255, 256, 1000].map(|len| (lead, len))) {
             let from = &data[lead..lead + len];
             let mut want = from.to_vec();
             oracle(&key, 7, &mut want);
             let mut to = vec![0xee; len + 80];
             cipher.apply_to(7, from, &mut to[63 - lead..63 - lead + len]);
-            assert!(to[63 - lead..63 - lead + len] == want, "{} {lead} {len}", cipher.path());
+            assert!(to[63 - lead..63 - lead + len] == want, "{} {lead} {len}", cipher.backend());
             let around = to[..63 - lead].iter().chain(&to[63 - lead + len..]);
-            assert!(around.copied().all(|byte| byte == 0xee), "{} {lead} {len}", cipher.path());
+            assert!(around.copied().all(|byte| byte == 0xee), "{} {lead} {len}", cipher.backend());
         }
     }
 }
@@ -84,7 +88,7 @@ fn one_block() {
     // FIPS 197, C.3.
     let mut next = 0..32;
     let key = [(); 32].map(|()| next.next().unwrap());
-    for cipher in paths(&key) {
+    for cipher in backends(&key) {
         let mut block = 0x0011_2233_4455_6677_8899_aabb_ccdd_eeff_u128.to_be_bytes();
         cipher.encrypt_block(&mut block);
         assert_eq!(block, 0x8ea2_b7ca_5167_45bf_eafc_4990_4b49_6089_u128.to_be_bytes());
@@ -102,12 +106,12 @@ proptest! {
         let mut want = data.clone();
         oracle(&key, counter, &mut want);
         let cut = cut.min(data.len()) & !15;
-        for cipher in paths(&key) {
+        for cipher in backends(&key) {
             let mut got = data.clone();
             let (front, back) = got.split_at_mut(cut);
             cipher.apply(counter.wrapping_add(cut as u128 / 16), back);
             cipher.apply(counter, front);
-            prop_assert!(got == want, "{}", cipher.path());
+            prop_assert!(got == want, "{}", cipher.backend());
         }
     }
 }

@@ -1,19 +1,24 @@
 //! Command-line arguments.
 
 mod kms;
-mod remote;
+mod policy;
+mod store;
 
 use std::{num::NonZeroUsize, path::PathBuf, thread};
 
-use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgGroup, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
 use envelope_core::ByteRange;
-use meta_codec::{Dialect, WrapAlgorithm};
+use meta_codec::{ContentAlgorithm, Dialect, WrapAlgorithm};
 
 use crate::checksum::Checksum;
 
 pub(crate) use self::{
-    kms::{Kms, KmsName, KmsStyle, KmsVendor, ToKms},
-    remote::{Bucket, Cat, Get, Keys, Ls, Many, OssSignature, Put, Read, Rm, Verify},
+    kms::{Kms, KmsStyle, ToKms},
+    policy::{Accept, Require},
+    store::{Bucket, BulkArgs, Cat, Get, Keys, Ls, OssSignature, Put, Read, Rm, Verify},
 };
 
 /// Encrypt files for Aliyun OSS and Tencent COS, and decrypt what any of their SDKs wrote.
@@ -124,10 +129,9 @@ pub(crate) struct Encrypt {
 /// Options for wrapping a content key.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Wrapping {
-    /// The metadata format to write: oss-v2 (every OSS SDK), cos-v2 (COS Java, hadoop-cos), cos-v1
-    /// (COS Python) or oss-v1 (oss2 before 2.11). By default, `encrypt` writes oss-v2 and `rewrap`
-    /// keeps the format of the object.
-    #[arg(long, value_parser = dialect)]
+    /// The metadata format to write. By default, that of the store for `put`, oss-v2 for `encrypt`
+    /// to a file, and that of the object for `rewrap`.
+    #[arg(long, value_parser = dialects())]
     pub(crate) dialect: Option<Dialect>,
     /// The wrap algorithm, where the dialect has several for one kind of key: rsa-pkcs1v15 (the
     /// default for oss-v2, read by all SDKs) or rsa-oaep-sha1 (read only by oss2's
@@ -152,6 +156,16 @@ pub(crate) struct Wrapping {
 pub(crate) enum Content {
     Ctr,
     Gcm,
+}
+
+impl Content {
+    /// Returns the content algorithm.
+    pub(crate) const fn algorithm(self) -> ContentAlgorithm {
+        match self {
+            Self::Ctr => ContentAlgorithm::Aes256Ctr,
+            Self::Gcm => ContentAlgorithm::Aes256Gcm,
+        }
+    }
 }
 
 /// Number of cores that work on one file.
@@ -196,9 +210,8 @@ pub(crate) struct Decrypt {
     /// check is possible for a range.
     #[arg(long, value_name = "RANGE", allow_hyphen_values = true)]
     pub(crate) range: Option<ByteRange>,
-    /// Allow a range of an AES-GCM object, whose authentication tag cannot then be verified.
-    #[arg(long, requires = "range")]
-    pub(crate) unauthenticated_range: bool,
+    #[command(flatten)]
+    pub(crate) accept: Accept,
     /// Write an AES-GCM object to a pipe while it is being decrypted; tampering is then detected
     /// only at the end (exit status 5). Without this, up to 64 MiB are held back until the object
     /// is verified.
@@ -207,10 +220,6 @@ pub(crate) struct Decrypt {
     /// Recover every whole block of an AES-CBC object whose end is missing.
     #[arg(long, conflicts_with = "range")]
     pub(crate) salvage: bool,
-    /// Copy an object without encryption metadata unchanged. Anyone who can strip the metadata can
-    /// then substitute arbitrary data.
-    #[arg(long)]
-    pub(crate) allow_plaintext: bool,
     #[command(flatten)]
     pub(crate) cores: Cores,
     /// The output file for the plaintext; `-` is standard output. A file appears only once all
@@ -242,6 +251,8 @@ pub(crate) struct Inspect {
     #[command(flatten)]
     pub(crate) kms: Kms,
     #[command(flatten)]
+    pub(crate) require: Require,
+    #[command(flatten)]
     pub(crate) passphrase: Passphrase,
 }
 
@@ -257,7 +268,7 @@ pub(crate) struct Rewrap {
     /// `file:`.
     pub(crate) metadata: PathBuf,
     #[command(flatten)]
-    pub(crate) many: Many,
+    pub(crate) bulk: BulkArgs,
     /// The body of the instruction file that COS Java stored next to the object.
     #[arg(long, value_name = "FILE")]
     pub(crate) instruction: Option<PathBuf>,
@@ -266,6 +277,8 @@ pub(crate) struct Rewrap {
     pub(crate) key: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) kms: Kms,
+    #[command(flatten)]
+    pub(crate) require: Require,
     #[command(flatten)]
     pub(crate) passphrase: Passphrase,
     /// The new master key.
@@ -382,12 +395,11 @@ pub(crate) struct Passphrase {
     pub(crate) passphrase_env: Option<String>,
 }
 
-fn dialect(id: &str) -> Result<Dialect, String> {
-    id.parse::<Dialect>().ok().filter(|dialect| dialect.is_writable()).ok_or_else(|| {
-        let ids: Vec<&str> =
-            Dialect::ALL.into_iter().filter(|each| each.is_writable()).map(Dialect::id).collect();
-        format!("the writable dialects are {}", ids.join(", "))
-    })
+/// Returns a parser of the dialects that are written, with their writers in the help.
+fn dialects() -> impl TypedValueParser<Value = Dialect> {
+    let writable = Dialect::ALL.into_iter().filter(|dialect| dialect.is_writable());
+    PossibleValuesParser::new(writable.map(|it| PossibleValue::new(it.id()).help(it.writers())))
+        .try_map(|id| id.parse::<Dialect>())
 }
 
 fn wrap(id: &str) -> Result<WrapAlgorithm, String> {

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::ValueEnum;
 use envelope_core::Crc64;
 use md5::{Digest as _, Md5};
-use meta_codec::{Dialect, Vendor};
+use meta_codec::Dialect;
 
 use crate::failure::Failure;
 
@@ -46,12 +46,9 @@ impl Checksums {
 
     /// Prints the checksums as HTTP headers.
     pub(crate) fn print(self, dialect: Dialect) -> Result<(), Failure> {
-        let vendor = match dialect.vendor() {
-            Vendor::Cos => "cos",
-            _ => "oss",
-        };
+        let prefix = dialect.vendor().header_prefix();
         let lines = [
-            self.crc64.map(|crc64| format!("x-{vendor}-hash-crc64ecma: {crc64}\n")),
+            self.crc64.map(|crc64| format!("{prefix}hash-crc64ecma: {crc64}\n")),
             self.md5.map(|md5| format!("Content-MD5: {}\n", STANDARD.encode(md5.finalize()))),
         ];
         let text: String = lines.into_iter().flatten().collect();

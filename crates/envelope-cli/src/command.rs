@@ -10,6 +10,6 @@ pub(crate) mod keygen;
 pub(crate) mod ls;
 pub(crate) mod put;
 pub(crate) mod rewrap;
-pub(crate) mod rewrap_many;
+pub(crate) mod rewrap_bulk;
 pub(crate) mod rm;
 pub(crate) mod sse_headers;

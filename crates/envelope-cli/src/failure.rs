@@ -1,6 +1,7 @@
 //! Failures of the command: an exit status, one line of cause and one line of advice.
 
 use std::{
+    error::Error,
     fmt::Display,
     io::{self, Write as _},
     path::Path,
@@ -9,10 +10,10 @@ use std::{
 
 use clap::error::ErrorKind;
 use envelope_core::{
-    DecryptError, EncryptError, IntegrityError, KeyringError, RewrapError, UnwrapError, WrapError,
-    kms::KmsError,
+    DecryptError, EncryptError, IntegrityError, KeyringError, PolicyError, RewrapError,
+    UnwrapError, WrapError, io::FilePassError, kms::KmsError,
 };
-use meta_codec::{ParseError, Reason};
+use meta_codec::{Dialect, ParseError, Reason};
 
 /// Exit statuses, on which scripts may rely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,24 @@ impl Failure {
         Self::new(Status::Usage, cause, advice)
     }
 
+    /// An error with all its causes.
+    pub(crate) fn error(status: Status, error: &dyn Error, advice: impl Into<String>) -> Self {
+        let mut cause = error.to_string();
+        let mut source = error.source();
+        while let Some(error) = source {
+            cause.push_str(": ");
+            cause.push_str(&error.to_string());
+            source = error.source();
+        }
+        Self::new(status, cause, advice)
+    }
+
+    /// Names the object that it is about.
+    pub(crate) fn about(mut self, object: &impl Display) -> Self {
+        self.cause = format!("{object}: {}", self.cause);
+        self
+    }
+
     /// A file that cannot be read or written.
     pub(crate) fn io(path: &Path, error: &io::Error) -> Self {
         Self::new(
@@ -62,6 +81,15 @@ impl Failure {
             "the file changed while it was being read, or is too long",
             "retry when nothing is writing to it; discard any output already sent to a pipe",
         )
+    }
+
+    /// A pass from file to file that failed.
+    pub(crate) fn pass(error: FilePassError, from: &Path, to: &Path) -> Self {
+        match error {
+            FilePassError::Read(error) => Self::io(from, &error),
+            FilePassError::Write(error) => Self::io(to, &error),
+            _ => Self::changed(),
+        }
     }
 
     /// A stream that failed midway. The I/O error may carry an integrity error.
@@ -154,12 +182,34 @@ impl From<ParseError> for Failure {
     }
 }
 
+/// Advice on what a policy refuses, in the one place where all of it is known.
+const fn policy_advice(error: PolicyError) -> (Status, &'static str) {
+    match error {
+        PolicyError::NotEncrypted => (
+            Status::Metadata,
+            "fetch the metadata of the object itself; if it is meant to be plaintext, use \
+             --allow-plaintext; if its keys are in a COS instruction file, pass that with \
+             --instruction",
+        ),
+        PolicyError::UnauthenticatedRange(_) => {
+            (Status::Usage, "decrypt the whole object, or use --unauthenticated-range")
+        }
+        PolicyError::Unauthenticated(_) | PolicyError::NoKeyCheck => (
+            Status::Metadata,
+            "the object may have been relabelled; if it was written like that, omit --require",
+        ),
+        _ => (Status::Metadata, "objects of this kind are not allowed"),
+    }
+}
+
 impl From<DecryptError> for Failure {
     fn from(error: DecryptError) -> Self {
         match &error {
-            DecryptError::Policy(_) => {
-                Self::new(Status::Metadata, error, "objects of this kind are not allowed")
+            DecryptError::Policy(policy) => {
+                let (status, advice) = policy_advice(*policy);
+                Self::new(status, error, advice)
             }
+            DecryptError::NotCtr(_) => Self::usage(error, "decrypt the whole object"),
             DecryptError::Keyring(KeyringError::Unwrap(UnwrapError::Kms(kms))) => Self::kms(kms),
             DecryptError::Keyring(KeyringError::Ambiguous) => {
                 Self::new(Status::Key, error, "supply only the key that wrapped this object")
@@ -182,12 +232,14 @@ impl From<DecryptError> for Failure {
 impl From<EncryptError> for Failure {
     fn from(error: EncryptError) -> Self {
         let (status, advice) = match &error {
-            EncryptError::NoWrap { .. } => (
-                Status::Usage,
-                "choose another --dialect: oss-v2 and oss-v1 support RSA keys and Aliyun's KMS, \
-                 cos-v2 supports RSA and AES keys and Tencent's KMS, and cos-v1 supports RSA and \
-                 AES keys",
-            ),
+            EncryptError::NoWrap { .. } => {
+                return Self::usage(error, format!("choose another --dialect: {}", supported()));
+            }
+            EncryptError::Unreadable(_) => {
+                let advice =
+                    "check the permissions of the key, or use another; nothing was written";
+                return Self::error(Status::Key, &error, advice);
+            }
             EncryptError::WeakWrap => (
                 Status::Usage,
                 "use an RSA key or --dialect cos-v2; if COS Python must read the object with an \
@@ -204,6 +256,34 @@ impl From<EncryptError> for Failure {
             _ => (Status::Io, "retry"),
         };
         Self::new(status, error, advice)
+    }
+}
+
+/// Returns which kinds of keys each dialect supports, as its table says.
+fn supported() -> String {
+    let kinds = |dialect: Dialect| {
+        let mut kinds = Vec::new();
+        for wrap in dialect.wrap_algorithms() {
+            let kind = if wrap.is_rsa() {
+                "RSA keys"
+            } else if wrap.is_aes() {
+                "AES keys"
+            } else {
+                wrap.id()
+            };
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        format!("{dialect} supports {}", kinds.join(", "))
+    };
+    let writable = Dialect::ALL.into_iter().filter(|dialect| dialect.is_writable());
+    writable.map(kinds).collect::<Vec<_>>().join("; ")
+}
+
+impl From<PolicyError> for Failure {
+    fn from(error: PolicyError) -> Self {
+        DecryptError::from(error).into()
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     io::{self, Read, Seek as _},
-    os::fd::AsFd,
     path::Path,
 };
 
@@ -82,8 +81,15 @@ pub(crate) fn check_one_stdin<'a>(
 
 /// Returns a standard stream as a file. The streams of the standard library treat a closed
 /// descriptor as an empty one, and would lose data silently.
-pub(crate) fn standard(stream: impl AsFd) -> io::Result<File> {
+#[cfg(unix)]
+pub(crate) fn standard(stream: impl std::os::fd::AsFd) -> io::Result<File> {
     stream.as_fd().try_clone_to_owned().map(File::from)
+}
+
+/// Returns a standard stream as a file.
+#[cfg(windows)]
+pub(crate) fn standard(stream: impl std::os::windows::io::AsHandle) -> io::Result<File> {
+    stream.as_handle().try_clone_to_owned().map(File::from)
 }
 
 fn is_at_end(mut file: &File) -> bool {

@@ -1,6 +1,9 @@
 //! Key files and their passphrases.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use envelope_core::{
     AesKeyWrapper, KeyWrapper, Keyring, KmsKeyWrapper, RsaKeyError, RsaKeyWrapper,
@@ -16,6 +19,7 @@ use crate::{
 };
 
 /// A master key, from a file or in a KMS.
+#[derive(Clone)]
 pub(crate) enum MasterKey {
     Aes(AesKeyWrapper),
     Kms(KmsKeyWrapper<AnyKms>),
@@ -77,16 +81,37 @@ impl MasterKey {
         }
     }
 
-    pub(crate) fn wrapper(&self) -> &dyn KeyWrapper {
-        match self {
-            Self::Aes(aes) => aes,
-            Self::Kms(kms) => kms,
-            Self::Rsa(rsa) => rsa,
+    /// Returns the key as one that can be shared.
+    pub(crate) fn wrapper(&self) -> Arc<dyn KeyWrapper> {
+        match self.clone() {
+            Self::Aes(aes) => Arc::new(aes),
+            Self::Kms(kms) => Arc::new(kms),
+            Self::Rsa(rsa) => Arc::new(rsa),
+        }
+    }
+
+    /// Returns a keyring with this key alone.
+    pub(crate) fn keyring(&self) -> Keyring {
+        let mut keyring = Keyring::new();
+        keyring.push(self.wrapper());
+        keyring
+    }
+
+    /// Warns if the key is too small to be safe.
+    fn warn_if_small(&self, path: &Path) {
+        if let Self::Rsa(rsa) = self
+            && rsa.bits() < RsaKeyWrapper::MIN_WRAP_BITS
+        {
+            warn(format_args!(
+                "{}: an RSA key of {} bits can be broken; encrypt again with a larger one",
+                path.display(),
+                rsa.bits()
+            ));
         }
     }
 }
 
-/// Reads key files into a keyring, and warns of RSA keys that are too small to be safe.
+/// Reads several key files into a keyring, with a warning for each key that is too small.
 pub(crate) fn keyring(
     paths: &[PathBuf],
     passphrase: Option<&[u8]>,
@@ -94,23 +119,12 @@ pub(crate) fn keyring(
 ) -> Result<Keyring, Failure> {
     let mut keyring = Keyring::new();
     if let Some(kms) = kms {
-        keyring.push(Box::new(kms.reader()?));
+        keyring.push(Arc::new(kms.reader()?));
     }
     for path in paths {
-        match MasterKey::read(path, passphrase)? {
-            MasterKey::Aes(aes) => keyring.push(Box::new(aes)),
-            MasterKey::Kms(kms) => keyring.push(Box::new(kms)),
-            MasterKey::Rsa(rsa) => {
-                if rsa.bits() < RsaKeyWrapper::MIN_WRAP_BITS {
-                    warn(format_args!(
-                        "{}: RSA keys of {} bits can be broken; encrypt again with a larger one",
-                        path.display(),
-                        rsa.bits()
-                    ));
-                }
-                keyring.push(Box::new(rsa));
-            }
-        }
+        let key = MasterKey::read(path, passphrase)?;
+        key.warn_if_small(path);
+        keyring.push(key.wrapper());
     }
     Ok(keyring)
 }

@@ -3,18 +3,15 @@
 use std::{path::Path, sync::Arc};
 
 use envelope_core::{
-    KmsKeyWrapper,
+    KeyWrapper as _, KmsKeyWrapper,
     kms::{ContextStyle, Kms},
 };
-use envelope_kms::{
-    Aliyun, CacheLimits, CachedKms, Client, Endpoint, EndpointError, Tencent, aliyun_environment,
-    tencent_environment,
-};
-use meta_codec::Dialect;
+use envelope_kms::{CacheLimits, CachedKms, Endpoint, EndpointError, KmsAddress};
+use meta_codec::{Dialect, KmsContext, WrapAlgorithm};
 use zeroize::Zeroizing;
 
 use crate::{
-    args::{self, KmsName, KmsStyle, KmsVendor, ToKms},
+    args::{self, KmsStyle, ToKms},
     failure::Failure,
     input::read_text_line,
 };
@@ -25,7 +22,7 @@ pub(crate) type AnyKms = Arc<dyn Kms>;
 /// A master key in a KMS, as named by the arguments.
 #[derive(Clone, Copy)]
 pub(crate) struct KmsKey<'a> {
-    name: &'a KmsName,
+    name: &'a KmsAddress,
     endpoint: Option<&'a Endpoint>,
     passphrase: Option<&'a Path>,
 }
@@ -44,7 +41,7 @@ impl ToKms {
 }
 
 fn key<'a>(
-    name: Option<&'a KmsName>,
+    name: Option<&'a KmsAddress>,
     endpoint: Option<&'a Endpoint>,
     passphrase: Option<&'a Path>,
 ) -> Result<Option<KmsKey<'a>>, Failure> {
@@ -68,9 +65,9 @@ impl KmsKey<'_> {
             )
         })?);
         let Some(path) = self.passphrase else { return Ok(wrapper) };
-        if self.name.vendor != KmsVendor::Aliyun {
+        if self.context(&wrapper) != Some(KmsContext::Constant) {
             return Err(Failure::usage(
-                "a passphrase is only valid with the KMS of Aliyun",
+                format_args!("a passphrase is not valid with the KMS of {}", self.name.vendor.id()),
                 "omit it",
             ));
         }
@@ -99,13 +96,13 @@ impl KmsKey<'_> {
         if style.kms_blob_twice && dialect != Dialect::OSS_V2 {
             return Err(Failure::usage("--kms-blob-twice is only valid with oss-v2", "omit it"));
         }
-        if style.kms_context_go && self.name.vendor != KmsVendor::Tencent {
+        let mut wrapper = self.reader()?;
+        if style.kms_context_go && self.context(&wrapper) != Some(KmsContext::Description) {
             return Err(Failure::usage(
-                "--kms-context-go is only valid with the KMS of Tencent",
+                format_args!("--kms-context-go is not valid with {}", self.name.vendor.id()),
                 "omit it",
             ));
         }
-        let mut wrapper = self.reader()?;
         if style.kms_blob_twice {
             wrapper = wrapper.with_blob_twice();
         }
@@ -115,30 +112,14 @@ impl KmsKey<'_> {
         Ok(wrapper)
     }
 
+    /// Returns the source of the encryption contexts of the service.
+    fn context(&self, wrapper: &KmsKeyWrapper<AnyKms>) -> Option<KmsContext> {
+        let mut algorithms = WrapAlgorithm::ALL.into_iter().filter(|wrap| wrapper.wraps(*wrap));
+        algorithms.find_map(|wrap| wrap.kms()).map(|convention| convention.context)
+    }
+
     fn client(&self) -> Result<AnyKms, EndpointError> {
-        let limits = CacheLimits::default();
-        let region = &self.name.region;
-        Ok(match self.name.vendor {
-            KmsVendor::Aliyun => {
-                let mut service = Aliyun::new(region)?;
-                if let Some(key_id) = &self.name.key_id {
-                    service = service.with_key_id(key_id.as_str());
-                }
-                if let Some(endpoint) = self.endpoint {
-                    service = service.with_endpoint(endpoint.clone());
-                }
-                Arc::new(CachedKms::new(Client::new(service, aliyun_environment()), limits))
-            }
-            KmsVendor::Tencent => {
-                let mut service = Tencent::new(region)?;
-                if let Some(key_id) = &self.name.key_id {
-                    service = service.with_key_id(key_id.as_str());
-                }
-                if let Some(endpoint) = self.endpoint {
-                    service = service.with_endpoint(endpoint.clone());
-                }
-                Arc::new(CachedKms::new(Client::new(service, tencent_environment()), limits))
-            }
-        })
+        let client = self.name.client(self.endpoint)?;
+        Ok(Arc::new(CachedKms::new(client, CacheLimits::default())))
     }
 }

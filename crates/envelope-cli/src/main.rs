@@ -7,18 +7,17 @@ mod args;
 mod checksum;
 mod cleanup;
 mod command;
+mod copy;
 mod failure;
+mod hardening;
 mod header_file;
 mod input;
 mod key_file;
 mod kms;
 mod output;
-mod parallel;
 mod progress;
-mod protect;
-mod pump;
-mod remote;
-mod words;
+mod store;
+mod weakness;
 
 use std::process::ExitCode;
 
@@ -27,7 +26,7 @@ use clap::Parser as _;
 use crate::args::{Args, Command};
 
 fn main() -> ExitCode {
-    protect::no_core_dumps();
+    hardening::no_core_dumps();
     cleanup::on_signals();
     let args = match Args::try_parse() {
         Ok(args) => args,

@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
     time::Duration,
@@ -263,4 +264,31 @@ fn an_inventory_in_shares() {
     let arguments = ["rewrap", "cos://b-1/", "--inventory", &file, "--to-key", &new];
     let out = done(world.command(&arguments), "gone");
     assert!(String::from_utf8(out.stdout).unwrap().contains("\"gone\""));
+}
+
+#[test]
+fn a_key_from_standard_input_is_read_once() {
+    let world = World::new("oss://b-1/key");
+    let key = fs::read(envelope_testkit::folder("keys").join("private_key.pem")).unwrap();
+    let with_key = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_envelope"));
+        command
+            .args(arguments)
+            .args(["--endpoint", &world.server.url(), "--region", "cn-x"])
+            .env("OSS_ACCESS_KEY_ID", ACCESS_KEY)
+            .env("OSS_ACCESS_KEY_SECRET", SECRET)
+            .env("XDG_STATE_HOME", world.path("state"))
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(&key).unwrap();
+        let out = child.wait_with_output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    };
+    let plain = world.path("plain").display().to_string();
+    with_key(&["put", &plain, world.address, "--key", "-"]);
+    assert!(done(world.command(&["cat", world.address]), "cat").stdout == world.plain);
+    let old = envelope_testkit::folder("keys").join("private_key.pem").display().to_string();
+    with_key(&["rewrap", world.address, "--key", &old, "--to-key", "-", "--reupload"]);
+    assert!(done(world.command(&["cat", world.address]), "cat").stdout == world.plain);
 }

@@ -1,175 +1,242 @@
-//! The body of one object, in the content algorithm that its envelope names.
+//! The transforms of a body: sans-IO, one direction each, for every content algorithm.
+
+use zeroize::Zeroizing;
 
 use crate::{
-    CbcCipher, ContentCipher, ContentKey, GcmCipher, IntegrityError, Keystream,
-    gcm::{GcmOpener, GcmSealer},
+    CbcCipher, ContentCipher, CtrCipher, GcmSealer, IntegrityError, Keystream, PlainCheck,
+    gcm::{OpenStream, SealStream},
 };
 
-/// The cipher for reading one object.
-#[non_exhaustive]
+/// Encrypts a body piece by piece, without any I/O. The adapters in [`io`](crate::io) are built on
+/// it; use it directly for a transport of your own.
+///
+/// ```
+/// # use envelope_core::{AesKeyWrapper, BodyEncryptor, ContentAlgorithm, Dialect, Encryptor};
+/// # let wrapper = AesKeyWrapper::generate()?;
+/// let object = Encryptor::new(&wrapper, Dialect::COS_V2).encrypt()?;
+/// let mut encryptor = BodyEncryptor::from(object.into_cipher());
+/// let mut body = Vec::new();
+/// for piece in [&b"a "[..], b"file"] {
+///     let mut piece = piece.to_vec();
+///     encryptor.update(&mut piece)?;
+///     body.extend(piece);
+/// }
+/// body.extend(encryptor.finish());
+/// assert_eq!(body.len(), 6);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[expect(missing_debug_implementations, reason = "secrets are not printed")]
-pub enum BodyCipher {
-    /// AES-256-CBC.
-    Cbc(CbcCipher),
-    /// AES-256-CTR.
-    Ctr(ContentCipher),
-    /// AES-256-GCM.
-    Gcm(GcmCipher),
+pub struct BodyEncryptor(Encrypting);
+
+enum Encrypting {
+    Ctr(Keystream),
+    Gcm(SealStream),
 }
 
-impl BodyCipher {
-    pub(crate) fn new(key: &ContentKey) -> Option<Self> {
-        ContentCipher::new(key)
-            .ok()
-            .map(Self::Ctr)
-            .or_else(|| GcmCipher::new(key).map(Self::Gcm))
-            .or_else(|| CbcCipher::new(key).map(Self::Cbc))
-    }
-
-    /// Decrypts a whole body in memory. No plaintext is released before every check that the
-    /// algorithm allows has passed.
+impl BodyEncryptor {
+    /// Encrypts the next bytes of the plaintext, in place.
     ///
     /// # Errors
-    /// See [`GcmCipher::open`] and [`CbcCipher::open`].
-    pub fn open(self, mut body: Vec<u8>) -> Result<Vec<u8>, IntegrityError> {
-        match self {
-            Self::Cbc(cbc) => cbc.open(body),
-            Self::Gcm(gcm) => gcm.open(body),
-            Self::Ctr(ctr) => {
-                ctr.at(0).apply(&mut body);
-                Ok(body)
+    /// If the plaintext becomes longer than the content algorithm allows.
+    pub fn update(&mut self, data: &mut [u8]) -> Result<(), IntegrityError> {
+        match &mut self.0 {
+            Encrypting::Ctr(keystream) => {
+                keystream.try_apply(data).map_err(|_| IntegrityError::TooLong)
             }
+            Encrypting::Gcm(gcm) => gcm.update(data),
+        }
+    }
+
+    /// Returns the last bytes of the body: GCM's authentication tag, or nothing.
+    #[must_use]
+    pub fn finish(self) -> Vec<u8> {
+        match self.0 {
+            Encrypting::Ctr(_) => Vec::new(),
+            Encrypting::Gcm(gcm) => gcm.finish().to_vec(),
         }
     }
 }
 
-impl From<ContentCipher> for BodyCipher {
-    fn from(cipher: ContentCipher) -> Self {
-        Self::Ctr(cipher)
+impl From<CtrCipher> for BodyEncryptor {
+    fn from(cipher: CtrCipher) -> Self {
+        cipher.at(0).into()
     }
 }
 
-/// A body streamed through a cipher in one direction.
-///
-/// A plain keystream works in place; the others hold back bytes and therefore work on a vector.
-pub(crate) trait Stream {
-    /// Returns the keystream if the stream consists of nothing else.
-    fn keystream(&mut self) -> Option<&mut Keystream>;
-    /// Replaces the next input bytes with the output that is ready.
-    fn update(&mut self, data: &mut Vec<u8>) -> Result<(), IntegrityError>;
-    /// Returns the last bytes of output.
-    fn finish(&mut self) -> Result<Vec<u8>, IntegrityError>;
-}
-
-/// The transformation that an [`EncryptReader`](crate::io::EncryptReader) or
-/// [`EncryptWriter`](crate::io::EncryptWriter) applies, converted from a cipher.
-#[expect(missing_debug_implementations, reason = "secrets are not printed")]
-pub struct Encrypting(Option<Sealing>);
-
-enum Sealing {
-    Ctr(Keystream),
-    Gcm(GcmSealer),
-}
-
-impl From<ContentCipher> for Encrypting {
-    fn from(cipher: ContentCipher) -> Self {
-        Self(Some(Sealing::Ctr(cipher.at(0))))
-    }
-}
-
-impl From<Keystream> for Encrypting {
+impl From<Keystream> for BodyEncryptor {
     fn from(keystream: Keystream) -> Self {
-        Self(Some(Sealing::Ctr(keystream)))
+        Self(Encrypting::Ctr(keystream))
     }
 }
 
-impl From<GcmCipher> for Encrypting {
-    fn from(cipher: GcmCipher) -> Self {
-        Self(Some(Sealing::Gcm(GcmSealer::new(cipher))))
+impl From<GcmSealer> for BodyEncryptor {
+    fn from(sealer: GcmSealer) -> Self {
+        Self(Encrypting::Gcm(SealStream::new(sealer)))
     }
 }
 
-impl Stream for Encrypting {
-    fn keystream(&mut self) -> Option<&mut Keystream> {
-        match &mut self.0 {
-            Some(Sealing::Ctr(keystream)) => Some(keystream),
-            _ => None,
+/// Decrypts a body piece by piece, without any I/O, and checks it at the end. The adapters in
+/// [`io`](crate::io) are built on it; use it directly for a transport of your own.
+///
+/// **What [`update`](Self::update) releases is unverified until [`finish`](Self::finish) succeeds.**
+/// If there is anything to verify, at least the last byte of the plaintext is held back until then.
+///
+/// ```
+/// # use envelope_core::{AesKeyWrapper, BodyDecryptor, Decryptor, Dialect, Encryptor, Keyring};
+/// # use envelope_core::PlainCheck;
+/// # let wrapper = AesKeyWrapper::generate()?;
+/// # let object = Encryptor::new(&wrapper, Dialect::COS_V2).plain_len(6).encrypt()?;
+/// # let (envelope, cipher) = object.into_inner();
+/// # let mut body = b"a file".to_vec();
+/// # cipher.at(0).apply(&mut body);
+/// let cipher = Decryptor::new(&Keyring::new().with(wrapper)).decrypt(&envelope)?;
+/// let mut decryptor = BodyDecryptor::from(cipher).with_check(PlainCheck::new(&envelope));
+/// let mut plain = Vec::new();
+/// for piece in body.chunks(4) {
+///     let mut piece = piece.to_vec();
+///     decryptor.update(&mut piece)?;
+///     plain.extend(piece);
+/// }
+/// plain.extend_from_slice(&decryptor.finish()?);
+/// assert_eq!(plain, b"a file");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[expect(missing_debug_implementations, reason = "secrets are not printed")]
+pub struct BodyDecryptor {
+    cipher: Decrypting,
+    check: Option<PlainCheck>,
+    /// The last bytes of a checked AES-CTR plaintext. The other algorithms hold back their own.
+    held: Zeroizing<Vec<u8>>,
+}
+
+enum Decrypting {
+    Cbc(CbcCipher),
+    Ctr(Keystream),
+    Gcm(OpenStream),
+}
+
+/// The number of bytes held back of a checked AES-CTR plaintext.
+const HELD: usize = 16;
+
+impl BodyDecryptor {
+    fn new(cipher: Decrypting) -> Self {
+        Self { cipher, check: None, held: Zeroizing::new(Vec::new()) }
+    }
+
+    /// Checks the plaintext against the length and MD5 that the metadata states.
+    #[must_use]
+    pub fn with_check(mut self, check: PlainCheck) -> Self {
+        self.check = Some(check).filter(|check| !check.is_vacuous());
+        self
+    }
+
+    /// Takes the next bytes of the body, and leaves in their place the plaintext that is ready.
+    ///
+    /// # Errors
+    /// If the body becomes longer than the content algorithm allows.
+    pub fn update(&mut self, data: &mut Vec<u8>) -> Result<(), IntegrityError> {
+        match &mut self.cipher {
+            Decrypting::Cbc(cbc) => cbc.update(data),
+            Decrypting::Ctr(keystream) => {
+                keystream.try_apply(data).map_err(|_| IntegrityError::TooLong)?;
+            }
+            Decrypting::Gcm(gcm) => gcm.update(data)?,
         }
-    }
-
-    fn update(&mut self, data: &mut Vec<u8>) -> Result<(), IntegrityError> {
-        match &mut self.0 {
-            Some(Sealing::Ctr(keystream)) => keystream.apply(data),
-            Some(Sealing::Gcm(gcm)) => gcm.update(data)?,
-            None => data.clear(),
+        let Some(check) = &mut self.check else { return Ok(()) };
+        check.update(data);
+        if matches!(self.cipher, Decrypting::Ctr(_)) {
+            data.splice(..0, self.held.drain(..));
+            let ready = data.len().saturating_sub(HELD);
+            self.held.extend(data.drain(ready..));
         }
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<Vec<u8>, IntegrityError> {
-        Ok(match self.0.take() {
-            Some(Sealing::Gcm(gcm)) => gcm.finish().to_vec(),
-            _ => Vec::new(),
+    /// Verifies whatever can be verified, and returns the last bytes of the plaintext.
+    ///
+    /// # Errors
+    /// GCM's authentication tag, CBC's padding, or the length or MD5 of the plaintext is wrong.
+    pub fn finish(self) -> Result<Zeroizing<Vec<u8>>, IntegrityError> {
+        let Self { cipher, check, mut held } = self;
+        let last = Zeroizing::new(match cipher {
+            Decrypting::Cbc(cbc) => cbc.finish()?,
+            Decrypting::Ctr(_) => Vec::new(),
+            Decrypting::Gcm(gcm) => gcm.finish()?,
+        });
+        if let Some(mut check) = check {
+            check.update(&last);
+            check.finish()?;
+        }
+        held.extend_from_slice(&last);
+        Ok(held)
+    }
+}
+
+impl From<CtrCipher> for BodyDecryptor {
+    fn from(cipher: CtrCipher) -> Self {
+        cipher.at(0).into()
+    }
+}
+
+impl From<Keystream> for BodyDecryptor {
+    fn from(keystream: Keystream) -> Self {
+        Self::new(Decrypting::Ctr(keystream))
+    }
+}
+
+impl From<ContentCipher> for BodyDecryptor {
+    fn from(cipher: ContentCipher) -> Self {
+        Self::new(match cipher {
+            ContentCipher::Cbc(cbc) => Decrypting::Cbc(cbc),
+            ContentCipher::Ctr(ctr) => Decrypting::Ctr(ctr.at(0)),
+            ContentCipher::Gcm(gcm) => Decrypting::Gcm(OpenStream::new(gcm)),
         })
     }
 }
 
-/// The transformation that a [`DecryptReader`](crate::io::DecryptReader) or
-/// [`DecryptWriter`](crate::io::DecryptWriter) applies, converted from a cipher.
-#[expect(missing_debug_implementations, reason = "secrets are not printed")]
-pub struct Decrypting(Option<Opening>);
+/// What the adapters need of either transform.
+pub(crate) trait Transform {
+    /// The keystream, if it can be applied to bytes where they are.
+    fn keystream(&mut self) -> Option<&mut Keystream>;
 
-enum Opening {
-    Cbc(CbcCipher),
-    Ctr(Keystream),
-    Gcm(GcmOpener),
+    /// Takes the next bytes, and leaves what is ready in their place.
+    fn update(&mut self, data: &mut Vec<u8>) -> Result<(), IntegrityError>;
+
+    /// Returns the last bytes.
+    fn finish(self) -> Result<Zeroizing<Vec<u8>>, IntegrityError>;
 }
 
-impl From<ContentCipher> for Decrypting {
-    fn from(cipher: ContentCipher) -> Self {
-        Self(Some(Opening::Ctr(cipher.at(0))))
-    }
-}
-
-impl From<Keystream> for Decrypting {
-    fn from(keystream: Keystream) -> Self {
-        Self(Some(Opening::Ctr(keystream)))
-    }
-}
-
-impl From<BodyCipher> for Decrypting {
-    fn from(cipher: BodyCipher) -> Self {
-        Self(Some(match cipher {
-            BodyCipher::Cbc(cbc) => Opening::Cbc(cbc),
-            BodyCipher::Ctr(ctr) => Opening::Ctr(ctr.at(0)),
-            BodyCipher::Gcm(gcm) => Opening::Gcm(GcmOpener::new(gcm)),
-        }))
-    }
-}
-
-impl Stream for Decrypting {
+impl Transform for BodyEncryptor {
     fn keystream(&mut self) -> Option<&mut Keystream> {
         match &mut self.0 {
-            Some(Opening::Ctr(keystream)) => Some(keystream),
+            Encrypting::Ctr(keystream) => Some(keystream),
+            Encrypting::Gcm(_) => None,
+        }
+    }
+
+    fn update(&mut self, data: &mut Vec<u8>) -> Result<(), IntegrityError> {
+        Self::update(self, data)
+    }
+
+    fn finish(self) -> Result<Zeroizing<Vec<u8>>, IntegrityError> {
+        Ok(Zeroizing::new(Self::finish(self)))
+    }
+}
+
+impl Transform for BodyDecryptor {
+    fn keystream(&mut self) -> Option<&mut Keystream> {
+        match &mut self.cipher {
+            // A check holds bytes back, and then nothing stays where it is.
+            Decrypting::Ctr(keystream) if self.check.is_none() => Some(keystream),
             _ => None,
         }
     }
 
     fn update(&mut self, data: &mut Vec<u8>) -> Result<(), IntegrityError> {
-        match &mut self.0 {
-            Some(Opening::Cbc(cbc)) => cbc.update(data),
-            Some(Opening::Ctr(keystream)) => keystream.apply(data),
-            Some(Opening::Gcm(gcm)) => gcm.update(data)?,
-            None => data.clear(),
-        }
-        Ok(())
+        Self::update(self, data)
     }
 
-    fn finish(&mut self) -> Result<Vec<u8>, IntegrityError> {
-        match self.0.take() {
-            Some(Opening::Cbc(cbc)) => cbc.finish(),
-            Some(Opening::Gcm(gcm)) => gcm.finish(),
-            _ => Ok(Vec::new()),
-        }
+    fn finish(self) -> Result<Zeroizing<Vec<u8>>, IntegrityError> {
+        Self::finish(self)
     }
 }

@@ -1,7 +1,7 @@
 //! The checks of a plaintext that are possible without authentication: its length and its MD5.
 
 use md5::{Digest as _, Md5};
-use meta_codec::Envelope;
+use meta_codec::{ContentAlgorithm, Envelope};
 use subtle::ConstantTimeEq as _;
 
 /// Checks a streamed plaintext against the length and MD5 in its envelope.
@@ -26,6 +26,12 @@ impl PlainCheck {
         }
     }
 
+    /// Returns whether the envelope states nothing to check.
+    #[must_use]
+    pub const fn is_vacuous(&self) -> bool {
+        self.want_len.is_none() && self.md5.is_none()
+    }
+
     /// Feeds the next bytes of the plaintext.
     pub fn update(&mut self, plain: &[u8]) {
         self.len = self.len.wrapping_add(plain.len() as u64);
@@ -48,6 +54,22 @@ impl PlainCheck {
             return Err(IntegrityError::Md5);
         }
         Ok(())
+    }
+}
+
+/// Checks the length of a stored body, in bytes, against the envelope, before a byte of it is taken.
+///
+/// # Errors
+/// [`IntegrityError::BodyLength`] if the metadata implies another length;
+/// [`IntegrityError::Padding`] if it is an AES-CBC body that lacks its end, which `salvage` may read.
+pub fn check_body_len(envelope: &Envelope, got: u64) -> Result<(), IntegrityError> {
+    let content = envelope.content_algorithm();
+    match envelope.plain_len().and_then(|len| content.body_len(len)) {
+        Some(want) if got < want && content == ContentAlgorithm::Aes256Cbc => {
+            Err(IntegrityError::Padding)
+        }
+        Some(want) if got != want => Err(IntegrityError::BodyLength { want, got }),
+        _ => Ok(()),
     }
 }
 
@@ -78,6 +100,14 @@ impl PlainDigest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IntegrityError {
+    /// The body is too short or too long.
+    #[error("the body has {got} bytes, but according to its metadata it must have {want}")]
+    BodyLength {
+        /// The length that the metadata implies, in bytes.
+        want: u64,
+        /// The actual length, in bytes.
+        got: u64,
+    },
     /// The plaintext is too short or too long.
     #[error("the plaintext has {got} bytes, but the metadata says {want}")]
     Length {

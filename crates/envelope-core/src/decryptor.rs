@@ -1,25 +1,45 @@
-//! Decryption: turning an envelope into the cipher of its object, or into another envelope.
+//! Decryption: from an envelope to its object's cipher, or to a new envelope.
 
-use meta_codec::Envelope;
+use std::sync::Arc;
+
+use meta_codec::{EmitError, Envelope};
 
 use crate::{
-    BodyCipher, ContentCipher, ContentKey, EncryptError, Encryptor, Keyring, KeyringError,
-    PlainCheck, Policy, PolicyError, cipher::NotCtr, encryptor::Sizes, io::DecryptReader,
+    ContentCipher, ContentKey, CtrCipher, EncryptError, EncryptedObject, Encryptor, KeyCacheLimits,
+    Keyring, KeyringError, NotCtr, PartPlan, PlainCheck, Policy, PolicyError, encryptor::Sizes,
+    io::DecryptReader, key_cache::KeyCache, wrap::run_now,
 };
 
-/// A decryptor that opens envelopes with the keys of a keyring, within the limits of a policy.
+/// A decryptor that opens envelopes with the keys of a keyring, as far as a policy allows. Clones
+/// share the keys and the cache.
+///
+/// ```
+/// use envelope_core::{AesKeyWrapper, Decryptor, Dialect, Encryptor, Keyring, Policy};
+///
+/// # let key = AesKeyWrapper::generate()?;
+/// # let object = Encryptor::new(&key, Dialect::COS_V2).key_check().encrypt()?;
+/// # let mut body = b"a file".to_vec();
+/// # object.cipher().at(0).apply(&mut body);
+/// # let envelope = object.envelope();
+/// let decryptor = Decryptor::new(&Keyring::new().with(key))
+///     .with_policy(Policy::default().require_key_check());
+/// let plain = decryptor.decrypt(envelope)?.decrypt(body)?;
+/// assert_eq!(plain, b"a file");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
-#[expect(missing_debug_implementations, reason = "borrows secrets, which are not printed")]
-pub struct Decryptor<'a> {
-    keyring: &'a Keyring,
+#[expect(missing_debug_implementations, reason = "holds secrets, which are not printed")]
+pub struct Decryptor {
+    keyring: Keyring,
     policy: Policy,
+    cache: Option<Arc<KeyCache>>,
 }
 
-impl<'a> Decryptor<'a> {
+impl Decryptor {
     /// Creates a decryptor with these keys and the default [`Policy`].
     #[must_use]
-    pub fn new(keyring: &'a Keyring) -> Self {
-        Self { keyring, policy: Policy::default() }
+    pub fn new(keyring: &Keyring) -> Self {
+        Self { keyring: keyring.clone(), policy: Policy::default(), cache: None }
     }
 
     /// Sets the policy.
@@ -29,23 +49,54 @@ impl<'a> Decryptor<'a> {
         self
     }
 
-    /// Returns the cipher of an AES-CTR object, for streams and ranges. Its output is **not
-    /// authenticated**; see [`PlainCheck`] for what can be checked.
-    ///
-    /// # Errors
-    /// If the policy does not allow the envelope, no key matches or opens it, or the content is not
-    /// CTR.
-    pub fn decrypt(&self, envelope: &Envelope) -> Result<ContentCipher, DecryptError> {
-        Ok(ContentCipher::new(&self.unwrap(envelope)?)?)
+    /// Keeps unwrapped content keys in memory, within these limits, so that many ranges of one object
+    /// cost one unwrap. By default none is kept.
+    #[must_use]
+    pub fn with_cache(mut self, limits: KeyCacheLimits) -> Self {
+        self.cache = Some(Arc::new(KeyCache::new(limits)));
+        self
     }
 
-    /// Returns the cipher of an object with any content algorithm.
+    /// Returns the policy.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Returns whether an operation may block the thread, as it does unless all keys are async. Async
+    /// programs then call it where blocking does no harm.
+    #[must_use]
+    pub fn is_blocking(&self) -> bool {
+        self.keyring.is_blocking()
+    }
+
+    /// Returns the cipher of an object, for any content algorithm.
     ///
     /// # Errors
     /// If the policy does not allow the envelope, or no key matches or opens it.
-    pub fn open(&self, envelope: &Envelope) -> Result<BodyCipher, DecryptError> {
-        let not_ctr = NotCtr(envelope.content_algorithm());
-        Ok(BodyCipher::new(&self.unwrap(envelope)?).ok_or(not_ctr)?)
+    pub fn decrypt(&self, envelope: &Envelope) -> Result<ContentCipher, DecryptError> {
+        run_now(self.decrypt_async(envelope)).unwrap_or(Err(DecryptError::AsyncKey))
+    }
+
+    /// Returns the cipher of an AES-CTR object, for streams and ranges. Its output is **not
+    /// authenticated**; [`PlainCheck`] checks what can be checked.
+    ///
+    /// # Errors
+    /// If the policy does not allow the envelope, no key matches or opens it, or the content is not
+    /// AES-CTR.
+    pub fn decrypt_ctr(&self, envelope: &Envelope) -> Result<CtrCipher, DecryptError> {
+        run_now(self.decrypt_ctr_async(envelope)).unwrap_or(Err(DecryptError::AsyncKey))
+    }
+
+    /// Returns the keystream that decrypts ranges of an object. Nothing authenticates them, so the
+    /// policy must allow that for an AES-GCM object. The ranges are of the plaintext, which ends
+    /// before the authentication tag.
+    ///
+    /// # Errors
+    /// If the policy does not allow ranges of the object, no key matches or opens the envelope, or the
+    /// content algorithm is not seekable (AES-CBC).
+    pub fn decrypt_range(&self, envelope: &Envelope) -> Result<CtrCipher, DecryptError> {
+        run_now(self.decrypt_range_async(envelope)).unwrap_or(Err(DecryptError::AsyncKey))
     }
 
     /// Returns a reader that decrypts a body, and at its end checks everything that can be checked:
@@ -58,19 +109,33 @@ impl<'a> Decryptor<'a> {
         envelope: &Envelope,
         body: R,
     ) -> Result<DecryptReader<R>, DecryptError> {
-        let reader = DecryptReader::new(body, self.open(envelope)?);
+        let reader = DecryptReader::new(body, self.decrypt(envelope)?);
         Ok(reader.with_check(PlainCheck::new(envelope)))
     }
 
+    /// Resumes the encryption of a multipart upload whose envelope was kept. The parts that are still
+    /// missing can then be encrypted, from the same plaintext as before.
+    ///
+    /// # Errors
+    /// As [`decrypt_ctr`](Self::decrypt_ctr); and [`DecryptError::Plan`] if the envelope states another
+    /// plan.
+    pub fn resume(
+        &self,
+        envelope: &Envelope,
+        plan: PartPlan,
+    ) -> Result<EncryptedObject<CtrCipher>, DecryptError> {
+        run_now(self.resume_async(envelope, plan)).unwrap_or(Err(DecryptError::AsyncKey))
+    }
+
     /// Rewraps the content key of an envelope with the key and in the dialect of `encryptor`. The
-    /// body stays unchanged.
+    /// body stays unchanged; the cipher that is returned decrypts it.
     ///
     /// Anyone who has the old master key and kept the old metadata can still open the object. The
     /// description is that of the new key. Sizes, MD5 and the presence of a key check are kept if
     /// the new dialect can express them.
     ///
     /// The IV also stays unchanged. COS Python, Java and Android generate IVs with which OSS SDKs
-    /// seek to the wrong counter; see [`ContentCipher::suits_every_sdk`].
+    /// seek to the wrong counter; see [`CtrCipher::suits_every_sdk`].
     ///
     /// # Errors
     /// If the old envelope cannot be opened, or the new dialect cannot express it, for example
@@ -78,37 +143,122 @@ impl<'a> Decryptor<'a> {
     pub fn rewrap(
         &self,
         envelope: &Envelope,
-        encryptor: &Encryptor<'_>,
-    ) -> Result<Envelope, RewrapError> {
-        let key = self.unwrap(envelope).map_err(RewrapError::Decrypt)?;
+        encryptor: &Encryptor,
+    ) -> Result<EncryptedObject<ContentCipher>, RewrapError> {
+        run_now(self.rewrap_async(envelope, encryptor))
+            .unwrap_or(Err(RewrapError::Decrypt(DecryptError::AsyncKey)))
+    }
+
+    /// As [`decrypt`](Self::decrypt), waiting for the master key. It can be dropped at any time.
+    ///
+    /// # Errors
+    /// As [`decrypt`](Self::decrypt).
+    pub async fn decrypt_async(&self, envelope: &Envelope) -> Result<ContentCipher, DecryptError> {
+        self.policy.admit(Some(envelope))?;
+        Ok(cipher(&*self.unwrap(envelope).await?)?)
+    }
+
+    /// As [`decrypt_ctr`](Self::decrypt_ctr), waiting for the master key. It can be dropped at any
+    /// time.
+    ///
+    /// # Errors
+    /// As [`decrypt_ctr`](Self::decrypt_ctr).
+    pub async fn decrypt_ctr_async(&self, envelope: &Envelope) -> Result<CtrCipher, DecryptError> {
+        self.policy.admit(Some(envelope))?;
+        Ok(CtrCipher::new(&*self.unwrap(envelope).await?)?)
+    }
+
+    /// As [`decrypt_range`](Self::decrypt_range), waiting for the master key. It can be dropped at any
+    /// time.
+    ///
+    /// # Errors
+    /// As [`decrypt_range`](Self::decrypt_range).
+    pub async fn decrypt_range_async(
+        &self,
+        envelope: &Envelope,
+    ) -> Result<CtrCipher, DecryptError> {
+        self.policy.admit_range(Some(envelope))?;
+        Ok(cipher(&*self.unwrap(envelope).await?)?.into_keystream()?)
+    }
+
+    /// As [`resume`](Self::resume), waiting for the master key. It can be dropped at any time.
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume).
+    pub async fn resume_async(
+        &self,
+        envelope: &Envelope,
+        plan: PartPlan,
+    ) -> Result<EncryptedObject<CtrCipher>, DecryptError> {
+        if envelope.layout().is_some_and(|layout| layout != plan.layout()) {
+            return Err(DecryptError::Plan);
+        }
+        let cipher = self.decrypt_ctr_async(envelope).await?;
+        let headers = envelope.emit(envelope.dialect())?;
+        Ok(EncryptedObject::new(envelope.clone(), headers, cipher, Some(plan)))
+    }
+
+    /// As [`rewrap`](Self::rewrap), waiting for the master keys. Dropping the future has no effect but
+    /// that the keys may have been used.
+    ///
+    /// # Errors
+    /// As [`rewrap`](Self::rewrap).
+    pub async fn rewrap_async(
+        &self,
+        envelope: &Envelope,
+        encryptor: &Encryptor,
+    ) -> Result<EncryptedObject<ContentCipher>, RewrapError> {
+        self.policy.admit(Some(envelope)).map_err(|error| RewrapError::Decrypt(error.into()))?;
+        let key = self.unwrap(envelope).await.map_err(RewrapError::Decrypt)?;
+        let cipher = cipher(&key).map_err(|error| RewrapError::Decrypt(error.into()))?;
         let sizes = Sizes {
             layout: envelope.layout(),
             len: envelope.plain_len(),
             md5: envelope.plain_md5().filter(|_| encryptor.dialect().has_plain_md5()),
         };
         let encryptor = match envelope.key_check() {
-            Some(_) => encryptor.key_check(),
-            None => *encryptor,
+            Some(_) => &encryptor.clone().key_check(),
+            None => encryptor,
         };
-        encryptor.envelope(&key, sizes).map_err(RewrapError::Encrypt)
+        encryptor.object(&key, sizes, cipher).await.map_err(RewrapError::Encrypt)
     }
 
-    fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, DecryptError> {
-        self.policy.admit(Some(envelope))?;
-        Ok(self.keyring.unwrap(envelope)?)
+    /// The content key of an envelope that the policy has admitted.
+    async fn unwrap(&self, envelope: &Envelope) -> Result<Arc<ContentKey>, DecryptError> {
+        if let Some(key) = self.cache.as_ref().and_then(|cache| cache.find(envelope)) {
+            return Ok(key);
+        }
+        let key = Arc::new(self.keyring.unwrap(envelope).await?);
+        if let Some(cache) = &self.cache {
+            cache.insert(envelope, &key);
+        }
+        Ok(key)
     }
+}
+
+fn cipher(key: &ContentKey) -> Result<ContentCipher, NotCtr> {
+    ContentCipher::new(key).ok_or(NotCtr(key.algorithm()))
 }
 
 /// An error from decrypting an object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecryptError {
+    /// A key has async operations, and the function has not.
+    #[error("this master key can be used only by async functions")]
+    AsyncKey,
+    /// The envelope cannot be emitted again, to resume an upload with it.
+    #[error(transparent)]
+    Emit(#[from] EmitError),
     /// No key matches or opens the envelope.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
     /// The content algorithm has no seekable keystream.
     #[error(transparent)]
     NotCtr(#[from] NotCtr),
+    /// The plan is not that of the upload which the envelope belongs to.
+    #[error("the part plan is not the one that the metadata states")]
+    Plan,
     /// The reader's policy does not allow the envelope.
     #[error(transparent)]
     Policy(#[from] PolicyError),

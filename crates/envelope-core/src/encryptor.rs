@@ -1,41 +1,49 @@
 //! Encryption: generating a content key, wrapping it, and building its cipher.
 
+use std::sync::Arc;
+
 use meta_codec::{
     ContentAlgorithm, Dialect, EmitError, Envelope, IvForm, LayoutError, PartLayout, WrapAlgorithm,
 };
+use subtle::ConstantTimeEq as _;
 
 use crate::{
-    ContentCipher, ContentKey, GcmCipher, KeyWrapper, NoRandomness, PartPlan, WrapError,
-    cipher::NotCtr, key_check::key_check,
+    AsyncKeyWrapper, BodyEncryptor, ContentKey, CtrCipher, EncryptedObject, GcmSealer, KeyWrapper,
+    NoRandomness, NotCtr, PartPlan, UnwrapError, WrapError,
+    key_check::key_check,
+    kms::KmsError,
+    wrap::{SharedWrapper, run_now},
 };
 
-/// An encryptor that generates a fresh content key for each object, wraps it, and returns its
-/// envelope and cipher.
+/// An encryptor that generates a fresh content key for each object and wraps it. Clones share the
+/// master key.
+///
+/// Every content key is unwrapped once, right after it was wrapped, if the master key here can unwrap
+/// at all: a key that cannot read what it writes is found before anything is uploaded.
 ///
 /// ```
-/// use envelope_core::{AesKeyWrapper, Decryptor, Encryptor, Keyring};
-/// use meta_codec::Dialect;
+/// use envelope_core::{AesKeyWrapper, Decryptor, Dialect, Encryptor, Keyring, parse};
 ///
-/// let wrapper = AesKeyWrapper::generate()?;
-/// let (envelope, cipher) = Encryptor::new(&wrapper, Dialect::COS_V2).encrypt()?;
-/// let headers = envelope.emit(Dialect::COS_V2)?; // send these with the object
+/// let key = AesKeyWrapper::generate()?;
+/// let object = Encryptor::new(&key, Dialect::COS_V2).encrypt()?;
+/// let headers = object.headers().to_vec(); // send these with the object
 /// let mut body = b"a file".to_vec();
-/// cipher.at(0).apply(&mut body);
+/// object.cipher().at(0).apply(&mut body);
 ///
-/// let envelope = meta_codec::parse(headers)?.expect("the headers are there");
-/// let keyring = Keyring::new().with(wrapper);
-/// let cipher = Decryptor::new(&keyring).decrypt(&envelope)?;
-/// cipher.at(0).apply(&mut body);
+/// let envelope = parse(headers)?.expect("the headers are there");
+/// let decryptor = Decryptor::new(&Keyring::new().with(key));
+/// decryptor.decrypt_ctr(&envelope)?.at(0).apply(&mut body);
 /// assert_eq!(body, b"a file");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy)]
-#[expect(missing_debug_implementations, reason = "borrows a secret, which is not printed")]
-pub struct Encryptor<'a> {
-    wrapper: &'a dyn KeyWrapper,
+#[derive(Clone)]
+#[expect(missing_debug_implementations, reason = "holds a secret, which is not printed")]
+pub struct Encryptor {
+    wrapper: SharedWrapper,
     dialect: Dialect,
     wrap: Option<WrapAlgorithm>,
     sizes: Sizes,
+    plan: Option<PartPlan>,
     key_check: bool,
     allow_weak_wrap: bool,
 }
@@ -48,15 +56,30 @@ pub(crate) struct Sizes {
     pub(crate) md5: Option<[u8; 16]>,
 }
 
-impl<'a> Encryptor<'a> {
+impl Encryptor {
     /// Creates an encryptor that wraps with `wrapper` and writes `dialect`.
     #[must_use]
-    pub fn new(wrapper: &'a dyn KeyWrapper, dialect: Dialect) -> Self {
+    pub fn new<W: KeyWrapper + Clone + 'static>(wrapper: &W, dialect: Dialect) -> Self {
+        Self::with_wrapper(SharedWrapper::Blocking(Arc::new(wrapper.clone())), dialect)
+    }
+
+    /// Creates an encryptor that wraps with a key whose operations are async. Only the async functions
+    /// can then be used.
+    #[must_use]
+    pub fn with_async_key<W>(wrapper: &W, dialect: Dialect) -> Self
+    where
+        W: AsyncKeyWrapper + Clone + 'static,
+    {
+        Self::with_wrapper(SharedWrapper::Async(Arc::new(wrapper.clone())), dialect)
+    }
+
+    fn with_wrapper(wrapper: SharedWrapper, dialect: Dialect) -> Self {
         Self {
             wrapper,
             dialect,
             wrap: None,
             sizes: Sizes::default(),
+            plan: None,
             key_check: false,
             allow_weak_wrap: false,
         }
@@ -69,9 +92,11 @@ impl<'a> Encryptor<'a> {
         self
     }
 
-    /// Records the part layout of a multipart upload in the metadata, if the dialect supports it.
+    /// Plans the object as a multipart upload: [`EncryptedObject::parts`] then returns the ciphers of
+    /// the parts, and the metadata records their sizes, if the dialect supports it.
     #[must_use]
     pub const fn parts(mut self, plan: PartPlan) -> Self {
+        self.plan = Some(plan);
         self.sizes.layout = Some(plan.layout());
         self
     }
@@ -113,55 +138,110 @@ impl<'a> Encryptor<'a> {
     /// # Errors
     /// If the key must not or cannot wrap in this dialect, the dialect cannot express the metadata
     /// or the service would not store it, or there is no randomness.
-    pub fn encrypt(&self) -> Result<(Envelope, ContentCipher), EncryptError> {
-        let (envelope, key) = self.fresh(ContentAlgorithm::Aes256Ctr)?;
-        Ok((envelope, ContentCipher::new(&key)?))
+    pub fn encrypt(&self) -> Result<EncryptedObject<CtrCipher>, EncryptError> {
+        run_now(self.encrypt_async()).unwrap_or(Err(EncryptError::AsyncKey))
     }
 
-    /// Encrypts one object with AES-GCM, if the dialect supports it (`cos-v2`).
+    /// Encrypts one object with AES-GCM, if the dialect has it (`cos-v2`).
     ///
     /// # Errors
-    /// See [`encrypt`](Self::encrypt).
-    pub fn encrypt_gcm(&self) -> Result<(Envelope, GcmCipher), EncryptError> {
-        let content = ContentAlgorithm::Aes256Gcm;
-        let (envelope, key) = self.fresh(content)?;
-        let cipher = GcmCipher::new(&key).ok_or(EmitError::ContentAlgorithm("gcm", content))?;
-        Ok((envelope, cipher))
+    /// As [`encrypt`](Self::encrypt).
+    pub fn encrypt_gcm(&self) -> Result<EncryptedObject<GcmSealer>, EncryptError> {
+        run_now(self.encrypt_gcm_async()).unwrap_or(Err(EncryptError::AsyncKey))
     }
 
-    /// Returns the dialect that the encryptor writes.
+    /// Encrypts one object with any content algorithm that the dialect writes.
+    ///
+    /// # Errors
+    /// As [`encrypt`](Self::encrypt).
+    pub fn encrypt_with(
+        &self,
+        content: ContentAlgorithm,
+    ) -> Result<EncryptedObject<BodyEncryptor>, EncryptError> {
+        run_now(self.encrypt_with_async(content)).unwrap_or(Err(EncryptError::AsyncKey))
+    }
+
+    /// As [`encrypt`](Self::encrypt), waiting for the master key. Dropping the future has no effect
+    /// but that the key may have been used.
+    ///
+    /// # Errors
+    /// As [`encrypt`](Self::encrypt).
+    pub async fn encrypt_async(&self) -> Result<EncryptedObject<CtrCipher>, EncryptError> {
+        self.fresh(ContentAlgorithm::Aes256Ctr, |key| Ok(CtrCipher::new(key)?)).await
+    }
+
+    /// As [`encrypt_gcm`](Self::encrypt_gcm), waiting for the master key. Dropping the future has no
+    /// effect but that the key may have been used.
+    ///
+    /// # Errors
+    /// As [`encrypt`](Self::encrypt).
+    pub async fn encrypt_gcm_async(&self) -> Result<EncryptedObject<GcmSealer>, EncryptError> {
+        let content = ContentAlgorithm::Aes256Gcm;
+        let unsupported = EmitError::ContentAlgorithm(self.dialect.id(), content);
+        self.fresh(content, |key| Ok(GcmSealer::new(key).ok_or(unsupported)?)).await
+    }
+
+    /// As [`encrypt_with`](Self::encrypt_with), waiting for the master key. Dropping the future has no
+    /// effect but that the key may have been used.
+    ///
+    /// # Errors
+    /// As [`encrypt`](Self::encrypt).
+    pub async fn encrypt_with_async(
+        &self,
+        content: ContentAlgorithm,
+    ) -> Result<EncryptedObject<BodyEncryptor>, EncryptError> {
+        self.fresh(content, |key| match GcmSealer::new(key) {
+            Some(gcm) => Ok(gcm.into()),
+            None => Ok(CtrCipher::new(key)?.into()),
+        })
+        .await
+    }
+
+    /// Returns the dialect that it writes.
     #[must_use]
     pub const fn dialect(&self) -> Dialect {
         self.dialect
     }
 
-    fn fresh(&self, content: ContentAlgorithm) -> Result<(Envelope, ContentKey), EncryptError> {
+    /// Returns whether an operation may block the thread, as it does unless the key is async. Async
+    /// programs then call it where blocking does no harm.
+    #[must_use]
+    pub const fn is_blocking(&self) -> bool {
+        self.wrapper.is_blocking()
+    }
+
+    async fn fresh<C>(
+        &self,
+        content: ContentAlgorithm,
+        cipher: impl FnOnce(&ContentKey) -> Result<C, EncryptError>,
+    ) -> Result<EncryptedObject<C>, EncryptError> {
         if !self.dialect.is_writable() {
             return Err(EncryptError::NoWrap { dialect: self.dialect });
         }
         if !self.dialect.content_algorithms().any(|each| each == content) {
             return Err(EmitError::ContentAlgorithm(self.dialect.id(), content).into());
         }
-        // A plan made for the other vendor may have parts that this one rejects.
+        // A plan made for the other vendor may have parts that this one refuses.
         if let Some(layout) = self.sizes.layout
             && let Some(size) = layout.data_size()
         {
             self.dialect.layout(size, layout.part_size())?;
         }
         let key = ContentKey::generate(content)?;
-        let envelope = self.envelope(&key, self.sizes)?;
-        Ok((envelope, key))
+        self.object(&key, self.sizes, cipher(&key)?).await
     }
 
-    /// Wraps a content key into an envelope, and rejects an envelope that could not be emitted.
-    pub(crate) fn envelope(
+    /// Wraps a content key and builds the metadata. Metadata that cannot be emitted is refused here,
+    /// before a byte is encrypted, not when the upload fails.
+    pub(crate) async fn object<C>(
         &self,
         key: &ContentKey,
         sizes: Sizes,
-    ) -> Result<Envelope, EncryptError> {
+        cipher: C,
+    ) -> Result<EncryptedObject<C>, EncryptError> {
         let (dialect, content) = (self.dialect, key.algorithm());
         let algorithm = self.algorithm(content)?;
-        let wrapped = self.wrapper.wrap(key, algorithm, dialect.iv_form())?;
+        let wrapped = self.wrapper.wrap(key, algorithm, dialect.iv_form()).await?;
 
         let mut envelope = Envelope::new(dialect, content, algorithm, wrapped.cek, wrapped.iv)
             .with_description(self.wrapper.description().clone());
@@ -181,9 +261,29 @@ impl<'a> Encryptor<'a> {
             let check = key_check(key, &envelope);
             envelope = envelope.with_key_check(check);
         }
-        // Refused before a byte is encrypted, not when the upload fails.
-        envelope.emit(dialect)?;
-        Ok(envelope)
+        let headers = envelope.emit(dialect)?;
+        self.prove_readable(key, &envelope).await?;
+        Ok(EncryptedObject::new(envelope, headers, cipher, self.plan))
+    }
+
+    /// Unwraps what was just wrapped, if the master key here can unwrap. A service that denies this
+    /// caller the right to decrypt proves nothing either way: such callers only write.
+    async fn prove_readable(
+        &self,
+        key: &ContentKey,
+        envelope: &Envelope,
+    ) -> Result<(), EncryptError> {
+        if !self.wrapper.accepts(envelope) {
+            return Ok(());
+        }
+        match self.wrapper.unwrap(envelope).await {
+            Ok(read) if bool::from(read.cek().ct_eq(key.cek()) & read.iv().ct_eq(key.iv())) => {
+                Ok(())
+            }
+            Ok(_) => Err(EncryptError::Unreadable(UnwrapError::Failed)),
+            Err(UnwrapError::Kms(KmsError::Denied(_))) => Ok(()),
+            Err(error) => Err(EncryptError::Unreadable(error)),
+        }
     }
 
     fn algorithm(&self, content: ContentAlgorithm) -> Result<WrapAlgorithm, EncryptError> {
@@ -192,9 +292,9 @@ impl<'a> Encryptor<'a> {
             .wrap_algorithms()
             .filter(|algorithm| self.wrap.is_none_or(|wanted| wanted == *algorithm))
             .find(|algorithm| self.wrapper.wraps(*algorithm))
-            .filter(|_| dialect.iv_form() != IvForm::Clear)
             .ok_or(EncryptError::NoWrap { dialect })?;
-        if !algorithm.takes_iv_of(content) {
+        // An IV in the clear is not wrapped at all.
+        if dialect.iv_form() != IvForm::Clear && !algorithm.takes_iv_of(content) {
             return Err(EncryptError::WrapOfIv { wrap: algorithm, content });
         }
         if algorithm == WrapAlgorithm::AesCtrZero && !self.allow_weak_wrap {
@@ -226,6 +326,12 @@ pub enum EncryptError {
     /// The key is not a CTR key.
     #[error(transparent)]
     NotCtr(#[from] NotCtr),
+    /// The master key could not unwrap what it had wrapped.
+    #[error("the master key cannot unwrap the content key that it has just wrapped")]
+    Unreadable(#[source] UnwrapError),
+    /// The key has async operations, and the function has not.
+    #[error("this master key can be used only by async functions")]
+    AsyncKey,
     /// The wrap reveals other objects' keys and was not explicitly allowed.
     #[error("the AES wrap of cos-v1 uses one keystream for all objects under a master key")]
     WeakWrap,

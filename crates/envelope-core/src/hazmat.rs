@@ -7,7 +7,7 @@
 use meta_codec::{ContentAlgorithm, IvForm};
 use zeroize::Zeroizing;
 
-use crate::{ContentCipher, ContentKey, GcmCipher, NotCtr, UnwrapError, key::Candidate};
+use crate::{ContentKey, CtrCipher, GcmOpener, GcmSealer, NotCtr, UnwrapError, key::Candidate};
 
 /// Returns the CEK of a content key.
 #[must_use]
@@ -35,16 +35,22 @@ pub fn content_key(
     Candidate::new(algorithm, form, cek, iv).decide(algorithm).ok_or(UnwrapError::Failed)
 }
 
-/// Returns the cipher of a content key.
+/// Returns the AES-CTR cipher of a content key.
 ///
 /// # Errors
 /// [`NotCtr`] for a content algorithm without a seekable keystream.
-pub fn content_cipher(key: &ContentKey) -> Result<ContentCipher, NotCtr> {
-    ContentCipher::new(key)
+pub fn ctr_cipher(key: &ContentKey) -> Result<CtrCipher, NotCtr> {
+    CtrCipher::new(key)
 }
 
-/// Returns the AES-GCM cipher of a content key, or `None` if the key is for another algorithm.
+/// Returns the cipher that encrypts with AES-GCM, or `None` if the key is for another algorithm.
 #[must_use]
-pub fn gcm_cipher(key: &ContentKey) -> Option<GcmCipher> {
-    GcmCipher::new(key)
+pub fn gcm_sealer(key: &ContentKey) -> Option<GcmSealer> {
+    GcmSealer::new(key)
+}
+
+/// Returns the cipher that decrypts with AES-GCM, or `None` if the key is for another algorithm.
+#[must_use]
+pub fn gcm_opener(key: &ContentKey) -> Option<GcmOpener> {
+    GcmOpener::new(key)
 }

@@ -1,10 +1,13 @@
 //! The keyring: a set of master keys, and the choice among them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use meta_codec::{Envelope, IvForm, WrapAlgorithm};
 
-use crate::{ContentKey, KeyWrapper, UnwrapError, key_check::passes, kms::KmsError};
+use crate::{
+    AsyncKeyWrapper, ContentKey, KeyWrapper, UnwrapError, key_check::passes, kms::KmsError,
+    wrap::SharedWrapper,
+};
 
 /// A set of master keys to unwrap with.
 ///
@@ -12,10 +15,26 @@ use crate::{ContentKey, KeyWrapper, UnwrapError, key_check::passes, kms::KmsErro
 /// equals the envelope's are tried first, then keys without a description, and then, if the
 /// envelope has no description, all others. If it has one, keys with *another* description are
 /// never tried. Descriptions are compared as maps, because SDKs spell the same map differently.
-#[derive(Default)]
+///
+/// Clones share the keys.
+///
+/// ```
+/// use envelope_core::{AesKeyWrapper, Decryptor, Dialect, Encryptor, Keyring};
+/// use envelope_core::MaterialDescription;
+///
+/// let named = |year| MaterialDescription::new([("key", year)]);
+/// let old = AesKeyWrapper::generate()?.with_description(named("2025")?);
+/// let new = AesKeyWrapper::generate()?.with_description(named("2026")?);
+/// let object = Encryptor::new(&new, Dialect::COS_V2).encrypt()?;
+///
+/// let keyring = Keyring::new().with(old).with(new);
+/// Decryptor::new(&keyring).decrypt(object.envelope())?; // the description says which key
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Default)]
 #[expect(missing_debug_implementations, reason = "holds secrets, which are not printed")]
 pub struct Keyring {
-    keys: Vec<Box<dyn KeyWrapper>>,
+    keys: Vec<SharedWrapper>,
 }
 
 impl Keyring {
@@ -28,28 +47,41 @@ impl Keyring {
     /// Adds a master key. Among keys of equal rank, the one added first is tried first.
     #[must_use]
     pub fn with(mut self, key: impl KeyWrapper + 'static) -> Self {
-        self.push(Box::new(key));
+        self.push(Arc::new(key));
+        self
+    }
+
+    /// Adds a master key with async operations, for the async functions of
+    /// [`Decryptor`](crate::Decryptor).
+    #[must_use]
+    pub fn with_async(mut self, key: impl AsyncKeyWrapper + 'static) -> Self {
+        self.keys.push(SharedWrapper::Async(Arc::new(key)));
         self
     }
 
     /// Adds a master key.
-    pub fn push(&mut self, key: Box<dyn KeyWrapper>) {
-        self.keys.push(key);
+    pub fn push(&mut self, key: Arc<dyn KeyWrapper>) {
+        self.keys.push(SharedWrapper::Blocking(key));
     }
 
     /// Returns whether the keyring has no keys.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
+    /// Returns whether an operation with this keyring may block the thread.
+    pub(crate) fn is_blocking(&self) -> bool {
+        self.keys.iter().any(SharedWrapper::is_blocking)
+    }
+
     /// Unwraps an envelope's content key with the first key that succeeds, and verifies the key
-    /// check if the envelope has one.
+    /// check if the envelope has one. Asking the policy is the caller's business.
     ///
     /// # Errors
     /// If no key matches the envelope's public data, every matching key fails, or several keys
     /// match a wrap that does not show which one is right.
-    pub fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, KeyringError> {
+    pub(crate) async fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, KeyringError> {
         let unverifiable = envelope.wrap_algorithm() == WrapAlgorithm::AesCtrZero
             && envelope.key_check().is_none();
         let candidates = self.candidates(envelope);
@@ -61,7 +93,7 @@ impl Keyring {
             description: envelope.description().text().to_owned(),
         });
         for key in candidates {
-            let failed = match key.unwrap(envelope) {
+            let failed = match key.unwrap(envelope).await {
                 Ok(content_key) if passes(&content_key, envelope) => return Ok(content_key),
                 Ok(_) => UnwrapError::Failed,
                 Err(error) => error,
@@ -79,19 +111,19 @@ impl Keyring {
     }
 
     /// Returns the keys to try, in order.
-    fn candidates(&self, envelope: &Envelope) -> Vec<&dyn KeyWrapper> {
+    fn candidates(&self, envelope: &Envelope) -> Vec<&SharedWrapper> {
         let wanted = described(envelope);
-        let rank = |key: &dyn KeyWrapper| match key.description() {
+        let rank = |key: &SharedWrapper| match key.description() {
             own if own.is_empty() => Some(1),
             own if *own.map() == wanted => Some(0),
             _ if wanted.is_empty() => Some(2),
             _ => None,
         };
-        let mut candidates: Vec<(u8, &dyn KeyWrapper)> = self
+        let mut candidates: Vec<(u8, &SharedWrapper)> = self
             .keys
             .iter()
             .filter(|key| key.accepts(envelope))
-            .filter_map(|key| Some((rank(&**key)?, &**key)))
+            .filter_map(|key| Some((rank(key)?, key)))
             .collect();
         candidates.sort_by_key(|(rank, _)| *rank);
         candidates.into_iter().map(|(_, key)| key).collect()

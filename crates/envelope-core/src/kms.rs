@@ -12,21 +12,53 @@ pub use context::ContextStyle;
 pub(crate) use context::candidates;
 pub use memory::MemoryKms;
 
-/// A key management service with one master key to wrap with.
+/// A key management service with one master key to wrap with. Implement it for a service of your own,
+/// and use it through [`KmsKeyWrapper`](crate::KmsKeyWrapper).
 ///
 /// Plaintexts are the *texts* that the service accepts and returns: base64 of the bytes, except for
-/// the IV of `oss-v1`, which is the decimal text itself. Blobs are opaque text as well; Tencent's
-/// are not base64.
+/// the IV of `oss-v1`, which is the decimal text itself. Blobs are opaque text as well: printable
+/// ASCII, 17 bytes to 6 KiB. They need not be base64.
+///
+/// ```
+/// use std::{collections::HashMap, sync::Mutex};
+///
+/// use envelope_core::{Decryptor, Dialect, Encryptor, Keyring, KmsKeyWrapper};
+/// use envelope_core::kms::{Kms, KmsError};
+/// use zeroize::Zeroizing;
+///
+/// /// Stands in for a client of a service such as Vault's transit engine.
+/// #[derive(Default)]
+/// struct Vault(Mutex<HashMap<String, String>>);
+///
+/// impl Kms for Vault {
+///     fn encrypt(&self, plaintext: &str, _context: Option<&str>) -> Result<String, KmsError> {
+///         let mut table = self.0.lock().unwrap();
+///         let blob = format!("vault:v1:{:020}", table.len());
+///         table.insert(blob.clone(), plaintext.to_owned());
+///         Ok(blob)
+///     }
+///     fn decrypt(
+///         &self,
+///         blob: &str,
+///         _context: Option<&str>,
+///     ) -> Result<Zeroizing<String>, KmsError> {
+///         let table = self.0.lock().unwrap();
+///         let plaintext = table.get(blob).ok_or(KmsError::Refused("no such blob".into()))?;
+///         Ok(Zeroizing::new(plaintext.clone()))
+///     }
+/// }
+///
+/// let key = KmsKeyWrapper::new(Vault::default());
+/// let object = Encryptor::new(&key, Dialect::OSS_V2).encrypt()?;
+/// Decryptor::new(&Keyring::new().with(key)).decrypt(object.envelope())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Kms: Send + Sync {
-    /// Returns the wrap algorithm of the service: [`WrapAlgorithm::KmsAliyun`] or
-    /// [`WrapAlgorithm::KmsTencent`].
-    fn algorithm(&self) -> WrapAlgorithm;
-
-    /// Generates a 256-bit data key under the master key (`GenerateDataKey`, `KeySpec=AES_256`).
-    ///
-    /// # Errors
-    /// [`KmsError`].
-    fn generate_data_key(&self, context: Option<&str>) -> Result<DataKey, KmsError>;
+    /// Returns the wrap algorithm that metadata names. By default it is
+    /// [`WrapAlgorithm::KmsCustom`], which claims to be no vendor's service.
+    fn algorithm(&self) -> WrapAlgorithm {
+        WrapAlgorithm::KmsCustom
+    }
 
     /// Encrypts a short plaintext under the master key and returns the blob.
     ///
@@ -47,34 +79,12 @@ impl<K: Kms + ?Sized> Kms for Arc<K> {
         (**self).algorithm()
     }
 
-    fn generate_data_key(&self, context: Option<&str>) -> Result<DataKey, KmsError> {
-        (**self).generate_data_key(context)
-    }
-
     fn encrypt(&self, plaintext: &str, context: Option<&str>) -> Result<String, KmsError> {
         (**self).encrypt(plaintext, context)
     }
 
     fn decrypt(&self, blob: &str, context: Option<&str>) -> Result<Zeroizing<String>, KmsError> {
         (**self).decrypt(blob, context)
-    }
-}
-
-/// A data key from a KMS: base64 of 32 bytes, and the blob that decrypts to it.
-#[expect(missing_debug_implementations, reason = "a secret is not printed")]
-#[non_exhaustive]
-pub struct DataKey {
-    /// Base64 of the 32 bytes.
-    pub plaintext: Zeroizing<String>,
-    /// The blob that the service decrypts to the plaintext.
-    pub blob: String,
-}
-
-impl DataKey {
-    /// Creates a data key.
-    #[must_use]
-    pub const fn new(plaintext: Zeroizing<String>, blob: String) -> Self {
-        Self { plaintext, blob }
     }
 }
 

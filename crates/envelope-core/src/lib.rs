@@ -24,42 +24,49 @@ pub mod kms;
 mod body;
 mod cbc;
 mod check;
-mod cipher;
+mod content_cipher;
 mod crc64;
+mod ctr;
 mod decryptor;
+mod encrypted_object;
 mod encryptor;
 mod gcm;
 mod key;
+mod key_cache;
 mod key_check;
 mod keyring;
-mod parallel;
+mod part_cipher;
 mod plan;
 mod policy;
 mod range;
 mod wrap;
 
-pub use body::{BodyCipher, Decrypting, Encrypting};
+pub use body::{BodyDecryptor, BodyEncryptor};
 pub use cbc::CbcCipher;
-pub use check::{IntegrityError, PlainCheck, PlainDigest};
-pub use cipher::{ContentCipher, Keystream, NotCtr, PartCipher, PartOverrun};
+pub use check::{IntegrityError, PlainCheck, PlainDigest, check_body_len};
+pub use content_cipher::ContentCipher;
 pub use crc64::Crc64;
+pub use ctr::{CtrCipher, Keystream, KeystreamEnd, NotCtr};
 pub use decryptor::{DecryptError, Decryptor, RewrapError};
+pub use encrypted_object::{EncryptedObject, NoPlan};
 pub use encryptor::{EncryptError, Encryptor};
-pub use gcm::GcmCipher;
+pub use gcm::{GcmOpener, GcmSealer};
 pub use key::{ContentKey, NoRandomness};
+pub use key_cache::KeyCacheLimits;
 pub use keyring::{Keyring, KeyringError};
+pub use meta_codec;
+pub use meta_codec::{
+    ContentAlgorithm, Dialect, Envelope, IvForm, MaterialDescription, ParseError, Vendor,
+    WrapAlgorithm, parse, parse_user_metadata,
+};
+pub use part_cipher::{PartCipher, PartLengthError};
 pub use plan::{Part, PartPlan};
 pub use policy::{Policy, PolicyError};
-pub use range::{ByteRange, Fetch, RangeError, RangeSyntax};
+pub use range::{ByteRange, RangeError, RangeSyntax};
 pub use wrap::{
-    KeyWrapper, UnwrapError, WrapError, WrappedKey,
+    AsyncKeyWrapper, BoxFuture, KeyWrapper, UnwrapError, WrapError, WrappedKey,
     aes::{AesKeyError, AesKeyWrapper},
     kms::KmsKeyWrapper,
     rsa::RsaKeyWrapper,
     rsa_key::RsaKeyError,
 };
-
-/// Compiles the example in the README as a doctest.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;

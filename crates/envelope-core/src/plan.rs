@@ -3,6 +3,15 @@
 use meta_codec::{Dialect, LayoutError, PartLayout};
 
 /// The parts of one multipart upload: disjoint, without gaps, each starting at a block boundary.
+///
+/// ```
+/// use envelope_core::{Dialect, PartPlan};
+///
+/// let plan = PartPlan::new(2_500_000, 1 << 20, Dialect::COS_V2)?;
+/// let lens: Vec<u64> = plan.parts().map(|part| part.len()).collect();
+/// assert_eq!(lens, [1_048_576, 1_048_576, 402_848]);
+/// # Ok::<(), meta_codec::LayoutError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartPlan {
     data_size: u64,

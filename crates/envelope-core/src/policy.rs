@@ -1,19 +1,40 @@
-//! The policy: the algorithms that a reader accepts, whatever the metadata says.
+//! The policy: what a reader accepts, whatever the metadata says.
 
 use meta_codec::{ContentAlgorithm, Envelope, WrapAlgorithm};
 
-/// The algorithms that a reader accepts.
+/// What a reader accepts: wrap and content algorithms, objects without encryption, ranges that
+/// nothing authenticates, envelopes without a key check.
 ///
 /// Metadata is not authenticated, so it must not decide on its own how bytes are decrypted. It may
-/// only select from what the reader allows (CVE-2020-8912 was a GCM object relabelled as CTR).
+/// only select from what the reader allows (CVE-2020-8912 was a GCM object relabelled as CTR). This
+/// is the only place where that is decided; [`Decryptor`](crate::Decryptor) asks it before it
+/// unwraps anything.
 ///
 /// The default allows what is written today: every wrap except the two-time pad of `cos-v1`,
 /// content in AES-CTR and AES-GCM, and no plaintext objects.
+///
+/// ```
+/// use envelope_core::{AesKeyWrapper, Decryptor, Dialect, Encryptor, Keyring, Policy};
+///
+/// let key = AesKeyWrapper::generate()?;
+/// let object = Encryptor::new(&key, Dialect::COS_V2).encrypt()?; // AES-CTR, no key check
+/// let decryptor = Decryptor::new(&Keyring::new().with(key));
+///
+/// for strict in [Policy::default().authenticated_only(), Policy::default().require_key_check()] {
+///     let decryptor = decryptor.clone().with_policy(strict);
+///     assert!(decryptor.decrypt(object.envelope()).is_err());
+/// }
+/// assert!(decryptor.decrypt(object.envelope()).is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     wraps: Vec<WrapAlgorithm>,
     contents: Vec<ContentAlgorithm>,
     plaintext: bool,
+    unauthenticated_ranges: bool,
+    authenticated_only: bool,
+    key_check: bool,
 }
 
 impl Default for Policy {
@@ -25,13 +46,16 @@ impl Default for Policy {
                 .collect(),
             contents: vec![ContentAlgorithm::Aes256Ctr, ContentAlgorithm::Aes256Gcm],
             plaintext: false,
+            unauthenticated_ranges: false,
+            authenticated_only: false,
+            key_check: false,
         }
     }
 }
 
 impl Policy {
-    /// Creates a policy that allows every algorithm that any SDK wrote, for archives and recovery.
-    /// It still allows no plaintext objects.
+    /// Returns a policy that allows every algorithm that any SDK has written, for archives and
+    /// recovery. It still refuses plaintext objects.
     #[must_use]
     pub fn every_algorithm() -> Self {
         Self::default()
@@ -46,7 +70,7 @@ impl Policy {
         self
     }
 
-    /// Denies a wrap algorithm.
+    /// Refuses a wrap algorithm.
     #[must_use]
     pub fn deny_wrap(mut self, algorithm: WrapAlgorithm) -> Self {
         self.wraps.retain(|each| *each != algorithm);
@@ -60,40 +84,86 @@ impl Policy {
         self
     }
 
-    /// Denies a content algorithm. Without CTR, the default policy allows only authenticated
-    /// objects.
+    /// Refuses a content algorithm.
     #[must_use]
     pub fn deny_content(mut self, algorithm: ContentAlgorithm) -> Self {
         self.contents.retain(|each| *each != algorithm);
         self
     }
 
-    /// Accepts objects without any encryption metadata as plaintext. Anyone who can strip metadata
-    /// can then substitute arbitrary content.
+    /// Accepts only objects in which a modified body is detected: AES-GCM, read as a whole. This
+    /// outweighs everything that other methods allow.
+    ///
+    /// Without it, anyone who can write to the bucket can relabel an object of a dialect whose IV is
+    /// in the clear from AES-GCM to AES-CTR, and then flip bits undetected.
+    #[must_use]
+    pub const fn authenticated_only(mut self) -> Self {
+        self.authenticated_only = true;
+        self
+    }
+
+    /// Accepts only envelopes that carry a key check, which our own writers add on request. Without
+    /// it, anyone who can write to the bucket can remove the key check along with what it protects.
+    #[must_use]
+    pub const fn require_key_check(mut self) -> Self {
+        self.key_check = true;
+        self
+    }
+
+    /// Allows ranges of authenticated objects. The authentication tag covers the whole body, so
+    /// nothing authenticates a range.
+    #[must_use]
+    pub const fn allow_unauthenticated_ranges(mut self) -> Self {
+        self.unauthenticated_ranges = true;
+        self
+    }
+
+    /// Allows objects without any encryption metadata to be read as plaintext. Anyone who can strip
+    /// metadata can then substitute any content.
     #[must_use]
     pub const fn allow_plaintext(mut self) -> Self {
         self.plaintext = true;
         self
     }
 
-    /// Checks the result of [`parse`](meta_codec::parse) against the policy.
+    /// Checks what [`parse`](meta_codec::parse) found against this policy; `None` is an object
+    /// without encryption metadata.
     ///
     /// # Errors
-    /// [`PolicyError`] if the policy does not allow the object.
+    /// If this policy does not allow it.
     pub fn admit(&self, envelope: Option<&Envelope>) -> Result<(), PolicyError> {
-        match envelope {
-            None if self.plaintext => Ok(()),
-            None => Err(PolicyError::NotEncrypted),
-            Some(envelope) => {
-                let (wrap, content) = (envelope.wrap_algorithm(), envelope.content_algorithm());
-                if !self.wraps.contains(&wrap) {
-                    Err(PolicyError::Wrap(wrap))
-                } else if !self.contents.contains(&content) {
-                    Err(PolicyError::Content(content))
-                } else {
-                    Ok(())
-                }
+        let Some(envelope) = envelope else {
+            let refused = !self.plaintext || self.authenticated_only || self.key_check;
+            return if refused { Err(PolicyError::NotEncrypted) } else { Ok(()) };
+        };
+        let (wrap, content) = (envelope.wrap_algorithm(), envelope.content_algorithm());
+        if !self.wraps.contains(&wrap) {
+            Err(PolicyError::Wrap(wrap))
+        } else if !self.contents.contains(&content) {
+            Err(PolicyError::Content(content))
+        } else if self.authenticated_only && !content.is_authenticated() {
+            Err(PolicyError::Unauthenticated(content))
+        } else if self.key_check && envelope.key_check().is_none() {
+            Err(PolicyError::NoKeyCheck)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// As [`admit`](Self::admit), for reading a range of the object.
+    ///
+    /// # Errors
+    /// If this policy does not allow it.
+    pub fn admit_range(&self, envelope: Option<&Envelope>) -> Result<(), PolicyError> {
+        self.admit(envelope)?;
+        match envelope.map(Envelope::content_algorithm) {
+            Some(content)
+                if content.is_authenticated()
+                    && (self.authenticated_only || !self.unauthenticated_ranges) =>
+            {
+                Err(PolicyError::UnauthenticatedRange(content))
             }
+            _ => Ok(()),
         }
     }
 }
@@ -105,10 +175,57 @@ pub enum PolicyError {
     /// The content algorithm is not allowed.
     #[error("the policy does not allow {0} content")]
     Content(ContentAlgorithm),
-    /// The object has no encryption metadata at all.
+    /// The envelope carries no key check, and one is required.
+    #[error("the metadata has no key check, or it was removed; the policy requires one")]
+    NoKeyCheck,
+    /// There is no encryption metadata at all.
     #[error("the object is not encrypted, or its metadata was stripped")]
     NotEncrypted,
+    /// The content algorithm does not detect modifications, and that is required.
+    #[error("the policy requires authenticated content, and {0} does not detect modifications")]
+    Unauthenticated(ContentAlgorithm),
+    /// A range of authenticated content, which nothing authenticates.
+    #[error("a range of an {0} object cannot be authenticated")]
+    UnauthenticatedRange(ContentAlgorithm),
     /// The wrap algorithm is not allowed.
     #[error("the policy does not allow content keys wrapped with {0}")]
     Wrap(WrapAlgorithm),
+}
+
+#[cfg(test)]
+mod tests {
+    use meta_codec::Dialect;
+
+    use super::*;
+
+    fn envelope(content: ContentAlgorithm) -> Envelope {
+        let (dialect, wrap) = (Dialect::COS_V2, WrapAlgorithm::RsaOaepSha256);
+        Envelope::new(dialect, content, wrap, vec![0; 256], vec![0; 256])
+    }
+
+    #[test]
+    fn strictness_outweighs_permissions() {
+        let lax = Policy::every_algorithm().allow_plaintext().allow_unauthenticated_ranges();
+        let (ctr, gcm) = (ContentAlgorithm::Aes256Ctr, ContentAlgorithm::Aes256Gcm);
+        assert_eq!(lax.admit(None), Ok(()));
+        assert_eq!(lax.admit_range(Some(&envelope(gcm))), Ok(()));
+
+        let strict = lax.clone().authenticated_only();
+        assert_eq!(strict.admit(None), Err(PolicyError::NotEncrypted));
+        assert_eq!(strict.admit(Some(&envelope(gcm))), Ok(()));
+        for content in [ctr, ContentAlgorithm::Aes256Cbc] {
+            let refused = Err(PolicyError::Unauthenticated(content));
+            assert_eq!(strict.admit(Some(&envelope(content))), refused);
+            assert_eq!(strict.admit_range(Some(&envelope(content))), refused);
+        }
+        let refused = Err(PolicyError::UnauthenticatedRange(gcm));
+        assert_eq!(strict.admit_range(Some(&envelope(gcm))), refused);
+        assert_eq!(Policy::default().admit_range(Some(&envelope(gcm))), refused);
+        assert_eq!(Policy::default().admit_range(Some(&envelope(ctr))), Ok(()));
+
+        let checked = lax.require_key_check();
+        assert_eq!(checked.admit(None), Err(PolicyError::NotEncrypted));
+        assert_eq!(checked.admit(Some(&envelope(gcm))), Err(PolicyError::NoKeyCheck));
+        assert_eq!(checked.admit(Some(&envelope(gcm).with_key_check([0; 16]))), Ok(()));
+    }
 }

@@ -4,6 +4,23 @@
 use std::{ops::Range, str::FromStr};
 
 /// A range of bytes of an object. Positions are in bytes and refer to the plaintext.
+///
+/// ```
+/// # use envelope_core::{AesKeyWrapper, Decryptor, Dialect, Encryptor, Keyring};
+/// use envelope_core::ByteRange;
+///
+/// # let key = AesKeyWrapper::generate()?;
+/// # let (envelope, cipher) = Encryptor::new(&key, Dialect::COS_V2).encrypt()?.into_inner();
+/// # let mut object = *b"the bytes of an object";
+/// # cipher.at(0).apply(&mut object);
+/// # let decryptor = Decryptor::new(&Keyring::new().with(key));
+/// // `Range: bytes=4-8` of an object of 22 bytes: fetch the same bytes of the ciphertext.
+/// let wanted = "4-8".parse::<ByteRange>()?.resolve(22)?;
+/// let mut fetched = object[4..9].to_vec();
+/// decryptor.decrypt_range(&envelope)?.at(wanted.start).apply(&mut fetched);
+/// assert_eq!(fetched, b"bytes");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteRange(Form);
 
@@ -50,19 +67,6 @@ impl ByteRange {
             Form::Suffix(suffix) => (len.saturating_sub(suffix), len),
         };
         if start < end { Ok(start..end) } else { Err(RangeError::PastEnd { len }) }
-    }
-
-    /// Returns the bytes to fetch for this range of an AES-CTR object of `len` bytes, aligned to
-    /// cipher blocks.
-    ///
-    /// # Errors
-    /// See [`resolve`](Self::resolve).
-    pub fn align(self, len: u64) -> Result<Fetch, RangeError> {
-        let wanted = self.resolve(len)?;
-        let start = wanted.start & !15;
-        // Near u64::MAX, there is no next block boundary.
-        let end = wanted.end.checked_next_multiple_of(16).map_or(len, |end| end.min(len));
-        Ok(Fetch { start, end, wanted })
     }
 }
 
@@ -115,51 +119,8 @@ pub enum RangeError {
     },
 }
 
-/// The bytes to fetch for a range, and the requested bytes among them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fetch {
-    start: u64,
-    end: u64,
-    wanted: Range<u64>,
-}
-
-impl Fetch {
-    /// Returns the first byte to fetch, a multiple of 16.
-    #[must_use]
-    pub const fn start(&self) -> u64 {
-        self.start
-    }
-
-    /// Returns one past the last byte to fetch.
-    #[must_use]
-    pub const fn end(&self) -> u64 {
-        self.end
-    }
-
-    /// Returns the value of a `Range` header that requests these bytes.
-    #[must_use]
-    pub fn http_range(&self) -> String {
-        format!("bytes={}-{}", self.start, self.end.saturating_sub(1))
-    }
-
-    /// Returns the position of the requested bytes *within the fetched ones*.
-    ///
-    /// # Panics
-    /// If the range is longer than the machine's address space. Such a range cannot be in memory.
-    #[must_use]
-    #[expect(clippy::expect_used, reason = "a slice of that length cannot exist")]
-    pub fn wanted(&self) -> Range<usize> {
-        let within = |position: u64| {
-            usize::try_from(position.saturating_sub(self.start)).expect("a range in memory")
-        };
-        within(self.wanted.start)..within(self.wanted.end)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -183,23 +144,5 @@ mod tests {
         assert_eq!(ByteRange::suffix(5).resolve(0), Err(RangeError::PastEnd { len: 0 }));
         assert_eq!(ByteRange::suffix(50).resolve(10), Ok(0..10));
         assert_eq!(ByteRange::bounded(8..99).resolve(10), Ok(8..10));
-        let top = ByteRange::starting_at(u64::MAX - 3).align(u64::MAX).unwrap();
-        assert_eq!((top.start(), top.end(), top.wanted()), (u64::MAX - 15, u64::MAX, 12..15));
-    }
-
-    proptest! {
-        #[test]
-        fn a_fetch_covers_what_is_wanted(len in 1_u64..5000, a in 0_u64..5000, b in 0_u64..5000) {
-            let range = ByteRange::bounded(a.min(b)..a.max(b));
-            if let Ok(wanted) = range.resolve(len) {
-                let fetch = range.align(len).unwrap();
-                prop_assert!(fetch.start().is_multiple_of(16) && fetch.start() <= wanted.start);
-                prop_assert!(wanted.end <= fetch.end() && fetch.end() <= len);
-                prop_assert!(wanted.start - fetch.start() < 16 && fetch.end() - wanted.end < 16);
-                let within = fetch.wanted();
-                prop_assert_eq!(fetch.start() + within.start as u64, wanted.start);
-                prop_assert_eq!(within.len() as u64, wanted.end - wanted.start);
-            }
-        }
     }
 }

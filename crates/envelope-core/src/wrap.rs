@@ -1,19 +1,75 @@
 //! Key wrapping: content keys encrypted under a user's master key.
 
+use std::sync::Arc;
+
 use meta_codec::{Envelope, IvForm, MaterialDescription, WrapAlgorithm};
 use zeroize::Zeroizing;
 
 use crate::{ContentKey, NoRandomness, key::Candidate, kms::KmsError};
 
 pub(crate) mod aes;
+mod async_wrapper;
 pub(crate) mod kms;
 pub(crate) mod rsa;
 pub(crate) mod rsa_key;
+mod shared;
+
+pub use async_wrapper::{AsyncKeyWrapper, BoxFuture};
+pub(crate) use shared::{SharedWrapper, run_now};
 
 /// A master key that can wrap and unwrap content keys.
 ///
 /// CEK and IV are wrapped together because some dialects wrap them as one stream. Implementations
-/// outside this crate build content keys with [`hazmat`](crate::hazmat).
+/// outside this crate build content keys with [`hazmat`](crate::hazmat). A key in a key management
+/// service needs only a [`Kms`](crate::kms::Kms). The wrappers of this crate are cheap to clone:
+/// clones share the key, which is wiped with the last of them. Put another one into an [`Arc`].
+///
+/// ```
+/// use envelope_core::{
+///     ContentKey, Decryptor, Dialect, Encryptor, Envelope, IvForm, KeyWrapper, Keyring,
+///     MaterialDescription, UnwrapError, WrapAlgorithm, WrapError, WrappedKey, hazmat,
+/// };
+///
+/// /// "Wraps" with an XOR: an example of the shape, and of nothing else.
+/// #[derive(Clone, Default)]
+/// struct Masked(MaterialDescription);
+///
+/// fn mask(bytes: &[u8]) -> Vec<u8> {
+///     bytes.iter().chain(&[0; 8]).map(|byte| byte ^ 0x55).collect()
+/// }
+///
+/// impl KeyWrapper for Masked {
+///     fn description(&self) -> &MaterialDescription {
+///         &self.0
+///     }
+///     fn wraps(&self, algorithm: WrapAlgorithm) -> bool {
+///         algorithm == WrapAlgorithm::AesKeyWrap // 8 bytes longer than the plaintext
+///     }
+///     fn accepts(&self, envelope: &Envelope) -> bool {
+///         self.wraps(envelope.wrap_algorithm())
+///     }
+///     fn wrap(
+///         &self,
+///         key: &ContentKey,
+///         _: WrapAlgorithm,
+///         iv: IvForm,
+///     ) -> Result<WrappedKey, WrapError> {
+///         Ok(WrappedKey::new(mask(hazmat::cek(key)), mask(&hazmat::iv(key, iv))))
+///     }
+///     fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, UnwrapError> {
+///         let (mut cek, mut iv) = (mask(envelope.wrapped_key()), mask(envelope.iv()));
+///         cek.truncate(32);
+///         iv.truncate(16);
+///         let form = envelope.dialect().iv_form();
+///         hazmat::content_key(envelope.content_algorithm(), form, Some(&cek), Some(&iv))
+///     }
+/// }
+///
+/// let key = Masked::default();
+/// let object = Encryptor::new(&key, Dialect::COS_V2).encrypt()?;
+/// Decryptor::new(&Keyring::new().with(key)).decrypt(object.envelope())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait KeyWrapper: Send + Sync {
     /// Returns the description that is written into metadata and used to find this master key
     /// again. A key with an empty description is tried on every object that it
@@ -44,6 +100,33 @@ pub trait KeyWrapper: Send + Sync {
     /// # Errors
     /// [`UnwrapError`], which does not reveal a cause that depends on a secret.
     fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, UnwrapError>;
+}
+
+impl<W: KeyWrapper + ?Sized> KeyWrapper for Arc<W> {
+    fn description(&self) -> &MaterialDescription {
+        (**self).description()
+    }
+
+    fn wraps(&self, algorithm: WrapAlgorithm) -> bool {
+        (**self).wraps(algorithm)
+    }
+
+    fn accepts(&self, envelope: &Envelope) -> bool {
+        (**self).accepts(envelope)
+    }
+
+    fn wrap(
+        &self,
+        key: &ContentKey,
+        algorithm: WrapAlgorithm,
+        iv: IvForm,
+    ) -> Result<WrappedKey, WrapError> {
+        (**self).wrap(key, algorithm, iv)
+    }
+
+    fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, UnwrapError> {
+        (**self).unwrap(envelope)
+    }
 }
 
 /// A wrapped content key, as metadata carries it before base64.
@@ -99,6 +182,9 @@ fn unwrap_each(
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WrapError {
+    /// The KMS returned a blob that is not base64, in which metadata carries its service's blobs.
+    #[error("the KMS returned a wrapped key that is not base64")]
+    Blob,
     /// The master key does not support this wrap.
     #[error("this kind of key does not support {0}")]
     Algorithm(WrapAlgorithm),

@@ -11,7 +11,7 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 
 use envelope_core::{
-    AesKeyWrapper, BodyCipher, ContentCipher, Decryptor, Encryptor, GcmCipher, Keyring,
+    AesKeyWrapper, ContentCipher, CtrCipher, Decryptor, Encryptor, GcmSealer, Keyring,
     RsaKeyWrapper,
     io::{DecryptReader, DecryptWriter, EncryptReader, EncryptWriter},
 };
@@ -19,21 +19,23 @@ use envelope_testkit::{FaultyReader, ShortReader, ShortWriter, folder};
 use meta_codec::{Dialect, Envelope};
 use proptest::prelude::*;
 
-fn ctr() -> (Keyring, Envelope, ContentCipher) {
+fn ctr() -> (Keyring, Envelope, CtrCipher) {
     let wrapper = AesKeyWrapper::generate().unwrap();
-    let (envelope, cipher) = Encryptor::new(&wrapper, Dialect::COS_V2).encrypt().unwrap();
+    let (envelope, cipher) =
+        Encryptor::new(&wrapper, Dialect::COS_V2).encrypt().unwrap().into_inner();
     (Keyring::new().with(wrapper), envelope, cipher)
 }
 
-fn gcm() -> (Keyring, Envelope, GcmCipher) {
+fn gcm() -> (Keyring, Envelope, GcmSealer) {
     let file = std::fs::read(folder("keys/private_key.pem")).unwrap();
     let wrapper = RsaKeyWrapper::read(&file, None).unwrap();
-    let (envelope, cipher) = Encryptor::new(&wrapper, Dialect::COS_V2).encrypt_gcm().unwrap();
+    let (envelope, cipher) =
+        Encryptor::new(&wrapper, Dialect::COS_V2).encrypt_gcm().unwrap().into_inner();
     (Keyring::new().with(wrapper), envelope, cipher)
 }
 
-fn open((keyring, envelope): (&Keyring, &Envelope)) -> BodyCipher {
-    Decryptor::new(keyring).open(envelope).unwrap()
+fn open((keyring, envelope): (&Keyring, &Envelope)) -> ContentCipher {
+    Decryptor::new(keyring).decrypt(envelope).unwrap()
 }
 
 proptest! {
@@ -120,4 +122,116 @@ fn gcm_readers_do_not_seek() {
     let sealed = Cursor::new(cipher.seal(vec![1; 100]).unwrap());
     let mut reader = DecryptReader::new(sealed, open((&keyring, &envelope)));
     assert_eq!(reader.seek(SeekFrom::Start(5)).unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+/// Every reader and writer must not give out the last byte of a body that turns out wrong: a caller
+/// who knows the length reads exactly that much, and never comes to the end of the stream.
+#[test]
+fn the_exact_length_is_not_read_from_a_wrong_body() {
+    for len in [1, 15, 16, 17, 64, 100, 65_536, 200_000] {
+        let plain = vec![7; len];
+        let (keyring, envelope, sealer) = gcm();
+        let mut tampered = sealer.seal(plain.clone()).unwrap();
+        tampered[0] ^= 1;
+        let cipher = || open((&keyring, &envelope));
+        let mut exact = vec![0; len];
+        let mut reader = DecryptReader::new(&tampered[..], cipher());
+        assert_eq!(reader.read_exact(&mut exact).unwrap_err().kind(), ErrorKind::InvalidData);
+        let mut writer = DecryptWriter::new(Vec::new(), cipher());
+        writer.write_all(&tampered).unwrap();
+        assert_eq!(writer.finish().unwrap_err().kind(), ErrorKind::InvalidData);
+
+        // AES-CTR with a length or an MD5 in the metadata.
+        let wrapper = AesKeyWrapper::generate().unwrap();
+        let encryptor = Encryptor::new(&wrapper, Dialect::COS_V2);
+        for encryptor in [encryptor.clone().plain_len(len as u64 + 1), encryptor.plain_md5([1; 16])]
+        {
+            let (envelope, cipher) = encryptor.encrypt().unwrap().into_inner();
+            let mut body = plain.clone();
+            cipher.at(0).apply(&mut body);
+            let decryptor = Decryptor::new(&Keyring::new().with(wrapper.clone()));
+            let mut reader = decryptor.reader(&envelope, &body[..]).unwrap();
+            let error = reader.read_exact(&mut exact).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidData, "{len}");
+            assert!(reader.read(&mut [0]).is_err(), "an error stays an error");
+        }
+    }
+}
+
+#[cfg(all(feature = "bytes", feature = "tokio"))]
+mod asynchronous {
+    use envelope_core::{
+        ContentAlgorithm, IntegrityError, PlainCheck,
+        io::{AsyncDecryptReader, AsyncEncryptReader, DecryptStream, EncryptStream},
+    };
+    use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    fn pieces(
+        bytes: &[u8],
+        len: usize,
+    ) -> impl futures_util::Stream<Item = Result<bytes::Bytes, IntegrityError>> + Unpin + use<>
+    {
+        let pieces: Vec<_> = bytes.chunks(len).map(bytes::Bytes::copy_from_slice).collect();
+        stream::iter(pieces).map(Ok)
+    }
+
+    #[test]
+    fn streams_and_async_readers_agree_with_the_others() {
+        let wrapper = {
+            let file = std::fs::read(folder("keys/private_key.pem")).unwrap();
+            RsaKeyWrapper::read(&file, None).unwrap()
+        };
+        let decryptor = Decryptor::new(&Keyring::new().with(wrapper.clone()));
+        for content in [ContentAlgorithm::Aes256Ctr, ContentAlgorithm::Aes256Gcm] {
+            for (len, piece) in [(0, 1), (1, 1), (16, 5), (100_000, 777), (70_000, 70_000)] {
+                let plain: Vec<u8> = (0..len).map(|n: u32| n.to_le_bytes()[0]).collect();
+                let encryptor = Encryptor::new(&wrapper, Dialect::COS_V2).plain_len(len.into());
+                let object = encryptor.encrypt_with(content).unwrap();
+                let (envelope, cipher) = object.into_inner();
+                let stream = EncryptStream::new(pieces(&plain, piece), cipher);
+                let body: Vec<_> = stream.try_collect().now_or_never().unwrap().unwrap();
+                let body = body.concat();
+                assert_eq!(
+                    decryptor.decrypt(&envelope).unwrap().decrypt(body.clone()).unwrap(),
+                    plain
+                );
+
+                let decrypt = |body: &[u8]| {
+                    let cipher = decryptor.decrypt(&envelope).unwrap();
+                    let check = PlainCheck::new(&envelope);
+                    let stream = DecryptStream::new(pieces(body, piece), cipher).with_check(check);
+                    stream.try_collect::<Vec<_>>().now_or_never().unwrap()
+                };
+                assert_eq!(decrypt(&body).unwrap().concat(), plain);
+                if len > 0 {
+                    assert!(decrypt(&body[1..]).is_err(), "a wrong length");
+                }
+
+                let cipher = decryptor.decrypt(&envelope).unwrap();
+                let mut reader = AsyncDecryptReader::new(&body[..], cipher);
+                let mut read = Vec::new();
+                reader.read_to_end(&mut read).now_or_never().unwrap().unwrap();
+                assert_eq!(read, plain);
+                let cipher = decryptor.decrypt(&envelope).unwrap();
+                let mut reader = AsyncDecryptReader::new(&body[..body.len() / 2], cipher)
+                    .with_check(PlainCheck::new(&envelope));
+                if len > 0 {
+                    let mut exact = vec![0; plain.len()];
+                    let outcome = reader.read_exact(&mut exact).now_or_never().unwrap();
+                    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::InvalidData);
+                }
+            }
+            let (envelope, cipher) = Encryptor::new(&wrapper, Dialect::COS_V2)
+                .encrypt_with(content)
+                .unwrap()
+                .into_inner();
+            let mut body = Vec::new();
+            let mut reader = AsyncEncryptReader::new(&b"a file"[..], cipher);
+            reader.read_to_end(&mut body).now_or_never().unwrap().unwrap();
+            assert_eq!(decryptor.decrypt(&envelope).unwrap().decrypt(body).unwrap(), b"a file");
+        }
+    }
 }

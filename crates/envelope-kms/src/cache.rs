@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use envelope_core::kms::{DataKey, Kms, KmsError};
+use envelope_core::kms::{Kms, KmsError};
 use meta_codec::WrapAlgorithm;
 use zeroize::Zeroizing;
 
@@ -167,10 +167,6 @@ impl<K: Kms> Kms for CachedKms<K> {
         self.inner.algorithm()
     }
 
-    fn generate_data_key(&self, context: Option<&str>) -> Result<DataKey, KmsError> {
-        self.inner.generate_data_key(context)
-    }
-
     fn encrypt(&self, plaintext: &str, context: Option<&str>) -> Result<String, KmsError> {
         self.inner.encrypt(plaintext, context)
     }
@@ -211,10 +207,6 @@ mod tests {
     impl Kms for Slow {
         fn algorithm(&self) -> WrapAlgorithm {
             WrapAlgorithm::KmsTencent
-        }
-
-        fn generate_data_key(&self, _: Option<&str>) -> Result<DataKey, KmsError> {
-            unreachable!("only decrypt is called")
         }
 
         fn encrypt(&self, _: &str, _: Option<&str>) -> Result<String, KmsError> {

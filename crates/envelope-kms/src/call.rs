@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::{Credentials, HttpRequest, HttpResponse};
 
-/// One of the three calls, with its arguments.
+/// One of the two calls, with its arguments.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "every service implements all calls")]
 #[expect(missing_debug_implementations, reason = "holds a plaintext, which is not printed")]
@@ -26,11 +26,6 @@ pub enum Call<'a> {
         /// The encryption context that decryption will need.
         context: Option<&'a str>,
     },
-    /// Generates a 256-bit data key.
-    GenerateDataKey {
-        /// The encryption context that decryption will need.
-        context: Option<&'a str>,
-    },
 }
 
 impl<'a> Call<'a> {
@@ -40,7 +35,6 @@ impl<'a> Call<'a> {
         match self {
             Self::Decrypt { .. } => "Decrypt",
             Self::Encrypt { .. } => "Encrypt",
-            Self::GenerateDataKey { .. } => "GenerateDataKey",
         }
     }
 
@@ -60,10 +54,6 @@ impl<'a> Call<'a> {
                 parameters.push(("Plaintext", plaintext));
                 context
             }
-            Self::GenerateDataKey { context } => {
-                parameters.push(("KeySpec", "AES_256"));
-                context
-            }
         };
         // Not for decryption: the blob identifies its master key.
         if let Some(key_id) = key_id.filter(|_| !self.is_decrypt()) {
@@ -80,10 +70,44 @@ impl<'a> Call<'a> {
 #[expect(missing_debug_implementations, reason = "holds a plaintext, which is not printed")]
 #[non_exhaustive]
 pub struct Answer {
-    /// The plaintext, from `Decrypt` and `GenerateDataKey`.
+    /// The plaintext, from `Decrypt`.
     pub plaintext: Zeroizing<String>,
-    /// The blob, from `Encrypt` and `GenerateDataKey`.
+    /// The blob, from `Encrypt`.
     pub blob: String,
+}
+
+impl Answer {
+    /// Creates an answer to `Encrypt`.
+    #[must_use]
+    pub fn of_encrypt(blob: String) -> Self {
+        Self { plaintext: Zeroizing::default(), blob }
+    }
+
+    /// Creates an answer to `Decrypt`.
+    #[must_use]
+    pub const fn of_decrypt(plaintext: Zeroizing<String>) -> Self {
+        Self { plaintext, blob: String::new() }
+    }
+}
+
+impl<S: Service + ?Sized> Service for Box<S> {
+    fn algorithm(&self) -> WrapAlgorithm {
+        (**self).algorithm()
+    }
+
+    fn request(
+        &self,
+        call: &Call<'_>,
+        credentials: &Credentials,
+        now: i64,
+        nonce: &str,
+    ) -> Result<HttpRequest, KmsError> {
+        (**self).request(call, credentials, now, nonce)
+    }
+
+    fn answer(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Answer, KmsError> {
+        (**self).answer(call, response)
+    }
 }
 
 /// The protocol of a service, without I/O: turns calls into requests and responses into answers.
@@ -139,16 +163,16 @@ pub(crate) fn by_status(response: &HttpResponse, what: &str) -> KmsError {
     }
 }
 
-/// Takes the fields that the call requires from a successful response.
+/// Takes the field that the call requires from a successful response.
 pub(crate) fn fields(call: &Call<'_>, object: &mut Value) -> Result<Answer, KmsError> {
-    let mut take = |name: &str, needed: bool| match object.get_mut(name).map(Value::take) {
-        Some(Value::String(text)) if !text.is_empty() => Ok(Zeroizing::new(text)),
-        _ if needed => Err(KmsError::Malformed(format!("{name} is missing from the response"))),
-        _ => Ok(Zeroizing::default()),
+    let mut take = |name: &str| match object.get_mut(name).map(Value::take) {
+        Some(Value::String(text)) if !text.is_empty() => Ok(text),
+        _ => Err(KmsError::Malformed(format!("{name} is missing from the response"))),
     };
-    let plaintext = take("Plaintext", !matches!(call, Call::Encrypt { .. }))?;
-    let blob = take("CiphertextBlob", !call.is_decrypt())?;
-    Ok(Answer { plaintext, blob: blob.to_string() })
+    match call {
+        Call::Decrypt { .. } => Ok(Answer::of_decrypt(Zeroizing::new(take("Plaintext")?))),
+        Call::Encrypt { .. } => Ok(Answer::of_encrypt(take("CiphertextBlob")?)),
+    }
 }
 
 /// Formats a vendor's error code and request id, each reduced to at most 64 harmless characters.

@@ -1,31 +1,42 @@
-//! The blocking client.
+//! The client: calls over a transport, with retries.
 
-use envelope_core::kms::{DataKey, Kms, KmsError};
+use std::time::Duration;
+
+use envelope_cloud::{ProvideCredential, RetryPolicy, SharedCredentials};
+use envelope_core::kms::{Kms, KmsError};
 use meta_codec::WrapAlgorithm;
+use zeroize::Zeroizing;
 
 #[cfg(feature = "blocking")]
 use crate::UreqTransport;
 use crate::{
-    Answer, Call, Clock, CredentialsProvider, HttpRequest, HttpResponse, Service, SystemClock,
-    Transport, TransportError,
-    retry::{Tries, meaning},
-    sign::hex,
-    transport::TRY,
+    Answer, Call, Clock, Credentials, HttpRequest, HttpResponse, Service, SystemClock, Transport,
+    TransportError, sign::hex, transport::ATTEMPT_TIMEOUT,
 };
 
-/// A blocking client that calls a service over a transport and retries.
+/// The attempts of one call, unless the caller chooses others.
+const RETRY: RetryPolicy =
+    RetryPolicy::ONCE.with_attempts(4).with_initial_backoff(Duration::from_millis(200));
+
+/// The maximum duration of one call with the default retry policy: four attempts of ten seconds, and
+/// the backoff between them.
+pub const CALL_BOUND: Duration = Duration::from_secs(43);
+
+/// A client that calls a service over a transport and retries. It blocks the thread: async programs
+/// use it through `envelope-store`, or on their runtime's pool for blocking work.
 #[expect(missing_debug_implementations, reason = "holds credentials, which are not printed")]
 pub struct Client<S, T> {
     service: S,
     transport: T,
-    credentials: Box<dyn CredentialsProvider>,
+    credentials: SharedCredentials,
+    retry: RetryPolicy,
     clock: Box<dyn Clock>,
 }
 
 #[cfg(feature = "blocking")]
 impl<S: Service> Client<S, UreqTransport> {
-    /// Creates a client for a service.
-    pub fn new(service: S, credentials: impl CredentialsProvider + 'static) -> Self {
+    /// Creates a client for a service. The provider is asked for an access key before every attempt.
+    pub fn new(service: S, credentials: impl ProvideCredential<Credential = Credentials>) -> Self {
         Self::with_transport(service, credentials, UreqTransport::default(), SystemClock)
     }
 }
@@ -34,58 +45,72 @@ impl<S: Service, T: Transport> Client<S, T> {
     /// Creates a client with a custom transport and clock.
     pub fn with_transport(
         service: S,
-        credentials: impl CredentialsProvider + 'static,
+        credentials: impl ProvideCredential<Credential = Credentials>,
         transport: T,
         clock: impl Clock + 'static,
     ) -> Self {
-        Self { service, transport, credentials: Box::new(credentials), clock: Box::new(clock) }
+        let (credentials, clock) = (SharedCredentials::new(credentials), Box::new(clock));
+        Self { service, transport, credentials, retry: RETRY, clock }
+    }
+
+    /// Sets the retry policy. By default there are four attempts.
+    #[must_use]
+    pub const fn with_retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
     }
 
     fn call(&self, call: &Call<'_>) -> Result<Answer, KmsError> {
         let span = tracing::debug_span!("kms", action = call.action());
         let _entered = span.enter();
-        let mut tries = Tries::default();
+        let mut backoff = self.retry.start();
         loop {
-            let request = prepare(&self.service, call, &*self.credentials, &*self.clock)?;
-            let outcome = judge(&self.service, call, self.transport.post(&request, TRY));
-            match outcome {
+            let response = self.transport.post(&self.prepare(call)?, ATTEMPT_TIMEOUT);
+            match self.interpret(call, response) {
                 Err(error @ KmsError::Unavailable(_)) => {
                     tracing::debug!(%error, "attempt failed");
-                    let Some(pause) = tries.next_pause(self.clock.jitter()) else {
-                        return Err(error);
-                    };
-                    self.clock.pause(pause);
+                    let delay = backoff.next_delay(self.clock.jitter());
+                    self.clock.sleep(delay.ok_or(error)?);
                 }
                 other => return other,
             }
         }
     }
-}
 
-/// Builds a request signed with the current access key and time.
-pub(crate) fn prepare<S: Service>(
-    service: &S,
-    call: &Call<'_>,
-    credentials: &dyn CredentialsProvider,
-    clock: &dyn Clock,
-) -> Result<HttpRequest, KmsError> {
-    let mut nonce = [0; 16];
-    rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut nonce)
-        .map_err(|_| KmsError::Malformed("no random bytes from the system".to_owned()))?;
-    service.request(call, &credentials.credentials()?, clock.now(), &hex(&nonce))
-}
-
-/// Evaluates the outcome of an attempt. Only [`KmsError::Unavailable`] is worth a retry.
-pub(crate) fn judge<S: Service>(
-    service: &S,
-    call: &Call<'_>,
-    outcome: Result<HttpResponse, TransportError>,
-) -> Result<Answer, KmsError> {
-    let response = outcome.map_err(meaning)?;
-    if (300..400).contains(&response.status) {
-        return Err(KmsError::Malformed(format!("redirect, status {}", response.status)));
+    /// Builds a request signed with the current access key and time.
+    fn prepare(&self, call: &Call<'_>) -> Result<HttpRequest, KmsError> {
+        let mut nonce = [0; 16];
+        rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut nonce)
+            .map_err(|_| KmsError::Unavailable("no random bytes from the system".to_owned()))?;
+        let credentials = pollster::block_on(self.credentials.get())
+            .map_err(|error| KmsError::Denied(error.to_string()))?;
+        self.service.request(call, &credentials, self.clock.now(), &hex(&nonce))
     }
-    service.answer(call, &response)
+
+    /// Interprets the outcome of an attempt. Only [`KmsError::Unavailable`] is worth another.
+    fn interpret(
+        &self,
+        call: &Call<'_>,
+        outcome: Result<HttpResponse, TransportError>,
+    ) -> Result<Answer, KmsError> {
+        let response = outcome.map_err(classify)?;
+        if (300..400).contains(&response.status) {
+            return Err(KmsError::Malformed(format!("redirect, status {}", response.status)));
+        }
+        self.service.answer(call, &response)
+    }
+}
+
+/// Maps a transport error to the error of the call.
+fn classify(error: TransportError) -> KmsError {
+    match error {
+        TransportError::Connection | TransportError::Timeout => {
+            KmsError::Unavailable(error.to_string())
+        }
+        // Another attempt would fix neither.
+        TransportError::Request | TransportError::Tls => KmsError::Denied(error.to_string()),
+        TransportError::TooLarge => KmsError::Malformed(error.to_string()),
+    }
 }
 
 impl<S: Service, T: Transport> Kms for Client<S, T> {
@@ -93,20 +118,11 @@ impl<S: Service, T: Transport> Kms for Client<S, T> {
         self.service.algorithm()
     }
 
-    fn generate_data_key(&self, context: Option<&str>) -> Result<DataKey, KmsError> {
-        let answer = self.call(&Call::GenerateDataKey { context })?;
-        Ok(DataKey::new(answer.plaintext, answer.blob))
-    }
-
     fn encrypt(&self, plaintext: &str, context: Option<&str>) -> Result<String, KmsError> {
         Ok(self.call(&Call::Encrypt { plaintext, context })?.blob)
     }
 
-    fn decrypt(
-        &self,
-        blob: &str,
-        context: Option<&str>,
-    ) -> Result<zeroize::Zeroizing<String>, KmsError> {
+    fn decrypt(&self, blob: &str, context: Option<&str>) -> Result<Zeroizing<String>, KmsError> {
         Ok(self.call(&Call::Decrypt { blob, context })?.plaintext)
     }
 }

@@ -8,9 +8,9 @@
 //! # #[cfg(feature = "blocking")]
 //! # fn example(envelope: &meta_codec::Envelope) -> Result<(), Box<dyn std::error::Error>> {
 //! use envelope_core::{Decryptor, Keyring, KmsKeyWrapper};
-//! use envelope_kms::{Aliyun, Client};
+//! use envelope_kms::{Aliyun, Client, KmsVendor};
 //!
-//! let kms = Client::new(Aliyun::new("cn-hangzhou")?, envelope_kms::aliyun_environment());
+//! let kms = Client::new(Aliyun::new("cn-hangzhou")?, KmsVendor::Aliyun.environment());
 //! let keyring = Keyring::new().with(KmsKeyWrapper::new(kms));
 //! let cipher = Decryptor::new(&keyring).decrypt(envelope)?;
 //! # Ok(())
@@ -32,33 +32,21 @@
 //! **Do not log at level TRACE in production.** At that level the HTTP libraries write whole
 //! requests and responses, including plaintext keys, to whatever logger the program has installed.
 
-mod aliyun;
-#[cfg(feature = "async")]
-mod asynchronous;
 mod cache;
 mod call;
 mod client;
+mod clock;
 pub mod conformance;
-mod credentials;
-mod endpoint;
-mod retry;
 mod sign;
-mod tencent;
 mod transport;
+mod vendor;
 
-pub use aliyun::{Aliyun, AliyunSignature};
-#[cfg(feature = "async")]
-pub use asynchronous::AsyncClient;
 pub use cache::{CacheLimits, CachedKms};
 pub use call::{Answer, Call, Service};
-pub use client::Client;
-pub use credentials::{
-    Credentials, CredentialsProvider, EnvironmentCredentials, aliyun_environment,
-    tencent_environment,
-};
-pub use endpoint::{Endpoint, EndpointError};
-pub use retry::{CALL_BOUND, Clock, SystemClock};
-pub use tencent::Tencent;
+pub use client::{CALL_BOUND, Client};
+pub use clock::{Clock, SystemClock};
+pub use envelope_cloud::{Credentials, Endpoint, EndpointError, Environment, RetryPolicy};
 #[cfg(feature = "blocking")]
 pub use transport::UreqTransport;
 pub use transport::{HttpRequest, HttpResponse, Transport, TransportError};
+pub use vendor::{Aliyun, AliyunSignature, KmsAddress, KmsAddressError, KmsVendor, Tencent};

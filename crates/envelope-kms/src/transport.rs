@@ -19,6 +19,18 @@ pub struct HttpRequest {
     pub body: Zeroizing<String>,
 }
 
+impl HttpRequest {
+    /// Creates a request.
+    #[must_use]
+    pub const fn new(
+        url: Zeroizing<String>,
+        headers: Vec<(&'static str, Zeroizing<String>)>,
+        body: Zeroizing<String>,
+    ) -> Self {
+        Self { url, headers, body }
+    }
+}
+
 /// An HTTP response. It may hold a plaintext, so it is wiped and not printed.
 #[expect(missing_debug_implementations, reason = "may hold a plaintext, which is not printed")]
 #[non_exhaustive]
@@ -41,7 +53,7 @@ impl HttpResponse {
 pub(crate) const MAX_BODY: usize = 64 * 1024;
 
 /// Timeout of one attempt, from the start of the name lookup to the last byte of the body.
-pub(crate) const TRY: Duration = Duration::from_secs(10);
+pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A blocking HTTP client. It does not follow redirects.
 pub trait Transport: Send + Sync {

@@ -5,10 +5,10 @@
 
 #![allow(clippy::print_stdout, reason = "the example prints its results")]
 
-use std::{error::Error, path::Path, time::Instant};
+use std::{error::Error, path::Path, sync::Arc, time::Instant};
 
 use envelope_core::{AesKeyWrapper, Encryptor};
-use envelope_store::{Bucket, Credentials, Put, blocking::Waiter};
+use envelope_store::{Bucket, Credentials, Put, blocking::Runtime};
 use meta_codec::Dialect;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -17,20 +17,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("throughput ENDPOINT FILE [ROUNDS]".into());
     };
     let rounds: usize = rounds.first().map_or(Ok(5), |rounds| rounds.parse())?;
-    let (file, waiter) = (Path::new(file), Waiter::new()?);
+    let (file, runtime) = (Path::new(file), Runtime::new()?);
     let store = Bucket::cos("b-1", endpoint.parse()?, Credentials::new("LTAIloop", "SKloop"))?;
     let wrapper = AesKeyWrapper::generate()?;
     let encryptor = Encryptor::new(&wrapper, Dialect::COS_V2);
     let journal = std::env::temp_dir().join(format!("throughput-{}", std::process::id()));
     let len = std::fs::metadata(file)?.len();
-    let put = Put::new(&store, "key").journal(&journal);
+    let put = Put::new(Arc::new(store), "key").with_journal(&journal);
     let mut ratios = Vec::new();
     for round in 0..rounds {
         let start = Instant::now();
-        waiter.wait(put.stored(file))?;
+        runtime.block_on(put.stored(file))?;
         let plain = start.elapsed().as_secs_f64();
         let start = Instant::now();
-        waiter.wait(put.file(file, &encryptor, None))?;
+        runtime.block_on(put.file(file, &encryptor, None))?;
         let encrypted = start.elapsed().as_secs_f64();
         ratios.push(plain / encrypted);
         let speed = |seconds: f64| len as f64 / seconds / 1e9;

@@ -1,70 +1,62 @@
 //! Object addresses: `oss://BUCKET/KEY`, `cos://BUCKET-APPID/KEY` and `file:FOLDER/KEY`.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{fmt, str::FromStr};
 
-/// A place and a key in it. The key may be empty, or a prefix of many keys.
+use crate::Location;
+
+/// A location and a key in it. The key may be empty, or a prefix of many keys.
+///
+/// ```
+/// use envelope_store::Address;
+///
+/// let address: Address = "oss://bucket/a/key".parse()?;
+/// assert_eq!(address.key, "a/key");
+/// assert_eq!(address.to_string(), "oss://bucket/a/key");
+/// # Ok::<(), envelope_store::AddressError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Address {
     /// The bucket or folder.
-    pub place: Place,
+    pub location: Location,
     /// The key, without percent-encoding.
     pub key: String,
 }
 
-/// A bucket or a folder.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Place {
-    /// A bucket of Tencent COS, with its APPID.
-    Cos(String),
-    /// A local folder.
-    Folder(PathBuf),
-    /// A bucket of Aliyun OSS.
-    Oss(String),
+impl Address {
+    /// Creates the address of an object.
+    #[must_use]
+    pub fn new(location: Location, key: impl Into<String>) -> Self {
+        Self { location, key: key.into() }
+    }
 }
 
 impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        if let Some(path) = text.strip_prefix("file:") {
-            // The last component is the key; a folder ends with a slash.
-            let (folder, key) = path.rsplit_once('/').ok_or(AddressError::Syntax)?;
-            let folder = if folder.is_empty() { "/" } else { folder };
-            return Ok(Self { place: Place::Folder(folder.into()), key: key.to_owned() });
+        let (location, key) = Location::parse(text).ok_or(AddressError::Syntax)?;
+        if let Location::Bucket(_, bucket) = &location {
+            let plain =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            if bucket.is_empty() || !bucket.bytes().all(plain) {
+                return Err(AddressError::Bucket);
+            }
+            // URL libraries and proxies would normalize such keys.
+            if key.starts_with('/') || key.split('/').any(|part| part == "." || part == "..") {
+                return Err(AddressError::Key);
+            }
+            if key.len() > 1023 || key.chars().any(char::is_control) {
+                return Err(AddressError::Key);
+            }
         }
-        let (scheme, rest) = text.split_once("://").ok_or(AddressError::Syntax)?;
-        let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if bucket.is_empty() || !bucket.bytes().all(plain) {
-            return Err(AddressError::Bucket);
-        }
-        // URL libraries and proxies would normalize such keys.
-        if key.starts_with('/') || key.split('/').any(|part| part == "." || part == "..") {
-            return Err(AddressError::Key);
-        }
-        if key.len() > 1023 || key.chars().any(char::is_control) {
-            return Err(AddressError::Key);
-        }
-        let place = match scheme {
-            "oss" => Place::Oss(bucket.to_owned()),
-            "cos" => Place::Cos(bucket.to_owned()),
-            _ => return Err(AddressError::Syntax),
-        };
-        Ok(Self { place, key: key.to_owned() })
+        Ok(Self::new(location, key))
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Place::Cos(bucket) => write!(f, "cos://{bucket}/{}", self.key),
-            Place::Folder(folder) => {
-                let folder = folder.display().to_string();
-                write!(f, "file:{}/{}", folder.trim_end_matches('/'), self.key)
-            }
-            Place::Oss(bucket) => write!(f, "oss://{bucket}/{}", self.key),
-        }
+        write!(f, "{}/{}", self.location, self.key)
     }
 }
 
@@ -98,7 +90,7 @@ mod tests {
         }
         assert_eq!("oss://b".parse::<Address>().unwrap().key, "");
         let root = "file:/k".parse::<Address>().unwrap();
-        assert_eq!((root.place, root.key.as_str()), (Place::Folder("/".into()), "k"));
+        assert_eq!((root.location, root.key.as_str()), (Location::Folder("/".into()), "k"));
     }
 
     #[test]

@@ -1,26 +1,26 @@
 //! Support for programs without an async runtime.
 
-use std::{future::Future, io};
+use std::io;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{self, Builder};
 
 /// A runtime for blocking callers. Create one and use it for all calls.
 ///
 /// ```
-/// use envelope_core::{AesKeyWrapper, Encryptor};
-/// use envelope_store::{MemoryStore, Put, blocking::Waiter};
-/// use meta_codec::Dialect;
+/// use std::sync::Arc;
 ///
-/// let (waiter, store) = (Waiter::new()?, MemoryStore::new());
-/// let wrapper = AesKeyWrapper::generate()?;
-/// let encryptor = Encryptor::new(&wrapper, Dialect::COS_V2);
-/// waiter.wait(Put::new(&store, "key").stream(&b"a file"[..], None, &encryptor))?;
+/// use envelope_core::{AesKeyWrapper, Dialect, Encryptor};
+/// use envelope_store::{MemoryStore, Put, blocking::Runtime};
+///
+/// let (runtime, store) = (Runtime::new()?, Arc::new(MemoryStore::new()));
+/// let encryptor = Encryptor::new(&AesKeyWrapper::generate()?, Dialect::COS_V2);
+/// runtime.block_on(Put::new(store, "key").stream(&b"a file"[..], None, &encryptor))?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Waiter(Option<Runtime>);
+pub struct Runtime(Option<runtime::Runtime>);
 
-impl Waiter {
+impl Runtime {
     /// Starts the worker threads.
     ///
     /// # Errors
@@ -34,12 +34,12 @@ impl Waiter {
     /// # Panics
     /// Panics if called inside another runtime, which must not be blocked.
     #[expect(clippy::expect_used, reason = "the runtime is taken only on drop")]
-    pub fn wait<T>(&self, promise: impl Future<Output = T>) -> T {
-        self.0.as_ref().expect("a runtime").block_on(promise)
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.0.as_ref().expect("a runtime").block_on(future)
     }
 }
 
-impl Drop for Waiter {
+impl Drop for Runtime {
     /// Shuts down without waiting, because a read of standard input may never end.
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {

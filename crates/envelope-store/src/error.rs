@@ -13,7 +13,7 @@ pub enum StoreError {
     #[error("access denied: {0}")]
     Denied(String),
     /// Local I/O error.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] io::Error),
     /// An invalid response, such as one that is truncated, has the wrong length, or contains a
     /// different range.
@@ -27,15 +27,19 @@ pub enum StoreError {
     NoUpload,
     /// The service refused the request.
     #[error("the store refused the request: {0}")]
-    Refused(Refusal),
+    Refused(ErrorResponse),
     /// The service is unreachable or failing, even after several attempts.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// The store does not support the operation.
+    #[error("the store does not support {0}")]
+    Unsupported(&'static str),
 }
 
 /// Details of a refusal, as reported by the service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Refusal {
+#[non_exhaustive]
+pub struct ErrorResponse {
     /// The HTTP status.
     pub status: u16,
     /// The error code, such as `InvalidEncryptionRequest`.
@@ -48,7 +52,7 @@ pub struct Refusal {
     pub request_id: String,
 }
 
-impl std::fmt::Display for Refusal {
+impl std::fmt::Display for ErrorResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { status, code, message, cause, request_id } = self;
         write!(f, "{status} {code}")?;
@@ -63,7 +67,7 @@ impl std::fmt::Display for Refusal {
 
 impl StoreError {
     /// Returns whether the error is transient, so that the same request may succeed later.
-    pub(crate) const fn is_passing(&self) -> bool {
+    pub(crate) const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
 

@@ -1,290 +1,239 @@
 //! Downloads.
 
+mod download_journal;
 mod file;
-mod plain;
+mod result;
 
-use std::{io::Write as _, ops::Range};
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use envelope_core::{BodyCipher, ByteRange, Crc64, Decryptor, PlainCheck, io::DecryptWriter};
+use envelope_core::{
+    ByteRange, Crc64, Decryptor, Envelope, PlainCheck, check_body_len, io::DecryptStream,
+};
 use futures_util::{
     StreamExt as _, TryStreamExt as _, future,
     stream::{self, BoxStream},
 };
-use meta_codec::{ContentAlgorithm, Envelope};
 
+pub use self::result::GetResult;
 use crate::{
-    Body, Event, Head, Object, Retry, Store, StoreError, TransferError,
-    transfer::{Listener, Tap, envelope_of},
+    Body, Event, GetOptions, Object, ObjectMeta, RetryPolicy, Store, TransferError,
+    body::check_crc64, master_key, object_envelope::envelope_of, progress::ProgressListener,
+    retry::again,
 };
 
 /// A download of one object.
+///
+/// What may be read is decided by the [policy](envelope_core::Policy) of the decryptor. Master keys are
+/// used where blocking does no harm, so that a key in a KMS blocks no task. Every future can be dropped
+/// at any time.
+///
+/// ```
+/// # use envelope_core::{AesKeyWrapper, Dialect, Encryptor};
+/// # use envelope_store::{MemoryStore, Put};
+/// use std::sync::Arc;
+///
+/// use envelope_core::{ByteRange, Decryptor, Keyring};
+/// use envelope_store::{Get, Store};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let key = AesKeyWrapper::generate()?;
+/// let store: Arc<dyn Store> = Arc::new(MemoryStore::new()); // or a `Bucket`, or a `FolderStore`
+/// # let encryptor = Encryptor::new(&key, Dialect::COS_V2);
+/// # Put::new(store.clone(), "a/key").stream(&b"a file"[..], None, &encryptor).await?;
+/// let decryptor = Decryptor::new(&Keyring::new().with(key));
+/// let get = Get::new(store, "a/key");
+/// assert_eq!(get.decrypt(&decryptor).await?.read_to_end().await?, b"a file");
+///
+/// let range = ByteRange::suffix(4);
+/// assert_eq!(get.decrypt_range(&decryptor, range).await?.read_to_end().await?, b"file");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
-pub struct Get<'a> {
-    store: &'a dyn Store,
+pub struct Get {
+    store: Arc<dyn Store>,
     key: String,
-    allow_plaintext: bool,
-    allow_unauthenticated_range: bool,
     part_size: u64,
-    in_flight: usize,
-    listener: Listener,
-    retry: Retry,
+    concurrency: usize,
+    listener: ProgressListener,
+    retry: RetryPolicy,
 }
 
-/// An object whose bytes are being received.
-#[expect(missing_debug_implementations, reason = "streams have no useful debug output")]
-pub struct Opened<'a> {
-    /// Metadata of the object, as reported by the store.
-    pub head: Head,
-    /// The object's envelope; `None` for plaintext, if that is allowed.
-    pub envelope: Option<Envelope>,
-    /// The range of the plaintext being received, if known in advance.
-    pub bytes: Option<Range<u64>>,
-    body: PlainBody<'a>,
-}
+/// Plaintext that arrives piece by piece, and may turn out to be invalid at the end.
+type PlainBody = BoxStream<'static, Result<Bytes, TransferError>>;
 
-/// A stream of bytes that may fail verification at its end.
-type PlainBody<'a> = BoxStream<'a, Result<Bytes, TransferError>>;
-
-impl<'a> Get<'a> {
-    /// Creates a download of `key`.
+impl Get {
+    /// Creates a download of the object under `key`.
     #[must_use]
-    pub fn new(store: &'a dyn Store, key: impl Into<String>) -> Self {
+    pub fn new(store: Arc<dyn Store>, key: impl Into<String>) -> Self {
         Self {
             store,
             key: key.into(),
-            allow_plaintext: false,
-            allow_unauthenticated_range: false,
             part_size: 8 << 20,
-            in_flight: 4,
-            listener: Listener::default(),
-            retry: Retry::default(),
+            concurrency: 4,
+            listener: ProgressListener::default(),
+            retry: RetryPolicy::default(),
         }
     }
 
-    /// Accepts an object without encryption metadata as plaintext. Anyone who can strip the
-    /// metadata can then substitute arbitrary content.
+    /// Sets the size of the ranges in which a large object is downloaded to a file, 8 MiB by default.
+    /// It is rounded down to a multiple of 16.
     #[must_use]
-    pub const fn allow_plaintext(mut self) -> Self {
-        self.allow_plaintext = true;
-        self
-    }
-
-    /// Allows a range of an AES-GCM object, whose authentication tag is then not verified.
-    #[must_use]
-    pub const fn allow_unauthenticated_range(mut self) -> Self {
-        self.allow_unauthenticated_range = true;
-        self
-    }
-
-    /// Sets the size of the ranges in which a large object is downloaded to a file, 8 MiB by
-    /// default.
-    #[must_use]
-    pub const fn part_size(mut self, bytes: u64) -> Self {
+    pub const fn with_part_size(mut self, bytes: u64) -> Self {
         self.part_size = if bytes < 16 { 16 } else { bytes & !15 };
         self
     }
 
-    /// Sets the number of ranges held in memory and downloaded concurrently, 4 by default.
+    /// Sets the number of ranges downloaded concurrently and held in memory, 4 by default.
     #[must_use]
-    pub const fn in_flight(mut self, ranges: usize) -> Self {
-        self.in_flight = if ranges == 0 { 1 } else { ranges };
+    pub const fn with_concurrency(mut self, ranges: usize) -> Self {
+        self.concurrency = if ranges == 0 { 1 } else { ranges };
         self
     }
 
-    /// Sets the retry policy for resuming an interrupted body. The store retries all other
-    /// requests.
+    /// Sets the retry policy for resuming a body that breaks off. The store retries everything else.
     #[must_use]
-    pub const fn retry(mut self, retry: Retry) -> Self {
+    pub const fn with_retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
         self
     }
 
-    /// Sets a callback for progress events.
+    /// Sets the function that is called with every event.
     #[must_use]
-    pub fn on_event(mut self, tell: impl Fn(Event) + Send + Sync + 'static) -> Self {
-        self.listener = Listener::new(tell);
+    pub fn with_progress(mut self, notify: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        self.listener = ProgressListener::new(notify);
         self
     }
 
-    /// Opens the whole object. Headers and bytes come from a single response. The end of the stream
-    /// verifies everything available: the length, the store's checksum, the GCM authentication tag,
-    /// the CBC padding, and the MD5 in the metadata. **Until then, the plaintext is unverified.**
+    /// Decrypts the whole object. Headers and bytes come with one response. At the end of the stream
+    /// everything that can be checked is: the length, the store's checksum, GCM's authentication tag,
+    /// CBC's padding, and the MD5 in the metadata. **Until then the plaintext is unverified**; its last
+    /// bytes are held back until then.
     ///
     /// # Errors
     /// Any [`TransferError`].
-    pub async fn open(&self, decryptor: &Decryptor<'_>) -> Result<Opened<'a>, TransferError> {
-        let Object { head, bytes, body } = self.store.get(&self.key, None, None).await?;
-        let body = self.steady(&head, bytes.clone(), body);
-        let envelope = self.envelope(&head).await?;
-        let body = summed(body, head.crc64);
+    pub async fn decrypt(&self, decryptor: &Decryptor) -> Result<GetResult, TransferError> {
+        let Object { meta, bytes, body } = self.store.get(&self.key, GetOptions::default()).await?;
+        let body = self.steady(&meta, bytes.clone(), body);
+        let envelope = self.envelope(&meta).await?;
+        decryptor.policy().admit(envelope.as_ref())?;
+        let body = summed(body, meta.crc64);
         let Some(envelope) = envelope else {
-            let body = self.counted(body);
-            return Ok(Opened { head, envelope: None, bytes: Some(bytes), body });
+            return Ok(GetResult::new(meta, None, Some(bytes), self.counted(body)));
         };
-        check_len(&envelope, head.len)?;
-        let cipher = decryptor.open(&envelope)?;
-        let plain_len = match envelope.content_algorithm() {
-            ContentAlgorithm::Aes256Ctr => Some(head.len),
-            _ => envelope.plain_len(),
-        };
-        let body = self.counted(decrypted(body, cipher, PlainCheck::new(&envelope)));
-        Ok(Opened { head, envelope: Some(envelope), bytes: plain_len.map(|len| 0..len), body })
+        check_body_len(&envelope, meta.len)?;
+        let cipher = master_key::decrypt(decryptor, &envelope).await?;
+        let plain_len =
+            envelope.content_algorithm().plain_len(meta.len).or_else(|| envelope.plain_len());
+        let body = DecryptStream::new(body, cipher).with_check(PlainCheck::new(&envelope));
+        let (body, bytes) = (self.counted(body.boxed()), plain_len.map(|len| 0..len));
+        Ok(GetResult::new(meta, Some(envelope), bytes, body))
     }
 
-    /// Opens a range of the plaintext. The only verification possible is that the bytes are that
-    /// range of the same version of the object.
+    /// Decrypts a range of the plaintext. Nothing can be checked except that the bytes are those of
+    /// the range, all of one version of the object.
     ///
     /// # Errors
-    /// Any [`TransferError`], including if the object's algorithm does not support ranges.
-    pub async fn open_range(
+    /// Any [`TransferError`], also if the content algorithm has no ranges, or the policy does not allow
+    /// unauthenticated ones.
+    pub async fn decrypt_range(
         &self,
-        decryptor: &Decryptor<'_>,
+        decryptor: &Decryptor,
         range: ByteRange,
-    ) -> Result<Opened<'a>, TransferError> {
-        let head = self.store.head(&self.key).await?;
-        let Some(envelope) = self.envelope(&head).await? else {
-            let wanted = range.resolve(head.len)?;
-            let body = self.range(&head, wanted.clone()).await?;
-            let body = self.counted(body);
-            return Ok(Opened { head, envelope: None, bytes: Some(wanted), body });
+    ) -> Result<GetResult, TransferError> {
+        let meta = self.store.head(&self.key).await?;
+        let envelope = self.envelope(&meta).await?;
+        decryptor.policy().admit_range(envelope.as_ref())?;
+        let Some(envelope) = envelope else {
+            let wanted = range.resolve(meta.len)?;
+            let body = self.range(&meta, wanted.clone()).await?;
+            return Ok(GetResult::new(meta, None, Some(wanted), self.counted(body)));
         };
-        check_len(&envelope, head.len)?;
-        let gcm = envelope.content_algorithm() == ContentAlgorithm::Aes256Gcm;
-        let (cipher, len) = match decryptor.open(&envelope)? {
-            BodyCipher::Ctr(cipher) => (cipher, head.len),
-            BodyCipher::Gcm(cipher) if gcm && self.allow_unauthenticated_range => {
-                let tag = envelope_core::GcmCipher::TAG_LEN as u64;
-                (cipher.into_unauthenticated(), head.len.saturating_sub(tag))
-            }
-            _ => {
-                let not_ctr = envelope_core::NotCtr(envelope.content_algorithm());
-                return Err(envelope_core::DecryptError::from(not_ctr).into());
-            }
-        };
+        check_body_len(&envelope, meta.len)?;
+        let cipher = master_key::decrypt_range(decryptor, &envelope).await?;
+        let len = envelope.content_algorithm().plain_len(meta.len).unwrap_or_default();
         let wanted = range.resolve(len)?;
-        let mut keystream = cipher.at(wanted.start);
-        let body = self.range(&head, wanted.clone()).await?.map_ok(move |chunk| {
-            let mut chunk = Vec::from(chunk);
-            keystream.apply(&mut chunk);
-            Bytes::from(chunk)
-        });
-        let body = self.counted(body.boxed());
-        Ok(Opened { head, envelope: Some(envelope), bytes: Some(wanted), body })
+        let body = self.range(&meta, wanted.clone()).await?;
+        let body = DecryptStream::new(body, cipher.at(wanted.start)).boxed();
+        Ok(GetResult::new(meta, Some(envelope), Some(wanted), self.counted(body)))
     }
 
-    async fn envelope(&self, head: &Head) -> Result<Option<Envelope>, TransferError> {
-        match envelope_of(self.store, &self.key, head).await? {
-            None if !self.allow_plaintext => Err(TransferError::NotEncrypted),
-            envelope => Ok(envelope),
-        }
+    async fn envelope(&self, meta: &ObjectMeta) -> Result<Option<Envelope>, TransferError> {
+        envelope_of(&*self.store, &self.key, meta).await
     }
 
-    /// Requests a range of the version described by `head`.
-    async fn range(&self, head: &Head, wanted: Range<u64>) -> Result<PlainBody<'a>, TransferError> {
-        let object = self.store.get(&self.key, Some(wanted.clone()), tag_of(head)).await?;
-        Ok(self.steady(head, wanted, object.body))
+    /// Returns bytes of the version that was seen.
+    async fn range(
+        &self,
+        meta: &ObjectMeta,
+        wanted: Range<u64>,
+    ) -> Result<PlainBody, TransferError> {
+        let mut options = GetOptions::default().with_range(wanted.clone());
+        options.if_match = tag_of(meta).map(str::to_owned);
+        let object = self.store.get(&self.key, options).await?;
+        Ok(self.steady(meta, wanted, object.body))
     }
 
-    /// Resumes an interrupted stream from the same version of the object.
-    fn steady(&self, head: &Head, bytes: Range<u64>, body: Body) -> PlainBody<'a> {
-        let (store, key, tag) = (self.store, self.key.clone(), tag_of(head).map(str::to_owned));
-        let (begin, retry) = ((body, bytes, 0), self.retry);
-        stream::try_unfold(begin, move |(mut body, mut left, mut failed)| {
-            let (key, tag) = (key.clone(), tag.clone());
+    /// Resumes a stream that breaks off, from the same version of the object.
+    fn steady(&self, meta: &ObjectMeta, bytes: Range<u64>, body: Body) -> PlainBody {
+        let (store, key) = (Arc::clone(&self.store), self.key.clone());
+        let tag = tag_of(meta).map(str::to_owned);
+        let begin = (body, bytes, self.retry.start());
+        stream::try_unfold(begin, move |(mut body, mut left, mut backoff)| {
+            let (store, key, tag) = (Arc::clone(&store), key.clone(), tag.clone());
             async move {
                 loop {
                     let error = match body.try_next().await {
-                        Ok(None) if left.start >= left.end => return Ok(None),
-                        Ok(None) => StoreError::Unavailable("the body was truncated".to_owned()),
+                        Ok(None) => return Ok(None),
                         Ok(Some(chunk)) => {
                             left.start = left.start.saturating_add(chunk.len() as u64);
-                            if left.start > left.end {
-                                let words = "more bytes than requested".to_owned();
-                                return Err(StoreError::Malformed(words).into());
-                            }
-                            return Ok(Some((chunk, (body, left, 0))));
+                            backoff.reset();
+                            return Ok(Some((chunk, (body, left, backoff))));
                         }
-                        Err(error) if error.is_passing() && tag.is_some() => error,
-                        Err(error) => return Err(error.into()),
+                        // All is here; what breaks now does not matter.
+                        Err(_) if left.is_empty() => return Ok(None),
+                        // A version without an entity tag could be another by now.
+                        Err(error) if tag.is_none() => return Err(error.into()),
+                        Err(error) => error,
                     };
-                    failed = u32::saturating_add(failed, 1);
-                    if left.start >= left.end {
-                        return Ok(None);
-                    }
-                    if !retry.pause(failed).await {
-                        return Err(error.into());
-                    }
-                    let rest = store.get(&key, Some(left.clone()), tag.as_deref()).await?;
-                    body = rest.body;
+                    again(&mut backoff, error).await?;
+                    let mut options = GetOptions::default().with_range(left.clone());
+                    options.if_match = tag.clone();
+                    body = store.get(&key, options).await?.body;
                 }
             }
         })
         .boxed()
     }
 
-    fn counted(&self, body: PlainBody<'a>) -> PlainBody<'a> {
+    fn counted(&self, body: PlainBody) -> PlainBody {
         let listener = self.listener.clone();
-        body.inspect_ok(move |chunk| listener.tell(Event::Moved(chunk.len() as u64))).boxed()
+        body.inspect_ok(move |chunk| listener.notify(Event::Transferred(chunk.len() as u64)))
+            .boxed()
     }
 }
 
-/// Returns the entity tag to require. A file copied into a folder by hand has none.
-fn tag_of(head: &Head) -> Option<&str> {
-    Some(head.etag.as_str()).filter(|tag| *tag != "\"\"")
+/// Returns the entity tag to insist on. A file that somebody copied into a folder has none.
+fn tag_of(meta: &ObjectMeta) -> Option<&str> {
+    Some(meta.etag.as_str()).filter(|tag| *tag != "\"\"")
 }
 
-/// Rejects a body of the wrong length before any of it is read.
-fn check_len(envelope: &Envelope, len: u64) -> Result<(), TransferError> {
-    let want = envelope.plain_len().and_then(|len| envelope.content_algorithm().body_len(len));
-    match want {
-        Some(want) if want != len => Err(TransferError::Corrupt(format!(
-            "the object has {len} bytes, but its metadata requires {want}"
-        ))),
-        _ => Ok(()),
+/// Compares the bytes as they came with the checksum that the store reports.
+fn summed(body: PlainBody, crc64: Option<u64>) -> PlainBody {
+    if crc64.is_none() {
+        return body;
     }
-}
-
-/// Verifies the store's checksum of the received bytes.
-fn summed(body: PlainBody<'_>, crc64: Option<u64>) -> PlainBody<'_> {
-    let Some(crc64) = crc64 else { return body };
     let mut sum = Crc64::new();
-    // An empty chunk marks the end, where the checksum is complete; others are filtered out.
+    // The empty chunk at the end, and only there, is where the sum is complete.
     let end = stream::iter([Ok(Bytes::new())]);
     body.try_filter(|chunk| future::ready(!chunk.is_empty()))
         .chain(end)
         .and_then(move |chunk| {
             sum.update(&chunk);
-            let wrong = chunk.is_empty() && sum.value() != crc64;
-            let words = "the bytes received do not match the store's checksum";
-            future::ready(if wrong {
-                Err(TransferError::Corrupt(words.to_owned()))
-            } else {
-                Ok(chunk)
-            })
+            let checked = if chunk.is_empty() { check_crc64(crc64, sum.value()) } else { Ok(()) };
+            future::ready(checked.map(|()| chunk))
         })
         .boxed()
-}
-
-/// Decrypts bytes as they arrive, and verifies them at the end.
-fn decrypted<'a>(body: PlainBody<'a>, cipher: BodyCipher, check: PlainCheck) -> PlainBody<'a> {
-    let tap = Tap::default();
-    let writer = DecryptWriter::new(tap.clone(), cipher).with_check(check);
-    stream::try_unfold((body, Some(writer), tap), |(mut body, mut writer, tap)| async move {
-        while let Some(mut open) = writer.take() {
-            match body.try_next().await? {
-                Some(chunk) => {
-                    open.write_all(&chunk).map_err(plain::failure)?;
-                    writer = Some(open);
-                }
-                None => drop(open.finish().map_err(plain::failure)?),
-            }
-            let plain = tap.take();
-            if !plain.is_empty() {
-                return Ok(Some((Bytes::from(plain), (body, writer, tap))));
-            }
-        }
-        Ok(None)
-    })
-    .boxed()
 }

@@ -1,61 +1,78 @@
 //! Encrypted uploads to and downloads from Aliyun OSS, Tencent COS and local folders.
 //!
-//! Objects are encrypted and decrypted on this machine; the store sees only ciphertext and a
-//! wrapped content key. [`Put`] uploads an object, [`Get`] downloads one, and [`rewrap`] changes
-//! the master key in place. They work with any [`Store`]: [`Bucket`], [`FolderStore`] and
-//! [`MemoryStore`] are provided. The [`blocking`] module is for programs without an async runtime.
+//! Data is encrypted and decrypted on this machine; the store sees only ciphertext and a wrapped key.
+//! [`Put`] writes, [`Get`] reads and [`Rewrap`] changes the master key in place. [`Store`] is the
+//! interface that they need; [`Bucket`], [`FolderStore`] and [`MemoryStore`] implement it.
+//! [`blocking`] is for programs without an async runtime.
 //!
 //! ```
-//! use envelope_core::{AesKeyWrapper, Decryptor, Encryptor, Keyring};
-//! use envelope_store::{Get, MemoryStore, Put};
-//! use meta_codec::Dialect;
+//! use std::sync::Arc;
+//!
+//! use envelope_core::{AesKeyWrapper, Decryptor, Dialect, Encryptor, Keyring};
+//! use envelope_store::{Get, MemoryStore, Put, Store};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let (store, wrapper) = (MemoryStore::new(), AesKeyWrapper::generate()?);
-//! let encryptor = Encryptor::new(&wrapper, Dialect::COS_V2);
-//! Put::new(&store, "a/key").stream(&b"a file"[..], None, &encryptor).await?;
+//! let (store, key) = (MemoryStore::new(), AesKeyWrapper::generate()?);
+//! let store: Arc<dyn Store> = Arc::new(store);
+//! let encryptor = Encryptor::new(&key, Dialect::COS_V2);
+//! Put::new(store.clone(), "a/key").stream(&b"a file"[..], None, &encryptor).await?;
 //!
-//! let keyring = Keyring::new().with(wrapper);
-//! let object = Get::new(&store, "a/key").open(&Decryptor::new(&keyring)).await?;
+//! let decryptor = Decryptor::new(&Keyring::new().with(key));
+//! let object = Get::new(store, "a/key").decrypt(&decryptor).await?;
 //! assert_eq!(object.read_to_end().await?, b"a file");
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Keys are wrapped and unwrapped on the calling task: a key in a KMS blocks it for one call.
+//! # Platforms
+//! Where there are no Unix permissions, files that should be private have those of their folder.
 
 pub mod blocking;
 
 mod address;
-mod bucket;
-mod credentials;
-mod endpoint;
+mod body;
 mod error;
-mod folder;
 mod get;
-mod memory;
-mod private;
+mod journal;
+mod master_key;
+mod object_envelope;
+mod output;
+mod private_file;
+mod progress;
 mod put;
 mod retry;
 mod rewrap;
 mod settings;
+mod stop_signal;
 mod store;
-mod transfer;
-mod xml;
+mod stores;
+mod transfer_error;
 
-pub use address::{Address, AddressError, Place};
-pub use bucket::{Bucket, Signature, decode_key};
-pub use credentials::Credentials;
-pub use endpoint::{Endpoint, EndpointError};
-pub use error::{Refusal, StoreError};
-pub use folder::FolderStore;
-pub use get::{Get, Opened};
-pub use memory::MemoryStore;
-pub use private::create_private;
-pub use put::{Put, PutOutcome};
-pub use retry::Retry;
-pub use rewrap::{Rewrapped, rewrap};
+pub use address::{Address, AddressError};
+pub use body::Body;
+pub use envelope_cloud::{
+    Credentials, Endpoint, EndpointError, Environment, ProvideCredential, RetryPolicy,
+    SharedCredentials,
+};
+pub use error::{ErrorResponse, StoreError};
+pub use get::{Get, GetResult};
+pub use object_envelope::envelope_of;
+pub use output::{OutputError, OutputFile, OutputOptions, is_same_file};
+pub use private_file::create_private;
+pub use progress::Event;
+pub use put::{Put, UploadResult};
+pub use rewrap::{Rewrap, Rewrapped};
 pub use settings::{Settings, SettingsError};
-pub use store::{ArrivedPart, Body, Entry, Head, Headers, Object, Page, Store, Stored, Upload};
-pub use transfer::{Event, TransferError, envelope_of};
+pub use stop_signal::StopSignal;
+pub use store::{
+    Entry, GetOptions, Headers, Object, ObjectMeta, Page, PutOptions, PutResult, Store, Upload,
+    UploadedPart,
+};
+pub use stores::{
+    Location,
+    bucket::{Bucket, Signature, decode_key},
+    folder::FolderStore,
+    memory::MemoryStore,
+};
+pub use transfer_error::TransferError;

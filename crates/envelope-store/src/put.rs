@@ -1,30 +1,29 @@
 //! Uploads.
 
-mod journal;
 mod multipart;
-mod pool;
+mod part_buffer;
 mod single;
 mod source;
 mod stream;
+mod upload_journal;
 
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use envelope_core::{Decryptor, Encryptor, PartPlan};
-use meta_codec::{Dialect, Envelope, PartLayout, Vendor};
-use tokio::{io::AsyncRead, sync::watch};
+use envelope_core::{CtrCipher, Decryptor, EncryptedObject, Encryptor, PartPlan};
+use meta_codec::{ContentAlgorithm, Dialect, Envelope, PartLayout, Vendor};
+use tokio::io::AsyncRead;
 
 use self::{
-    journal::Journal,
-    multipart::{Multipart, abort_lost},
-    pool::Pool,
+    multipart::Multipart,
     source::Source,
+    upload_journal::{Earlier, UploadJournal},
 };
 use crate::{
-    Event, Headers, Retry, Store, StoreError, TransferError,
-    transfer::{Listener, read},
+    Event, Headers, PutOptions, RetryPolicy, StopSignal, Store, StoreError, TransferError,
+    master_key, object_envelope::envelope_in, progress::ProgressListener,
 };
 
 /// Longest object that is uploaded in one request, by default.
@@ -34,32 +33,56 @@ const PART_SIZE: u64 = 8 << 20;
 /// Default part size for streams, which may turn out long.
 const STREAM_PART_SIZE: u64 = 16 << 20;
 /// Maximum number of attempts for a part that arrives corrupted.
-const MOST_CHANGED: u32 = 3;
+const MAX_CORRUPT_ATTEMPTS: u32 = 3;
 
 /// An upload of one object.
 ///
 /// The object ends up either complete with its envelope or absent: the checksums of the object and
 /// of each part are compared with those of the store, and a final HEAD request verifies the
 /// metadata.
+///
+/// Master keys are used where blocking does no harm, so that a key in a KMS blocks no task. Dropping
+/// the future of an upload ends it, and leaves a multipart upload open; give it a [`StopSignal`] to
+/// end it in an orderly way.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use envelope_core::{AesKeyWrapper, Dialect, Encryptor};
+/// use envelope_store::{MemoryStore, Put};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Arc::new(MemoryStore::new()); // or a `Bucket`, or a `FolderStore`
+/// let encryptor = Encryptor::new(&AesKeyWrapper::generate()?, Dialect::COS_V2);
+/// let result = Put::new(store, "a/key")
+///     .with_header("content-type", "text/plain")
+///     .stream(&b"a file"[..], None, &encryptor)
+///     .await?;
+/// assert_eq!(result.len, 6);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
-pub struct Put<'a> {
-    store: &'a dyn Store,
+pub struct Put {
+    store: Arc<dyn Store>,
     key: String,
     headers: Headers,
+    content: ContentAlgorithm,
     threshold: u64,
     part_size: Option<u64>,
-    in_flight: usize,
-    only_new: bool,
+    concurrency: usize,
+    create_only: bool,
     journal: Option<PathBuf>,
-    listener: Listener,
-    stop: Option<watch::Receiver<bool>>,
-    retry: Retry,
+    listener: ProgressListener,
+    stop: Option<StopSignal>,
+    retry: RetryPolicy,
 }
 
 /// The result of a successful upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct PutOutcome {
+pub struct UploadResult {
     /// Number of bytes stored.
     pub len: u64,
     /// The entity tag, including its quotes.
@@ -70,231 +93,237 @@ pub struct PutOutcome {
     pub parts: u16,
 }
 
-impl<'a> Put<'a> {
+impl Put {
     /// Creates an upload to `key`.
     #[must_use]
-    pub fn new(store: &'a dyn Store, key: impl Into<String>) -> Self {
+    pub fn new(store: Arc<dyn Store>, key: impl Into<String>) -> Self {
         Self {
             store,
             key: key.into(),
             headers: Headers::new(),
+            content: ContentAlgorithm::Aes256Ctr,
             threshold: THRESHOLD,
             part_size: None,
-            in_flight: 4,
-            only_new: false,
+            concurrency: 4,
+            create_only: false,
             journal: None,
-            listener: Listener::default(),
+            listener: ProgressListener::default(),
             stop: None,
-            retry: Retry::default(),
+            retry: RetryPolicy::default(),
         }
     }
 
-    /// Adds a header to the object, such as `content-type` or user metadata.
+    /// Adds a header of the object, such as `content-type` or custom metadata.
     #[must_use]
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+    pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into().to_ascii_lowercase(), value.into()));
         self
     }
 
-    /// Objects up to `bytes` long are uploaded in one request, which holds them in memory entirely.
+    /// Sets the content algorithm, AES-CTR by default. The parts of an AES-GCM object are encrypted one
+    /// after the other, and its upload cannot be resumed.
     #[must_use]
-    pub const fn threshold(mut self, bytes: u64) -> Self {
+    pub const fn with_content(mut self, content: ContentAlgorithm) -> Self {
+        self.content = content;
+        self
+    }
+
+    /// Objects up to `bytes` long are uploaded in one request, which holds them in memory.
+    #[must_use]
+    pub const fn with_threshold(mut self, bytes: u64) -> Self {
         self.threshold = bytes;
         self
     }
 
-    /// Sets the part size: a multiple of 16, and no less than the vendor's minimum.
+    /// Sets the part size: a multiple of 16, and not less than the vendor's minimum.
     #[must_use]
-    pub const fn part_size(mut self, bytes: u64) -> Self {
+    pub const fn with_part_size(mut self, bytes: u64) -> Self {
         self.part_size = Some(bytes);
         self
     }
 
-    /// Sets the number of parts held in memory and uploaded concurrently, 4 by default.
+    /// Sets the number of parts uploaded concurrently and held in memory, 4 by default.
     #[must_use]
-    pub const fn in_flight(mut self, parts: usize) -> Self {
-        self.in_flight = if parts == 0 { 1 } else { parts };
+    pub const fn with_concurrency(mut self, parts: usize) -> Self {
+        self.concurrency = if parts == 0 { 1 } else { parts };
         self
     }
 
-    /// Fails if the object already exists. The store enforces this only for an upload in one
-    /// request; a multipart upload checks once, before it is created.
+    /// Sets whether replacing an existing object is refused. Buckets that keep versions, or once did,
+    /// do not enforce it: there it is a look before the upload, and no lock.
     #[must_use]
-    pub const fn only_new(mut self) -> Self {
-        self.only_new = true;
+    pub const fn with_create_only(mut self, create_only: bool) -> Self {
+        self.create_only = create_only;
         self
     }
 
-    /// Keeps a journal of the multipart upload of a file, so that a later run can resume it. The
-    /// journal holds the wrapped content key, never the plaintext key.
+    /// Keeps a journal of the multipart upload of a file, from which a later run can resume. It
+    /// contains the wrapped content key, never a plain one.
     #[must_use]
-    pub fn journal(mut self, path: impl Into<PathBuf>) -> Self {
+    pub fn with_journal(mut self, path: impl Into<PathBuf>) -> Self {
         self.journal = Some(path.into());
         self
     }
 
-    /// Ends the upload with [`TransferError::Stopped`] when `stop` becomes true. A multipart upload
-    /// is then left open if there is a journal, and aborted otherwise.
+    /// Ends the upload with [`TransferError::Stopped`] when the signal is given. A multipart upload is
+    /// then left open if there is a journal, and aborted otherwise.
     #[must_use]
-    pub fn stop_when(mut self, stop: watch::Receiver<bool>) -> Self {
+    pub fn with_stop(mut self, stop: StopSignal) -> Self {
         self.stop = Some(stop);
         self
     }
 
-    /// Sets the retry policy for creating a multipart upload. The store retries all other requests.
+    /// Sets the retry policy for creating a multipart upload. The store retries everything else.
     #[must_use]
-    pub const fn retry(mut self, retry: Retry) -> Self {
+    pub const fn with_retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
         self
     }
 
-    /// Sets a callback for progress events.
+    /// Sets the function that is called with every event.
     #[must_use]
-    pub fn on_event(mut self, tell: impl Fn(Event) + Send + Sync + 'static) -> Self {
-        self.listener = Listener::new(tell);
+    pub fn with_progress(mut self, notify: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        self.listener = ProgressListener::new(notify);
         self
     }
 
-    /// Encrypts and uploads a file. `resume` unwraps the content key in the journal; without it, or
-    /// if it lacks the key, an interrupted upload starts over.
+    /// Encrypts and uploads a file. `resume` opens the envelope in a journal; without it, or with a
+    /// key that does not open it, an interrupted upload starts again.
+    ///
+    /// If the future is dropped, a multipart upload stays open; a later run with the same journal
+    /// resumes it.
     ///
     /// # Errors
-    /// Any [`TransferError`]; after [a resumable one](TransferError::is_resumable), the upload is
-    /// left open if there is a journal, and aborted otherwise.
+    /// Any [`TransferError`]; after [one that is resumable](TransferError::is_resumable) the upload
+    /// is left open if there is a journal, and aborted otherwise.
     pub async fn file(
         &self,
         path: &Path,
-        encryptor: &Encryptor<'_>,
-        resume: Option<&Decryptor<'_>>,
-    ) -> Result<PutOutcome, TransferError> {
+        encryptor: &Encryptor,
+        resume: Option<&Decryptor>,
+    ) -> Result<UploadResult, TransferError> {
         let source = Source::open(path)?;
-        self.check_dialect(encryptor)?;
         let len = source.len();
+        if self.content != ContentAlgorithm::Aes256Ctr {
+            let file = tokio::fs::File::open(path).await?;
+            return self.stream(file, Some(len), encryptor).await;
+        }
+        self.check_dialect(encryptor)?;
         if len <= self.threshold {
             let plain = source.read(0, len).await?;
             source.check_unchanged()?;
-            return self.single(plain, encryptor).await;
+            return self.encrypt_single(plain, encryptor).await;
         }
         self.check_new().await?;
-        let plan = PartPlan::new(len, self.part_size_for(len), encryptor.dialect())?;
+        let plan = self.plan(len, encryptor.dialect())?;
         let mut journal = None;
         if let Some(path) = &self.journal {
             let digest = source.digest().await?;
-            let opened = Journal::open(path, &source, digest)?;
-            if let Some(earlier) = opened.earlier() {
-                match self.earlier(earlier, resume) {
-                    Ok((envelope, cipher, plan)) => {
-                        let job = self.job(plan, earlier.headers().clone(), Some(cipher), &source);
+            let opened = UploadJournal::open(path, &source, digest)?;
+            journal = Some(if let Some(earlier) = opened.earlier().cloned() {
+                match self.resumed(&earlier, resume).await {
+                    Ok((plan, object)) => {
+                        let envelope = object.envelope().clone();
+                        let job = self.multipart(plan, object, &source);
+                        // The journal knows the headers that the upload was created with.
+                        let job = Multipart { headers: earlier.headers().clone(), ..job };
                         match job.resume(opened, envelope).await {
                             Err(TransferError::Store(StoreError::NoUpload)) => {
-                                self.listener.tell(Event::Restarted("the upload no longer exists"));
+                                self.listener.notify(Event::Restarted("the upload is gone"));
                             }
                             outcome => return outcome,
                         }
                     }
-                    Err(why) => {
-                        self.listener.tell(Event::Restarted(why));
+                    Err(reason) => {
+                        self.listener.notify(Event::Restarted(reason));
                         match earlier.upload(&self.key) {
                             Some(upload) => self.store.abort(&upload).await?,
-                            // The earlier run ended after it created the upload, but before it
-                            // recorded the upload ID.
-                            None => abort_lost(self, earlier.begun()).await?,
+                            // It ended between the request and the line that records its outcome.
+                            None => self.abort_lost(earlier.begun()).await?,
                         }
                     }
                 }
-                journal = Some(Journal::renew(path, &source, digest)?);
+                UploadJournal::renew(path, &source, digest)?
             } else {
-                journal = Some(opened);
-            }
+                opened
+            });
         }
-        let (envelope, cipher) = encryptor.parts(plan).encrypt()?;
-        let headers = self.all_headers(&envelope, encryptor.dialect())?;
-        let envelope = read(&headers)?;
-        self.job(plan, headers, Some(cipher), &source).start(journal, envelope).await
+        let object = master_key::encrypt(&encryptor.clone().parts(plan)).await?;
+        self.multipart(plan, object, &source).start(journal).await
     }
 
-    /// Uploads a file without encrypting it. The file must be complete ciphertext, and the headers
-    /// must hold its envelope.
+    /// Uploads a file as it is: the complete ciphertext of an object whose headers describe it. Nothing
+    /// is encrypted. If the future is dropped, a multipart upload stays open.
     ///
     /// # Errors
     /// Any [`TransferError`].
-    pub async fn stored(&self, path: &Path) -> Result<PutOutcome, TransferError> {
-        self.stored_file(Source::open(path)?).await
-    }
-
-    async fn stored_file(&self, source: Source) -> Result<PutOutcome, TransferError> {
-        let envelope = read(&self.headers)?;
+    pub async fn stored(&self, path: &Path) -> Result<UploadResult, TransferError> {
+        let source = Source::open(path)?;
+        let envelope = envelope_in(&self.headers)?;
         let len = source.len();
         if len <= self.threshold {
             let bytes = source.read(0, len).await?;
             source.check_unchanged()?;
-            return self.write(bytes, self.headers.clone(), envelope).await;
+            return self.single(bytes, self.headers.clone(), envelope).await;
         }
         self.check_new().await?;
-        let dialect = match self.store.vendor() {
-            Some(Vendor::Cos) => Dialect::COS_V2,
-            _ => Dialect::OSS_V2,
+        let dialect = self.store.vendor().unwrap_or(Vendor::Oss).default_dialect();
+        let plan = self.plan(len, dialect)?;
+        let job = Multipart {
+            put: self,
+            plan,
+            headers: self.headers.clone(),
+            envelope,
+            object: None,
+            source: source.clone(),
+            buffers: part_buffer::Pool::default(),
         };
-        let plan = PartPlan::new(len, self.part_size_for(len), dialect)?;
-        self.job(plan, self.headers.clone(), None, &source).start(None, envelope).await
+        job.start(None).await
     }
 
-    /// Encrypts and uploads a stream. `len` is its length, if known. OSS requires the length in
-    /// advance, so a stream above the threshold is first written to an encrypted temporary file.
+    /// Encrypts and uploads a stream. `len` is its length in bytes, if it is known.
+    ///
+    /// A store that wants to know the length of a multipart upload beforehand (OSS) gets a long stream
+    /// by way of an unnamed temporary file, encrypted under a key that never leaves memory. If the
+    /// future is dropped, a multipart upload stays open.
     ///
     /// # Errors
-    /// Any [`TransferError`]. The upload is aborted.
+    /// Any [`TransferError`]. A multipart upload is then aborted.
     pub async fn stream(
         &self,
         plain: impl AsyncRead + Send + Unpin,
         len: Option<u64>,
-        encryptor: &Encryptor<'_>,
-    ) -> Result<PutOutcome, TransferError> {
+        encryptor: &Encryptor,
+    ) -> Result<UploadResult, TransferError> {
         self.check_dialect(encryptor)?;
-        stream::put(self, plain, len, encryptor, false).await
+        self.put_stream(plain, len, encryptor).await
     }
 
-    /// Encrypts with AES-GCM; otherwise the same as [`stream`](Self::stream). Parts are encrypted
-    /// sequentially.
-    ///
-    /// # Errors
-    /// Any [`TransferError`]. The upload is aborted.
-    pub async fn stream_gcm(
-        &self,
-        plain: impl AsyncRead + Send + Unpin,
-        len: Option<u64>,
-        encryptor: &Encryptor<'_>,
-    ) -> Result<PutOutcome, TransferError> {
-        self.check_dialect(encryptor)?;
-        stream::put(self, plain, len, encryptor, true).await
-    }
-
-    /// Encrypts and uploads a source in parts.
+    /// Encrypts and uploads a source that is long enough for parts.
     async fn source(
         &self,
         source: Source,
-        encryptor: &Encryptor<'_>,
-    ) -> Result<PutOutcome, TransferError> {
-        let len = source.len();
-        let plan = PartPlan::new(len, self.part_size_for(len), encryptor.dialect())?;
-        let (envelope, cipher) = encryptor.parts(plan).encrypt()?;
-        let headers = self.all_headers(&envelope, encryptor.dialect())?;
-        let envelope = read(&headers)?;
-        self.job(plan, headers, Some(cipher), &source).start(None, envelope).await
+        encryptor: &Encryptor,
+    ) -> Result<UploadResult, TransferError> {
+        let plan = self.plan(source.len(), encryptor.dialect())?;
+        let object = master_key::encrypt(&encryptor.clone().parts(plan)).await?;
+        self.multipart(plan, object, &source).start(None).await
     }
 
-    /// Completes when the caller stops the upload.
+    /// Completes when the caller wants no more.
     async fn stopped(&self) {
-        if let Some(mut stop) = self.stop.clone()
-            && stop.wait_for(|stop| *stop).await.is_ok()
-        {
-            return;
+        match &self.stop {
+            Some(stop) => stop.stopped().await,
+            None => std::future::pending().await,
         }
-        std::future::pending::<()>().await;
     }
 
-    /// Refuses a dialect of another vendor, whose header names differ.
-    fn check_dialect(&self, encryptor: &Encryptor<'_>) -> Result<(), TransferError> {
+    const fn options(&self) -> PutOptions {
+        PutOptions { create_only: self.create_only }
+    }
+
+    /// Refuses headers that belong to another vendor.
+    fn check_dialect(&self, encryptor: &Encryptor) -> Result<(), TransferError> {
         let dialect = encryptor.dialect();
         match self.store.vendor() {
             Some(vendor) if vendor != dialect.vendor() => {
@@ -305,7 +334,7 @@ impl<'a> Put<'a> {
     }
 
     async fn check_new(&self) -> Result<(), TransferError> {
-        if !self.only_new {
+        if !self.create_only {
             return Ok(());
         }
         match self.store.head(&self.key).await {
@@ -315,60 +344,61 @@ impl<'a> Put<'a> {
         }
     }
 
-    fn part_size_for(&self, len: u64) -> u64 {
+    fn plan(&self, len: u64, dialect: Dialect) -> Result<PartPlan, TransferError> {
         const MIB: u64 = 1 << 20;
         let least = len.div_ceil(PartLayout::MAX_PARTS).next_multiple_of(MIB);
-        self.part_size.unwrap_or_else(|| PART_SIZE.max(least))
+        let part_size = self.part_size.unwrap_or_else(|| PART_SIZE.max(least));
+        Ok(PartPlan::new(len, part_size, dialect)?)
     }
 
-    fn all_headers(&self, envelope: &Envelope, dialect: Dialect) -> Result<Headers, TransferError> {
-        let emitted = envelope.emit(dialect).map_err(envelope_core::EncryptError::from)?;
+    /// Adds the headers of an envelope to those that the caller gave.
+    fn all_headers(&self, of_envelope: &[(&'static str, String)]) -> Headers {
         let mut headers = self.headers.clone();
-        for (name, value) in emitted {
+        for (name, value) in of_envelope {
             headers.retain(|(other, _)| other != name);
-            headers.push((name.to_owned(), value));
+            headers.push(((*name).to_owned(), value.clone()));
         }
-        Ok(headers)
+        headers
     }
 
-    fn job(
+    fn multipart(
         &self,
         plan: PartPlan,
-        headers: Headers,
-        cipher: Option<envelope_core::ContentCipher>,
+        object: EncryptedObject<CtrCipher>,
         source: &Source,
     ) -> Multipart<'_> {
         Multipart {
             put: self,
             plan,
-            headers,
-            cipher: cipher.map(Arc::new),
+            headers: self.all_headers(object.headers()),
+            envelope: Some(object.envelope().clone()),
+            object: Some(Arc::new(object)),
             source: source.clone(),
-            pool: Pool::default(),
+            buffers: part_buffer::Pool::default(),
         }
     }
 
-    /// Returns the state recorded in a journal, or the reason this run cannot resume it.
-    fn earlier(
+    /// Returns the encryption that a journal describes, or why this run cannot continue with it.
+    async fn resumed(
         &self,
-        earlier: &journal::Earlier,
-        resume: Option<&Decryptor<'_>>,
-    ) -> Result<(Envelope, envelope_core::ContentCipher, PartPlan), &'static str> {
+        earlier: &Earlier,
+        resume: Option<&Decryptor>,
+    ) -> Result<(PartPlan, EncryptedObject<CtrCipher>), &'static str> {
         if earlier.key() != self.key {
             return Err("the journal belongs to another object");
         }
         if earlier.upload(&self.key).is_none() {
-            return Err("the journal names no upload");
+            return Err("the upload had hardly begun");
         }
-        let found = read(earlier.headers());
-        let envelope = found.ok().flatten().ok_or("the journal holds no valid envelope")?;
+        let found = envelope_in(earlier.headers());
+        let envelope: Envelope = found.ok().flatten().ok_or("the journal contains no envelope")?;
         let decryptor =
             resume.ok_or("the content key cannot be unwrapped without a private key")?;
-        let cipher = decryptor
-            .decrypt(&envelope)
-            .map_err(|_| "this key cannot unwrap the content key of the earlier upload")?;
         let plan = PartPlan::new(earlier.size(), earlier.part_size(), envelope.dialect())
-            .map_err(|_| "the journal holds no valid part plan")?;
-        Ok((envelope, cipher, plan))
+            .map_err(|_| "the journal contains no valid part plan")?;
+        let object = master_key::resume(decryptor, &envelope, plan)
+            .await
+            .map_err(|_| "this key does not open the earlier upload")?;
+        Ok((plan, object))
     }
 }

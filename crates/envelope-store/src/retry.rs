@@ -1,36 +1,36 @@
-//! Retry policies.
+//! Retrying requests to stores. When and how often is decided by [`RetryPolicy`]; what is worth it, by
+//! [`StoreError::is_transient`].
 
-use std::time::Duration;
+use envelope_cloud::{Backoff, RetryPolicy, jitter};
 
-/// A retry policy with exponential backoff.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retry {
-    /// Total number of attempts for a request.
-    pub tries: u32,
-    /// Backoff after the first failure; it doubles with each further failure.
-    pub first_pause: Duration,
-}
+use crate::StoreError;
 
-impl Default for Retry {
-    /// Returns a policy of five attempts with a backoff of 200 milliseconds at first, and of about
-    /// three seconds in total.
-    fn default() -> Self {
-        Self { tries: 5, first_pause: Duration::from_millis(200) }
-    }
-}
-
-impl Retry {
-    /// Waits before the next attempt; returns `false` if none is left. The backoff is scaled by a
-    /// random factor from one half to three halves, so that many clients do not retry in step.
-    pub(crate) async fn pause(&self, failed: u32) -> bool {
-        if failed >= self.tries {
-            return false;
+/// Makes attempts until one succeeds, fails for good, or was the last.
+pub(crate) async fn retry<T, F: Future<Output = Result<T, StoreError>> + Send>(
+    policy: RetryPolicy,
+    attempt: impl Fn() -> F + Send,
+) -> Result<T, StoreError> {
+    let mut backoff = policy.start();
+    loop {
+        match attempt().await {
+            Err(error) => again(&mut backoff, error).await?,
+            outcome => return outcome,
         }
-        let doubled = self.first_pause * 2_u32.saturating_pow(failed.saturating_sub(1).min(8));
-        let mut byte = [128];
-        // If there is no randomness, the backoff goes without jitter.
-        let _ = rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut byte);
-        tokio::time::sleep(doubled.mul_f64(0.5 + f64::from(byte[0]) / 256.0)).await;
-        true
     }
+}
+
+/// Counts a failed attempt and waits before the next.
+///
+/// # Errors
+/// The error itself if no other attempt is worth it, or none is left.
+pub(crate) async fn again(backoff: &mut Backoff, error: StoreError) -> Result<(), StoreError> {
+    tracing::debug!(%error, "attempt failed");
+    if !error.is_transient() {
+        return Err(error);
+    }
+    match backoff.next_delay(jitter()) {
+        Some(delay) => tokio::time::sleep(delay).await,
+        None => return Err(error),
+    }
+    Ok(())
 }

@@ -1,14 +1,18 @@
 //! Rewrapping: a new master key for an existing object.
 
-use envelope_core::{Decryptor, Encryptor};
-use meta_codec::Dialect;
+use std::sync::Arc;
+
+use envelope_core::{Crc64, Decryptor, Encryptor, PolicyError};
+use futures_util::TryStreamExt as _;
+use meta_codec::{Dialect, Envelope, Vendor};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::{
-    Headers, Put, Store, StoreError, TransferError,
-    transfer::{collect_to, envelope_of, read},
+    GetOptions, Headers, ObjectMeta, Put, Store, StoreError, TransferError, body::check_crc64,
+    master_key, object_envelope::envelope_of,
 };
 
-/// The outcome of [`rewrap`].
+/// The outcome of [`Rewrap::run`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rewrapped {
@@ -20,78 +24,157 @@ pub enum Rewrapped {
     Reuploaded,
 }
 
-/// Rewraps the content key of an object with another master key, without changing its ciphertext.
+/// Another master key, or another dialect, for an object in a store. Its ciphertext stays as it is.
 ///
-/// `old` holds the current master key, and `new` the future one, if it is available here. An object
-/// that `new` already opens is skipped, so that an interrupted job can be run again. OSS refuses to
-/// change the metadata of an encrypted object (EC 0005-00000421); if `reupload` is set, the same
-/// ciphertext is then uploaded again.
+/// Anyone who has the old master key, and either the old headers or an old version of the object, can
+/// still decrypt it.
 ///
-/// Anyone who has the old master key, and either the old headers or an old version of the object,
-/// can still decrypt it.
+/// ```
+/// # use envelope_store::Put;
+/// use std::sync::Arc;
 ///
-/// # Errors
-/// Any [`TransferError`], including [`StoreError::Changed`] if another writer changed the object in
-/// the meantime.
-pub async fn rewrap(
-    store: &dyn Store,
-    key: &str,
-    old: &Decryptor<'_>,
-    new: Option<&Decryptor<'_>>,
-    encryptor: &Encryptor<'_>,
+/// use envelope_core::{AesKeyWrapper, Decryptor, Dialect, Encryptor, Keyring};
+/// use envelope_store::{MemoryStore, Rewrap, Rewrapped, Store};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (old, new) = (AesKeyWrapper::generate()?, AesKeyWrapper::generate()?);
+/// let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+/// # let encryptor = Encryptor::new(&old, Dialect::COS_V2);
+/// # Put::new(store.clone(), "a/key").stream(&b"a file"[..], None, &encryptor).await?;
+/// let decryptor = Decryptor::new(&Keyring::new().with(old));
+/// let encryptor = Encryptor::new(&new, Dialect::COS_V2);
+/// let outcome = Rewrap::new(store, "a/key").run(&decryptor, &encryptor).await?;
+/// assert_eq!(outcome, Rewrapped::InPlace);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Rewrap {
+    store: Arc<dyn Store>,
+    key: String,
     reupload: bool,
-) -> Result<Rewrapped, TransferError> {
-    let head = store.head(key).await?;
-    let envelope = envelope_of(store, key, &head).await?.ok_or(TransferError::NotEncrypted)?;
-    if envelope.dialect() == Dialect::COS_INSTRUCTION {
-        return Err(TransferError::Instruction);
-    }
-    if let Some(vendor) = store.vendor().filter(|vendor| *vendor != encryptor.dialect().vendor()) {
-        return Err(TransferError::Vendor { dialect: encryptor.dialect(), vendor });
-    }
-    let rewrapped = match old.rewrap(&envelope, encryptor) {
-        Ok(rewrapped) => rewrapped,
-        Err(_) if new.is_some_and(|new| new.open(&envelope).is_ok()) => {
-            return Ok(Rewrapped::Already);
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let emitted = rewrapped.emit(encryptor.dialect()).map_err(envelope_core::EncryptError::from)?;
-    let mut headers = kept(&head.headers);
-    headers.extend(emitted.into_iter().map(|(name, value)| (name.to_owned(), value)));
-    let wanted = read(&headers)?;
+    new: Option<NewKeys>,
+}
 
-    let outcome = match store.copy_replace_metadata(key, &head.etag, &headers).await {
-        Err(error) if error.forbids_new_metadata() && reupload => {
-            let file = tempfile::NamedTempFile::new()?;
-            let object = store.get(key, None, Some(&head.etag)).await?;
-            collect_to(object.body, file.path(), head.crc64).await?;
-            let mut put = Put::new(store, key);
-            for (name, value) in headers {
-                put = put.header(name, value);
-            }
-            put.stored(file.path()).await?;
-            return Ok(Rewrapped::Reuploaded);
-        }
-        // The copy may have succeeded and only the response been lost.
-        Err(error @ (StoreError::Changed | StoreError::Unavailable(_))) => Err(error),
-        outcome => outcome,
-    };
-    let there = store.head(key).await?;
-    let now = envelope_of(store, key, &there).await?;
-    match (outcome, now == wanted && there.len == head.len) {
-        (_, true) => Ok(Rewrapped::InPlace),
-        (Err(error), false) => Err(error.into()),
-        (Ok(()), false) if now.as_ref() == Some(&envelope) => {
-            let words = "the store accepted the new metadata but did not keep it; nothing changed";
-            Err(TransferError::Corrupt(words.to_owned()))
-        }
-        (Ok(()), false) => Err(StoreError::Changed.into()),
+/// The keys that open what was rewrapped already.
+#[derive(Clone)]
+struct NewKeys(Decryptor);
+
+impl std::fmt::Debug for NewKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NewKeys")
     }
 }
 
-/// Returns the headers that a new version of an object must keep: all that the user set, except for
-/// the envelope.
+impl Rewrap {
+    /// Rewraps the object under `key`.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, key: impl Into<String>) -> Self {
+        Self { store, key: key.into(), reupload: false, new: None }
+    }
+
+    /// Sets whether the same ciphertext is uploaded again where the store refuses to change metadata, as
+    /// OSS does for encrypted objects (EC 0005-00000421).
+    #[must_use]
+    pub const fn with_reupload(mut self, reupload: bool) -> Self {
+        self.reupload = reupload;
+        self
+    }
+
+    /// Skips an object that these keys already open, so that an interrupted job can be run again.
+    #[must_use]
+    pub fn with_new_keys(mut self, new: &Decryptor) -> Self {
+        self.new = Some(NewKeys(new.clone()));
+        self
+    }
+
+    /// Rewraps: `old` opens the object now, `encryptor` wraps anew. If the future is dropped, the object
+    /// has either its old headers or its new ones; with a reupload, it may be as an upload leaves it.
+    ///
+    /// # Errors
+    /// Any [`TransferError`], including [`StoreError::Changed`] if another writer changed the object in
+    /// the meantime.
+    pub async fn run(
+        &self,
+        old: &Decryptor,
+        encryptor: &Encryptor,
+    ) -> Result<Rewrapped, TransferError> {
+        let meta = self.store.head(&self.key).await?;
+        let envelope = self.envelope(&meta).await?.ok_or(PolicyError::NotEncrypted)?;
+        if envelope.dialect() == Dialect::COS_INSTRUCTION {
+            return Err(TransferError::Instruction);
+        }
+        let dialect = encryptor.dialect();
+        if let Some(vendor) = self.store.vendor().filter(|vendor| *vendor != dialect.vendor()) {
+            return Err(TransferError::Vendor { dialect, vendor });
+        }
+        let rewrapped = match master_key::rewrap(old, &envelope, encryptor).await? {
+            Ok(rewrapped) => rewrapped,
+            Err(_) if self.opens_already(&envelope).await => return Ok(Rewrapped::Already),
+            Err(error) => return Err(error.into()),
+        };
+        let mut headers = kept(&meta.headers);
+        let own = rewrapped.headers().iter();
+        headers.extend(own.map(|(name, value)| ((*name).to_owned(), value.clone())));
+
+        let copied = self.store.copy_replace_metadata(&self.key, &meta.etag, &headers).await;
+        let outcome = match copied {
+            Err(error) if error.forbids_new_metadata() && self.reupload => {
+                self.upload_again(&meta, headers).await?;
+                return Ok(Rewrapped::Reuploaded);
+            }
+            // The copy may have happened, and only its response been lost.
+            Err(error @ (StoreError::Changed | StoreError::Unavailable(_))) => Err(error),
+            Err(error) => return Err(error.into()),
+            Ok(()) => Ok(()),
+        };
+        let there = self.store.head(&self.key).await?;
+        let now = self.envelope(&there).await?;
+        match (outcome, now.as_ref() == Some(rewrapped.envelope()) && there.len == meta.len) {
+            (_, true) => Ok(Rewrapped::InPlace),
+            (Err(error), false) => Err(error.into()),
+            (Ok(()), false) if now.as_ref() == Some(&envelope) => {
+                let words = "the store accepted new metadata but kept the old; nothing changed";
+                Err(TransferError::Corrupt(words.to_owned()))
+            }
+            (Ok(()), false) => Err(StoreError::Changed.into()),
+        }
+    }
+
+    async fn envelope(&self, meta: &ObjectMeta) -> Result<Option<Envelope>, TransferError> {
+        envelope_of(&*self.store, &self.key, meta).await
+    }
+
+    async fn opens_already(&self, envelope: &Envelope) -> bool {
+        match &self.new {
+            Some(NewKeys(new)) => master_key::decrypt(new, envelope).await.is_ok(),
+            None => false,
+        }
+    }
+
+    /// Downloads the ciphertext and uploads it again, with other headers.
+    async fn upload_again(&self, meta: &ObjectMeta, headers: Headers) -> Result<(), TransferError> {
+        let file = tempfile::NamedTempFile::new()?;
+        let options = GetOptions::default().with_if_match(&meta.etag);
+        let mut body = self.store.get(&self.key, options).await?.body;
+        let (mut sum, mut to) = (Crc64::new(), tokio::fs::File::create(file.path()).await?);
+        while let Some(chunk) = body.try_next().await? {
+            sum.update(&chunk);
+            to.write_all(&chunk).await?;
+        }
+        to.flush().await?;
+        check_crc64(meta.crc64, sum.value())?;
+        let mut put = Put::new(Arc::clone(&self.store), &self.key);
+        for (name, value) in headers {
+            put = put.with_header(name, value);
+        }
+        put.stored(file.path()).await.map(|_| ())
+    }
+}
+
+/// Returns the headers that a new version of the object must have again: everything that the user gave,
+/// except the envelope.
 fn kept(headers: &Headers) -> Headers {
     const STANDARD: [&str; 6] = [
         "cache-control",
@@ -117,7 +200,8 @@ fn kept(headers: &Headers) -> Headers {
     headers
         .iter()
         .filter(|(name, _)| {
-            let user = name.starts_with("x-oss-meta-") || name.starts_with("x-cos-meta-");
+            let mut vendors = Vendor::ALL.into_iter();
+            let user = vendors.any(|vendor| name.starts_with(vendor.metadata_prefix()));
             (user && !is_envelope(name))
                 || OWN.contains(&name.as_str())
                 || STANDARD.contains(&name.as_str())

@@ -1,14 +1,13 @@
 //! Regions, endpoints and access keys, from the environment and from profiles in a file.
 
-use std::{collections::BTreeMap, fs, io, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 use meta_codec::Vendor;
 use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::{
-    Bucket, Credentials, Endpoint, EndpointError, FolderStore, Place, Retry, Signature, Store,
-    StoreError,
+    Credentials, Endpoint, EndpointError, Environment, RetryPolicy, Signature, StoreError,
 };
 
 /// Regions, endpoints and access keys.
@@ -31,7 +30,7 @@ pub struct Settings {
     region: Option<String>,
     endpoint: Option<Endpoint>,
     signature: Signature,
-    retry: Retry,
+    retry: RetryPolicy,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -58,34 +57,16 @@ struct Account {
     session_token: Option<SecretString>,
 }
 
-/// Names of environment variables, those of newer tools first.
-struct Names {
-    id: &'static [&'static str],
-    secret: &'static [&'static str],
-    token: &'static [&'static str],
-    region: &'static [&'static str],
-    endpoint: &'static [&'static str],
-}
-
-/// The names of ossutil 2 and the version 2 SDKs, followed by those of all Alibaba Cloud tools.
-const OSS: Names = Names {
-    id: &["OSS_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_ID"],
-    secret: &["OSS_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_ACCESS_KEY_SECRET"],
-    token: &["OSS_SESSION_TOKEN", "ALIBABA_CLOUD_SECURITY_TOKEN"],
-    region: &["OSS_REGION", "ALIBABA_CLOUD_REGION_ID"],
-    endpoint: &["OSS_ENDPOINT"],
-};
-/// The names of tccli and the SDKs, followed by those of COS's own samples.
-const COS: Names = Names {
-    id: &["TENCENTCLOUD_SECRET_ID", "COS_SECRET_ID"],
-    secret: &["TENCENTCLOUD_SECRET_KEY", "COS_SECRET_KEY"],
-    token: &["TENCENTCLOUD_TOKEN", "TENCENTCLOUD_SECURITY_TOKEN", "COS_TOKEN"],
-    region: &["TENCENTCLOUD_REGION", "COS_REGION"],
-    endpoint: &["COS_ENDPOINT"],
-};
-
-fn environment(names: &[&str]) -> Option<String> {
-    names.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+/// Everything that a bucket of one vendor is reached with.
+#[derive(Clone, Debug)]
+pub(crate) struct BucketAccount {
+    pub(crate) credentials: Credentials,
+    /// The region, if there is one.
+    pub(crate) region: Option<String>,
+    /// The endpoint: one that was set, or else that of the region.
+    pub(crate) endpoint: Endpoint,
+    pub(crate) signature: Signature,
+    pub(crate) retry: RetryPolicy,
 }
 
 impl Settings {
@@ -136,75 +117,65 @@ impl Settings {
 
     /// Sets the retry policy.
     #[must_use]
-    pub const fn with_retry(mut self, retry: Retry) -> Self {
+    pub const fn with_retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
         self
     }
 
-    /// Creates the store for a place.
+    /// Returns what a bucket of the vendor is reached with.
     ///
     /// # Errors
-    /// Returns an error if there is no access key or region, or if the endpoint is invalid.
-    pub fn store(&self, place: &Place) -> Result<Arc<dyn Store>, SettingsError> {
-        let (vendor, bucket, names, account) = match place {
-            Place::Folder(folder) => return Ok(Arc::new(FolderStore::new(folder))),
-            Place::Oss(bucket) => (Vendor::Oss, bucket, &OSS, &self.profile.oss),
-            Place::Cos(bucket) => (Vendor::Cos, bucket, &COS, &self.profile.cos),
+    /// If an access key or a region is missing, or the endpoint is invalid.
+    pub(crate) fn account(&self, vendor: Vendor) -> Result<BucketAccount, SettingsError> {
+        let environment = Environment::store(vendor);
+        let account = match vendor {
+            Vendor::Cos => &self.profile.cos,
+            Vendor::Oss => &self.profile.oss,
         };
-        let missing = |names: &[&'static str], what| SettingsError::Missing {
-            what,
-            name: names.first().copied().unwrap_or_default(),
+        let from_environment = environment
+            .credentials()
+            .map_err(|name| SettingsError::Missing { what: "secret", name })?;
+        let credentials = match from_environment {
+            Some(credentials) => credentials,
+            None => account.credentials(environment)?,
         };
-        let id = environment(names.id);
-        // An access key ID and its secret must come from the same source.
-        let credentials = match id {
-            Some(id) => {
-                let secret =
-                    environment(names.secret).ok_or_else(|| missing(names.secret, "secret"))?;
-                let credentials = Credentials::new(id, secret);
-                match environment(names.token) {
-                    Some(token) => credentials.with_token(token),
-                    None => credentials,
-                }
-            }
-            None => {
-                let id = account.access_key_id.clone();
-                let id = id.ok_or_else(|| missing(names.id, "access key"))?;
-                let secret = account.access_key_secret.clone();
-                let secret = secret.ok_or_else(|| missing(names.secret, "secret"))?;
-                let credentials = Credentials::new(id, secret);
-                match &account.session_token {
-                    Some(token) => credentials.with_token(token.clone()),
-                    None => credentials,
-                }
-            }
-        };
-        let region = self.region.clone().or_else(|| environment(names.region));
+        let region = self.region.clone().or_else(|| environment.region());
         let region = region.or_else(|| account.region.clone());
-        let named = environment(names.endpoint).or_else(|| account.endpoint.clone());
-        let endpoint = match (&self.endpoint, named) {
-            (Some(endpoint), _) => Some(endpoint.clone()),
+        let named = match &self.endpoint {
+            Some(endpoint) => Some(endpoint.clone()),
+            None => environment.endpoint()?,
+        };
+        let named = match (named, &account.endpoint) {
             (None, Some(text)) => Some(text.parse()?),
-            (None, None) => None,
+            (named, _) => named,
         };
-        let no_region = || missing(names.region, "region");
-        let bucket = if vendor == Vendor::Cos {
-            let endpoint = match endpoint {
-                Some(endpoint) => endpoint,
-                None => Endpoint::cos(&region.ok_or_else(no_region)?)?,
-            };
-            Bucket::cos(bucket, endpoint, credentials)
-        } else {
-            // Signature version 1 does not include the region.
-            let unnamed = endpoint.is_some() && self.signature == Signature::V1;
-            let region = region.or_else(|| unnamed.then(String::new)).ok_or_else(no_region)?;
-            let endpoint = match endpoint {
-                Some(endpoint) => endpoint,
-                None => Endpoint::oss(&region)?,
-            };
-            Bucket::oss(bucket, &region, endpoint, credentials, self.signature)
+        let endpoint = match (named, &region) {
+            (Some(endpoint), _) => endpoint,
+            (None, Some(region)) => Endpoint::of_store(vendor, region)?,
+            (None, None) => return Err(no_region(vendor)),
         };
-        Ok(Arc::new(bucket?.with_retry(self.retry)))
+        let (signature, retry) = (self.signature, self.retry);
+        Ok(BucketAccount { credentials, region, endpoint, signature, retry })
+    }
+}
+
+/// The error for a region that must be known.
+pub(crate) fn no_region(vendor: Vendor) -> SettingsError {
+    let name = Environment::store(vendor).region_name();
+    SettingsError::Missing { what: "region", name }
+}
+
+impl Account {
+    /// The access key of a profile; the environment is named in the error only.
+    fn credentials(&self, environment: Environment) -> Result<Credentials, SettingsError> {
+        let missing = |what| SettingsError::Missing { what, name: environment.key_name() };
+        let id = self.access_key_id.clone().ok_or_else(|| missing("access key"))?;
+        let secret = self.access_key_secret.clone().ok_or_else(|| missing("secret"))?;
+        let credentials = Credentials::new(id, secret);
+        Ok(match &self.session_token {
+            Some(token) => credentials.with_token(token.clone()),
+            None => credentials,
+        })
     }
 }
 

@@ -4,21 +4,37 @@ use std::{fmt, ops::Range};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
 use meta_codec::Vendor;
 
-use crate::StoreError;
+use crate::{
+    StoreError,
+    body::{Body, exactly},
+};
 
 /// Pairs of a lower-case header name and its value.
 pub type Headers = Vec<(String, String)>;
 
-/// The bytes of an object as a stream. A stream that ends without an error is complete.
-pub type Body = BoxStream<'static, Result<Bytes, StoreError>>;
-
 /// A flat namespace of objects identified by keys: a bucket, a folder, or memory.
 ///
 /// An object consists of bytes and headers. Implementations may retry any idempotent call, which
-/// excludes only [`initiate`](Self::initiate): retrying it would open a second upload.
+/// excludes only [`create_multipart`](Self::create_multipart): retrying it would open a second upload.
+/// Every call can be dropped at any time; a write may have taken effect all the same.
+///
+/// ```
+/// use bytes::Bytes;
+/// use envelope_store::{GetOptions, MemoryStore, PutOptions, Store};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), envelope_store::StoreError> {
+/// let store = MemoryStore::new();
+/// let headers = vec![("content-type".to_owned(), "text/plain".to_owned())];
+/// store.put("a/key", Bytes::from("some bytes"), &headers, PutOptions::default()).await?;
+/// assert_eq!(store.head("a/key").await?.header("content-type"), Some("text/plain"));
+/// let object = store.get("a/key", GetOptions::default().with_range(5..10)).await?;
+/// assert_eq!((object.bytes, object.meta.len), (5..10, 10));
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync {
     /// The vendor whose rules on header names and part sizes apply. `None` if there are no rules.
@@ -28,39 +44,39 @@ pub trait Store: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], or any transport or service error.
-    async fn head(&self, key: &str) -> Result<Head, StoreError>;
+    async fn head(&self, key: &str) -> Result<ObjectMeta, StoreError>;
 
-    /// Returns an object, or the given range of its bytes. Headers and bytes always belong to the
-    /// same version.
+    /// Returns an object, or a range of its bytes. Headers and bytes always belong to the same
+    /// version.
     ///
     /// # Errors
-    /// [`StoreError::Changed`] if `if_match` is not its entity tag; [`StoreError::Malformed`] if
-    /// the response is for a different range.
-    async fn get(
-        &self,
-        key: &str,
-        bytes: Option<Range<u64>>,
-        if_match: Option<&str>,
-    ) -> Result<Object, StoreError>;
+    /// [`StoreError::Changed`] if its entity tag is not the one asked for; [`StoreError::Malformed`]
+    /// if the response is for a different range.
+    async fn get(&self, key: &str, options: GetOptions) -> Result<Object, StoreError>;
 
     /// Writes an object in one request.
     ///
     /// # Errors
-    /// [`StoreError::Changed`] if `only_new` is set and the object already exists.
+    /// [`StoreError::Changed`] if the object already exists and must not.
     async fn put(
         &self,
         key: &str,
         body: Bytes,
         headers: &Headers,
-        only_new: bool,
-    ) -> Result<Stored, StoreError>;
+        options: PutOptions,
+    ) -> Result<PutResult, StoreError>;
 
     /// Creates a multipart upload. `headers` become those of the completed object.
     ///
     /// # Errors
     /// Any transport or service error. After [`StoreError::Unavailable`] an upload may be open; see
-    /// [`uploads`](Self::uploads).
-    async fn initiate(&self, key: &str, headers: &Headers) -> Result<Upload, StoreError>;
+    /// [`list_multipart_uploads`](Self::list_multipart_uploads).
+    async fn create_multipart(
+        &self,
+        key: &str,
+        headers: &Headers,
+        options: PutOptions,
+    ) -> Result<Upload, StoreError>;
 
     /// Uploads a part, replacing any earlier part with the same number. `headers` are those of the
     /// upload, which OSS requires with every part of an encrypted object.
@@ -73,24 +89,25 @@ pub trait Store: fmt::Debug + Send + Sync {
         number: u16,
         body: Bytes,
         headers: &Headers,
-    ) -> Result<Stored, StoreError>;
+    ) -> Result<PutResult, StoreError>;
 
     /// Returns the uploaded parts, ordered by number.
     ///
     /// # Errors
     /// [`StoreError::NoUpload`].
-    async fn list_parts(&self, upload: &Upload) -> Result<Vec<ArrivedPart>, StoreError>;
+    async fn list_parts(&self, upload: &Upload) -> Result<Vec<UploadedPart>, StoreError>;
 
     /// Combines the parts, given by number and entity tag, into one object.
     ///
     /// # Errors
     /// [`StoreError::NoUpload`], including when an earlier attempt succeeded but its response was
-    /// lost.
+    /// lost; [`StoreError::Changed`] if the object already exists and must not.
     async fn complete(
         &self,
         upload: &Upload,
         parts: &[(u16, String)],
-    ) -> Result<Stored, StoreError>;
+        options: PutOptions,
+    ) -> Result<PutResult, StoreError>;
 
     /// Aborts an upload and discards its parts. Succeeds if the upload does not exist.
     ///
@@ -98,43 +115,97 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Any transport or service error.
     async fn abort(&self, upload: &Upload) -> Result<(), StoreError>;
 
-    /// Returns the open uploads for a key.
-    ///
-    /// # Errors
-    /// Any transport or service error.
-    async fn uploads(&self, key: &str) -> Result<Vec<Upload>, StoreError>;
-
-    /// Replaces all headers of an object without transferring its bytes.
-    ///
-    /// # Errors
-    /// [`StoreError::Changed`] if `if_match` is not its entity tag.
-    async fn copy_replace_metadata(
-        &self,
-        key: &str,
-        if_match: &str,
-        headers: &Headers,
-    ) -> Result<(), StoreError>;
-
-    /// Returns up to a thousand objects whose keys start with `prefix`, ordered by key and starting
-    /// after the key `after`, if given.
-    ///
-    /// # Errors
-    /// Any transport or service error.
-    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError>;
-
     /// Deletes an object. Succeeds if the object does not exist.
     ///
     /// # Errors
     /// Any transport or service error.
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
+
+    /// Returns the open uploads for a key. By default, a store knows of none.
+    ///
+    /// # Errors
+    /// Any transport or service error.
+    async fn list_multipart_uploads(&self, key: &str) -> Result<Vec<Upload>, StoreError> {
+        let _ = key;
+        Ok(Vec::new())
+    }
+
+    /// Replaces all headers of an object without transferring its bytes, if its entity tag is
+    /// `if_match`. By default, a store does not support it.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] if the entity tag is another; [`StoreError::Unsupported`].
+    async fn copy_replace_metadata(
+        &self,
+        key: &str,
+        if_match: &str,
+        headers: &Headers,
+    ) -> Result<(), StoreError> {
+        let _ = (key, if_match, headers);
+        Err(StoreError::Unsupported("replacing metadata"))
+    }
+
+    /// Returns up to a thousand objects whose keys start with `prefix`, ordered by key and starting
+    /// after the key `after`, if given. By default, a store does not support it.
+    ///
+    /// # Errors
+    /// Any transport or service error; [`StoreError::Unsupported`].
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {
+        let _ = (prefix, after);
+        Err(StoreError::Unsupported("listing"))
+    }
+}
+
+/// The part of an object to return, and its version.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GetOptions {
+    /// The bytes to return, all by default. A range that goes beyond the end is cut there.
+    pub range: Option<Range<u64>>,
+    /// The entity tag that the object must have.
+    pub if_match: Option<String>,
+}
+
+impl GetOptions {
+    /// Asks for these bytes only.
+    #[must_use]
+    pub const fn with_range(mut self, range: Range<u64>) -> Self {
+        self.range = Some(range);
+        self
+    }
+
+    /// Asks for the version with this entity tag.
+    #[must_use]
+    pub fn with_if_match(mut self, etag: impl Into<String>) -> Self {
+        self.if_match = Some(etag.into());
+        self
+    }
+}
+
+/// The conditions of a write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PutOptions {
+    /// Refuses to replace an object.
+    pub create_only: bool,
+}
+
+impl PutOptions {
+    /// Sets whether replacing an object is refused.
+    #[must_use]
+    pub const fn with_create_only(mut self, create_only: bool) -> Self {
+        self.create_only = create_only;
+        self
+    }
 }
 
 /// The metadata of an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ObjectMeta {
     /// Number of bytes stored.
     pub len: u64,
-    /// The entity tag, including its quotes. Every version has a different one.
+    /// The entity tag, including its quotes. A version with other bytes has another.
     pub etag: String,
     /// The CRC-64/XZ of all bytes stored, if the store reports it.
     pub crc64: Option<u64>,
@@ -144,40 +215,94 @@ pub struct Head {
     pub headers: Headers,
 }
 
+impl ObjectMeta {
+    /// Creates the metadata of an object of `len` bytes.
+    #[must_use]
+    pub fn new(len: u64, etag: impl Into<String>, headers: Headers) -> Self {
+        Self { len, etag: etag.into(), crc64: None, modified: None, headers }
+    }
+
+    /// Returns the value of a header.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(each, _)| each.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+}
+
 /// An object, or a range of its bytes.
 #[expect(missing_debug_implementations, reason = "streams have no useful debug output")]
+#[non_exhaustive]
 pub struct Object {
     /// Metadata of the whole object.
-    pub head: Head,
+    pub meta: ObjectMeta,
     /// The range of bytes in `body`.
     pub bytes: Range<u64>,
     /// The bytes.
     pub body: Body,
 }
 
+impl Object {
+    /// Creates an object of which the range `bytes` is in `body`. A body that ends early, or goes on,
+    /// then ends with an error.
+    #[must_use]
+    pub fn new(meta: ObjectMeta, bytes: Range<u64>, body: Body) -> Self {
+        let body = exactly(body, &bytes);
+        Self { meta, bytes, body }
+    }
+}
+
 /// A store's confirmation of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
+#[non_exhaustive]
+pub struct PutResult {
     /// The entity tag, including its quotes.
     pub etag: String,
     /// The CRC-64/XZ of the bytes as received, if the store reports it.
     pub crc64: Option<u64>,
 }
 
+impl PutResult {
+    /// Creates a confirmation.
+    #[must_use]
+    pub fn new(etag: impl Into<String>, crc64: Option<u64>) -> Self {
+        Self { etag: etag.into(), crc64 }
+    }
+}
+
 /// An open multipart upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Upload {
     /// The key of the object being uploaded.
     pub key: String,
     /// The upload ID assigned by the store.
     pub id: String,
     /// Creation time, in seconds since 1970, if the store reports it.
-    pub begun: Option<u64>,
+    pub created: Option<u64>,
+}
+
+impl Upload {
+    /// Creates the name of an upload.
+    #[must_use]
+    pub fn new(key: impl Into<String>, id: impl Into<String>) -> Self {
+        Self { key: key.into(), id: id.into(), created: None }
+    }
+
+    /// Sets the creation time, in seconds since 1970.
+    #[must_use]
+    pub const fn with_created(mut self, seconds: Option<u64>) -> Self {
+        self.created = seconds;
+        self
+    }
 }
 
 /// A part that the store has received.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ArrivedPart {
+#[non_exhaustive]
+pub struct UploadedPart {
     /// Part number, counted from 1.
     pub number: u16,
     /// The entity tag, including its quotes.
@@ -186,8 +311,17 @@ pub struct ArrivedPart {
     pub len: u64,
 }
 
+impl UploadedPart {
+    /// Creates a received part.
+    #[must_use]
+    pub fn new(number: u16, etag: impl Into<String>, len: u64) -> Self {
+        Self { number, etag: etag.into(), len }
+    }
+}
+
 /// One page of a listing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Page {
     /// Entries, ordered by key.
     pub entries: Vec<Entry>,
@@ -195,8 +329,17 @@ pub struct Page {
     pub next: Option<String>,
 }
 
+impl Page {
+    /// Creates a page.
+    #[must_use]
+    pub const fn new(entries: Vec<Entry>, next: Option<String>) -> Self {
+        Self { entries, next }
+    }
+}
+
 /// An object in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Entry {
     /// The key.
     pub key: String,
@@ -208,13 +351,10 @@ pub struct Entry {
     pub modified: Option<String>,
 }
 
-impl Head {
-    /// Returns the value of a header.
+impl Entry {
+    /// Creates an entry.
     #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(each, _)| each.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+    pub fn new(key: impl Into<String>, len: u64, etag: impl Into<String>) -> Self {
+        Self { key: key.into(), len, etag: etag.into(), modified: None }
     }
 }

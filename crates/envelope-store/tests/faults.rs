@@ -3,17 +3,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests fail loudly")]
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use envelope_core::{AesKeyWrapper, Decryptor, Encryptor, Keyring, RsaKeyWrapper};
 use envelope_store::{
-    Bucket, Credentials, Get, Put, PutOutcome, Retry, Signature, Store, StoreError, TransferError,
-    blocking::Waiter, rewrap,
+    Bucket, Credentials, Get, GetOptions, Put, RetryPolicy, Rewrap, Signature, Store, StoreError,
+    TransferError, UploadResult, blocking::Runtime,
 };
 use envelope_testkit::bucket::{ACCESS_KEY, Fault, LoopbackBucket, SECRET};
 use meta_codec::Dialect;
 
-const RETRY: Retry = Retry { tries: 3, first_pause: Duration::from_millis(2) };
+const RETRY: RetryPolicy =
+    RetryPolicy::ONCE.with_attempts(3).with_initial_backoff(Duration::from_millis(2));
 const PART: u64 = 1 << 20;
 const FAULTS: [Fault; 9] = [
     Fault::Error,
@@ -29,12 +30,12 @@ const FAULTS: [Fault; 9] = [
 
 struct World {
     server: LoopbackBucket,
-    store: Box<dyn Store>,
+    store: Arc<dyn Store>,
     dialect: Dialect,
     keyring: Keyring,
     wrapper: RsaKeyWrapper,
     folder: tempfile::TempDir,
-    waiter: Waiter,
+    runtime: Runtime,
     plain: Vec<u8>,
 }
 
@@ -57,12 +58,12 @@ impl World {
         std::fs::write(folder.path().join("plain"), &plain).unwrap();
         Self {
             server,
-            store: Box::new(store.unwrap().with_retry(RETRY)),
+            store: Arc::new(store.unwrap().with_retry(RETRY)),
             dialect,
             keyring: Keyring::new().with(private),
             wrapper,
             folder,
-            waiter: Waiter::new().unwrap(),
+            runtime: Runtime::new().unwrap(),
             plain,
         }
     }
@@ -71,20 +72,23 @@ impl World {
         self.folder.path().join("plain")
     }
 
-    fn upload(&self, journal: Option<&Path>) -> Result<PutOutcome, TransferError> {
+    fn upload(&self, journal: Option<&Path>) -> Result<UploadResult, TransferError> {
         let encryptor = Encryptor::new(&self.wrapper, self.dialect).key_check();
         let decryptor = Decryptor::new(&self.keyring);
-        let mut put = Put::new(&*self.store, "key").threshold(PART).part_size(PART).retry(RETRY);
+        let mut put = Put::new(self.store.clone(), "key")
+            .with_threshold(PART)
+            .with_part_size(PART)
+            .with_retry(RETRY);
         if let Some(journal) = journal {
-            put = put.journal(journal);
+            put = put.with_journal(journal);
         }
-        self.waiter.wait(put.file(&self.path(), &encryptor, Some(&decryptor)))
+        self.runtime.block_on(put.file(&self.path(), &encryptor, Some(&decryptor)))
     }
 
     fn download(&self) -> Result<Vec<u8>, TransferError> {
         let decryptor = Decryptor::new(&self.keyring);
-        let get = Get::new(&*self.store, "key").retry(RETRY);
-        self.waiter.wait(async { get.open(&decryptor).await?.read_to_end().await })
+        let get = Get::new(self.store.clone(), "key").with_retry(RETRY);
+        self.runtime.block_on(async { get.decrypt(&decryptor).await?.read_to_end().await })
     }
 
     /// Asserts that the object is correct or, unless it was uploaded, absent.
@@ -98,7 +102,7 @@ impl World {
     }
 
     fn delete(&self) {
-        self.waiter.wait(self.store.delete("key")).unwrap();
+        self.runtime.block_on(self.store.delete("key")).unwrap();
     }
 
     /// Returns the number of requests that `work` makes without faults.
@@ -187,8 +191,8 @@ fn a_lost_upload_begins_anew_with_another_key() {
     world.upload(Some(&journal)).unwrap_err();
     world.server.heal();
     let old = std::fs::read_to_string(&journal).unwrap();
-    for upload in world.waiter.wait(world.store.uploads("key")).unwrap() {
-        world.waiter.wait(world.store.abort(&upload)).unwrap();
+    for upload in world.runtime.block_on(world.store.list_multipart_uploads("key")).unwrap() {
+        world.runtime.block_on(world.store.abort(&upload)).unwrap();
     }
     world.upload(Some(&journal)).unwrap();
     world.check(true, "begun anew");
@@ -207,8 +211,11 @@ fn without_the_private_key_it_begins_anew() {
     world.upload(Some(&journal)).unwrap_err();
     world.server.heal();
     let encryptor = Encryptor::new(&world.wrapper, world.dialect);
-    let put = Put::new(&*world.store, "key").threshold(PART).part_size(PART).journal(&journal);
-    world.waiter.wait(put.file(&world.path(), &encryptor, None)).unwrap();
+    let put = Put::new(world.store.clone(), "key")
+        .with_threshold(PART)
+        .with_part_size(PART)
+        .with_journal(&journal);
+    world.runtime.block_on(put.file(&world.path(), &encryptor, None)).unwrap();
     world.check(true, "begun anew");
     assert_eq!(world.server.open_uploads(), 0);
 }
@@ -218,13 +225,17 @@ fn a_stream() {
     for dialect in [Dialect::OSS_V2, Dialect::COS_V2] {
         let world = World::new(dialect);
         let encryptor = Encryptor::new(&world.wrapper, dialect);
-        let put = Put::new(&*world.store, "key").threshold(PART).part_size(PART).retry(RETRY);
+        let put = Put::new(world.store.clone(), "key")
+            .with_threshold(PART)
+            .with_part_size(PART)
+            .with_retry(RETRY);
         for n in 0..8 {
             for fault in FAULTS {
                 let what = format!("{dialect} stream {fault:?} at {n}");
                 world.delete();
                 world.server.fail(n, fault);
-                let outcome = world.waiter.wait(put.stream(&world.plain[..], None, &encryptor));
+                let outcome =
+                    world.runtime.block_on(put.stream(&world.plain[..], None, &encryptor));
                 world.check(outcome.is_ok(), &what);
                 assert_eq!(world.server.open_uploads(), 0, "{what}");
             }
@@ -236,13 +247,13 @@ fn a_stream() {
 fn one_request() {
     let world = World::new(Dialect::OSS_V2);
     let encryptor = Encryptor::new(&world.wrapper, world.dialect);
-    let put = Put::new(&*world.store, "key").threshold(u64::MAX);
+    let put = Put::new(world.store.clone(), "key").with_threshold(u64::MAX);
     for n in 0..2 {
         for fault in FAULTS {
             let what = format!("{fault:?} at {n}");
             world.delete();
             world.server.fail(n, fault);
-            let outcome = world.waiter.wait(put.file(&world.path(), &encryptor, None));
+            let outcome = world.runtime.block_on(put.file(&world.path(), &encryptor, None));
             world.check(outcome.is_ok(), &what);
         }
     }
@@ -254,18 +265,18 @@ fn a_download() {
         let world = World::new(dialect);
         world.upload(None).unwrap();
         let decryptor = Decryptor::new(&world.keyring);
-        let get = Get::new(&*world.store, "key").part_size(PART).retry(RETRY);
+        let get = Get::new(world.store.clone(), "key").with_part_size(PART).with_retry(RETRY);
         let (out, journal) = (world.folder.path().join("out"), world.folder.path().join("state"));
         for journal in [None, Some(&*journal)] {
             for fault in FAULTS.into_iter().chain([Fault::IgnoreRange]) {
                 for n in 0..6 {
                     let what = format!("{dialect} {fault:?} at {n}");
                     world.server.fail(n, fault);
-                    let outcome = world.waiter.wait(get.to_file(&decryptor, &out, journal));
+                    let outcome = world.runtime.block_on(get.to_file(&decryptor, &out, journal));
                     world.server.heal();
                     if outcome.is_err() {
                         // A second run resumes or starts over, and must succeed.
-                        let again = world.waiter.wait(get.to_file(&decryptor, &out, journal));
+                        let again = world.runtime.block_on(get.to_file(&decryptor, &out, journal));
                         again.unwrap_or_else(|error| panic!("{what}: {error}"));
                     }
                     assert!(std::fs::read(&out).unwrap() == world.plain, "{what}");
@@ -287,16 +298,18 @@ fn what_is_somebody_elses_is_not_taken_for_ours() {
     let world = World::new(Dialect::COS_V2);
     world.upload(None).unwrap();
     let decryptor = Decryptor::new(&world.keyring);
-    let get = Get::new(&*world.store, "key").part_size(PART);
-    let head = world.waiter.wait(world.store.head("key")).unwrap();
+    let get = Get::new(world.store.clone(), "key").with_part_size(PART);
+    let head = world.runtime.block_on(world.store.head("key")).unwrap();
     // The object is overwritten between HEAD and GET.
     world.upload(None).unwrap();
-    let old = world.waiter.wait(world.store.get("key", Some(0..16), Some(&head.etag)));
+    let old = world.runtime.block_on(
+        world.store.get("key", GetOptions::default().with_range(0..16).with_if_match(&head.etag)),
+    );
     assert!(matches!(old, Err(StoreError::Changed)));
     // Another user could have planted a symbolic link at the target.
     let (out, journal) = (world.folder.path().join("out"), world.folder.path().join("state"));
     std::os::unix::fs::symlink(world.path(), &out).unwrap();
-    let followed = world.waiter.wait(get.to_file(&decryptor, &out, Some(&journal)));
+    let followed = world.runtime.block_on(get.to_file(&decryptor, &out, Some(&journal)));
     assert!(matches!(followed, Err(TransferError::Io(_))));
     assert!(std::fs::read(world.path()).unwrap() == world.plain);
 }
@@ -309,11 +322,12 @@ fn a_rewrap() {
     let encryptor = Encryptor::new(&new, Dialect::COS_V2);
     let old = Decryptor::new(&world.keyring);
 
-    let done = world.waiter.wait(rewrap(&*world.store, "key", &old, None, &encryptor, true));
-    done.unwrap();
+    let rewrap = Rewrap::new(world.store.clone(), "key").with_reupload(true);
+    world.runtime.block_on(rewrap.run(&old, &encryptor)).unwrap();
     let keyring = Keyring::new().with(new);
     let decryptor = Decryptor::new(&keyring);
-    let get = Get::new(&*world.store, "key");
-    let plain = world.waiter.wait(async { get.open(&decryptor).await?.read_to_end().await });
+    let get = Get::new(world.store.clone(), "key");
+    let plain =
+        world.runtime.block_on(async { get.decrypt(&decryptor).await?.read_to_end().await });
     assert!(plain.unwrap() == world.plain);
 }

@@ -10,15 +10,17 @@
 use bytes::Bytes;
 use envelope_core::Crc64;
 use envelope_store::{
-    Bucket, Credentials, FolderStore, Headers, MemoryStore, Signature, Store, StoreError,
-    blocking::Waiter,
+    Bucket, Credentials, FolderStore, GetOptions, Headers, MemoryStore, PutOptions, Signature,
+    Store, StoreError, blocking::Runtime,
 };
 use envelope_testkit::bucket::{ACCESS_KEY, LoopbackBucket, SECRET};
 use futures_util::TryStreamExt as _;
 
 /// Returns the bytes of an object.
 async fn bytes(store: &dyn Store, key: &str, range: Option<std::ops::Range<u64>>) -> Vec<u8> {
-    let object = store.get(key, range, None).await.unwrap();
+    let mut options = GetOptions::default();
+    options.range = range;
+    let object = store.get(key, options).await.unwrap();
     let chunks: Vec<Bytes> = object.body.try_collect().await.unwrap();
     let all = chunks.concat();
     assert_eq!(all.len() as u64, object.bytes.end - object.bytes.start);
@@ -32,12 +34,15 @@ fn headers(pairs: &[(&str, &str)]) -> Headers {
 async fn conforms(store: &dyn Store, meta: &str) {
     let own = headers(&[("content-type", "text/plain"), (meta, "a/b+c=")]);
     assert!(matches!(store.head("none").await, Err(StoreError::NotFound)));
-    assert!(matches!(store.get("none", None, None).await, Err(StoreError::NotFound)));
+    assert!(matches!(store.get("none", GetOptions::default()).await, Err(StoreError::NotFound)));
     store.delete("none").await.unwrap();
 
     // Uploads in one request.
     let key = "a b+c/\u{fc}%20&<>'.bin";
-    let stored = store.put(key, Bytes::from_static(b"0123456789"), &own, false).await.unwrap();
+    let stored = store
+        .put(key, Bytes::from_static(b"0123456789"), &own, PutOptions::default())
+        .await
+        .unwrap();
     let head = store.head(key).await.unwrap();
     assert_eq!((head.len, &head.etag, head.header(meta)), (10, &stored.etag, Some("a/b+c=")));
     assert_eq!(head.header("content-type"), Some("text/plain"));
@@ -46,17 +51,20 @@ async fn conforms(store: &dyn Store, meta: &str) {
     for (range, want) in [(0..1, &b"0"[..]), (3..7, b"3456"), (9..10, b"9"), (5..99, b"56789")] {
         assert_eq!(bytes(store, key, Some(range)).await, want);
     }
-    store.put("empty", Bytes::new(), &own, false).await.unwrap();
+    store.put("empty", Bytes::new(), &own, PutOptions::default()).await.unwrap();
     assert_eq!(bytes(store, "empty", None).await, b"");
-    let again = store.put(key, Bytes::from_static(b"x"), &own, true).await;
+    let again = store
+        .put(key, Bytes::from_static(b"x"), &own, PutOptions::default().with_create_only(true))
+        .await;
     assert!(matches!(again, Err(StoreError::Changed)));
 
     // Versions.
-    store.put(key, Bytes::from_static(b"9876543210"), &own, false).await.unwrap();
-    let old = store.get(key, Some(0..5), Some(&head.etag)).await;
+    store.put(key, Bytes::from_static(b"9876543210"), &own, PutOptions::default()).await.unwrap();
+    let of = |etag: &str| GetOptions::default().with_range(0..5).with_if_match(etag);
+    let old = store.get(key, of(&head.etag)).await;
     assert!(matches!(old, Err(StoreError::Changed)));
     let new = store.head(key).await.unwrap();
-    assert!(store.get(key, Some(0..5), Some(&new.etag)).await.is_ok());
+    assert!(store.get(key, of(&new.etag)).await.is_ok());
 
     // New headers replace all old ones.
     let other = headers(&[(meta, "new")]);
@@ -68,9 +76,9 @@ async fn conforms(store: &dyn Store, meta: &str) {
     assert_eq!(bytes(store, key, None).await, b"9876543210");
 
     // Parts arrive out of order, and one of them twice.
-    let upload = store.initiate("long", &own).await.unwrap();
-    assert_eq!(store.uploads("long").await.unwrap().len(), 1);
-    assert!(store.uploads("lon").await.unwrap().is_empty());
+    let upload = store.create_multipart("long", &own, PutOptions::default()).await.unwrap();
+    assert_eq!(store.list_multipart_uploads("long").await.unwrap().len(), 1);
+    assert!(store.list_multipart_uploads("lon").await.unwrap().is_empty());
     let mut tags = Vec::new();
     for (number, part) in [(2, "22"), (1, "wrong"), (3, "333"), (1, "1")] {
         let stored = store.upload_part(&upload, number, part.into(), &own).await.unwrap();
@@ -82,26 +90,29 @@ async fn conforms(store: &dyn Store, meta: &str) {
     let lens: Vec<_> = arrived.iter().map(|part| (part.number, part.len)).collect();
     assert_eq!(lens, [(1, 1), (2, 2), (3, 3)]);
     assert!(arrived.iter().zip(&tags).all(|(part, (_, tag))| part.etag == *tag));
-    let done = store.complete(&upload, &tags).await.unwrap();
+    let done = store.complete(&upload, &tags, PutOptions::default()).await.unwrap();
     assert!(done.crc64.is_none_or(|crc64| crc64 == Crc64::of(b"122333")));
     let head = store.head("long").await.unwrap();
     assert_eq!((&head.etag, head.header(meta)), (&done.etag, Some("a/b+c=")));
     assert_eq!(bytes(store, "long", Some(1..5)).await, b"2233");
-    assert!(matches!(store.complete(&upload, &tags).await, Err(StoreError::NoUpload)));
+    assert!(matches!(
+        store.complete(&upload, &tags, PutOptions::default()).await,
+        Err(StoreError::NoUpload)
+    ));
     assert!(matches!(store.list_parts(&upload).await, Err(StoreError::NoUpload)));
     let part = store.upload_part(&upload, 1, "1".into(), &own).await;
     assert!(matches!(part, Err(StoreError::NoUpload)));
-    let upload = store.initiate("gone", &own).await.unwrap();
+    let upload = store.create_multipart("gone", &own, PutOptions::default()).await.unwrap();
     store.upload_part(&upload, 1, "1".into(), &own).await.unwrap();
     store.abort(&upload).await.unwrap();
     store.abort(&upload).await.unwrap();
-    assert!(store.uploads("gone").await.unwrap().is_empty());
+    assert!(store.list_multipart_uploads("gone").await.unwrap().is_empty());
     assert!(matches!(store.head("gone").await, Err(StoreError::NotFound)));
 
     // A listing longer than one page.
     for n in 0..1003 {
         let key = format!("many/{n:04} &+");
-        store.put(&key, Bytes::new(), &Headers::new(), false).await.unwrap();
+        store.put(&key, Bytes::new(), &Headers::new(), PutOptions::default()).await.unwrap();
     }
     let first = store.list("many/", None).await.unwrap();
     assert_eq!((first.entries.len(), first.entries[0].key.as_str()), (1000, "many/0000 &+"));
@@ -116,47 +127,49 @@ async fn conforms(store: &dyn Store, meta: &str) {
 
 #[test]
 fn memory() {
-    Waiter::new().unwrap().wait(conforms(&MemoryStore::new(), "x-oss-meta-own"));
+    Runtime::new().unwrap().block_on(conforms(&MemoryStore::new(), "x-oss-meta-own"));
 }
 
 #[test]
 fn folder() {
     let folder = tempfile::tempdir().unwrap();
     let store = FolderStore::new(folder.path().join("store"));
-    Waiter::new().unwrap().wait(conforms(&store, "x-oss-meta-own"));
+    Runtime::new().unwrap().block_on(conforms(&store, "x-oss-meta-own"));
 }
 
 #[test]
 fn buckets() {
-    let (server, waiter) = (LoopbackBucket::start(), Waiter::new().unwrap());
+    let (server, runtime) = (LoopbackBucket::start(), Runtime::new().unwrap());
     let endpoint = || server.url().parse().unwrap();
     let credentials = || Credentials::new(ACCESS_KEY, SECRET);
     for signature in [Signature::V1, Signature::V4] {
         let name = if signature == Signature::V1 { "one" } else { "four" };
         let bucket = Bucket::oss(name, "cn-x", endpoint(), credentials(), signature).unwrap();
-        waiter.wait(conforms(&bucket, "x-oss-meta-own"));
+        runtime.block_on(conforms(&bucket, "x-oss-meta-own"));
     }
     let bucket = Bucket::cos("b-1", endpoint(), credentials()).unwrap();
-    waiter.wait(conforms(&bucket, "x-cos-meta-own"));
+    runtime.block_on(conforms(&bucket, "x-cos-meta-own"));
 
     let wrong = Credentials::new(ACCESS_KEY, "wrong");
     let bucket = Bucket::cos("b-1", endpoint(), wrong).unwrap();
-    assert!(matches!(waiter.wait(bucket.list("", None)), Err(StoreError::Denied(_))));
+    assert!(matches!(runtime.block_on(bucket.list("", None)), Err(StoreError::Denied(_))));
 }
 
 #[test]
 fn a_folder_gives_nothing_from_outside() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("secret"), b"secret").unwrap();
-    let (store, waiter) = (FolderStore::new(folder.path().join("store")), Waiter::new().unwrap());
-    waiter.wait(store.put("k", Bytes::new(), &Headers::new(), false)).unwrap();
+    let (store, runtime) = (FolderStore::new(folder.path().join("store")), Runtime::new().unwrap());
+    runtime.block_on(store.put("k", Bytes::new(), &Headers::new(), PutOptions::default())).unwrap();
     for key in ["../secret", "/etc/passwd", "", "a/../../secret", "k/", ".envelope-uploads/x"] {
-        assert!(waiter.wait(store.get(key, None, None)).is_err(), "{key}");
+        assert!(runtime.block_on(store.get(key, GetOptions::default())).is_err(), "{key}");
         assert!(
-            waiter.wait(store.put(key, Bytes::new(), &Headers::new(), false)).is_err(),
+            runtime
+                .block_on(store.put(key, Bytes::new(), &Headers::new(), PutOptions::default()))
+                .is_err(),
             "{key}"
         );
-        assert!(waiter.wait(store.delete(key)).is_err(), "{key}");
+        assert!(runtime.block_on(store.delete(key)).is_err(), "{key}");
     }
     assert_eq!(std::fs::read(folder.path().join("secret")).unwrap(), b"secret");
 }
@@ -164,8 +177,10 @@ fn a_folder_gives_nothing_from_outside() {
 #[test]
 fn a_sidecar_of_other_bytes_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let (store, waiter) = (FolderStore::new(folder.path()), Waiter::new().unwrap());
-    waiter.wait(store.put("k", Bytes::from_static(b"12"), &Headers::new(), false)).unwrap();
+    let (store, runtime) = (FolderStore::new(folder.path()), Runtime::new().unwrap());
+    runtime
+        .block_on(store.put("k", Bytes::from_static(b"12"), &Headers::new(), PutOptions::default()))
+        .unwrap();
     std::fs::write(folder.path().join("k"), b"123").unwrap();
-    assert!(matches!(waiter.wait(store.head("k")), Err(StoreError::Malformed(_))));
+    assert!(matches!(runtime.block_on(store.head("k")), Err(StoreError::Malformed(_))));
 }

@@ -21,3 +21,8 @@ pub mod kms;
 pub use fault::{FaultyReader, ShortReader, ShortWriter};
 pub use fixture::{Case, KmsAnswer, Outcome, all_cases, cases_below, folder, sdk_vectors};
 pub use hostile::{HostileCase, hostile_cases};
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

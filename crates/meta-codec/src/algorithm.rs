@@ -19,6 +19,9 @@ pub enum ContentAlgorithm {
 }
 
 impl ContentAlgorithm {
+    /// Length of the authentication tag of [`Aes256Gcm`](Self::Aes256Gcm), in bytes.
+    pub const GCM_TAG_LEN: usize = 16;
+
     /// Returns the length of the initialization vector, in bytes.
     #[must_use]
     pub const fn iv_len(self) -> usize {
@@ -28,17 +31,48 @@ impl ContentAlgorithm {
         }
     }
 
-    /// Returns the length of the stored body for a plaintext of `plain` bytes, or `None` if it
+    /// Returns whether a modified body is detected when the whole object is read.
+    #[must_use]
+    pub const fn is_authenticated(self) -> bool {
+        match self {
+            Self::Aes256Cbc | Self::Aes256Ctr => false,
+            Self::Aes256Gcm => true,
+        }
+    }
+
+    /// Returns the length of the longest plaintext, in bytes. With GCM it is 2^36 - 32, where the
+    /// 32-bit counter ends.
+    #[must_use]
+    pub const fn max_plain_len(self) -> u64 {
+        match self {
+            Self::Aes256Cbc => u64::MAX - 16,
+            Self::Aes256Ctr => u64::MAX,
+            Self::Aes256Gcm => (1 << 36) - 32,
+        }
+    }
+
+    /// Returns the length of the stored body of a plaintext of `plain` bytes, or `None` if it
     /// exceeds `u64`.
     #[must_use]
     pub const fn body_len(self, plain: u64) -> Option<u64> {
         match self {
             Self::Aes256Ctr => Some(plain),
-            Self::Aes256Gcm => plain.checked_add(16),
+            Self::Aes256Gcm => plain.checked_add(Self::GCM_TAG_LEN as u64),
             Self::Aes256Cbc => match plain.checked_add(16) {
                 Some(sum) => Some(sum & !15),
                 None => None,
             },
+        }
+    }
+
+    /// Returns the length of the plaintext of a stored body of `body` bytes. `None` if the body is
+    /// too short, or if its length does not determine that of the plaintext (CBC).
+    #[must_use]
+    pub const fn plain_len(self, body: u64) -> Option<u64> {
+        match self {
+            Self::Aes256Ctr => Some(body),
+            Self::Aes256Gcm => body.checked_sub(Self::GCM_TAG_LEN as u64),
+            Self::Aes256Cbc => None,
         }
     }
 }

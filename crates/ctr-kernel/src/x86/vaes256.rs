@@ -13,10 +13,10 @@ use std::arch::{
     },
 };
 
+use cipher::inout::InOutBuf;
 use zeroize::Zeroize as _;
 
 use super::{RoundKeys, ask_ahead, halves};
-use crate::span::Span;
 
 /// The sizes of a register and of a batch, in bytes.
 const LANE: usize = 32;
@@ -49,10 +49,11 @@ macro_rules! round {
     }};
 }
 
-/// Applies the keystream. The low half of the counter must not wrap within the span.
+/// Applies the keystream. The low half of the counter must not wrap within the data.
 #[target_feature(enable = "avx2,vaes")]
-pub(super) fn apply(keys: &RoundKeys, counter: u128, span: Span<'_>) {
-    let (mut from, mut to, mut left) = (span.from(), span.to(), span.len());
+pub(super) fn apply(keys: &RoundKeys, counter: u128, data: InOutBuf<'_, '_, u8>) {
+    let mut left = data.len();
+    let (mut from, mut to) = data.into_raw();
     let (low, high) = halves(counter);
     let aligned = low & 15 == 0;
     let mut counter =
@@ -74,7 +75,7 @@ pub(super) fn apply(keys: &RoundKeys, counter: u128, span: Span<'_>) {
         left -= LANE;
     }
     if left > 0 {
-        // The remainder is processed in a register-sized buffer, to stay within the span.
+        // The remainder is processed in a register-sized buffer, to stay within the data.
         let mut whole = [0_u128; LANE / 16];
         let bytes = whole.as_mut_ptr().cast::<u8>();
         // SAFETY: less than a register is left to read, and it does not overlap the local buffer.

@@ -13,8 +13,9 @@ use std::arch::{
     },
 };
 
+use cipher::inout::InOutBuf;
+
 use super::{RoundKeys, ask_ahead, halves};
-use crate::span::Span;
 
 /// The sizes of a register and of a batch, in bytes.
 const LANE: usize = 64;
@@ -42,9 +43,9 @@ macro_rules! round {
     }};
 }
 
-/// Applies the keystream. The low half of the counter must not wrap within the span.
+/// Applies the keystream. The low half of the counter must not wrap within the data.
 #[target_feature(enable = "avx512f,avx512bw,vaes")]
-pub(super) fn apply(keys: &RoundKeys, counter: u128, span: Span<'_>) {
+pub(super) fn apply(keys: &RoundKeys, counter: u128, data: InOutBuf<'_, '_, u8>) {
     let mut round_keys = [_mm512_setzero_si512(); 15];
     for (wide, key) in round_keys.iter_mut().zip(&keys.0) {
         *wide = _mm512_broadcast_i32x4(*key);
@@ -87,7 +88,8 @@ pub(super) fn apply(keys: &RoundKeys, counter: u128, span: Span<'_>) {
         _mm512_aesenclast_epi128(block, _mm512_xor_si512(*last_key, data))
     };
 
-    let (mut from, mut to, mut left) = (span.from(), span.to(), span.len());
+    let mut left = data.len();
+    let (mut from, mut to) = data.into_raw();
     while left >= BATCH {
         ask_ahead(from, left);
         let blocks = keystream!();

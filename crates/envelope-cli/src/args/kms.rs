@@ -1,8 +1,8 @@
 //! Arguments that name a master key in a KMS.
 
-use std::{path::PathBuf, str::FromStr};
+use std::path::PathBuf;
 
-use envelope_kms::Endpoint;
+use envelope_kms::{Endpoint, KmsAddress};
 
 /// A master key in a KMS. The access key is read from the environment: ALIBABA_CLOUD_ACCESS_KEY_ID,
 /// ALIBABA_CLOUD_ACCESS_KEY_SECRET and ALIBABA_CLOUD_SECURITY_TOKEN, or TENCENTCLOUD_SECRET_ID,
@@ -14,7 +14,7 @@ pub(crate) struct Kms {
     /// ALIBABA_CLOUD_ACCESS_KEY_ID and _SECRET (and ALIBABA_CLOUD_SECURITY_TOKEN), or
     /// TENCENTCLOUD_SECRET_ID and _KEY (and TENCENTCLOUD_TOKEN).
     #[arg(long, value_name = "VENDOR:REGION[:KEY_ID]")]
-    pub(crate) kms: Option<KmsName>,
+    pub(crate) kms: Option<KmsAddress>,
     /// The endpoint to use instead of the default one, such as
     /// `https://kms-vpc.cn-hangzhou.aliyuncs.com`.
     #[arg(long, value_name = "URL")]
@@ -30,7 +30,7 @@ pub(crate) struct Kms {
 pub(crate) struct ToKms {
     /// The KMS that holds the new master key.
     #[arg(long, value_name = "VENDOR:REGION:KEY_ID")]
-    pub(crate) to_kms: Option<KmsName>,
+    pub(crate) to_kms: Option<KmsAddress>,
     /// The endpoint of the new KMS to use instead of the default one.
     #[arg(long, value_name = "URL")]
     pub(crate) to_kms_endpoint: Option<Endpoint>,
@@ -49,38 +49,4 @@ pub(crate) struct KmsStyle {
     /// Form and send cos-v2 encryption contexts as COS Go does, instead of COS Java.
     #[arg(long)]
     pub(crate) kms_context_go: bool,
-}
-
-/// A KMS, as a vendor and a region, and optionally a master key in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct KmsName {
-    pub(crate) vendor: KmsVendor,
-    pub(crate) region: String,
-    pub(crate) key_id: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum KmsVendor {
-    Aliyun,
-    Tencent,
-}
-
-impl FromStr for KmsName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "expected aliyun:REGION[:KEY_ID] or tencent:REGION[:KEY_ID]".to_owned();
-        let mut pieces = text.splitn(3, ':');
-        let vendor = match pieces.next() {
-            Some("aliyun") => KmsVendor::Aliyun,
-            Some("tencent") => KmsVendor::Tencent,
-            _ => return Err(wrong()),
-        };
-        let region = pieces.next().ok_or_else(wrong)?.to_owned();
-        let key_id = pieces.next().map(str::to_owned);
-        if key_id.as_ref().is_some_and(String::is_empty) {
-            return Err(wrong());
-        }
-        Ok(Self { vendor, region, key_id })
-    }
 }

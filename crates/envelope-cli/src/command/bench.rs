@@ -26,8 +26,8 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
     let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let threads = args.cores.threads().min(cores);
     let wrapper = AesKeyWrapper::generate().map_err(EncryptError::from)?;
-    let (_, cipher) = Encryptor::new(&wrapper, Dialect::COS_V2).encrypt()?;
-    say(&format!("AES-256-CTR by {}; GB/s on one thread and on {threads}\n", cipher.path()))?;
+    let cipher = Encryptor::new(&wrapper, Dialect::COS_V2).encrypt()?.into_cipher();
+    say(&format!("AES-256-CTR by {}; GB/s on one thread and on {threads}\n", cipher.backend()))?;
 
     let short = |data: &mut [u8]| {
         data.chunks_mut(1024).for_each(|object| cipher.at(0).apply(object));
@@ -59,9 +59,9 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
     let rsa = RsaKeyWrapper::generate(2048).map_err(|error| {
         Failure::usage(error, "check that the operating system provides randomness")
     })?;
-    let (envelope, _) = Encryptor::new(&rsa, Dialect::OSS_V2).encrypt()?;
+    let object = Encryptor::new(&rsa, Dialect::OSS_V2).encrypt()?;
     let keyring = Keyring::new().with(rsa);
-    let opened = rate(|| drop(black_box(Decryptor::new(&keyring).open(&envelope))));
+    let opened = rate(|| drop(black_box(Decryptor::new(&keyring).decrypt(object.envelope()))));
     say(&format!("\nobjects opened with RSA-2048 per second, on one thread: {opened:.0}\n"))
 }
 

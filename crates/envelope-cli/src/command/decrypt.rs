@@ -8,31 +8,33 @@ use std::{
 };
 
 use envelope_core::{
-    BodyCipher, ByteRange, ContentCipher, Decryptor, IntegrityError, Keyring, PlainCheck, Policy,
-    io::DecryptReader,
+    ByteRange, ContentCipher, CtrCipher, Decryptor, PlainCheck, check_body_len,
+    io::{DecryptReader, FilePass},
 };
-use meta_codec::{ContentAlgorithm, Envelope};
+use meta_codec::Envelope;
 use zeroize::Zeroizing;
 
 use crate::{
     args::Decrypt,
     checksum::Checksums,
-    failure::{Failure, Status, warn},
+    copy,
+    failure::{Failure, warn},
     header_file,
     input::{Input, check_one_stdin},
     key_file,
-    output::{Output, Secrecy},
-    parallel::FilePass,
-    pump::pump,
-    words::warn_if_unverifiable,
+    output::{MAX_HELD_BACK, Output, Secrecy},
+    progress,
+    weakness::warn_before_reading,
 };
-
-/// Most plaintext of an authenticated object that is held in memory until its tag is verified.
-const BUFFERED: u64 = 64 << 20;
 
 pub(crate) fn run(args: &Decrypt) -> Result<(), Failure> {
     check_one_stdin(inputs(args), &args.passphrase)?;
     let envelope = header_file::read(&args.metadata, args.instruction.as_deref())?;
+    let policy = args.accept.policy();
+    match args.range {
+        Some(_) => policy.admit_range(envelope.as_ref()),
+        None => policy.admit(envelope.as_ref()),
+    }?;
     let Some(envelope) = envelope else { return plaintext(args) };
     if args.key.is_empty() && args.kms.kms.is_none() {
         return Err(Failure::usage("no key is given", "supply the master key with --key or --kms"));
@@ -40,48 +42,39 @@ pub(crate) fn run(args: &Decrypt) -> Result<(), Failure> {
     let passphrase = args.passphrase.read()?;
     let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
     let keyring = key_file::keyring(&args.key, passphrase, args.kms.key()?)?;
-    let cipher = open(&keyring, &envelope)?;
-    warn_if_unverifiable(&envelope);
-    let input = Input::open(&args.cipher)?;
-    if !args.salvage {
-        check_body_len(&envelope, input.len())?;
+    let decryptor = Decryptor::new(&keyring).with_policy(policy);
+    if let Some(wanted) = args.range {
+        let cipher = decryptor.decrypt_range(&envelope)?;
+        warn_before_reading(&envelope);
+        let input = Input::open(&args.cipher)?;
+        check_len(args, &envelope, &input)?;
+        let len = input.len().and_then(|len| envelope.content_algorithm().plain_len(len));
+        return range(args, wanted, &cipher, input, len);
     }
-
-    match (args.range, cipher) {
-        (None, BodyCipher::Cbc(cbc)) if args.salvage => {
+    let cipher = decryptor.decrypt(&envelope)?;
+    warn_before_reading(&envelope);
+    let input = Input::open(&args.cipher)?;
+    check_len(args, &envelope, &input)?;
+    match cipher {
+        ContentCipher::Cbc(cbc) if args.salvage => {
             let salvage = cbc.salvage(envelope.plain_len());
-            let reader = DecryptReader::new(input, BodyCipher::Cbc(salvage));
+            let reader = DecryptReader::new(input, ContentCipher::Cbc(salvage));
             let mut output = output(args)?;
             let saved = copy(args, reader, &mut output, envelope.plain_len())?;
             output.commit()?;
             report_salvage(saved, envelope.plain_len());
             Ok(())
         }
-        (None, cipher) => whole(args, &envelope, cipher, input),
-        (Some(range), BodyCipher::Ctr(ctr)) => {
-            let len = input.len();
-            self::range(args, range, &ctr, input, len)
-        }
-        (Some(range), BodyCipher::Gcm(gcm)) => {
-            if !args.unauthenticated_range {
-                return Err(Failure::usage(
-                    "a range of an AES-GCM object cannot be authenticated",
-                    "decrypt the whole object, or use --unauthenticated-range",
-                ));
-            }
-            let len = input.len().map(|len| len.saturating_sub(16));
-            self::range(args, range, &gcm.into_unauthenticated(), input, len)
-        }
-        (Some(_), _) => Err(Failure::usage(
-            "ranges of AES-CBC objects are not supported",
-            "decrypt the whole object",
-        )),
+        cipher => whole(args, &envelope, cipher, input),
     }
 }
 
-fn open(keyring: &Keyring, envelope: &Envelope) -> Result<BodyCipher, Failure> {
-    // An interactive user is no padding oracle, and needs to read everything that any SDK wrote.
-    Ok(Decryptor::new(keyring).with_policy(Policy::every_algorithm()).open(envelope)?)
+/// Rejects a body of the wrong length before anything is written, if its length is known.
+fn check_len(args: &Decrypt, envelope: &Envelope, input: &Input) -> Result<(), Failure> {
+    match input.len() {
+        Some(len) if !args.salvage => Ok(check_body_len(envelope, len)?),
+        _ => Ok(()),
+    }
 }
 
 fn inputs(args: &Decrypt) -> Vec<&Path> {
@@ -102,11 +95,11 @@ fn output(args: &Decrypt) -> Result<Output, Failure> {
 fn whole(
     args: &Decrypt,
     envelope: &Envelope,
-    cipher: BodyCipher,
+    cipher: ContentCipher,
     input: Input,
 ) -> Result<(), Failure> {
     let mut output = output(args)?;
-    let authenticated = envelope.content_algorithm() == ContentAlgorithm::Aes256Gcm;
+    let authenticated = envelope.content_algorithm().is_authenticated();
     if authenticated && !args.delayed && !output.is_held_back() {
         let plain = buffered(&args.cipher, envelope, cipher, input)?;
         output.write_all(&plain).map_err(|error| Failure::io(output.path(), &error))?;
@@ -114,7 +107,8 @@ fn whole(
     }
     // The length is already checked, but an MD5 must be computed in order.
     let in_any_order = envelope.plain_md5().is_none() && !args.salvage;
-    if let (BodyCipher::Ctr(cipher), Input::File(from), Some(len)) = (&cipher, &input, input.len())
+    if let (ContentCipher::Ctr(cipher), Input::File(from), Some(len)) =
+        (&cipher, &input, input.len())
         && in_any_order
         && parallel(args, cipher, from, 0..len, true, &output)?
     {
@@ -130,25 +124,20 @@ fn whole(
 /// permit that.
 fn parallel(
     args: &Decrypt,
-    cipher: &ContentCipher,
+    cipher: &CtrCipher,
     from: &File,
     bytes: Range<u64>,
     to_the_end: bool,
     output: &Output,
 ) -> Result<bool, Failure> {
     let Some(to) = output.file() else { return Ok(false) };
-    let pass = FilePass {
-        cipher,
-        from,
-        start: bytes.start,
-        len: bytes.end.saturating_sub(bytes.start),
-        to,
-        threads: args.cores.threads(),
-        sum: false,
-        from_path: &args.cipher,
-        to_path: output.path(),
-    };
-    pass.run(to_the_end)?;
+    let bar = progress::bar(Some(bytes.end.saturating_sub(bytes.start)));
+    FilePass::new(cipher, from, bytes, to)
+        .with_threads(args.cores.threads())
+        .with_end(to_the_end)
+        .run(|bytes| bar.inc(bytes))
+        .map_err(|error| Failure::pass(error, &args.cipher, output.path()))?;
+    bar.finish_and_clear();
     Ok(true)
 }
 
@@ -158,46 +147,29 @@ fn copy(
     output: &mut Output,
     expected: Option<u64>,
 ) -> Result<u64, Failure> {
-    pump(from, &args.cipher, output, expected, &mut Checksums::default())
-}
-
-/// Rejects a body of the wrong length before anything is written.
-fn check_body_len(envelope: &Envelope, got: Option<u64>) -> Result<(), Failure> {
-    let want = envelope.plain_len().and_then(|len| envelope.content_algorithm().body_len(len));
-    match (want, got) {
-        (Some(want), Some(got)) if want != got => {
-            if envelope.content_algorithm() == ContentAlgorithm::Aes256Cbc && got < want {
-                return Err(IntegrityError::Padding.into());
-            }
-            Err(Failure::new(
-                Status::Integrity,
-                format_args!("the body has {got} bytes, but its metadata requires {want}"),
-                "fetch the whole object again, with the metadata of the same version",
-            ))
-        }
-        _ => Ok(()),
-    }
+    copy::copy(from, &args.cipher, output, expected, &mut Checksums::default())
 }
 
 /// Decrypts in memory, so that no byte is released before the tag is verified.
 fn buffered(
     path: &Path,
     envelope: &Envelope,
-    cipher: BodyCipher,
+    cipher: ContentCipher,
     input: Input,
 ) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let most = envelope.content_algorithm().body_len(MAX_HELD_BACK).unwrap_or(u64::MAX);
     let mut body = Vec::new();
     input
-        .take(BUFFERED.saturating_add(17))
+        .take(most.saturating_add(1))
         .read_to_end(&mut body)
         .map_err(|error| Failure::io(path, &error))?;
-    if body.len() as u64 > BUFFERED.saturating_add(16) {
+    if body.len() as u64 > most {
         return Err(Failure::usage(
             "the object is too large to hold back until its authentication tag is verified",
             "decrypt to a file, or use --delayed and check the exit status",
         ));
     }
-    let plain = Zeroizing::new(cipher.open(body)?);
+    let plain = Zeroizing::new(cipher.decrypt(body)?);
     let mut check = PlainCheck::new(envelope);
     check.update(&plain);
     check.finish()?;
@@ -208,7 +180,7 @@ fn buffered(
 fn range(
     args: &Decrypt,
     range: ByteRange,
-    cipher: &ContentCipher,
+    cipher: &CtrCipher,
     input: Input,
     len: Option<u64>,
 ) -> Result<(), Failure> {
@@ -256,17 +228,8 @@ fn copy_range(
     }
 }
 
-/// Copies an object without encryption metadata unchanged, if the user allowed that.
+/// Copies an object without encryption metadata, which the policy has admitted.
 fn plaintext(args: &Decrypt) -> Result<(), Failure> {
-    if !args.allow_plaintext {
-        return Err(Failure::new(
-            Status::Metadata,
-            "the object is not encrypted, or its metadata was stripped",
-            "fetch the metadata of the object itself; if it is meant to be plaintext, use \
-             --allow-plaintext; if its keys are in a COS instruction file, pass that with \
-             --instruction",
-        ));
-    }
     let input = Input::open(&args.cipher)?;
     let len = input.len();
     if let Some(range) = args.range {

@@ -15,9 +15,9 @@ use super::{decrypt, encrypt, keygen};
 use crate::{
     args::{Args, Command, Demo},
     cleanup,
+    copy::md5,
     failure::{Failure, Status},
     input::Input,
-    pump::md5,
 };
 
 pub(crate) fn run(args: &Demo) -> Result<(), Failure> {

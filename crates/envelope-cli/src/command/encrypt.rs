@@ -6,20 +6,21 @@ use std::{
 };
 
 use envelope_core::{
-    ContentCipher, Encryptor, GcmCipher, IntegrityError, PartPlan, PlainCheck, io::EncryptReader,
+    CtrCipher, Encryptor, IntegrityError, PartPlan, PlainCheck,
+    io::{EncryptReader, FilePass},
 };
 use meta_codec::{Dialect, Envelope, MaterialDescription};
 
 use crate::{
     args::{Content, Encrypt, Wrapping},
     checksum::Checksums,
+    copy::{copy, md5},
     failure::{Failure, Status, warn},
     header_file,
     input::{Input, check_one_stdin},
     key_file::MasterKey,
     output::{Output, Secrecy, check_distinct, is_standard_output},
-    parallel::FilePass,
-    pump::{md5, pump},
+    progress,
 };
 
 pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
@@ -46,7 +47,7 @@ pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
     let mut encryptor = args.wrapping.encryptor(&key, dialect);
     if let Some(len) = len {
         encryptor = encryptor.plain_len(len);
-        if args.content == Content::Gcm && len > GcmCipher::MAX_LEN {
+        if len > args.content.algorithm().max_plain_len() {
             return Err(Failure::usage(
                 IntegrityError::TooLong,
                 "use --content ctr, or split the file",
@@ -64,21 +65,21 @@ pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
     let mut metadata = Output::create(&args.metadata_out, Secrecy::Public, args.force, &inputs)?;
 
     let mut sums = Checksums::new(&args.checksum);
-    let envelope = match args.content {
+    let headers = match args.content {
         Content::Ctr => {
-            let (envelope, cipher) = encryptor.encrypt()?;
-            ctr(args, input, &envelope, cipher, &mut body, &mut sums)?;
-            envelope
+            let object = encryptor.encrypt()?;
+            ctr(args, input, object.envelope(), object.cipher(), &mut body, &mut sums)?;
+            object.headers().to_vec()
         }
         Content::Gcm => {
-            let (envelope, cipher) = encryptor.encrypt_gcm()?;
-            let reader = EncryptReader::new(Checked::new(input, &envelope), cipher);
+            let object = encryptor.encrypt_gcm()?;
+            let (envelope, headers) = (object.envelope().clone(), object.headers().to_vec());
+            let input = Checked::new(input, &envelope);
+            let reader = EncryptReader::new(input, object.into_cipher());
             stream(args, reader, len, &envelope, &mut body, &mut sums)?;
-            envelope
+            headers
         }
     };
-
-    let headers = envelope.emit(dialect).map_err(envelope_core::EncryptError::from)?;
     header_file::write(&headers, &mut metadata)?;
     // A body without its wrapped key is useless.
     body.commit_both(metadata)?;
@@ -91,7 +92,7 @@ fn ctr(
     args: &Encrypt,
     input: Input,
     envelope: &Envelope,
-    cipher: ContentCipher,
+    cipher: &CtrCipher,
     body: &mut Output,
     sums: &mut Checksums,
 ) -> Result<(), Failure> {
@@ -100,21 +101,18 @@ fn ctr(
         && sums.md5.is_none()
         && envelope.plain_md5().is_none()
     {
-        let pass = FilePass {
-            cipher: &cipher,
-            from,
-            start: 0,
-            len,
-            to,
-            threads: args.cores.threads(),
-            sum: sums.crc64.is_some(),
-            from_path: &args.plain,
-            to_path: body.path(),
-        };
-        sums.crc64 = pass.run(true)?;
+        let bar = progress::bar(Some(len));
+        let pass = FilePass::new(cipher, from, 0..len, to)
+            .with_threads(args.cores.threads())
+            .with_sum(sums.crc64.is_some())
+            .with_end(true);
+        sums.crc64 = pass
+            .run(|bytes| bar.inc(bytes))
+            .map_err(|error| Failure::pass(error, &args.plain, body.path()))?;
+        bar.finish_and_clear();
         return Ok(());
     }
-    let reader = EncryptReader::new(Checked::new(input, envelope), cipher);
+    let reader = EncryptReader::new(Checked::new(input, envelope), cipher.at(0));
     stream(args, reader, len, envelope, body, sums)
 }
 
@@ -126,7 +124,7 @@ fn stream(
     body: &mut Output,
     sums: &mut Checksums,
 ) -> Result<(), Failure> {
-    let written = pump(reader, &args.plain, body, len, sums).map_err(changed)?;
+    let written = copy(reader, &args.plain, body, len, sums).map_err(changed)?;
     // The reader cannot check the length for a dialect that has no header for it.
     match len.and_then(|len| envelope.content_algorithm().body_len(len)) {
         Some(want) if want != written => Err(Failure::changed()),
@@ -218,8 +216,8 @@ impl Wrapping {
         })
     }
 
-    pub(crate) fn encryptor<'a>(&self, key: &'a MasterKey, dialect: Dialect) -> Encryptor<'a> {
-        let mut encryptor = Encryptor::new(key.wrapper(), dialect);
+    pub(crate) fn encryptor(&self, key: &MasterKey, dialect: Dialect) -> Encryptor {
+        let mut encryptor = Encryptor::new(&key.wrapper(), dialect);
         if let Some(wrap) = self.wrap {
             encryptor = encryptor.wrap_with(wrap);
         }

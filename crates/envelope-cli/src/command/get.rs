@@ -5,93 +5,121 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use envelope_core::{Decryptor, Policy};
-use envelope_store::{Head, Opened, TransferError};
+use envelope_core::Decryptor;
+use envelope_store::{
+    Address, GetResult, ObjectMeta, OutputFile, OutputOptions, Store, TransferError, create_private,
+};
 use futures_util::TryStreamExt as _;
-use meta_codec::ContentAlgorithm;
+use meta_codec::Envelope;
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::{
     args::{Cat, Get, Read, Verify},
     failure::{Failure, warn},
-    input::{check_one_stdin, is_dash},
-    remote::{Teller, object, waiter},
-    words::warn_if_unverifiable,
+    input::{check_one_stdin, is_dash, standard},
+    output::MAX_HELD_BACK,
+    progress::ProgressReporter,
+    store::{object, runtime},
+    weakness::warn_before_reading,
 };
-
-/// Most bytes of an authenticated object that are held back until its tag is verified.
-const HELD_BACK: u64 = 64 << 20;
 
 pub(crate) fn run(args: &Get) -> Result<(), Failure> {
     if is_dash(&args.output) {
         return print(&args.from, &args.read);
     }
     check_keys(&args.read)?;
-    let store = args.read.bucket.store(&args.from.place)?;
     let key = object(&args.from)?;
-    let mut output = args.output.clone();
-    if output.is_dir() {
-        output.push(key.rsplit('/').next().unwrap_or(key));
+    let mut path = args.output.clone();
+    if path.is_dir() {
+        path.push(key.rsplit('/').next().unwrap_or(key));
     }
-    let io = |error: &io::Error| Failure::io(&output, error);
-    if output.symlink_metadata().is_ok() && !args.force {
-        return Err(Failure::usage(
-            format_args!("{} already exists", output.display()),
-            "choose another name, or use --force to overwrite it",
-        ));
+    let options = OutputOptions::new()
+        .with_replace(args.force)
+        .with_private(true)
+        .with_resumable(true)
+        .with_inputs(args.read.keys.key.iter().map(PathBuf::as_path));
+    let output = OutputFile::create(&path, options)?;
+    let (meta, len) = match (output.working_path(), output.journal_path()) {
+        (Some(working), Some(journal)) => {
+            let outcome = download(args, key, working, journal);
+            match outcome {
+                Ok(done) => {
+                    output.commit()?;
+                    done
+                }
+                Err(Failed { failure, keep }) => {
+                    if !keep {
+                        output.discard();
+                    }
+                    return Err(failure);
+                }
+            }
+        }
+        // A device or a pipe, which cannot be taken back.
+        _ => {
+            let file = fs::OpenOptions::new().write(true).open(&path);
+            stream(&args.from, &args.read, file.map_err(|error| Failure::io(&path, &error))?)?
+        }
+    };
+    if args.json {
+        println!("{}", json!({ "object": args.from.to_string(), "bytes": len, "etag": meta.etag }));
     }
-    let (part, journal) = (beside(&output, "part"), beside(&output, "state"));
-    let keyring = args.read.keys.keyring()?;
-    let decryptor = Decryptor::new(&keyring).with_policy(Policy::every_algorithm());
-    let waiter = waiter()?;
-    let total = waiter.wait(store.head(key))?.len;
-    let teller = Teller::new(Some(total).filter(|_| args.read.range.is_none()), args.json);
-    let told = teller.clone();
-    let get = reader(&args.read, envelope_store::Get::new(store.as_ref(), key))
-        .part_size(args.part_size)
-        .in_flight(args.parallel.into())
-        .on_event(move |event| told.tell(event));
-    let outcome = waiter.wait(async {
+    Ok(())
+}
+
+/// A download that failed, and whether a later run can resume it.
+struct Failed {
+    failure: Failure,
+    keep: bool,
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self { failure, keep: false }
+    }
+}
+
+/// Downloads an object to a working file.
+fn download(
+    args: &Get,
+    key: &str,
+    working: &Path,
+    journal: &Path,
+) -> Result<(ObjectMeta, u64), Failed> {
+    let failed = |error: TransferError| {
+        // A locked transfer belongs to another process.
+        let keep =
+            error.is_resumable() && journal.exists() || matches!(error, TransferError::Locked);
+        Failed { failure: Failure::from(error).about(&args.from), keep }
+    };
+    let store = args.read.bucket.store(&args.from.location)?;
+    let decryptor = decryptor(&args.read)?;
+    let runtime = runtime()?;
+    let meta = runtime.block_on(store.head(key)).map_err(|error| failed(error.into()))?;
+    warn_of(&*store, key, &meta)?;
+    let total = Some(meta.len).filter(|_| args.read.range.is_none());
+    let reporter = ProgressReporter::new(total, args.json);
+    let told = reporter.clone();
+    let get = envelope_store::Get::new(store, key)
+        .with_part_size(args.part_size)
+        .with_concurrency(args.parallel.into())
+        .with_progress(move |event| told.notify(event));
+    let outcome = runtime.block_on(async {
         match args.read.range {
             Some(range) => {
-                let opened = get.open_range(&decryptor, range).await?;
-                let mut file = tokio::fs::File::from_std(envelope_store::create_private(&part)?);
-                let (head, len) = write(opened, &mut file).await?;
-                Ok((head, len))
+                let result = get.decrypt_range(&decryptor, range).await?;
+                let mut file = tokio::fs::File::from_std(create_private(working)?);
+                write(result, &mut file).await
             }
             None => {
-                let head = get.to_file(&decryptor, &part, Some(&journal)).await?;
-                Ok::<_, TransferError>((head, fs::metadata(&part)?.len()))
+                let meta = get.to_file(&decryptor, working, Some(journal)).await?;
+                Ok((meta, fs::metadata(working)?.len()))
             }
         }
     });
-    teller.finish();
-    let (head, len) = match outcome {
-        Ok(done) => done,
-        Err(error) => {
-            // Files that a later run can resume from are kept. A locked transfer belongs to another
-            // process.
-            let goes_on = error.is_resumable() && journal.exists();
-            if !goes_on && !matches!(error, TransferError::Locked) {
-                let _ = fs::remove_file(&part);
-                let _ = fs::remove_file(&journal);
-            }
-            return Err(error.into());
-        }
-    };
-    fs::File::open(&part).and_then(|file| file.sync_all()).map_err(|error| io(&error))?;
-    if args.force {
-        fs::rename(&part, &output).map_err(|error| io(&error))?;
-    } else {
-        // Unlike a rename, this does not overwrite a file created in the meantime.
-        fs::hard_link(&part, &output).map_err(|error| io(&error))?;
-        fs::remove_file(&part).map_err(|error| io(&error))?;
-    }
-    if args.json {
-        println!("{}", json!({ "object": args.from.to_string(), "bytes": len, "etag": head.etag }));
-    }
-    Ok(())
+    reporter.finish();
+    outcome.map_err(failed)
 }
 
 pub(crate) fn cat(args: &Cat) -> Result<(), Failure> {
@@ -100,33 +128,24 @@ pub(crate) fn cat(args: &Cat) -> Result<(), Failure> {
 
 pub(crate) fn verify(args: &Verify) -> Result<(), Failure> {
     check_keys(&args.read)?;
-    let store = args.read.bucket.store(&args.from.place)?;
-    let key = object(&args.from)?;
-    let keyring = args.read.keys.keyring()?;
-    let decryptor = Decryptor::new(&keyring).with_policy(Policy::every_algorithm());
-    let get = reader(&args.read, envelope_store::Get::new(store.as_ref(), key));
-    let (opened, len, md5) = waiter()?.wait(async {
-        let opened = get.open(&decryptor).await?;
-        let head = opened.head.clone();
-        let envelope = opened.envelope.clone();
-        let (_, len) = write(opened, &mut tokio::io::sink()).await?;
-        Ok::<_, TransferError>((
-            (head, envelope.clone()),
-            len,
-            envelope.and_then(|it| it.plain_md5()),
-        ))
-    })?;
-    let (head, envelope) = opened;
-    let gcm =
-        envelope.as_ref().is_some_and(|it| it.content_algorithm() == ContentAlgorithm::Aes256Gcm);
-    let said = envelope.as_ref().is_some_and(|it| it.plain_len().is_some());
-    let check = envelope.as_ref().is_some_and(|it| it.key_check().is_some());
+    let store = args.read.bucket.store(&args.from.location)?;
+    let get = envelope_store::Get::new(store, object(&args.from)?);
+    let decryptor = decryptor(&args.read)?;
+    let outcome = runtime()?.block_on(async {
+        let result = get.decrypt(&decryptor).await?;
+        let envelope = result.envelope.clone();
+        let (meta, len) = write(result, &mut tokio::io::sink()).await?;
+        Ok::<_, TransferError>((meta, envelope, len))
+    });
+    let (meta, envelope, len) = outcome.map_err(|error| Failure::from(error).about(&args.from))?;
+    let says = |what: fn(&Envelope) -> bool| envelope.as_ref().is_some_and(what);
+    let authenticated = says(|it| it.content_algorithm().is_authenticated());
     let checks: Vec<&str> = [
-        ("length", said),
-        ("store checksum", head.crc64.is_some()),
-        ("key check", check),
-        ("tag", gcm),
-        ("md5", md5.is_some()),
+        ("length", says(|it| it.plain_len().is_some())),
+        ("store checksum", meta.crc64.is_some()),
+        ("key check", says(|it| it.key_check().is_some())),
+        ("tag", authenticated),
+        ("md5", says(|it| it.plain_md5().is_some())),
     ]
     .into_iter()
     .filter_map(|(name, done)| done.then_some(name))
@@ -137,79 +156,90 @@ pub(crate) fn verify(args: &Verify) -> Result<(), Failure> {
         println!("{}: {len} bytes, checked: {}", args.from, checks.join(", "));
     }
     if let Some(envelope) = &envelope {
-        warn_if_unverifiable(envelope);
-        if !gcm {
-            warn("AES-CTR does not detect tampering by anyone who can write to the bucket");
+        warn_before_reading(envelope);
+        if !authenticated {
+            let content = envelope.content_algorithm();
+            warn(format_args!(
+                "{content} does not detect tampering by anyone who can write to the bucket"
+            ));
         }
     }
     Ok(())
 }
 
-fn print(from: &envelope_store::Address, read: &Read) -> Result<(), Failure> {
+fn print(from: &Address, read: &Read) -> Result<(), Failure> {
     check_keys(read)?;
-    let store = read.bucket.store(&from.place)?;
-    let keyring = read.keys.keyring()?;
-    let decryptor = Decryptor::new(&keyring).with_policy(Policy::every_algorithm());
-    let get = reader(read, envelope_store::Get::new(store.as_ref(), object(from)?));
-    let mut stdout = tokio::io::stdout();
-    waiter()?.wait(async {
-        let opened = match read.range {
-            Some(range) => get.open_range(&decryptor, range).await?,
-            None => get.open(&decryptor).await?,
-        };
-        let authenticated = opened
-            .envelope
-            .as_ref()
-            .is_some_and(|it| it.content_algorithm() == ContentAlgorithm::Aes256Gcm);
-        if authenticated && !read.delayed && read.range.is_none() {
-            if opened.head.len > HELD_BACK.saturating_add(16) {
-                return Err(Failure::usage(
-                    "the object is too large to hold back until its authentication tag is verified",
-                    "download it to a file, or use --delayed and check the exit status",
-                ));
-            }
-            let plain = zeroize::Zeroizing::new(opened.read_to_end().await?);
-            stdout.write_all(&plain).await.map_err(TransferError::from)?;
-            stdout.flush().await.map_err(TransferError::from)?;
-        } else {
-            write(opened, &mut stdout).await?;
+    let stdout = standard(io::stdout()).map_err(|error| Failure::io("-".as_ref(), &error))?;
+    stream(from, read, stdout).map(|_| ())
+}
+
+/// Decrypts an object to something that cannot be taken back.
+fn stream(from: &Address, read: &Read, to: fs::File) -> Result<(ObjectMeta, u64), Failure> {
+    let store = read.bucket.store(&from.location)?;
+    let get = envelope_store::Get::new(store, object(from)?);
+    let decryptor = decryptor(read)?;
+    let mut to = tokio::fs::File::from_std(to);
+    let failed = |error: TransferError| Failure::from(error).about(from);
+    runtime()?.block_on(async {
+        let result = match read.range {
+            Some(range) => get.decrypt_range(&decryptor, range).await,
+            None => get.decrypt(&decryptor).await,
         }
-        Ok(())
+        .map_err(failed)?;
+        if let Some(envelope) = &result.envelope {
+            warn_before_reading(envelope);
+        }
+        let content = result.envelope.as_ref().map(Envelope::content_algorithm);
+        let content = content.filter(|content| content.is_authenticated());
+        let Some(content) = content.filter(|_| !read.delayed && read.range.is_none()) else {
+            return write(result, &mut to).await.map_err(failed);
+        };
+        if content.plain_len(result.meta.len).is_some_and(|len| len > MAX_HELD_BACK) {
+            return Err(Failure::usage(
+                "the object is too large to hold back until its authentication tag is verified",
+                "download it to a file, or use --delayed and check the exit status",
+            ));
+        }
+        let meta = result.meta.clone();
+        let plain = zeroize::Zeroizing::new(result.read_to_end().await.map_err(failed)?);
+        let written = async {
+            to.write_all(&plain).await?;
+            to.flush().await
+        };
+        written.await.map_err(|error| failed(error.into()))?;
+        Ok((meta, plain.len() as u64))
     })
 }
 
 async fn write(
-    opened: Opened<'_>,
+    result: GetResult,
     to: &mut (impl tokio::io::AsyncWrite + Unpin),
-) -> Result<(Head, u64), TransferError> {
-    let (head, mut len) = (opened.head.clone(), 0_u64);
-    let mut body = opened.into_stream();
+) -> Result<(ObjectMeta, u64), TransferError> {
+    let (meta, mut len) = (result.meta.clone(), 0_u64);
+    let mut body = result.into_stream();
     while let Some(chunk) = body.try_next().await? {
         len = len.saturating_add(chunk.len() as u64);
         to.write_all(&chunk).await?;
     }
     to.flush().await?;
-    Ok((head, len))
+    Ok((meta, len))
 }
 
-fn reader<'a>(read: &Read, mut get: envelope_store::Get<'a>) -> envelope_store::Get<'a> {
-    if read.allow_plaintext {
-        get = get.allow_plaintext();
+/// Warns of what a reader should know of an object that is downloaded to a file.
+fn warn_of(store: &dyn Store, key: &str, meta: &ObjectMeta) -> Result<(), Failure> {
+    let envelope = runtime()?.block_on(envelope_store::envelope_of(store, key, meta))?;
+    if let Some(envelope) = &envelope {
+        warn_before_reading(envelope);
     }
-    if read.unauthenticated_range {
-        get = get.allow_unauthenticated_range();
-    }
-    get
+    Ok(())
+}
+
+fn decryptor(read: &Read) -> Result<Decryptor, Failure> {
+    Ok(Decryptor::new(&read.keys.keyring()?).with_policy(read.accept.policy()))
 }
 
 fn check_keys(read: &Read) -> Result<(), Failure> {
     let keys = read.keys.key.iter().map(PathBuf::as_path);
     let kms = read.keys.kms.kms_passphrase_file.as_deref();
     check_one_stdin(keys.chain(kms), &read.keys.passphrase)
-}
-
-/// Returns the path of a working file next to the output of a download.
-fn beside(output: &Path, what: &str) -> PathBuf {
-    let name = output.file_name().unwrap_or_default().to_string_lossy();
-    output.with_file_name(format!(".{name}.envelope-{what}"))
 }

@@ -5,35 +5,31 @@ use std::{
     path::PathBuf,
 };
 
-use envelope_core::{Decryptor, Policy};
+use envelope_core::{Decryptor, PolicyError};
 use envelope_store::{Address, envelope_of};
 use meta_codec::{Envelope, IvForm};
 use serde_json::json;
 
 use crate::{
     args::Inspect,
-    failure::{Failure, Status},
+    failure::Failure,
     header_file,
     input::{check_one_stdin, standard},
-    key_file, remote,
-    words::weaknesses,
+    key_file, store,
+    weakness::weaknesses,
 };
 
 pub(crate) fn run(args: &Inspect) -> Result<(), Failure> {
     let inputs = [Some(args.metadata.as_path()), args.instruction.as_deref()];
     let keys = args.key.iter().map(PathBuf::as_path);
     check_one_stdin(inputs.into_iter().flatten().chain(keys), &args.passphrase)?;
-    let read = match remote::address(&args.metadata) {
+    let read = match store::address(&args.metadata) {
         Some(from) => fetch(args, &from)?,
         None => header_file::read(&args.metadata, args.instruction.as_deref())?,
     };
-    let envelope = read.ok_or_else(|| {
-        Failure::new(
-            Status::Metadata,
-            "the object is not encrypted, or its metadata was stripped",
-            "fetch the metadata of the object itself; COS Java may store it in an instruction file",
-        )
-    })?;
+    let policy = args.require.policy();
+    policy.admit(read.as_ref())?;
+    let envelope = read.ok_or(PolicyError::NotEncrypted)?;
     let verified = verify(args, &envelope)?;
     let text = if args.json { json(&envelope, verified) } else { words(&envelope, verified) };
     standard(io::stdout())
@@ -43,12 +39,13 @@ pub(crate) fn run(args: &Inspect) -> Result<(), Failure> {
 
 /// Fetches the envelope of an object in a store.
 fn fetch(args: &Inspect, from: &Address) -> Result<Option<Envelope>, Failure> {
-    let store = args.bucket.store(&from.place)?;
-    let key = remote::object(from)?;
-    Ok(remote::waiter()?.wait(async {
-        let head = store.head(key).await?;
-        envelope_of(store.as_ref(), key, &head).await
-    })?)
+    let store = args.bucket.store(&from.location)?;
+    let key = store::object(from)?;
+    let outcome = store::runtime()?.block_on(async {
+        let meta = store.head(key).await?;
+        envelope_of(&*store, key, &meta).await
+    });
+    outcome.map_err(|error| Failure::from(error).about(from))
 }
 
 /// Opens the envelope with the given keys, if any, which also verifies its key check. Returns
@@ -60,7 +57,7 @@ fn verify(args: &Inspect, envelope: &Envelope) -> Result<bool, Failure> {
     let passphrase = args.passphrase.read()?;
     let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
     let keyring = key_file::keyring(&args.key, passphrase, args.kms.key()?)?;
-    Decryptor::new(&keyring).with_policy(Policy::every_algorithm()).open(envelope)?;
+    Decryptor::new(&keyring).with_policy(args.require.policy()).decrypt(envelope)?;
     Ok(envelope.key_check().is_some())
 }
 

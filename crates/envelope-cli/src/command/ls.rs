@@ -7,15 +7,16 @@ use serde_json::json;
 use crate::{
     args::Ls,
     failure::{Failure, one_line},
-    remote::waiter,
+    store::runtime,
 };
 
 pub(crate) fn run(args: &Ls) -> Result<(), Failure> {
-    let store = args.bucket.store(&args.from.place)?;
-    let (waiter, mut after) = (waiter()?, None);
+    let store = args.bucket.store(&args.from.location)?;
+    let (runtime, mut after) = (runtime()?, None);
     let mut stdout = io::stdout().lock();
     loop {
-        let page = waiter.wait(store.list(&args.from.key, after.as_deref()))?;
+        let page = runtime.block_on(store.list(&args.from.key, after.as_deref()));
+        let page = page.map_err(|error| Failure::from(error).about(&args.from))?;
         for entry in page.entries {
             let modified = entry.modified.unwrap_or_default();
             let line = if args.json {

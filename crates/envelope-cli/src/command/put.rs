@@ -1,28 +1,37 @@
 //! `envelope put`: encrypts and uploads a file.
 
 use std::{
-    env,
+    env, fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use envelope_core::{Crc64, Decryptor, Policy};
-use envelope_store::{Address, Place, TransferError};
-use meta_codec::{Dialect, Vendor};
+use envelope_core::{Crc64, Decryptor, Encryptor};
+use envelope_store::{Address, Location, StopSignal, TransferError, UploadResult};
+use meta_codec::{ContentAlgorithm, Dialect, Vendor};
 use serde_json::json;
-use tokio::sync::watch;
 
 use crate::{
-    args::{Content, Put},
+    args::{Put, Require},
     cleanup,
     failure::{Failure, Status},
     input::{check_one_stdin, is_dash},
-    key_file::{self, MasterKey},
-    remote::{Teller, object, waiter},
+    key_file::MasterKey,
+    progress::ProgressReporter,
+    store::{object, runtime},
 };
 
-/// Time limit for the orderly shutdown of an interrupted upload.
+/// How long an interrupted upload may take to end in an orderly way.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The plaintext.
+enum Source {
+    /// A regular file, and its length.
+    File(u64),
+    /// A pipe or the like.
+    Stream(fs::File),
+    Stdin,
+}
 
 pub(crate) fn run(args: &Put) -> Result<(), Failure> {
     let mut inputs = vec![args.plain.as_path()];
@@ -31,106 +40,110 @@ pub(crate) fn run(args: &Put) -> Result<(), Failure> {
     check_one_stdin(inputs, &args.passphrase)?;
     let to = target(args)?;
     let key = object(&to)?;
-    let store = args.bucket.store(&to.place)?;
-    let dialect = args.wrapping.dialect.unwrap_or(match store.vendor() {
-        Some(Vendor::Cos) => Dialect::COS_V2,
-        _ if args.content == Content::Gcm => Dialect::COS_V2,
-        _ => Dialect::OSS_V2,
-    });
+    let store = args.bucket.store(&to.location)?;
+    let content = args.content.algorithm();
+    let dialect = args.wrapping.dialect.unwrap_or_else(|| default(store.vendor(), content));
     let passphrase = args.passphrase.read()?;
     let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
-    let style = args.style;
-    let master = MasterKey::one(args.key.as_deref(), passphrase, args.kms.key()?, style, dialect)?
-        .with_description(args.wrapping.description(dialect)?);
+    let (path, kms) = (args.key.as_deref(), args.kms.key()?);
+    let master = MasterKey::one(path, passphrase, kms, args.style, dialect)?;
+    // Without a description, it is tried on whatever the journal of an earlier run says.
+    let decryptor = Decryptor::new(&master.keyring()).with_policy(Require::default().policy());
+    let master = master.with_description(args.wrapping.description(dialect)?);
     let encryptor = args.wrapping.encryptor(&master, dialect);
-    let paths: Vec<PathBuf> = args.key.iter().cloned().collect();
-    let keyring = key_file::keyring(&paths, passphrase, args.kms.key()?)?;
-    let decryptor = Decryptor::new(&keyring).with_policy(Policy::every_algorithm());
 
-    let stream = is_dash(&args.plain) || args.content == Content::Gcm;
-    let io = |error: &std::io::Error| Failure::io(&args.plain, error);
-    let file = if is_dash(&args.plain) {
-        None
-    } else {
-        Some(std::fs::File::open(&args.plain).map_err(|error| io(&error))?)
-    };
-    let len = match &file {
-        Some(file) => {
-            let metadata = file.metadata().map_err(|error| io(&error))?;
-            metadata.is_file().then_some(metadata.len())
+    let source = open(&args.plain)?;
+    let state = match source {
+        Source::File(_) if content == ContentAlgorithm::Aes256Ctr && !args.no_resume => {
+            state(args, &to)?
         }
-        None => None,
+        _ => None,
     };
-    let state = if stream || len.is_none() || args.no_resume { None } else { state(args, &to)? };
-
-    let (stop, stopped) = watch::channel(false);
-    let mut impatient = stopped.clone();
-    cleanup::on_interrupt(move || {
-        let _ = stop.send(true);
-    });
-    let teller = Teller::new(len, args.json);
-    let told = teller.clone();
-    let mut put = envelope_store::Put::new(store.as_ref(), key)
-        .header("content-type", &args.content_type)
-        .threshold(args.threshold)
-        .in_flight(args.parallel.into())
-        .stop_when(stopped)
-        .on_event(move |event| told.tell(event));
+    let len = match source {
+        Source::File(len) => Some(len),
+        Source::Stream(_) | Source::Stdin => None,
+    };
+    let stop = StopSignal::new();
+    let interrupted = stop.clone();
+    cleanup::on_interrupt(move || interrupted.stop());
+    let reporter = ProgressReporter::new(len, args.json);
+    let told = reporter.clone();
+    let mut put = envelope_store::Put::new(store, key)
+        .with_header("content-type", &args.content_type)
+        .with_content(content)
+        .with_threshold(args.threshold)
+        .with_concurrency(args.parallel.into())
+        .with_create_only(args.create_only)
+        .with_stop(stop.clone())
+        .with_progress(move |event| told.notify(event));
     if let Some(part_size) = args.part_size {
-        put = put.part_size(part_size);
-    }
-    if args.only_new {
-        put = put.only_new();
+        put = put.with_part_size(part_size);
     }
     if let Some(state) = &state {
-        put = put.journal(state);
+        put = put.with_journal(state);
     }
-    let waiter = waiter()?;
-    let work = async {
-        match file {
-            Some(_) if !stream && len.is_some() => {
-                put.file(&args.plain, &encryptor, Some(&decryptor)).await
-            }
-            Some(file) => {
-                let file = tokio::fs::File::from_std(file);
-                if stream && args.content == Content::Gcm {
-                    put.stream_gcm(file, len, &encryptor).await
-                } else {
-                    put.stream(file, len, &encryptor).await
-                }
-            }
-            None if args.content == Content::Gcm => {
-                put.stream_gcm(tokio::io::stdin(), None, &encryptor).await
-            }
-            None => put.stream(tokio::io::stdin(), None, &encryptor).await,
-        }
-    };
-    let outcome = waiter.wait(async {
+    let outcome = runtime()?.block_on(async {
         let patience = async {
-            let _ = impatient.wait_for(|stop| *stop).await;
+            stop.stopped().await;
             tokio::time::sleep(PATIENCE).await;
         };
         tokio::select! {
-            outcome = work => Some(outcome),
+            outcome = upload(&put, source, &args.plain, &encryptor, &decryptor) => Some(outcome),
             () = patience => None,
         }
     });
-    teller.finish();
+    reporter.finish();
     let outcome = outcome.ok_or_else(|| {
         Failure::new(
             Status::Io,
-            "interrupted, and the store does not respond",
-            "an upload may be left open; run the same command again to resume it or start over",
+            "interrupted, but the store does not respond",
+            "an upload may be left open; the same command resumes it or starts over",
         )
     })?;
     let resumable = state.is_some();
-    let outcome = outcome.map_err(|error| failure(error, args, resumable))?;
+    let outcome = outcome.map_err(|error| failure(error, args, resumable).about(&to))?;
     if args.json {
         let line = json!({ "object": to.to_string(), "bytes": outcome.len, "etag": outcome.etag,
             "crc64": outcome.crc64.to_string(), "parts": outcome.parts });
         println!("{line}");
     }
     Ok(())
+}
+
+/// The dialect to write if the caller names none: that of the store, unless it cannot say the content
+/// algorithm.
+fn default(vendor: Option<Vendor>, content: ContentAlgorithm) -> Dialect {
+    let vendors = vendor.into_iter().chain([Vendor::Oss]).chain(Vendor::ALL);
+    let mut dialects = vendors.map(Vendor::default_dialect);
+    let first = dialects.next().unwrap_or(Dialect::OSS_V2);
+    let says = |dialect: &Dialect| dialect.content_algorithms().any(|each| each == content);
+    [first].into_iter().chain(dialects).find(says).unwrap_or(first)
+}
+
+fn open(path: &Path) -> Result<Source, Failure> {
+    if is_dash(path) {
+        return Ok(Source::Stdin);
+    }
+    let opened = || -> io::Result<Source> {
+        let file = fs::File::open(path)?;
+        let metadata = file.metadata()?;
+        Ok(if metadata.is_file() { Source::File(metadata.len()) } else { Source::Stream(file) })
+    };
+    opened().map_err(|error| Failure::io(path, &error))
+}
+
+async fn upload(
+    put: &envelope_store::Put,
+    source: Source,
+    path: &Path,
+    encryptor: &Encryptor,
+    decryptor: &Decryptor,
+) -> Result<UploadResult, TransferError> {
+    match source {
+        Source::File(_) => put.file(path, encryptor, Some(decryptor)).await,
+        Source::Stream(file) => put.stream(tokio::fs::File::from_std(file), None, encryptor).await,
+        Source::Stdin => put.stream(tokio::io::stdin(), None, encryptor).await,
+    }
 }
 
 fn failure(error: TransferError, args: &Put, resumable: bool) -> Failure {
@@ -179,11 +192,11 @@ fn state(args: &Put, to: &Address) -> Result<Option<PathBuf>, Failure> {
         }
     };
     let Some(folder) = folder else { return Ok(None) };
-    let path =
-        std::fs::canonicalize(&args.plain).map_err(|error| Failure::io(&args.plain, &error))?;
+    let path = fs::canonicalize(&args.plain).map_err(|error| Failure::io(&args.plain, &error))?;
     let mut to = to.clone();
-    if let Place::Folder(folder) = &to.place {
-        to.place = Place::Folder(std::path::absolute(folder).unwrap_or_else(|_| folder.clone()));
+    if let Location::Folder(folder) = &to.location {
+        to.location =
+            Location::Folder(std::path::absolute(folder).unwrap_or_else(|_| folder.clone()));
     }
     let name = format!("{path:?} {to} {:?}", args.bucket.endpoint);
     Ok(Some(folder.join(format!("put-{:016x}.json", Crc64::of(name.as_bytes())))))

@@ -2,23 +2,23 @@
 
 use std::path::PathBuf;
 
-use envelope_core::{Decryptor, Policy};
+use envelope_core::{ContentCipher, Decryptor, PolicyError};
 
 use crate::{
     args::Rewrap,
-    command::rewrap_many,
-    failure::{Failure, Status, warn},
+    command::rewrap_bulk,
+    failure::{Failure, warn},
     header_file,
     input::check_one_stdin,
     key_file::{self, MasterKey},
     output::{Output, Secrecy},
-    remote,
-    words::warn_if_unverifiable,
+    store,
+    weakness::warn_before_reading,
 };
 
 pub(crate) fn run(args: &Rewrap) -> Result<(), Failure> {
-    if let Some(to) = remote::address(&args.metadata) {
-        return rewrap_many::run(args, &to);
+    if let Some(to) = store::address(&args.metadata) {
+        return rewrap_bulk::run(args, &to);
     }
     let Some(metadata_out) = &args.metadata_out else {
         return Err(Failure::usage(
@@ -34,28 +34,25 @@ pub(crate) fn run(args: &Rewrap) -> Result<(), Failure> {
     inputs.extend(args.instruction.as_deref());
     check_one_stdin(inputs.iter().copied(), &args.passphrase)?;
     inputs.extend(args.passphrase.path());
-    let envelope =
-        header_file::read(&args.metadata, args.instruction.as_deref())?.ok_or_else(|| {
-            Failure::new(
-                Status::Metadata,
-                "the object is not encrypted, or its metadata was stripped",
-                "there is no content key to rewrap",
-            )
-        })?;
+    let envelope = header_file::read(&args.metadata, args.instruction.as_deref())?;
+    let policy = args.require.policy();
+    policy.admit(envelope.as_ref())?;
+    let envelope = envelope.ok_or(PolicyError::NotEncrypted)?;
     let dialect = match args.wrapping.dialect {
         Some(dialect) => dialect,
         None if envelope.dialect().is_writable() => envelope.dialect(),
         None => {
+            let default = envelope.dialect().vendor().default_dialect();
             return Err(Failure::usage(
                 format_args!("{} can be read, but not written", envelope.dialect()),
-                "choose another dialect with --dialect, such as cos-v2",
+                format!("choose another with --dialect, such as {default}"),
             ));
         }
     };
     let passphrase = args.passphrase.read()?;
     let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
     let keyring = key_file::keyring(&args.key, passphrase, args.kms.key()?)?;
-    warn_if_unverifiable(&envelope);
+    warn_before_reading(&envelope);
     let new = MasterKey::one(
         args.to_key.as_deref(),
         passphrase,
@@ -65,19 +62,21 @@ pub(crate) fn run(args: &Rewrap) -> Result<(), Failure> {
     )?
     .with_description(args.wrapping.description(dialect)?);
 
-    let decryptor = Decryptor::new(&keyring).with_policy(Policy::every_algorithm());
+    let decryptor = Decryptor::new(&keyring).with_policy(policy);
     let rewrapped = decryptor.rewrap(&envelope, &args.wrapping.encryptor(&new, dialect))?;
-    if decryptor.decrypt(&envelope).is_ok_and(|cipher| !cipher.suits_every_sdk()) {
+    let headers = rewrapped.headers().to_vec();
+    if let ContentCipher::Ctr(cipher) = rewrapped.into_cipher()
+        && !cipher.suits_every_sdk()
+    {
         warn(
             "the IV of this object makes some SDKs (OSS Java, C++, Go, PHP; COS Go) return wrong \
              bytes for ranges; they read the whole object correctly, and `envelope` reads both",
         );
     }
-    let headers = rewrapped.emit(dialect).map_err(envelope_core::EncryptError::from)?;
 
     let mut output = Output::create(metadata_out, Secrecy::Public, args.force, &inputs)?;
     header_file::write(&headers, &mut output)?;
     output.commit()?;
-    remote::warn_of_old_keys();
+    store::warn_of_old_keys();
     Ok(())
 }

@@ -4,31 +4,47 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
 use zeroize::Zeroizing;
 
-use super::{CHUNK, invalid, poisoned};
-use crate::{
-    PlainCheck,
-    body::{Decrypting, Encrypting, Stream},
-};
+use super::{CHUNK, ROOM, invalid, poisoned};
+use crate::{BodyDecryptor, BodyEncryptor, PlainCheck, body::Transform};
 
 /// A reader that encrypts the bytes read from an inner reader.
 ///
 /// It cannot seek: applying the same keystream again after the file has changed would reveal both
 /// versions.
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
-pub struct EncryptReader<R>(CipherReader<R, Encrypting>);
+pub struct EncryptReader<R>(CipherReader<R, BodyEncryptor>);
 
 /// A reader that decrypts the bytes read from an inner reader. **Its output is unverified until the
 /// end of file.**
 ///
 /// It can seek if the inner reader can, provided that the cipher is a plain keystream and no
 /// [check](Self::with_check) needs to see every byte.
+///
+/// ```
+/// # use envelope_core::{AesKeyWrapper, Dialect, Encryptor, Keyring, io::EncryptReader};
+/// use std::io::Read as _;
+///
+/// use envelope_core::{Decryptor, PlainCheck, io::DecryptReader};
+///
+/// # let key = AesKeyWrapper::generate()?;
+/// # let (envelope, cipher) =
+/// #     Encryptor::new(&key, Dialect::COS_V2).plain_len(6).encrypt()?.into_inner();
+/// # let body = EncryptReader::new(&b"a file"[..], cipher);
+/// # let decryptor = Decryptor::new(&Keyring::new().with(key));
+/// let mut reader = DecryptReader::new(body, decryptor.decrypt(&envelope)?)
+///     .with_check(PlainCheck::new(&envelope)); // or `decryptor.reader(&envelope, body)?`
+/// let mut plain = String::new();
+/// reader.read_to_string(&mut plain)?;
+/// assert_eq!(plain, "a file");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
-pub struct DecryptReader<R>(CipherReader<R, Decrypting>);
+pub struct DecryptReader<R>(CipherReader<R, BodyDecryptor>);
 
 impl<R> EncryptReader<R> {
     /// Creates a reader that encrypts the bytes of `inner`, with a cipher (from its start) or a
     /// keystream at a position.
-    pub fn new(inner: R, cipher: impl Into<Encrypting>) -> Self {
+    pub fn new(inner: R, cipher: impl Into<BodyEncryptor>) -> Self {
         Self(CipherReader::new(inner, cipher.into()))
     }
 
@@ -41,7 +57,7 @@ impl<R> EncryptReader<R> {
 impl<R> DecryptReader<R> {
     /// Creates a reader that decrypts the bytes of `inner`, with a cipher (from its start) or a
     /// keystream at a position.
-    pub fn new(inner: R, cipher: impl Into<Decrypting>) -> Self {
+    pub fn new(inner: R, cipher: impl Into<BodyDecryptor>) -> Self {
         Self(CipherReader::new(inner, cipher.into()))
     }
 
@@ -50,7 +66,7 @@ impl<R> DecryptReader<R> {
     /// `InvalidData`.
     #[must_use]
     pub fn with_check(mut self, check: PlainCheck) -> Self {
-        self.0.check = Some(check);
+        self.0.transform = self.0.transform.map(|transform| transform.with_check(check));
         self
     }
 
@@ -78,10 +94,10 @@ impl<R: Read + Seek> Seek for DecryptReader<R> {
     }
 }
 
-struct CipherReader<R, S> {
+struct CipherReader<R, T> {
     inner: R,
-    stream: S,
-    check: Option<PlainCheck>,
+    /// Consumed by the end of a body whose last bytes are held back.
+    transform: Option<T>,
     /// The output that is ready, the first `gone` bytes of which have been read. Unused for a plain
     /// keystream.
     ready: Zeroizing<Vec<u8>>,
@@ -96,14 +112,14 @@ enum State {
     Poisoned,
 }
 
-impl<R, S> CipherReader<R, S> {
-    fn new(inner: R, stream: S) -> Self {
+impl<R, T> CipherReader<R, T> {
+    fn new(inner: R, transform: T) -> Self {
         let ready = Zeroizing::new(Vec::new());
-        Self { inner, stream, check: None, ready, gone: 0, state: State::Open }
+        Self { inner, transform: Some(transform), ready, gone: 0, state: State::Open }
     }
 }
 
-impl<R: Read, S: Stream> CipherReader<R, S> {
+impl<R: Read, T: Transform> CipherReader<R, T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
@@ -138,20 +154,23 @@ impl<R: Read, S: Stream> CipherReader<R, S> {
 
     /// Reads once. Fills part of `buffer` and returns how much, or fills `self.ready`, or ends.
     fn step(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if let Some(keystream) = self.stream.keystream() {
+        let Some(transform) = &mut self.transform else {
+            self.state = State::Ended;
+            return Ok(0);
+        };
+        if let Some(keystream) = transform.keystream() {
             let read = self.inner.read(buffer)?;
             let data = buffer.get_mut(..read).ok_or_else(overstated)?;
-            keystream.apply(data);
-            if let Some(check) = &mut self.check {
-                check.update(data);
-            }
+            keystream.try_apply(data).map_err(io::Error::other)?;
             if read == 0 {
-                self.end()?;
+                self.state = State::Ended;
             }
             return Ok(read);
         }
 
         self.gone = 0;
+        let missing = (CHUNK + ROOM).saturating_sub(self.ready.len());
+        self.ready.reserve(missing);
         self.ready.resize(CHUNK, 0);
         let outcome = self.inner.read(&mut self.ready);
         self.ready.truncate(outcome.as_ref().copied().unwrap_or_default());
@@ -159,24 +178,12 @@ impl<R: Read, S: Stream> CipherReader<R, S> {
         if read > CHUNK {
             return Err(overstated());
         }
-        let ended = read == 0;
-        if ended {
-            *self.ready = self.stream.finish().map_err(invalid)?;
-        } else {
-            self.stream.update(&mut self.ready).map_err(invalid)?;
-        }
-        if let Some(check) = &mut self.check {
-            check.update(&self.ready);
-        }
-        if ended {
-            self.end()?;
+        if read > 0 {
+            transform.update(&mut self.ready).map_err(invalid)?;
+        } else if let Some(transform) = self.transform.take() {
+            self.ready = transform.finish().map_err(invalid)?;
         }
         Ok(0)
-    }
-
-    fn end(&mut self) -> io::Result<()> {
-        self.state = State::Ended;
-        self.check.take().map_or(Ok(()), PlainCheck::finish).map_err(invalid)
     }
 }
 
@@ -184,12 +191,12 @@ fn overstated() -> io::Error {
     io::Error::other("the inner reader reported more bytes than the buffer holds")
 }
 
-impl<R: Read + Seek> CipherReader<R, Decrypting> {
+impl<R: Read + Seek> CipherReader<R, BodyDecryptor> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let checked = self.check.is_some();
-        let keystream = match (&self.state, self.stream.keystream()) {
+        let keystream = self.transform.as_mut().and_then(Transform::keystream);
+        let keystream = match (&self.state, keystream) {
             (State::Poisoned, _) => return Err(poisoned()),
-            (_, Some(keystream)) if !checked => keystream,
+            (_, Some(keystream)) => keystream,
             _ => return Err(ErrorKind::Unsupported.into()),
         };
         // The inner reader may hold only a piece of the object, so its position differs from that

@@ -4,27 +4,24 @@ use std::io::{self, Write};
 
 use zeroize::Zeroizing;
 
-use super::{CHUNK, invalid, poisoned};
-use crate::{
-    PlainCheck,
-    body::{Decrypting, Encrypting, Stream},
-};
+use super::{CHUNK, ROOM, invalid, poisoned};
+use crate::{BodyDecryptor, BodyEncryptor, PlainCheck, body::Transform};
 
 /// A writer that encrypts the bytes written to it. You **MUST** call [`finish`](Self::finish): it
 /// writes the last bytes, flushes the inner writer and reports its errors.
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
-pub struct EncryptWriter<W>(CipherWriter<W, Encrypting>);
+pub struct EncryptWriter<W>(CipherWriter<W, BodyEncryptor>);
 
 /// A writer that decrypts the bytes written to it. **Its output is unverified until the end**: you
 /// **MUST** call [`finish`](Self::finish), which writes the last bytes and reports whether the body
 /// was intact.
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
-pub struct DecryptWriter<W>(CipherWriter<W, Decrypting>);
+pub struct DecryptWriter<W>(CipherWriter<W, BodyDecryptor>);
 
 impl<W: Write> EncryptWriter<W> {
     /// Creates a writer that encrypts into `inner`, with a cipher (from its start) or a keystream
     /// at a position.
-    pub fn new(inner: W, cipher: impl Into<Encrypting>) -> Self {
+    pub fn new(inner: W, cipher: impl Into<BodyEncryptor>) -> Self {
         Self(CipherWriter::new(inner, cipher.into()))
     }
 
@@ -40,14 +37,14 @@ impl<W: Write> EncryptWriter<W> {
 impl<W: Write> DecryptWriter<W> {
     /// Creates a writer that decrypts into `inner`, with a cipher (from its start) or a keystream
     /// at a position.
-    pub fn new(inner: W, cipher: impl Into<Decrypting>) -> Self {
+    pub fn new(inner: W, cipher: impl Into<BodyDecryptor>) -> Self {
         Self(CipherWriter::new(inner, cipher.into()))
     }
 
     /// Checks the plaintext while it is written; see [`finish`](Self::finish).
     #[must_use]
     pub fn with_check(mut self, check: PlainCheck) -> Self {
-        self.0.check = Some(check);
+        self.0.transform = self.0.transform.with_check(check);
         self
     }
 
@@ -82,18 +79,17 @@ impl<W: Write> Write for DecryptWriter<W> {
     }
 }
 
-struct CipherWriter<W, S> {
+struct CipherWriter<W, T> {
     inner: W,
-    stream: S,
-    check: Option<PlainCheck>,
+    transform: T,
     buffer: Zeroizing<Vec<u8>>,
     poisoned: bool,
 }
 
-impl<W: Write, S: Stream> CipherWriter<W, S> {
-    fn new(inner: W, stream: S) -> Self {
-        let buffer = Zeroizing::new(Vec::with_capacity(CHUNK));
-        Self { inner, stream, check: None, buffer, poisoned: false }
+impl<W: Write, T: Transform> CipherWriter<W, T> {
+    fn new(inner: W, transform: T) -> Self {
+        let buffer = Zeroizing::new(Vec::with_capacity(CHUNK + ROOM));
+        Self { inner, transform, buffer, poisoned: false }
     }
 
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
@@ -102,23 +98,19 @@ impl<W: Write, S: Stream> CipherWriter<W, S> {
         }
         let data = data.get(..data.len().min(CHUNK)).unwrap_or_default();
         let mut step = || {
-            if let Some(keystream) = self.stream.keystream() {
-                // The buffer keeps its length between calls, to avoid filling bytes that are about
-                // to be overwritten.
+            if let Some(keystream) = self.transform.keystream() {
+                // The buffer keeps its length between calls, so that it is not zeroed each time.
                 self.buffer.resize(data.len(), 0);
-                keystream.apply_to(data, &mut self.buffer);
+                keystream.try_apply_to(data, &mut self.buffer).map_err(io::Error::other)?;
             } else {
                 self.buffer.clear();
                 self.buffer.extend_from_slice(data);
-                self.stream.update(&mut self.buffer).map_err(invalid)?;
+                self.transform.update(&mut self.buffer).map_err(invalid)?;
             }
-            if let Some(check) = &mut self.check {
-                check.update(&self.buffer);
-            }
-            // All or nothing: a short write would lose the position in the keystream.
+            // All or nothing: a short write would lose the place in the keystream.
             self.inner.write_all(&self.buffer)
         };
-        // Set first, so that a panic in the inner writer also poisons the stream.
+        // Set beforehand, so that a panic of the inner writer poisons, too.
         self.poisoned = true;
         step()?;
         self.poisoned = false;
@@ -129,12 +121,8 @@ impl<W: Write, S: Stream> CipherWriter<W, S> {
         if self.poisoned {
             return Err(poisoned());
         }
-        let last = Zeroizing::new(self.stream.finish().map_err(invalid)?);
+        let last = self.transform.finish().map_err(invalid)?;
         self.inner.write_all(&last)?;
-        if let Some(mut check) = self.check.take() {
-            check.update(&last);
-            check.finish().map_err(invalid)?;
-        }
         self.inner.flush()?;
         Ok(self.inner)
     }

@@ -6,11 +6,11 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use meta_codec::WrapAlgorithm;
+use meta_codec::{BlobForm, WrapAlgorithm};
 use rand::{TryRng as _, rngs::SysRng};
 use zeroize::Zeroizing;
 
-use super::{DataKey, Kms, KmsError};
+use super::{Kms, KmsError};
 
 /// A KMS that keeps plaintexts in a table. **It protects nothing**: use it in tests, and to open
 /// recorded objects with recorded answers.
@@ -54,16 +54,6 @@ impl Kms for MemoryKms {
         self.algorithm
     }
 
-    fn generate_data_key(&self, context: Option<&str>) -> Result<DataKey, KmsError> {
-        let mut key = Zeroizing::new([0; 32]);
-        SysRng
-            .try_fill_bytes(&mut key[..])
-            .map_err(|_| KmsError::Unavailable("no randomness".into()))?;
-        let plaintext = Zeroizing::new(STANDARD.encode(*key));
-        let blob = self.encrypt(&plaintext, context)?;
-        Ok(DataKey::new(plaintext, blob))
-    }
-
     fn encrypt(&self, plaintext: &str, context: Option<&str>) -> Result<String, KmsError> {
         let mut name = [0; 24];
         SysRng
@@ -71,9 +61,9 @@ impl Kms for MemoryKms {
             .map_err(|_| KmsError::Unavailable("no randomness".into()))?;
         // Aliyun's blobs are base64 text whose content is not; Tencent's are not base64 at all.
         let name = format!("memory:{}", STANDARD.encode(name));
-        let blob = match self.algorithm {
-            WrapAlgorithm::KmsAliyun => STANDARD.encode(name),
-            _ => name,
+        let blob = match self.algorithm.kms().map(|convention| convention.blob) {
+            Some(BlobForm::Base64) => STANDARD.encode(name),
+            Some(BlobForm::Text) | None => name,
         };
         self.insert(blob.clone(), plaintext, Some(context.unwrap_or_default()));
         Ok(blob)

@@ -1,5 +1,7 @@
 //! AES master keys: RFC 3394 (`AESWrap`) and the zero-counter wrap of COS Python.
 
+use std::sync::Arc;
+
 use aes::{Aes128, Aes192, Aes256};
 use aes_kw::AesKw;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -13,10 +15,11 @@ use zeroize::Zeroizing;
 use super::{KeyWrapper, UnwrapError, WrapError, WrappedKey, unwrap_each, wrap_each};
 use crate::{ContentKey, NoRandomness, key::Candidate};
 
-/// An AES master key of 128, 192 or 256 bits.
+/// An AES master key of 128, 192 or 256 bits. Clones share the key.
+#[derive(Clone)]
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
 pub struct AesKeyWrapper {
-    kek: Box<dyn Kek>,
+    kek: Arc<dyn Kek>,
     description: MaterialDescription,
 }
 
@@ -59,8 +62,8 @@ where
     }
 }
 
-fn kek<C: Kek + KeyInit + 'static>(bytes: &[u8]) -> Option<Box<dyn Kek>> {
-    Some(Box::new(C::new_from_slice(bytes).ok()?))
+fn kek<C: Kek + KeyInit + 'static>(bytes: &[u8]) -> Option<Arc<dyn Kek>> {
+    Some(Arc::new(C::new_from_slice(bytes).ok()?))
 }
 
 /// The error returned for bytes that are not an AES master key.

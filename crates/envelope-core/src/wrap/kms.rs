@@ -1,7 +1,11 @@
 //! Master keys in a KMS.
 
+use std::sync::Arc;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use meta_codec::{Envelope, IvForm, MaterialDescription, WrapAlgorithm};
+use meta_codec::{
+    BlobForm, Envelope, IvForm, KmsContext, KmsConvention, MaterialDescription, WrapAlgorithm,
+};
 use zeroize::Zeroizing;
 
 use super::{KeyWrapper, UnwrapError, WrapError, WrappedKey};
@@ -11,17 +15,40 @@ use crate::{
     kms::{ContextStyle, Kms, KmsError, candidates},
 };
 
-/// A master key in the KMS of Aliyun or Tencent.
+/// A master key in a key management service.
 ///
 /// CEK and IV are generated locally and encrypted by the service in two calls per object, as the Go
-/// and Java SDKs of OSS do. Reading also takes two calls, or one if the IV is in the clear.
+/// and Java SDKs of OSS do. [`Encryptor`](crate::Encryptor) then has them decrypted once, in two more.
+/// Reading takes two calls, or one if the IV is in the clear. Clones share the service.
+///
+/// ```
+/// use envelope_core::{Decryptor, Dialect, Encryptor, Keyring, KmsKeyWrapper, WrapAlgorithm};
+/// use envelope_core::kms::MemoryKms; // or `envelope_kms::Client`, or a `Kms` of your own
+///
+/// let key = KmsKeyWrapper::new(MemoryKms::new(WrapAlgorithm::KmsAliyun));
+/// let object = Encryptor::new(&key, Dialect::OSS_V2).encrypt()?;
+/// Decryptor::new(&Keyring::new().with(key)).decrypt(object.envelope())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[expect(missing_debug_implementations, reason = "a passphrase is not printed")]
 pub struct KmsKeyWrapper<K> {
-    kms: K,
+    kms: Arc<K>,
     description: MaterialDescription,
     context_style: ContextStyle,
-    passphrase_context: Option<Zeroizing<String>>,
+    context: Option<Zeroizing<String>>,
     blob_twice: bool,
+}
+
+impl<K> Clone for KmsKeyWrapper<K> {
+    fn clone(&self) -> Self {
+        Self {
+            kms: Arc::clone(&self.kms),
+            description: self.description.clone(),
+            context_style: self.context_style,
+            context: self.context.clone(),
+            blob_twice: self.blob_twice,
+        }
+    }
 }
 
 impl<K: Kms> KmsKeyWrapper<K> {
@@ -29,10 +56,10 @@ impl<K: Kms> KmsKeyWrapper<K> {
     #[must_use]
     pub fn new(kms: K) -> Self {
         Self {
-            kms,
+            kms: Arc::new(kms),
             description: MaterialDescription::default(),
             context_style: ContextStyle::default(),
-            passphrase_context: None,
+            context: None,
             blob_twice: false,
         }
     }
@@ -51,14 +78,21 @@ impl<K: Kms> KmsKeyWrapper<K> {
         self
     }
 
-    /// Sets the passphrase of oss2's `AliKMSProvider`, which is passed to Aliyun's KMS as
-    /// encryption context: `{"x-passphrase":"…"}`, without any escaping (oss2 2.19.1,
-    /// `crypto.py:314,332`).
+    /// Sets the encryption context that every object has, for services whose context does not follow
+    /// from the material description, which are all but Tencent's. By default there is none.
     #[must_use]
-    pub fn with_passphrase(mut self, passphrase: &str) -> Self {
-        let context = format!("{{\"x-passphrase\":\"{passphrase}\"}}");
-        self.passphrase_context = Some(Zeroizing::new(context));
+    pub fn with_context(mut self, context: &str) -> Self {
+        self.context = Some(Zeroizing::new(context.to_owned()));
         self
+    }
+
+    /// Sets the passphrase of oss2's `AliKMSProvider`, which is passed to Aliyun's KMS as
+    /// [encryption context](Self::with_context): `{"x-passphrase":"…"}`, without any escaping (oss2
+    /// 2.19.1, `crypto.py:314,332`).
+    #[must_use]
+    pub fn with_passphrase(self, passphrase: &str) -> Self {
+        let context = Zeroizing::new(format!("{{\"x-passphrase\":\"{passphrase}\"}}"));
+        self.with_context(&context)
     }
 
     /// Encodes `oss-v2` blobs in base64 a second time, as oss2 does and no other SDK. Reading
@@ -69,14 +103,19 @@ impl<K: Kms> KmsKeyWrapper<K> {
         self
     }
 
+    /// Returns the conventions of the service; `None` if its algorithm is not that of a KMS.
+    fn convention(&self) -> Option<KmsConvention> {
+        self.kms.algorithm().kms()
+    }
+
     /// Returns the contexts to try on an envelope.
-    fn contexts(&self, envelope: &Envelope) -> Vec<Option<Zeroizing<String>>> {
-        match self.kms.algorithm() {
-            WrapAlgorithm::KmsTencent => candidates(envelope.description())
+    fn contexts(&self, source: KmsContext, envelope: &Envelope) -> Vec<Option<Zeroizing<String>>> {
+        match source {
+            KmsContext::Constant => vec![self.context.clone()],
+            KmsContext::Description => candidates(envelope.description())
                 .into_iter()
                 .map(|context| context.map(Zeroizing::new))
                 .collect(),
-            _ => vec![self.passphrase_context.clone()],
         }
     }
 
@@ -84,10 +123,11 @@ impl<K: Kms> KmsKeyWrapper<K> {
     /// to the front for the next value.
     fn decrypt(
         &self,
+        form: BlobForm,
         wrapped: &[u8],
         contexts: &mut [Option<Zeroizing<String>>],
     ) -> Result<Zeroizing<String>, UnwrapError> {
-        let blob = self.blob(wrapped).ok_or(UnwrapError::Failed)?;
+        let blob = blob(form, wrapped).ok_or(UnwrapError::Failed)?;
         let mut outcome = Err(UnwrapError::Failed);
         for index in 0..contexts.len() {
             let context =
@@ -104,32 +144,36 @@ impl<K: Kms> KmsKeyWrapper<K> {
         outcome
     }
 
-    /// Returns the blob in a header's decoded value.
-    ///
-    /// For Tencent, the value is the blob. For Aliyun, the header *is* the blob, so the value is
-    /// encoded again. But oss2 encodes the blob before writing the header, and then the value
-    /// itself is base64. No Aliyun blob decodes to base64, because it holds the key's UUID, which
-    /// has dashes.
-    fn blob(&self, wrapped: &[u8]) -> Option<String> {
-        let text = || String::from_utf8(wrapped.to_vec()).ok();
-        match self.kms.algorithm() {
-            WrapAlgorithm::KmsTencent => text(),
-            _ if STANDARD.decode(wrapped).is_ok() => text(),
-            _ => Some(STANDARD.encode(wrapped)),
-        }
-    }
-
+    /// Encrypts one value, and returns the bytes that stand for its blob in metadata.
     fn encrypt(
         &self,
+        form: BlobForm,
         plaintext: &str,
         context: Option<&str>,
         twice: bool,
     ) -> Result<Vec<u8>, WrapError> {
         let blob = self.kms.encrypt(plaintext, context).map_err(WrapError::Kms)?;
-        if twice || self.kms.algorithm() == WrapAlgorithm::KmsTencent {
-            return Ok(blob.into_bytes());
+        match form {
+            BlobForm::Text => Ok(blob.into_bytes()),
+            BlobForm::Base64 => {
+                let decoded = STANDARD.decode(&blob).map_err(|_| WrapError::Blob)?;
+                Ok(if twice { blob.into_bytes() } else { decoded })
+            }
         }
-        STANDARD.decode(blob).map_err(|_| WrapError::Failed)
+    }
+}
+
+/// Returns the blob in a header's decoded value.
+///
+/// Where blobs are base64, the header *is* the blob, so the value is encoded again. But oss2 encodes
+/// the blob before writing the header, and then the value itself is base64. No Aliyun blob decodes to
+/// base64, because it holds the key's UUID, which has dashes.
+fn blob(form: BlobForm, wrapped: &[u8]) -> Option<String> {
+    let text = || String::from_utf8(wrapped.to_vec()).ok();
+    match form {
+        BlobForm::Text => text(),
+        BlobForm::Base64 if STANDARD.decode(wrapped).is_ok() => text(),
+        BlobForm::Base64 => Some(STANDARD.encode(wrapped)),
     }
 }
 
@@ -152,19 +196,20 @@ impl<K: Kms> KeyWrapper for KmsKeyWrapper<K> {
         algorithm: WrapAlgorithm,
         form: IvForm,
     ) -> Result<WrappedKey, WrapError> {
-        if algorithm != self.kms.algorithm() {
-            return Err(WrapError::Algorithm(algorithm));
-        }
-        let context = match algorithm {
-            WrapAlgorithm::KmsTencent => {
+        let KmsConvention { blob, context, .. } = self
+            .convention()
+            .filter(|_| algorithm == self.kms.algorithm())
+            .ok_or(WrapError::Algorithm(algorithm))?;
+        let context = match context {
+            KmsContext::Constant => self.context.clone(),
+            KmsContext::Description => {
                 Some(Zeroizing::new(self.context_style.of(&self.description)))
             }
-            _ => self.passphrase_context.clone(),
         };
         // The old dialect has only one way of encoding blobs.
         let twice = self.blob_twice && form != IvForm::WrappedDecimal;
         let context = context.as_ref().map(|context| context.as_str());
-        let encrypt = |plaintext: &str| self.encrypt(plaintext, context, twice);
+        let encrypt = |plaintext: &str| self.encrypt(blob, plaintext, context, twice);
 
         let cek = encrypt(&Zeroizing::new(STANDARD.encode(key.cek())))?;
         let iv = key.iv_plain(form);
@@ -179,11 +224,10 @@ impl<K: Kms> KeyWrapper for KmsKeyWrapper<K> {
     }
 
     fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, UnwrapError> {
-        if !self.accepts(envelope) {
-            return Err(UnwrapError::Failed);
-        }
+        let KmsConvention { blob, context, .. } =
+            self.convention().filter(|_| self.accepts(envelope)).ok_or(UnwrapError::Failed)?;
         let (content, form) = (envelope.content_algorithm(), envelope.dialect().iv_form());
-        let mut contexts = self.contexts(envelope);
+        let mut contexts = self.contexts(context, envelope);
         // The buffer is wiped even if the text turns out not to be base64.
         let bytes = |text: Zeroizing<String>| {
             let mut bytes = Zeroizing::new(vec![0; text.len()]);
@@ -191,14 +235,14 @@ impl<K: Kms> KeyWrapper for KmsKeyWrapper<K> {
             bytes.truncate(len);
             bytes
         };
-        let cek = bytes(self.decrypt(envelope.wrapped_key(), &mut contexts)?);
+        let cek = bytes(self.decrypt(blob, envelope.wrapped_key(), &mut contexts)?);
         let iv = match form {
             IvForm::Clear => Zeroizing::new(envelope.iv().to_vec()),
             IvForm::WrappedDecimal => {
-                let text = self.decrypt(envelope.iv(), &mut contexts)?;
+                let text = self.decrypt(blob, envelope.iv(), &mut contexts)?;
                 Zeroizing::new(text.as_bytes().to_vec())
             }
-            _ => bytes(self.decrypt(envelope.iv(), &mut contexts)?),
+            _ => bytes(self.decrypt(blob, envelope.iv(), &mut contexts)?),
         };
         Candidate::new(content, form, Some(&cek), Some(&iv))
             .decide(content)

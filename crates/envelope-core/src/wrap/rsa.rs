@@ -3,6 +3,9 @@
 #[cfg(feature = "aws-lc")]
 mod aws_lc;
 mod engine;
+mod padding;
+
+use std::sync::Arc;
 
 use meta_codec::{Envelope, IvForm, MaterialDescription, WrapAlgorithm};
 use pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
@@ -10,7 +13,7 @@ use rand::rngs::SysRng;
 use rsa::{PrivateKey, traits::PublicKeyParts as _};
 use zeroize::Zeroizing;
 
-use self::engine::{Padding, RsaEngine};
+use self::{engine::RsaEngine, padding::Padding};
 use super::{
     KeyWrapper, UnwrapError, WrapError, WrappedKey,
     rsa_key::{ModulusBits as _, RsaKey, RsaKeyError},
@@ -27,9 +30,23 @@ use crate::{ContentKey, key::Candidate};
 /// pass, and 70 in a million wrong 1024-bit keys. AWS-LC rejects invalid padding instead, which
 /// tells a forger more precisely whether a forged value was well formed. See SECURITY.md before
 /// exposing either in a service.
+///
+/// Clones share the key.
+///
+/// ```
+/// use envelope_core::{Decryptor, Dialect, Encryptor, Keyring, RsaKeyWrapper};
+///
+/// let pair = RsaKeyWrapper::generate(2048)?;
+/// // A machine that only encrypts needs no more than the public half.
+/// let public = RsaKeyWrapper::read(pair.public_pem()?.as_bytes(), None)?;
+/// let object = Encryptor::new(&public, Dialect::OSS_V2).encrypt()?;
+/// Decryptor::new(&Keyring::new().with(pair)).decrypt(object.envelope())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
 pub struct RsaKeyWrapper {
-    engine: RsaEngine,
+    engine: Arc<RsaEngine>,
     description: MaterialDescription,
 }
 
@@ -48,7 +65,7 @@ impl RsaKeyWrapper {
             RsaKey::Private(private) => Some(private),
             RsaKey::Public(_) => None,
         };
-        let engine = RsaEngine::new(public, private);
+        let engine = Arc::new(RsaEngine::new(public, private));
         Ok(Self { engine, description: MaterialDescription::default() })
     }
 
@@ -62,7 +79,7 @@ impl RsaKeyWrapper {
         }
         let private = PrivateKey::new(&mut SysRng, bits).map_err(|_| RsaKeyError::NoRandomness)?;
         Ok(Self {
-            engine: RsaEngine::new(private.to_public_key(), Some(Box::new(private))),
+            engine: Arc::new(RsaEngine::new(private.to_public_key(), Some(Box::new(private)))),
             description: MaterialDescription::default(),
         })
     }

@@ -1,68 +1,65 @@
-//! Parallel and resumable downloads to a file.
+//! Downloads to files: in concurrent ranges, and resumable.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
-    ops::Range,
-    os::unix::fs::FileExt as _,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+use std::{collections::BTreeMap, fs::File, io, ops::Range, path::Path, sync::Arc, time::Duration};
+
+use envelope_core::{
+    ContentCipher, Crc64, CtrCipher, Decryptor, Envelope, PlainCheck, check_body_len,
+    io::PositionedFile as _,
 };
-
-use envelope_core::{BodyCipher, ContentCipher, Crc64, Decryptor, PlainCheck};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt as _;
 
-use super::{Get, check_len, tag_of};
+use super::{
+    Get,
+    download_journal::{DownloadJournal, First},
+    tag_of,
+};
 use crate::{
-    Event, Head, TransferError,
-    private::{create_private, open_private},
+    Event, ObjectMeta, TransferError,
+    body::check_crc64,
+    master_key,
+    private_file::{create_private, open_private},
 };
 
-/// Maximum object size of either vendor: ten thousand parts of 5 GiB.
-const LONGEST: u64 = 10_000 * (5 << 30);
+/// The longest object of either store, in bytes: ten thousand parts of 5 GiB.
+const MAX_LEN: u64 = 10_000 * (5 << 30);
 
-/// The first line of a journal, which identifies the download.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct First {
-    envelope_download: u32,
-    key: String,
-    etag: String,
-    len: u64,
-    range: u64,
+/// An AES-CTR object that is downloaded in ranges.
+struct Ranges {
+    meta: ObjectMeta,
+    cipher: Arc<CtrCipher>,
+    file: Arc<File>,
+    all: Vec<Range<u64>>,
+    /// The CRC-64 of the ciphertext of each range that is here, by its start.
+    sums: BTreeMap<u64, u64>,
 }
 
-/// The ranges downloaded so far, as lines of JSON. A line torn by a crash is ignored.
-struct Journal {
-    file: Mutex<File>,
-    done: BTreeMap<u64, u64>,
-}
-
-impl Get<'_> {
-    /// Downloads an object to a file that only its owner can read. A large AES-CTR object is
-    /// fetched in several concurrent ranges; with a journal, a later run fetches only the missing
-    /// ones. Everything available is verified: if this returns `Ok`, the file is complete and
-    /// correct; otherwise its contents must not be used.
+impl Get {
+    /// Downloads an object to a file that only its owner can read. A large AES-CTR object is fetched in
+    /// several concurrent ranges; with a journal, a later run fetches only the missing ones. Everything
+    /// available is verified: if this returns `Ok`, the file is complete and correct; otherwise its
+    /// contents must not be used.
+    ///
+    /// If the future is dropped, a later run with the same journal resumes the download.
     ///
     /// # Errors
     /// Any [`TransferError`].
     pub async fn to_file(
         &self,
-        decryptor: &Decryptor<'_>,
+        decryptor: &Decryptor,
         path: &Path,
         journal: Option<&Path>,
-    ) -> Result<Head, TransferError> {
-        let head = self.store.head(&self.key).await?;
-        let envelope = self.envelope(&head).await?;
-        if let (Some(envelope), true, true) =
-            (&envelope, head.len > self.part_size, tag_of(&head).is_some())
+    ) -> Result<ObjectMeta, TransferError> {
+        let meta = self.store.head(&self.key).await?;
+        let envelope = self.envelope(&meta).await?;
+        decryptor.policy().admit(envelope.as_ref())?;
+        if let Some(envelope) = &envelope
+            && meta.len > self.part_size
+            && tag_of(&meta).is_some()
         {
-            check_len(envelope, head.len)?;
-            if let BodyCipher::Ctr(cipher) = decryptor.open(envelope)? {
-                let md5 = envelope.plain_md5().map(|_| PlainCheck::new(envelope));
-                return self.ranges(head, cipher, md5, path, journal).await;
+            check_body_len(envelope, meta.len)?;
+            if let ContentCipher::Ctr(cipher) = master_key::decrypt(decryptor, envelope).await? {
+                return self.in_ranges(meta, envelope, cipher, path, journal).await;
             }
         }
         let mut file = tokio::fs::File::from_std(create_private(path)?);
@@ -70,184 +67,148 @@ impl Get<'_> {
         if let Some(journal) = journal.filter(|journal| journal.exists()) {
             std::fs::remove_file(journal)?;
         }
-        let opened = self.open(decryptor).await?;
-        let head = opened.head.clone();
-        let mut body = opened.body;
+        let result = self.decrypt(decryptor).await?;
+        let meta = result.meta.clone();
+        let mut body = result.into_stream();
         while let Some(chunk) = body.try_next().await? {
-            tokio::io::AsyncWriteExt::write_all(&mut file, &chunk).await?;
+            file.write_all(&chunk).await?;
         }
-        tokio::io::AsyncWriteExt::flush(&mut file).await?;
-        Ok(head)
+        file.flush().await?;
+        Ok(meta)
     }
 
-    async fn ranges(
+    async fn in_ranges(
         &self,
-        head: Head,
-        cipher: ContentCipher,
-        md5: Option<PlainCheck>,
+        meta: ObjectMeta,
+        envelope: &Envelope,
+        cipher: CtrCipher,
         path: &Path,
         journal: Option<&Path>,
-    ) -> Result<Head, TransferError> {
-        let first = First {
-            envelope_download: 1,
-            key: self.key.clone(),
-            etag: head.etag.clone(),
-            len: head.len,
-            range: self.part_size,
-        };
-        let journal_path = journal.map(Path::to_owned);
-        if head.len > LONGEST {
-            let words = format!("{} bytes is beyond the longest possible object", head.len);
+    ) -> Result<ObjectMeta, TransferError> {
+        if meta.len > MAX_LEN {
+            let words = format!("no store has objects of {} bytes", meta.len);
             return Err(TransferError::Corrupt(words));
         }
         let file = open_private(path)?;
-        // A missing or shorter file does not hold the ranges that its journal lists.
-        let whole = file.metadata()?.len() == head.len;
-        let journal = journal.map(|path| Journal::open(path, &first, whole)).transpose()?;
-        let nothing = BTreeMap::new();
-        let done = journal.as_ref().map_or(&nothing, |journal| &journal.done);
-        if done.is_empty() {
+        // A file that is missing or short does not hold what its journal says.
+        let whole = file.metadata()?.len() == meta.len;
+        let first = First {
+            envelope_download: 1,
+            key: self.key.clone(),
+            etag: meta.etag.clone(),
+            len: meta.len,
+            range: self.part_size,
+        };
+        let open = |path| DownloadJournal::open(path, &first, whole);
+        let open_journal = journal.map(open).transpose()?;
+        let sums = open_journal.as_ref().map(|journal| journal.done.clone()).unwrap_or_default();
+        if sums.is_empty() {
             file.set_len(0)?;
         }
-        file.set_len(head.len)?;
-        let all: Vec<Range<u64>> = (0..head.len)
-            .step_by(usize::try_from(self.part_size).map_err(io::Error::other)?)
-            .map(|start| start..start.saturating_add(self.part_size).min(head.len))
+        file.set_len(meta.len)?;
+        let step = usize::try_from(self.part_size).map_err(io::Error::other)?;
+        let all: Vec<Range<u64>> = (0..meta.len)
+            .step_by(step)
+            .map(|start| start..start.saturating_add(self.part_size).min(meta.len))
             .collect();
-        let resumed: u64 = all
-            .iter()
-            .filter(|range| done.contains_key(&range.start))
-            .map(|range| range.end.saturating_sub(range.start))
-            .sum();
-        if resumed > 0 {
-            self.listener.tell(Event::Resumed(resumed));
+        let (cipher, file) = (Arc::new(cipher), Arc::new(file));
+        let mut ranges = Ranges { meta, cipher, file, all, sums };
+        self.fetch(&mut ranges, open_journal.as_ref()).await?;
+        let outcome = ranges.verify(envelope);
+        // Complete or useless: either way, there is nothing to resume.
+        if let Some(path) = journal {
+            std::fs::remove_file(path)?;
         }
-        let (file, cipher) = (Arc::new(file), Arc::new(cipher));
-        let mut sums = done.clone();
-        let missing: Vec<_> =
-            all.iter().filter(|range| !done.contains_key(&range.start)).cloned().collect();
+        outcome.map(|()| ranges.meta)
+    }
+
+    /// Downloads the ranges that are missing.
+    async fn fetch(
+        &self,
+        ranges: &mut Ranges,
+        journal: Option<&DownloadJournal>,
+    ) -> Result<(), TransferError> {
+        let is_here = |range: &&Range<u64>| ranges.sums.contains_key(&range.start);
+        let len = |range: &Range<u64>| range.end.saturating_sub(range.start);
+        let resumed: u64 = ranges.all.iter().filter(is_here).map(len).sum();
+        if resumed > 0 {
+            self.listener.notify(Event::Resumed(resumed));
+        }
+        let missing: Vec<_> = ranges.all.iter().filter(|it| !is_here(it)).cloned().collect();
+        let (meta, file) = (ranges.meta.clone(), Arc::clone(&ranges.file));
         let mut coming = stream::iter(missing)
             .map(|range| {
-                let (file, cipher, head) = (Arc::clone(&file), Arc::clone(&cipher), &head);
-                async move {
-                    let mut body = self.range(head, range.clone()).await?;
-                    let len = usize::try_from(range.end.saturating_sub(range.start));
-                    let mut bytes = Vec::with_capacity(len.map_err(io::Error::other)?);
-                    while let Some(chunk) = body.try_next().await? {
-                        bytes.extend_from_slice(&chunk);
-                    }
-                    let start = range.start;
-                    let crc64 = tokio::task::spawn_blocking(move || {
-                        let mut sum = Crc64::new();
-                        cipher.at(start).decrypt_summed(&mut bytes, &mut sum);
-                        file.write_all_at(&bytes, start).map(|()| sum.value())
-                    })
-                    .await
-                    .map_err(io::Error::other)??;
-                    Ok::<_, TransferError>((range, crc64))
-                }
+                let (cipher, file) = (Arc::clone(&ranges.cipher), Arc::clone(&file));
+                self.fetch_one(&meta, cipher, file, range)
             })
-            .buffer_unordered(self.in_flight);
-        let came = async {
+            .buffer_unordered(self.concurrency);
+        let outcome = async {
             while let Some((range, crc64)) = coming.try_next().await? {
-                if let Some(journal) = &journal {
+                if let Some(journal) = journal {
                     file.sync_data()?;
                     journal.note(range.start, crc64)?;
                 }
-                sums.insert(range.start, crc64);
-                self.listener.tell(Event::Moved(range.end.saturating_sub(range.start)));
+                ranges.sums.insert(range.start, crc64);
+                self.listener.notify(Event::Transferred(len(&range)));
             }
-            Ok::<_, TransferError>(())
+            Ok(())
         }
         .await;
         drop(coming);
-        // Pending writes must finish before the lock is released and another run may start.
-        while Arc::strong_count(&file) > 1 {
+        // Whatever still writes must be done before anybody else may begin: two are here and there.
+        while Arc::strong_count(&file) > 2 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        came?;
-        let outcome = verify(&head, &all, &sums, md5, &file);
-        // Complete or corrupt, the download cannot be resumed.
-        if let Some(path) = journal_path {
-            std::fs::remove_file(path)?;
+        outcome
+    }
+
+    /// Downloads a range, and writes its plaintext to where it belongs.
+    async fn fetch_one(
+        &self,
+        meta: &ObjectMeta,
+        cipher: Arc<CtrCipher>,
+        file: Arc<File>,
+        range: Range<u64>,
+    ) -> Result<(Range<u64>, u64), TransferError> {
+        let mut body = self.range(meta, range.clone()).await?;
+        let len = usize::try_from(range.end.saturating_sub(range.start));
+        let mut bytes = Vec::with_capacity(len.map_err(io::Error::other)?);
+        while let Some(chunk) = body.try_next().await? {
+            bytes.extend_from_slice(&chunk);
         }
-        outcome.map(|()| head)
+        let start = range.start;
+        let crc64 = tokio::task::spawn_blocking(move || {
+            let mut sum = Crc64::new();
+            cipher.at(start).decrypt_summed(&mut bytes, &mut sum);
+            file.overwrite_at(&bytes, start).map(|()| sum.value())
+        })
+        .await
+        .map_err(io::Error::other)??;
+        Ok((range, crc64))
     }
 }
 
-fn verify(
-    head: &Head,
-    all: &[Range<u64>],
-    sums: &BTreeMap<u64, u64>,
-    md5: Option<PlainCheck>,
-    file: &File,
-) -> Result<(), TransferError> {
-    let mut whole = 0;
-    for range in all {
-        // Every range is either in the journal or was just downloaded.
-        let sum = sums.get(&range.start).copied().unwrap_or_default();
-        whole = Crc64::combined(whole, sum, range.end.saturating_sub(range.start));
-    }
-    if head.crc64.is_some_and(|crc64| crc64 != whole) {
-        let words = "the bytes received do not match the store's checksum";
-        return Err(TransferError::Corrupt(words.to_owned()));
-    }
-    let Some(mut check) = md5 else { return Ok(()) };
-    let (mut at, mut chunk) = (0, vec![0; 1 << 20]);
-    loop {
-        let got = file.read_at(&mut chunk, at)?;
-        let Some(plain) = chunk.get(..got).filter(|plain| !plain.is_empty()) else { break };
-        check.update(plain);
-        at = at.saturating_add(got as u64);
-    }
-    Ok(check.finish()?)
-}
-
-impl Journal {
-    fn open(path: &Path, first: &First, go_on: bool) -> Result<Self, TransferError> {
-        let mut file = open_private(path)?;
-        let mut text = String::new();
-        file.read_to_string(&mut text)?;
-        let mut lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-        let earlier: Option<First> = lines.next().and_then(|line| serde_json::from_str(line).ok());
-        let mut done = BTreeMap::new();
-        if go_on && earlier.as_ref() == Some(first) {
-            done.extend(lines.map_while(|line| serde_json::from_str::<(u64, u64)>(line).ok()));
-        } else {
-            // Ranges of another version of the object are useless.
-            file.set_len(0)?;
+impl Ranges {
+    /// Verifies the checksum of the whole ciphertext, and the MD5 of the plaintext if the metadata has
+    /// one.
+    fn verify(&self, envelope: &Envelope) -> Result<(), TransferError> {
+        let mut crc64 = 0;
+        for range in &self.all {
+            // Every range is either in the journal or was downloaded.
+            let sum = self.sums.get(&range.start).copied().unwrap_or_default();
+            crc64 = Crc64::combined(crc64, sum, range.end.saturating_sub(range.start));
         }
-        let journal = Self { file: Mutex::new(file), done };
-        if journal.done.is_empty() {
-            journal.restart(first)?;
-        } else {
-            journal.lock().seek(SeekFrom::End(0))?;
+        check_crc64(self.meta.crc64, crc64)?;
+        if envelope.plain_md5().is_none() {
+            return Ok(());
         }
-        Ok(journal)
-    }
-
-    fn restart(&self, first: &First) -> Result<(), TransferError> {
-        let mut file = self.lock();
-        file.set_len(0)?;
-        file.seek(SeekFrom::Start(0))?;
-        drop(file);
-        self.write(first)
-    }
-
-    fn note(&self, start: u64, crc64: u64) -> Result<(), TransferError> {
-        self.write(&(start, crc64))
-    }
-
-    fn write(&self, line: &impl Serialize) -> Result<(), TransferError> {
-        let mut text = serde_json::to_string(line).map_err(io::Error::other)?;
-        text.push('\n');
-        let mut file = self.lock();
-        file.write_all(text.as_bytes())?;
-        file.sync_data()?;
-        Ok(())
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, File> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+        let (mut check, mut at, mut chunk) = (PlainCheck::new(envelope), 0, vec![0; 1 << 20]);
+        loop {
+            let read = self.file.read_some_at(&mut chunk, at)?;
+            let Some(plain) = chunk.get(..read).filter(|plain| !plain.is_empty()) else { break };
+            check.update(plain);
+            at = at.saturating_add(read as u64);
+        }
+        Ok(check.finish()?)
     }
 }

@@ -4,35 +4,38 @@ use bytes::Bytes;
 use envelope_core::{Crc64, Encryptor};
 use meta_codec::Envelope;
 
-use super::{Put, PutOutcome};
-use crate::{Event, Headers, StoreError, Stored, TransferError, transfer::read};
+use super::{Put, UploadResult};
+use crate::{
+    Event, Headers, PutResult, StoreError, TransferError, master_key, object_envelope::envelope_in,
+};
 
-impl Put<'_> {
+impl Put {
     /// Encrypts `plain` and uploads it in one request.
-    pub(super) async fn single(
+    pub(super) async fn encrypt_single(
         &self,
         mut plain: Vec<u8>,
-        encryptor: &Encryptor<'_>,
-    ) -> Result<PutOutcome, TransferError> {
-        let (envelope, cipher) = encryptor.plain_len(plain.len() as u64).encrypt()?;
-        cipher.at(0).apply(&mut plain);
-        let headers = self.all_headers(&envelope, encryptor.dialect())?;
-        let envelope = read(&headers)?;
-        self.write(plain, headers, envelope).await
+        encryptor: &Encryptor,
+    ) -> Result<UploadResult, TransferError> {
+        let encryptor = encryptor.clone().plain_len(plain.len() as u64);
+        let object = master_key::encrypt(&encryptor).await?;
+        object.cipher().at(0).apply(&mut plain);
+        let headers = self.all_headers(object.headers());
+        self.single(plain, headers, Some(object.into_inner().0)).await
     }
 
-    pub(super) async fn write(
+    /// Uploads bytes as they are in one request.
+    pub(super) async fn single(
         &self,
         bytes: Vec<u8>,
         headers: Headers,
         envelope: Option<Envelope>,
-    ) -> Result<PutOutcome, TransferError> {
+    ) -> Result<UploadResult, TransferError> {
         let mut sum = Crc64::new();
         sum.update(&bytes);
         let (len, crc64) = (sum.len(), sum.value());
         let body = Bytes::from(bytes);
         let sent = tokio::select! {
-            sent = self.store.put(&self.key, body, &headers, self.only_new) => sent,
+            sent = self.store.put(&self.key, body, &headers, self.options()) => sent,
             () = self.stopped() => return Err(TransferError::Stopped),
         };
         let stored = match sent {
@@ -42,18 +45,18 @@ impl Put<'_> {
                 let ours = there.filter(|head| {
                     envelope.is_some()
                         && (head.len, head.crc64) == (len, Some(crc64))
-                        && read(&head.headers).is_ok_and(|found| found == envelope)
+                        && envelope_in(&head.headers).is_ok_and(|found| found == envelope)
                 });
                 match ours {
-                    Some(head) => Stored { etag: head.etag, crc64: head.crc64 },
+                    Some(head) => PutResult::new(head.etag, head.crc64),
                     None => return Err(error.into()),
                 }
             }
             stored => stored?,
         };
-        let outcome = PutOutcome { len, etag: stored.etag, crc64, parts: 0 };
+        let outcome = UploadResult { len, etag: stored.etag, crc64, parts: 0 };
         self.verify(&outcome, stored.crc64, envelope.as_ref()).await?;
-        self.listener.tell(Event::Moved(len));
+        self.listener.notify(Event::Transferred(len));
         Ok(outcome)
     }
 
@@ -61,7 +64,7 @@ impl Put<'_> {
     /// without its envelope or with other bytes it is useless, and could be mistaken for data.
     pub(super) async fn verify(
         &self,
-        sent: &PutOutcome,
+        sent: &UploadResult,
         answered: Option<u64>,
         envelope: Option<&Envelope>,
     ) -> Result<(), TransferError> {
@@ -70,7 +73,7 @@ impl Put<'_> {
             // Another writer has overwritten it in the meantime.
             return Err(StoreError::Changed.into());
         }
-        let found = read(&head.headers);
+        let found = envelope_in(&head.headers);
         let crc64 = head.crc64.or(answered);
         let found = found.ok().flatten();
         let opens = |one: &Envelope, other: &Envelope| {

@@ -3,14 +3,13 @@
 use std::{
     fs::{File, Metadata},
     io,
-    os::unix::fs::FileExt as _,
     path::Path,
     sync::Arc,
     thread,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use envelope_core::{ContentCipher, Crc64};
+use envelope_core::{Crc64, CtrCipher, io::PositionedFile as _};
 
 use crate::TransferError;
 
@@ -24,7 +23,7 @@ pub(super) struct Source {
     len: u64,
     modified: u64,
     /// The cipher that a temporary file is encrypted with.
-    cover: Option<Arc<ContentCipher>>,
+    cover: Option<Arc<CtrCipher>>,
 }
 
 impl Source {
@@ -43,7 +42,7 @@ impl Source {
     }
 
     /// Decrypts the file with `cover` as it is read.
-    pub(super) fn covered(self, cover: ContentCipher) -> Self {
+    pub(super) fn covered(self, cover: CtrCipher) -> Self {
         Self { cover: Some(Arc::new(cover)), ..self }
     }
 
@@ -107,7 +106,7 @@ fn nanoseconds(metadata: &Metadata) -> u64 {
 
 fn read_at(file: &File, bytes: &mut Vec<u8>, start: u64, len: u64) -> Result<(), TransferError> {
     bytes.resize(usize::try_from(len).map_err(io::Error::other)?, 0);
-    file.read_exact_at(bytes, start).map_err(|error| match error.kind() {
+    file.read_fully_at(bytes, start).map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => TransferError::SourceChanged,
         _ => error.into(),
     })

@@ -9,7 +9,7 @@ use pkcs8::{EncodePrivateKey as _, EncodePublicKey as _};
 use rsa::{PrivateKey, PublicKey};
 use zeroize::Zeroizing;
 
-use super::engine::Padding;
+use super::padding::Padding;
 
 /// A key that AWS-LC accepts, for each padding. AWS-LC wipes its own copies.
 pub(super) struct AwsLcKey {
@@ -41,16 +41,16 @@ impl AwsLcKey {
     }
 
     /// Returns whether AWS-LC supports this padding.
-    pub(super) const fn pads(padding: Padding) -> bool {
-        matches!(padding, Padding::Pkcs1v15 | Padding::OaepSha1 | Padding::OaepSha256)
+    pub(super) fn pads(padding: Padding) -> bool {
+        scheme(padding).is_some()
     }
 
     pub(super) fn encrypt(&self, padding: Padding, plain: &[u8]) -> Option<Vec<u8>> {
         let (pkcs1, oaep) = &self.public;
         let mut out = vec![0; pkcs1.key_size_bytes()];
-        let len = match algorithm(padding) {
-            None => pkcs1.encrypt(plain, &mut out),
-            Some(algorithm) => oaep.encrypt(algorithm, plain, &mut out, None),
+        let len = match scheme(padding)? {
+            Scheme::Pkcs1 => pkcs1.encrypt(plain, &mut out),
+            Scheme::Oaep(algorithm) => oaep.encrypt(algorithm, plain, &mut out, None),
         }
         .ok()?
         .len();
@@ -61,9 +61,9 @@ impl AwsLcKey {
     pub(super) fn decrypt(&self, padding: Padding, wrapped: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let (pkcs1, oaep) = self.private.as_ref()?;
         let mut out = Zeroizing::new(vec![0; pkcs1.key_size_bytes()]);
-        let len = match algorithm(padding) {
-            None => pkcs1.decrypt(wrapped, &mut out),
-            Some(algorithm) => oaep.decrypt(algorithm, wrapped, &mut out, None),
+        let len = match scheme(padding)? {
+            Scheme::Pkcs1 => pkcs1.decrypt(wrapped, &mut out),
+            Scheme::Oaep(algorithm) => oaep.decrypt(algorithm, wrapped, &mut out, None),
         }
         .ok()?
         .len();
@@ -72,10 +72,18 @@ impl AwsLcKey {
     }
 }
 
-fn algorithm(padding: Padding) -> Option<&'static OaepAlgorithm> {
+/// A padding that AWS-LC does.
+enum Scheme {
+    Oaep(&'static OaepAlgorithm),
+    Pkcs1,
+}
+
+fn scheme(padding: Padding) -> Option<Scheme> {
     match padding {
-        Padding::Pkcs1v15 => None,
-        Padding::OaepSha1 => Some(&OAEP_SHA1_MGF1SHA1),
-        Padding::OaepSha256 | Padding::OaepSha256Mgf1Sha1 => Some(&OAEP_SHA256_MGF1SHA256),
+        Padding::Pkcs1v15 => Some(Scheme::Pkcs1),
+        Padding::OaepSha1 => Some(Scheme::Oaep(&OAEP_SHA1_MGF1SHA1)),
+        Padding::OaepSha256 => Some(Scheme::Oaep(&OAEP_SHA256_MGF1SHA256)),
+        // AWS-LC has one digest for both.
+        Padding::OaepSha256Mgf1Sha1 => None,
     }
 }

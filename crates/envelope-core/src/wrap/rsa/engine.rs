@@ -6,23 +6,11 @@ use sha1::Sha1;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use super::padding::Padding;
 use crate::{NoRandomness, WrapError};
 
 #[cfg(feature = "aws-lc")]
 use super::aws_lc::AwsLcKey;
-
-/// The padding of a message before the RSA operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Padding {
-    /// RSAES-PKCS1-v1_5.
-    Pkcs1v15,
-    /// RSAES-OAEP with SHA-1 throughout.
-    OaepSha1,
-    /// RSAES-OAEP with SHA-256 but MGF1 with SHA-1, as in the JDK's default provider.
-    OaepSha256Mgf1Sha1,
-    /// RSAES-OAEP with SHA-256 throughout.
-    OaepSha256,
-}
 
 /// An RSA key that is parsed once and used for any number of objects.
 pub(super) struct RsaEngine {

@@ -1,0 +1,110 @@
+//! Selection of the instruction set.
+
+use std::{fmt, io::Write as _, sync::OnceLock};
+
+use crate::{Aes256Ctr, self_check};
+
+/// A way to compute the keystream. Not every processor supports every backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Backend {
+    /// Four blocks per instruction: `VAES` on 512-bit registers (Intel since Ice Lake, AMD since
+    /// Zen 4).
+    Vaes512,
+    /// Two blocks per instruction: `VAES` on 256-bit registers (AMD since Zen 3, Intel since Alder
+    /// Lake).
+    Vaes256,
+    /// One block per instruction: `AES-NI`.
+    AesNi,
+    /// The `aes` crate, which uses the AES instructions of other processors, and constant-time code
+    /// elsewhere.
+    Portable,
+}
+
+impl Backend {
+    /// All backends, fastest first.
+    pub const ALL: [Self; 4] = [Self::Vaes512, Self::Vaes256, Self::AesNi, Self::Portable];
+
+    /// Returns the fastest backend that this processor supports and that passes its self-check.
+    ///
+    /// The backend is chosen on first use. A backend that computes wrong results is skipped and reported
+    /// on standard error, because a wrong keystream would make the data unreadable forever.
+    ///
+    /// # Panics
+    /// Panics if no backend computes AES correctly, in which case this machine must not encrypt
+    /// anything.
+    #[must_use]
+    #[expect(clippy::panic, reason = "documented; wrong ciphertext is worse")]
+    pub fn best() -> Self {
+        static BEST: OnceLock<Backend> = OnceLock::new();
+        *BEST.get_or_init(|| {
+            choose(Self::is_available, self_check::passes)
+                .unwrap_or_else(|| panic!("no implementation of AES-256 works on this machine"))
+        })
+    }
+
+    /// Returns `true` if this processor supports the backend.
+    #[must_use]
+    pub fn is_available(self) -> bool {
+        Aes256Ctr::with_backend(&[0; 32], self).is_some()
+    }
+
+    /// Returns the conventional name of the instruction set.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Vaes512 => "VAES-512",
+            Self::Vaes256 => "VAES-256",
+            Self::AesNi => "AES-NI",
+            Self::Portable => "portable",
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+fn choose(
+    is_available: impl Fn(Backend) -> bool,
+    passes: impl Fn(Backend) -> bool,
+) -> Option<Backend> {
+    for backend in Backend::ALL.into_iter().filter(|backend| is_available(*backend)) {
+        if passes(backend) {
+            return Some(backend);
+        }
+        // Not `eprintln!`, which panics if standard error is closed.
+        let _ = writeln!(
+            std::io::stderr(),
+            "ctr-kernel: AES-256-CTR with {backend} computes wrong results on this machine and will \
+             not be used. Please report this, including the processor model."
+        );
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_backend_is_passed_over() {
+        assert_eq!(choose(|_| true, |_| true), Some(Backend::Vaes512));
+        assert_eq!(choose(|_| true, |backend| backend != Backend::Vaes512), Some(Backend::Vaes256));
+        let no_256 = |backend| backend != Backend::Vaes256;
+        assert_eq!(choose(no_256, |backend| backend == Backend::AesNi), Some(Backend::AesNi));
+        assert_eq!(
+            choose(|backend| backend == Backend::Portable, |_| true),
+            Some(Backend::Portable)
+        );
+        assert_eq!(choose(|_| true, |_| false), None);
+    }
+
+    #[test]
+    fn the_best_is_the_first_that_is_there() {
+        let first = Backend::ALL.into_iter().find(|backend| backend.is_available());
+        assert_eq!(Some(Backend::best()), first);
+    }
+}

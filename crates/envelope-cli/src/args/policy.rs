@@ -1,0 +1,59 @@
+//! Arguments that decide what may be read. All of them become one [`Policy`].
+
+use clap::ValueEnum;
+use envelope_core::Policy;
+
+/// What every object must have.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Require {
+    /// Refuse objects that lack this protection, whatever their metadata says: `authenticated`
+    /// accepts only AES-GCM, read as a whole; `key-check` accepts only metadata with a key check.
+    /// Without it, anyone who can write to the bucket can relabel objects or remove the key check.
+    #[arg(long, value_name = "PROTECTION", value_delimiter = ',')]
+    require: Vec<Requirement>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Requirement {
+    Authenticated,
+    KeyCheck,
+}
+
+/// What is accepted although it is not the normal case.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Accept {
+    #[command(flatten)]
+    require: Require,
+    /// Allow a range of an AES-GCM object, whose authentication tag cannot then be verified.
+    #[arg(long, requires = "range")]
+    unauthenticated_range: bool,
+    /// Copy an object without encryption metadata unchanged. Anyone who can strip the metadata can
+    /// then substitute arbitrary data.
+    #[arg(long)]
+    allow_plaintext: bool,
+}
+
+impl Require {
+    /// Returns the policy. A person at a shell is not an oracle, and wants the data: everything that
+    /// any SDK has written is accepted, unless it is excluded here.
+    pub(crate) fn policy(&self) -> Policy {
+        self.require.iter().fold(Policy::every_algorithm(), |policy, requirement| match requirement
+        {
+            Requirement::Authenticated => policy.authenticated_only(),
+            Requirement::KeyCheck => policy.require_key_check(),
+        })
+    }
+}
+
+impl Accept {
+    pub(crate) fn policy(&self) -> Policy {
+        let mut policy = self.require.policy();
+        if self.unauthenticated_range {
+            policy = policy.allow_unauthenticated_ranges();
+        }
+        if self.allow_plaintext {
+            policy = policy.allow_plaintext();
+        }
+        policy
+    }
+}

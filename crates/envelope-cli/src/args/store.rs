@@ -1,0 +1,239 @@
+//! Arguments of the subcommands that work on buckets.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use envelope_core::ByteRange;
+use envelope_store::{Address, Endpoint};
+
+use super::{Accept, Content, Kms, KmsStyle, Passphrase, Wrapping, size};
+
+/// Options for reaching a bucket.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Bucket {
+    /// The region; by default OSS_REGION or TENCENTCLOUD_REGION, or else the region of the profile.
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Option<String>,
+    /// The endpoint to use instead of the default one: https://HOST or https://HOST:PORT, or
+    /// http:// on this machine.
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint: Option<Endpoint>,
+    /// The file of profiles, with regions, endpoints and access keys; by default
+    /// ~/.config/envelope/config.toml. The environment takes precedence: OSS_ACCESS_KEY_ID and
+    /// OSS_ACCESS_KEY_SECRET; TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The name of the profile to use.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// The version of the request signature for OSS.
+    #[arg(long, value_name = "VERSION", default_value = "v4")]
+    pub(crate) oss_signature: OssSignature,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OssSignature {
+    V1,
+    #[default]
+    V4,
+}
+
+/// Master keys that open objects.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Keys {
+    /// A master key: an RSA private key or an AES key. Accepts several.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(crate) key: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) kms: Kms,
+    #[command(flatten)]
+    pub(crate) passphrase: Passphrase,
+}
+
+/// Encrypt and upload a file: to `oss://BUCKET/KEY`, `cos://BUCKET-APPID/KEY` or `file:FOLDER/KEY`.
+///
+/// A large file is uploaded in parts, several at once. If the upload is interrupted, the same
+/// command resumes it: until the upload is complete, its state, including the wrapped content key,
+/// is kept in a file.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Put {
+    /// The file to encrypt; `-` is standard input.
+    pub(crate) plain: PathBuf,
+    /// The address to upload to. If it ends with a slash, the name of the file is appended.
+    pub(crate) to: Address,
+    /// The master key: an RSA key or an AES key. A public RSA key is enough to upload, but only the
+    /// private key can resume an interrupted upload.
+    #[arg(long, value_name = "FILE", required_unless_present = "kms", conflicts_with = "kms")]
+    pub(crate) key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) kms: Kms,
+    #[command(flatten)]
+    pub(crate) style: KmsStyle,
+    #[command(flatten)]
+    pub(crate) passphrase: Passphrase,
+    #[command(flatten)]
+    pub(crate) wrapping: Wrapping,
+    /// The content cipher. `gcm` detects tampering, but only cos-v2 supports it.
+    #[arg(long, default_value = "ctr")]
+    pub(crate) content: Content,
+    #[command(flatten)]
+    pub(crate) bucket: Bucket,
+    /// The size of a part in bytes: a multiple of 16, at least 102400 for OSS and 1048576 for COS.
+    /// The default is 8 MiB, or more if the file would otherwise need more than ten thousand parts.
+    #[arg(long, value_name = "N", value_parser = size)]
+    pub(crate) part_size: Option<u64>,
+    /// The largest file, in bytes, that is uploaded in a single request.
+    #[arg(long, value_name = "N", value_parser = size, default_value = "16MiB")]
+    pub(crate) threshold: u64,
+    /// The number of parts that are in memory and in flight at once.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 4,
+        value_parser = clap::value_parser!(u16).range(1..=64)
+    )]
+    pub(crate) parallel: u16,
+    /// The Content-Type of the object.
+    #[arg(long, value_name = "TYPE", default_value = "application/octet-stream")]
+    pub(crate) content_type: String,
+    /// The folder for the state of uploads; by default $XDG_STATE_HOME/envelope.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) state: Option<PathBuf>,
+    /// Keep no state, and abort the upload if it is interrupted.
+    #[arg(long)]
+    pub(crate) no_resume: bool,
+    /// Refuse to overwrite an existing object.
+    #[arg(long = "only-new")]
+    pub(crate) create_only: bool,
+    /// Print progress and the outcome as lines of JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Download an object and decrypt it to a file.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Get {
+    /// The address of the object.
+    pub(crate) from: Address,
+    /// The output file for the plaintext; `-` is standard output. A file appears only once all
+    /// checks have passed. If it is a folder, the file in it is named after the object.
+    #[arg(long, short, value_name = "PLAIN")]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) read: Read,
+    /// The number of ranges that are in memory and in flight at once.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 4,
+        value_parser = clap::value_parser!(u16).range(1..=64)
+    )]
+    pub(crate) parallel: u16,
+    /// The size of a range in bytes.
+    #[arg(long, value_name = "N", value_parser = size, default_value = "8MiB")]
+    pub(crate) part_size: u64,
+    /// Overwrite an existing file.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Print progress and the outcome as lines of JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Decrypt an object to standard output.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cat {
+    /// The address of the object.
+    pub(crate) from: Address,
+    #[command(flatten)]
+    pub(crate) read: Read,
+}
+
+/// Decrypt an object and run every possible check, without writing the plaintext anywhere.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Verify {
+    /// The address of the object.
+    pub(crate) from: Address,
+    #[command(flatten)]
+    pub(crate) read: Read,
+    /// Print the outcome as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options for reading an object.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Read {
+    #[command(flatten)]
+    pub(crate) keys: Keys,
+    #[command(flatten)]
+    pub(crate) bucket: Bucket,
+    /// Read only these bytes of the plaintext: `A-B` (inclusive), `A-` or `-N`. The only possible
+    /// check for a range is that its bytes belong to a single version of the object.
+    #[arg(long, value_name = "RANGE", allow_hyphen_values = true)]
+    pub(crate) range: Option<ByteRange>,
+    #[command(flatten)]
+    pub(crate) accept: Accept,
+    /// Write an AES-GCM object to a pipe while it is being decrypted; tampering is then detected
+    /// only at the end (exit status 5). Without this, up to 64 MiB are held back until the object
+    /// is verified.
+    #[arg(long)]
+    pub(crate) delayed: bool,
+}
+
+/// List objects.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ls {
+    /// The bucket, and a prefix of the keys to list.
+    pub(crate) from: Address,
+    #[command(flatten)]
+    pub(crate) bucket: Bucket,
+    /// Print one line of JSON for each object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Delete objects.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rm {
+    /// The addresses of the objects.
+    #[arg(required = true)]
+    pub(crate) objects: Vec<Address>,
+    #[command(flatten)]
+    pub(crate) bucket: Bucket,
+}
+
+/// Selection of the objects in a bucket to rewrap, and options for doing so.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BulkArgs {
+    #[command(flatten)]
+    pub(crate) bucket: Bucket,
+    /// Rewrap every object whose key begins with that of the address.
+    #[arg(long)]
+    pub(crate) prefix: bool,
+    /// Rewrap the objects listed in this file: an inventory as written by the stores (CSV of bucket
+    /// and key), CSV with a column `key`, or lines of JSON with a `key`.
+    #[arg(long, value_name = "FILE", conflicts_with = "prefix")]
+    pub(crate) inventory: Option<PathBuf>,
+    /// Rewrap only the I-th of N shares of these objects, from 1/N to N/N; an object is always in
+    /// the same share.
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    pub(crate) shard: Option<(u64, u64)>,
+    /// The maximum number of objects to rewrap per second.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) rate: Option<u32>,
+    /// Upload the ciphertext again where OSS refuses to change the metadata of an encrypted object.
+    #[arg(long)]
+    pub(crate) reupload: bool,
+    /// The output file for the report, one line of JSON for each object; by default, standard
+    /// output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+}
+
+fn shard(text: &str) -> Result<(u64, u64), String> {
+    text.split_once('/')
+        .and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)))
+        .filter(|(index, count)| (1..=*count).contains(index))
+        .ok_or_else(|| "expected I/N, with I from 1 to N".to_owned())
+}

@@ -1,0 +1,142 @@
+//! Access to stores, blocking until they answer.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use envelope_core::Keyring;
+use envelope_store::{
+    Address, Location, Settings, SettingsError, Signature, Store, StoreError, TransferError,
+    blocking::Runtime,
+};
+
+use crate::{
+    args::{Bucket, Keys, OssSignature},
+    failure::{Failure, Status, warn},
+    key_file,
+};
+
+impl Bucket {
+    /// Opens the store at a location.
+    pub(crate) fn store(&self, location: &Location) -> Result<Arc<dyn Store>, Failure> {
+        let mut settings = Settings::new().with_signature(match self.oss_signature {
+            OssSignature::V1 => Signature::V1,
+            OssSignature::V4 => Signature::V4,
+        });
+        let named = self.config.is_some() || self.profile.is_some();
+        let path = self.config.clone().or_else(|| {
+            let home = env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
+            let home = home.or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".config")));
+            Some(home?.join("envelope/config.toml"))
+        });
+        // The file is optional, unless it or a profile was named.
+        if let Some(path) = path.filter(|path| named || path.exists()) {
+            let profile = self.profile.as_deref().unwrap_or("default");
+            settings = settings.with_profile(&path, profile)?;
+        }
+        if let Some(region) = &self.region {
+            settings = settings.with_region(region);
+        }
+        if let Some(endpoint) = &self.endpoint {
+            settings = settings.with_endpoint(endpoint.clone());
+        }
+        Ok(location.open(&settings)?)
+    }
+}
+
+impl Keys {
+    pub(crate) fn keyring(&self) -> Result<Keyring, Failure> {
+        let passphrase = self.passphrase.read()?;
+        let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
+        key_file::keyring(&self.key, passphrase, self.kms.key()?)
+    }
+}
+
+/// Returns a runtime for blocking calls.
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
+    Runtime::new().map_err(|error| Failure::io("starting a thread".as_ref(), &error))
+}
+
+/// Parses a path as an address, if it is one.
+pub(crate) fn address(path: &Path) -> Option<Address> {
+    path.to_str()?.parse().ok()
+}
+
+/// Returns the key of an address that names a single object.
+pub(crate) fn object(address: &Address) -> Result<&str, Failure> {
+    if address.key.is_empty() || address.key.ends_with('/') {
+        return Err(Failure::usage(
+            format_args!("{address} does not name an object"),
+            "specify the full key, such as oss://bucket/folder/name",
+        ));
+    }
+    Ok(&address.key)
+}
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
+        match error {
+            SettingsError::Store(error) => error.into(),
+            error => Self::error(
+                Status::Usage,
+                &error,
+                "see `envelope help put` for the sources of regions and access keys",
+            ),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let advice = match &error {
+            StoreError::Denied(_) => {
+                "check the access key, its permissions, and the clock of this machine"
+            }
+            StoreError::NotFound => "check the address; the key must match exactly",
+            StoreError::Changed => "another process may be writing the object; retry",
+            StoreError::NoUpload => "retry",
+            error if error.forbids_new_metadata() => {
+                "OSS does not allow changing the metadata of an encrypted object; use --reupload \
+                 to upload its ciphertext again"
+            }
+            _ => "check the address, the endpoint and the network, then retry",
+        };
+        Self::error(Status::Io, &error, advice)
+    }
+}
+
+impl From<TransferError> for Failure {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::Decrypt(error) => error.into(),
+            TransferError::Encrypt(error) => error.into(),
+            TransferError::Integrity(error) => error.into(),
+            TransferError::Parse(error) => error.into(),
+            TransferError::Rewrap(error) => error.into(),
+            TransferError::Store(error) => error.into(),
+            TransferError::Corrupt(_) => {
+                Self::new(Status::Integrity, error, "retry; discard any output already written")
+            }
+            TransferError::SourceChanged => Self::new(
+                Status::Io,
+                error,
+                "to upload its new content, remove the state file and retry",
+            ),
+            TransferError::Layout(_) | TransferError::Range(_) | TransferError::TooLong => {
+                Self::usage(error, "choose another --part-size or --range")
+            }
+            TransferError::Vendor { .. } => Self::usage(error, "omit --dialect, or choose another"),
+            error => Self::error(Status::Io, &error, "retry"),
+        }
+    }
+}
+
+/// Warns that rewrapping does not revoke the old master key.
+pub(crate) fn warn_of_old_keys() {
+    warn(
+        "rewrapping does not revoke the old master key: anyone who has it, along with the old \
+         metadata or an old version of the object, can still decrypt the object",
+    );
+}

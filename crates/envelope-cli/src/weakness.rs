@@ -1,0 +1,117 @@
+//! Descriptions of the weaknesses of an envelope.
+
+use crate::failure::warn;
+use meta_codec::{ContentAlgorithm, Dialect, Envelope, IvForm, WrapAlgorithm};
+
+/// A weakness, with a stable id for programs and a description for people.
+pub(crate) struct Weakness {
+    pub(crate) id: &'static str,
+    pub(crate) words: String,
+}
+
+/// Returns every known weakness of an object with this metadata, the worst first.
+pub(crate) fn weaknesses(envelope: &Envelope) -> Vec<Weakness> {
+    let mut found = Vec::new();
+    let mut say = |id, words: &str| found.push(Weakness { id, words: words.to_owned() });
+
+    match envelope.wrap_algorithm() {
+        WrapAlgorithm::AesCtrZero => say(
+            "two-time-pad",
+            "the master key wraps every object with the same keystream: anyone who knows the \
+             content key of one object can decrypt every object under this master key; and a \
+             wrong key is not detected",
+        ),
+        WrapAlgorithm::RsaPkcs1v15 => say(
+            "pkcs1v15",
+            "PKCS#1 v1.5 padding: a service that decrypts untrusted input can be made to reveal \
+             content keys",
+        ),
+        WrapAlgorithm::RsaUnstated => say(
+            "padding-unstated",
+            "the metadata does not specify the RSA padding, so both OAEP-SHA-1 and PKCS#1 v1.5 \
+             are tried",
+        ),
+        _ => {}
+    }
+    let wrapped = envelope.wrapped_key().len();
+    if envelope.wrap_algorithm().is_rsa() && wrapped < 256 {
+        let bits = wrapped.saturating_mul(8);
+        found.push(Weakness {
+            id: "small-rsa",
+            words: format!("a {bits}-bit RSA key can be broken; encrypt the object again"),
+        });
+    }
+    let mut say = |id, words: &str| found.push(Weakness { id, words: words.to_owned() });
+    match envelope.content_algorithm() {
+        ContentAlgorithm::Aes256Ctr => say(
+            "ctr-unauthenticated",
+            "AES-CTR without authentication: anyone who can write to the bucket can flip any bit \
+             of the plaintext unnoticed",
+        ),
+        ContentAlgorithm::Aes256Cbc => say(
+            "cbc-unauthenticated",
+            "AES-CBC without authentication is vulnerable to padding oracles, and COS Java cuts \
+             the last block off multipart objects",
+        ),
+        ContentAlgorithm::Aes256Gcm => say(
+            "gcm-relabel",
+            "AES-GCM authenticates the body, but not the metadata: a reader that also accepts \
+             AES-CTR can be given this body as CTR",
+        ),
+        _ => {}
+    }
+    if envelope.plain_md5().is_some() {
+        say(
+            "plaintext-md5",
+            "the MD5 of the plaintext is in the clear: a guess at the content can be confirmed, \
+             and equal objects can be recognized",
+        );
+    }
+    if envelope.dialect() == Dialect::OSS_V1 {
+        say(
+            "v1-mislabelled",
+            "the metadata says AES/GCM, but the body is AES-CTR; SDKs other than oss2 return the \
+             ciphertext as plaintext",
+        );
+    }
+    if can_be_relabelled(envelope) {
+        say(
+            "relabelled",
+            "the IV is in the clear: this may be an AES-GCM object that was relabelled, and then \
+             modified",
+        );
+    }
+    if envelope.key_check().is_none() {
+        say(
+            "metadata-unauthenticated",
+            "nothing binds the metadata to the key: sizes, description and IV can be changed \
+             unnoticed",
+        );
+    }
+    found
+}
+
+/// Warns of everything that a reader should know before trusting the plaintext.
+pub(crate) fn warn_before_reading(envelope: &Envelope) {
+    if envelope.wrap_algorithm() == WrapAlgorithm::AesCtrZero && envelope.key_check().is_none() {
+        warn(
+            "the AES wrap of cos-v1 opens with any key: with the wrong one, the output is garbage; \
+             check the plaintext before you discard the old metadata",
+        );
+    }
+    if can_be_relabelled(envelope) {
+        warn(format_args!(
+            "{} keeps the IV in the clear, so that this may be an AES-GCM object relabelled as {}, \
+             and then modified; use --require authenticated if your objects are AES-GCM",
+            envelope.dialect(),
+            envelope.content_algorithm()
+        ));
+    }
+}
+
+/// Returns whether anyone who can write to the bucket could have made this metadata from that of an
+/// authenticated object: where the IV is in the clear, it can be extended to the counter block of CTR.
+fn can_be_relabelled(envelope: &Envelope) -> bool {
+    envelope.dialect().iv_form() == IvForm::Clear
+        && !envelope.content_algorithm().is_authenticated()
+}

@@ -1,0 +1,120 @@
+//! When to try again.
+
+use std::time::Duration;
+
+/// How often a request is attempted, and how long to wait in between.
+///
+/// The backoff doubles with every failure, up to 30 seconds, and is scaled by a random factor from 0.5
+/// to 1.5, so that many clients do not come back at the same moment. Whether an error is worth another
+/// attempt is for the error to say.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use envelope_cloud::RetryPolicy;
+///
+/// let mut backoff = RetryPolicy::default().with_attempts(3).start();
+/// let delays: Vec<Duration> = std::iter::from_fn(|| backoff.next_delay(0.5)).collect();
+/// assert_eq!(delays, [Duration::from_millis(200), Duration::from_millis(400)]);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RetryPolicy {
+    /// The number of attempts in all.
+    pub attempts: u32,
+    /// The backoff after the first failure.
+    pub initial_backoff: Duration,
+}
+
+/// The longest backoff, before jitter.
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
+
+impl Default for RetryPolicy {
+    /// Five attempts, 200 milliseconds after the first failure: three seconds of backoff in all.
+    fn default() -> Self {
+        Self { attempts: 5, initial_backoff: Duration::from_millis(200) }
+    }
+}
+
+impl RetryPolicy {
+    /// A single attempt, for requests that must not be repeated.
+    pub const ONCE: Self = Self { attempts: 1, initial_backoff: Duration::ZERO };
+
+    /// Sets the number of attempts in all.
+    #[must_use]
+    pub const fn with_attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    /// Sets the backoff after the first failure.
+    #[must_use]
+    pub const fn with_initial_backoff(mut self, backoff: Duration) -> Self {
+        self.initial_backoff = backoff;
+        self
+    }
+
+    /// Starts to count the attempts of one request, of which none has failed yet.
+    #[must_use]
+    pub const fn start(self) -> Backoff {
+        Backoff { policy: self, failed: 0 }
+    }
+}
+
+/// The failed attempts of one request.
+#[derive(Clone, Debug)]
+pub struct Backoff {
+    policy: RetryPolicy,
+    failed: u32,
+}
+
+impl Backoff {
+    /// Counts a failure, and returns the time to wait before the next attempt; `None` if there is
+    /// none left. `jitter` is a number from 0 to 1, such as [`jitter`] returns.
+    pub fn next_delay(&mut self, jitter: f64) -> Option<Duration> {
+        self.failed = self.failed.saturating_add(1);
+        if self.failed >= self.policy.attempts {
+            return None;
+        }
+        let doublings = self.failed.saturating_sub(1);
+        let factor = 2_u32.checked_pow(doublings).unwrap_or(u32::MAX);
+        let delay = self.policy.initial_backoff.saturating_mul(factor).min(MAX_BACKOFF);
+        Some(delay.mul_f64(0.5 + jitter.clamp(0.0, 1.0)))
+    }
+
+    /// Forgets the failures, because there was progress.
+    pub const fn reset(&mut self) {
+        self.failed = 0;
+    }
+}
+
+/// Returns a random number from 0 to 1.
+#[must_use]
+pub fn jitter() -> f64 {
+    let mut bytes = [0, 0, 0, 128];
+    // Without randomness, the backoff is merely not spread.
+    let _ = rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut bytes);
+    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubles_up_to_a_bound_and_ends() {
+        let mut backoff = RetryPolicy::default().with_attempts(12).start();
+        let delays: Vec<u128> =
+            std::iter::from_fn(|| backoff.next_delay(0.5)).map(|delay| delay.as_millis()).collect();
+        assert_eq!(delays[..4], [200, 400, 800, 1600]);
+        assert_eq!(delays[8..], [30_000; 3]);
+        assert_eq!(backoff.next_delay(0.5), None);
+        backoff.reset();
+        assert_eq!(backoff.next_delay(0.0), Some(Duration::from_millis(100)));
+        assert_eq!(RetryPolicy::ONCE.start().next_delay(0.5), None);
+        assert_eq!(RetryPolicy::default().with_attempts(0).start().next_delay(0.5), None);
+        let mut long = RetryPolicy::default().with_attempts(u32::MAX).start();
+        assert!((0..100).all(|_| long.next_delay(1.0).is_some_and(|it| it <= MAX_BACKOFF * 2)));
+        assert!((0..100).all(|_| (0.0..=1.0).contains(&jitter())));
+    }
+}

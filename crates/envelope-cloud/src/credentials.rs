@@ -1,0 +1,134 @@
+//! Access keys.
+
+use std::{fmt, sync::Arc};
+
+pub use reqsign_core::ProvideCredential;
+use reqsign_core::{Context, ProvideCredentialDyn};
+use secrecy::{ExposeSecret as _, SecretString};
+
+/// An access key, with the token of a temporary one. The secret parts are wiped and not printed.
+///
+/// It is its own [provider](ProvideCredential), for keys that do not change.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    id: String,
+    secret: SecretString,
+    token: Option<SecretString>,
+}
+
+impl Credentials {
+    /// Creates a permanent access key.
+    #[must_use]
+    pub fn new(id: impl Into<String>, secret: impl Into<SecretString>) -> Self {
+        Self { id: id.into(), secret: secret.into(), token: None }
+    }
+
+    /// Sets the session token of a temporary access key.
+    #[must_use]
+    pub fn with_token(mut self, token: impl Into<SecretString>) -> Self {
+        self.token = Some(token.into());
+        self
+    }
+
+    /// Returns the id, which is no secret.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Returns the secret, to sign with.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        self.secret.expose_secret()
+    }
+
+    /// Returns the session token of a temporary access key.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_ref().map(|token| token.expose_secret())
+    }
+}
+
+impl ProvideCredential for Credentials {
+    type Credential = Self;
+
+    async fn provide_credential(&self, _: &Context) -> reqsign_core::Result<Option<Self>> {
+        Ok(Some(self.clone()))
+    }
+}
+
+/// A provider of access keys, shared by the clients that sign with them. It is asked whenever a
+/// request is signed, so that rotating keys are fresh; a provider that asks a service itself caches.
+///
+/// ```
+/// use envelope_cloud::{Credentials, ProvideCredential, SharedCredentials};
+///
+/// /// Reads a file that something else rotates.
+/// #[derive(Debug)]
+/// struct Rotating;
+///
+/// impl ProvideCredential for Rotating {
+///     type Credential = Credentials;
+///     async fn provide_credential(
+///         &self,
+///         _: &reqsign_core::Context,
+///     ) -> reqsign_core::Result<Option<Credentials>> {
+///         # let read = || ("id", "secret");
+///         let (id, secret) = read();
+///         Ok(Some(Credentials::new(id, secret)))
+///     }
+/// }
+///
+/// let credentials = SharedCredentials::new(Rotating);
+/// assert_eq!(pollster::block_on(credentials.get())?.id(), "id");
+/// # Ok::<(), envelope_cloud::CredentialsError>(())
+/// ```
+#[derive(Clone)]
+pub struct SharedCredentials(Arc<dyn ProvideCredentialDyn<Credential = Credentials>>);
+
+impl fmt::Debug for SharedCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedCredentials")
+    }
+}
+
+impl SharedCredentials {
+    /// Shares a provider.
+    #[must_use]
+    pub fn new(provider: impl ProvideCredential<Credential = Credentials>) -> Self {
+        Self(Arc::new(provider))
+    }
+
+    /// Returns the access key to sign with now. It can be dropped at any time.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn get(&self) -> Result<Credentials, CredentialsError> {
+        match self.0.provide_credential_dyn(&Context::new()).await {
+            Ok(Some(credentials)) => Ok(credentials),
+            Ok(None) => Err(CredentialsError("there is no access key".to_owned())),
+            Err(error) => Err(CredentialsError(error.to_string())),
+        }
+    }
+}
+
+/// The error returned when there is no access key. It quotes none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no access key: {0}")]
+pub struct CredentialsError(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let credentials = Credentials::new("the id", "the secret").with_token("the token");
+        let shared = SharedCredentials::new(credentials.clone());
+        let printed = format!("{credentials:?} {shared:?}");
+        assert!(printed.contains("the id"));
+        assert!(!printed.contains("the secret") && !printed.contains("the token"));
+        let got = pollster::block_on(shared.get()).unwrap();
+        assert_eq!((got.secret(), got.token()), ("the secret", Some("the token")));
+    }
+}

@@ -1,0 +1,121 @@
+//! An object that is about to be written: its metadata, and the cipher for its body.
+
+use meta_codec::Envelope;
+
+use crate::{CtrCipher, PartCipher, PartPlan};
+
+/// An object that is about to be written: the headers to send with it, and the cipher for its body.
+///
+/// `C` is [`CtrCipher`], [`GcmSealer`](crate::GcmSealer) or
+/// [`BodyEncryptor`](crate::BodyEncryptor), depending on how it was encrypted.
+///
+/// ```
+/// use envelope_core::{AesKeyWrapper, Dialect, Encryptor, io::EncryptReader};
+///
+/// # fn send(headers: &[(&str, String)], body: impl std::io::Read) {}
+/// let wrapper = AesKeyWrapper::generate()?;
+/// let object = Encryptor::new(&wrapper, Dialect::COS_V2).encrypt()?;
+/// let headers = object.headers().to_vec();
+/// send(&headers, EncryptReader::new(&b"a file"[..], object.into_cipher()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[expect(missing_debug_implementations, reason = "holds a secret, which is not printed")]
+pub struct EncryptedObject<C> {
+    envelope: Envelope,
+    headers: Vec<(&'static str, String)>,
+    cipher: C,
+    plan: Option<PartPlan>,
+}
+
+impl<C> EncryptedObject<C> {
+    pub(crate) const fn new(
+        envelope: Envelope,
+        headers: Vec<(&'static str, String)>,
+        cipher: C,
+        plan: Option<PartPlan>,
+    ) -> Self {
+        Self { envelope, headers, cipher, plan }
+    }
+
+    /// Returns the headers to send with the object: names in lower case, and values. A multipart
+    /// upload is created with them.
+    #[must_use]
+    pub fn headers(&self) -> &[(&'static str, String)] {
+        &self.headers
+    }
+
+    /// Returns the envelope that the headers carry.
+    #[must_use]
+    pub const fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    /// Returns the cipher for the body.
+    #[must_use]
+    pub fn into_cipher(self) -> C {
+        self.cipher
+    }
+
+    /// Returns the envelope and the cipher.
+    #[must_use]
+    pub fn into_inner(self) -> (Envelope, C) {
+        (self.envelope, self.cipher)
+    }
+}
+
+impl EncryptedObject<CtrCipher> {
+    /// Returns the cipher for the body.
+    #[must_use]
+    pub const fn cipher(&self) -> &CtrCipher {
+        &self.cipher
+    }
+
+    /// Returns the plan of the multipart upload, if there is one.
+    #[must_use]
+    pub const fn plan(&self) -> Option<PartPlan> {
+        self.plan
+    }
+
+    /// Returns the ciphers of the parts of a multipart upload, in order. They can be used in any
+    /// order and on any threads. A part that is sent again must be the same bytes again.
+    ///
+    /// ```
+    /// use envelope_core::{AesKeyWrapper, Dialect, Encryptor, PartPlan};
+    ///
+    /// # fn upload(number: u16, body: Vec<u8>) {}
+    /// # let data = vec![7; 250_000];
+    /// let wrapper = AesKeyWrapper::generate()?;
+    /// let plan = PartPlan::new(data.len() as u64, 1 << 20, Dialect::COS_V2)?;
+    /// let object = Encryptor::new(&wrapper, Dialect::COS_V2).parts(plan).encrypt()?;
+    /// for cipher in object.parts()? {
+    ///     let part = cipher.part();
+    ///     let (start, end) = (part.start() as usize, (part.start() + part.len()) as usize);
+    ///     let mut body = data[start..end].to_vec();
+    ///     cipher.encrypt_in_place(&mut body)?;
+    ///     upload(part.number(), body);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`NoPlan`] if [`Encryptor::parts`](crate::Encryptor::parts) was not called.
+    pub fn parts(&self) -> Result<impl ExactSizeIterator<Item = PartCipher>, NoPlan> {
+        let parts = self.plan.ok_or(NoPlan)?.parts();
+        Ok(parts.map(|part| PartCipher::new(&self.cipher, part)))
+    }
+
+    /// Returns the cipher of the part with this number, counted from 1.
+    ///
+    /// # Errors
+    /// [`NoPlan`] if there is no plan, or no such part in it.
+    pub fn part(&self, number: u16) -> Result<PartCipher, NoPlan> {
+        let plan = self.plan.ok_or(NoPlan)?;
+        let part = plan.parts().nth(usize::from(number).wrapping_sub(1)).ok_or(NoPlan)?;
+        Ok(PartCipher::new(&self.cipher, part))
+    }
+}
+
+/// The error returned for parts of an object that was not planned in parts, or has no such part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the object was not encrypted with a plan that has this part")]
+pub struct NoPlan;

@@ -1,0 +1,267 @@
+//! Encryption or decryption of one file into another on several cores.
+
+use std::{
+    fs::File,
+    io,
+    num::NonZeroUsize,
+    panic,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+};
+
+use zeroize::Zeroizing;
+
+use super::PositionedFile as _;
+use crate::{Crc64, CtrCipher};
+
+/// Size of a chunk: it fits the second-level cache of a core, and makes the cost of a system call
+/// negligible.
+const CHUNK: u64 = 256 * 1024;
+/// The largest number of bytes that one worker takes at a time.
+const MAX_RUN: u64 = 16 << 20;
+/// The smallest number of bytes for which starting a worker pays off.
+const MIN_WORK: u64 = 1 << 20;
+
+/// A pass that applies the keystream of an AES-CTR object to bytes of one file and writes them to
+/// another, on several cores.
+///
+/// Each worker reads, encrypts and writes chunks of its own at their offsets. No worker waits for
+/// another, because CTR needs no order.
+///
+/// ```
+/// use envelope_core::{AesKeyWrapper, Dialect, Encryptor, io::FilePass};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let (plain, body) = (folder.path().join("plain"), folder.path().join("body"));
+/// # std::fs::write(&plain, vec![7; 3 << 20])?;
+/// let object = Encryptor::new(&AesKeyWrapper::generate()?, Dialect::COS_V2).encrypt()?;
+/// let (from, to) = (std::fs::File::open(&plain)?, std::fs::File::create(&body)?);
+/// let len = from.metadata()?.len();
+/// FilePass::new(object.cipher(), &from, 0..len, &to).run(|_| {})?;
+/// # let mut want = vec![7; 3 << 20];
+/// # object.cipher().at(0).apply(&mut want);
+/// # assert!(std::fs::read(&body)? == want);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[expect(missing_debug_implementations, reason = "borrows a secret, which is not printed")]
+pub struct FilePass<'a> {
+    cipher: &'a CtrCipher,
+    from: &'a File,
+    /// The offset in `from`, and in the object, at which the pass starts.
+    start: u64,
+    len: u64,
+    to: &'a File,
+    threads: NonZeroUsize,
+    sum: bool,
+    to_the_end: bool,
+}
+
+/// The start of a run of bytes, and its checksum.
+type Done = (u64, Crc64);
+
+/// What all workers share.
+struct Shared<'a> {
+    run: u64,
+    next: AtomicU64,
+    stop: AtomicBool,
+    progress: &'a (dyn Fn(u64) + Sync),
+}
+
+impl<'a> FilePass<'a> {
+    /// Creates a pass from the bytes of `from`, which have these positions in the object, too, to the
+    /// beginning of `to`. It uses all cores.
+    #[must_use]
+    pub fn new(
+        cipher: &'a CtrCipher,
+        from: &'a File,
+        bytes: std::ops::Range<u64>,
+        to: &'a File,
+    ) -> Self {
+        Self {
+            cipher,
+            from,
+            start: bytes.start,
+            len: bytes.end.saturating_sub(bytes.start),
+            to,
+            threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            sum: false,
+            to_the_end: false,
+        }
+    }
+
+    /// Sets the number of threads.
+    #[must_use]
+    pub const fn with_threads(mut self, threads: NonZeroUsize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Sets whether the CRC-64 of the written bytes is computed.
+    #[must_use]
+    pub const fn with_sum(mut self, sum: bool) -> Self {
+        self.sum = sum;
+        self
+    }
+
+    /// Sets whether `from` must end where the bytes end; otherwise it has changed.
+    #[must_use]
+    pub const fn with_end(mut self, to_the_end: bool) -> Self {
+        self.to_the_end = to_the_end;
+        self
+    }
+
+    /// Runs the pass and returns the CRC-64 of the written bytes, if it was asked for. `progress` is
+    /// called with the number of bytes of each chunk.
+    ///
+    /// # Errors
+    /// If a file cannot be read or written, or is not as long as it should be.
+    pub fn run(self, progress: impl Fn(u64) + Sync) -> Result<Option<Crc64>, FilePassError> {
+        self.to.set_len(self.len).map_err(FilePassError::Write)?;
+        let workers = (self.threads.get() as u64).min(self.len.div_ceil(MIN_WORK)).max(1);
+        let shared = Shared {
+            // Several runs per worker, so that none waits long for the others at the end.
+            run: (self.len / workers / 4).next_multiple_of(CHUNK).clamp(CHUNK, MAX_RUN),
+            next: AtomicU64::new(0),
+            stop: AtomicBool::new(false),
+            progress: &progress,
+        };
+        let work = || self.work(&shared);
+        let outcomes: Vec<Result<Vec<Done>, FilePassError>> = thread::scope(|scope| {
+            // If the system has no more threads, the existing ones do the work.
+            let spawn = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
+            let others: Vec<_> = (1..workers).filter_map(spawn).collect();
+            let mine = work();
+            let join = |worker: thread::ScopedJoinHandle<'_, _>| {
+                worker.join().unwrap_or_else(|payload| panic::resume_unwind(payload))
+            };
+            std::iter::once(mine).chain(others.into_iter().map(join)).collect()
+        });
+        let mut done = Vec::new();
+        for outcome in outcomes {
+            done.extend(outcome?);
+        }
+        if self.to_the_end {
+            let end = self.start.saturating_add(self.len);
+            let more = self.from.read_some_at(&mut [0], end).map_err(FilePassError::Read)?;
+            if more > 0 {
+                return Err(FilePassError::Changed);
+            }
+        }
+        done.sort_unstable_by_key(|(start, _)| *start);
+        let mut sum = Crc64::new();
+        for (_, run) in &done {
+            sum.append(run);
+        }
+        Ok(self.sum.then_some(sum))
+    }
+
+    /// Processes run after run, as one worker, until none is left or a worker has failed.
+    fn work(&self, shared: &Shared<'_>) -> Result<Vec<Done>, FilePassError> {
+        let capacity = usize::try_from(CHUNK.min(self.len)).unwrap_or_default();
+        let mut buffer = Zeroizing::new(vec![0; capacity]);
+        let mut done = Vec::new();
+        loop {
+            let start = shared.next.fetch_add(shared.run, Ordering::Relaxed);
+            if start >= self.len || shared.stop.load(Ordering::Relaxed) {
+                return Ok(done);
+            }
+            let len = shared.run.min(self.len.saturating_sub(start));
+            let outcome = self.pass(start, len, &mut buffer, shared.progress);
+            let sum = outcome.inspect_err(|_| shared.stop.store(true, Ordering::Relaxed))?;
+            done.push((start, sum));
+        }
+    }
+
+    /// Processes one run of bytes and returns its checksum, if it was asked for.
+    fn pass(
+        &self,
+        start: u64,
+        len: u64,
+        buffer: &mut [u8],
+        progress: &dyn Fn(u64),
+    ) -> Result<Crc64, FilePassError> {
+        let mut sum = Crc64::new();
+        let mut keystream = self.cipher.at(self.start.saturating_add(start));
+        let (mut position, mut left) = (start, len);
+        while left > 0 {
+            let piece = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+            let Some(data) = buffer.get_mut(..piece) else { break };
+            let source = self.start.saturating_add(position);
+            self.from.read_fully_at(data, source).map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => FilePassError::Changed,
+                _ => FilePassError::Read(error),
+            })?;
+            if self.sum {
+                keystream.encrypt_summed(data, &mut sum);
+            } else {
+                keystream.apply(data);
+            }
+            self.to.overwrite_at(data, position).map_err(FilePassError::Write)?;
+            position = position.saturating_add(piece as u64);
+            left = left.saturating_sub(piece as u64);
+            progress(piece as u64);
+        }
+        Ok(sum)
+    }
+}
+
+/// An error from a [`FilePass`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FilePassError {
+    /// The file is shorter or longer than it was said to be.
+    #[error("the file changed while it was being read")]
+    Changed,
+    /// The file cannot be read.
+    #[error("the file cannot be read")]
+    Read(#[source] io::Error),
+    /// The file cannot be written.
+    #[error("the file cannot be written")]
+    Write(#[source] io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use meta_codec::Dialect;
+
+    use super::*;
+    use crate::{AesKeyWrapper, Encryptor};
+
+    /// Returns the outcome of a pass over a file of `is` bytes that was `was` bytes long before.
+    fn pass(was: u64, is: usize, threads: usize) -> Result<bool, FilePassError> {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        let plain: Vec<u8> = (0..=250).cycle().take(is).collect();
+        fs::write(&from, &plain).unwrap();
+        let key = AesKeyWrapper::generate().unwrap();
+        let cipher = Encryptor::new(&key, Dialect::COS_V2).encrypt().unwrap().into_cipher();
+        let (source, target) = (File::open(&from).unwrap(), File::create(&to).unwrap());
+        let got = FilePass::new(&cipher, &source, 0..was, &target)
+            .with_threads(NonZeroUsize::new(threads).unwrap())
+            .with_sum(true)
+            .with_end(true)
+            .run(|_| {})?
+            .unwrap();
+        let mut body = plain;
+        cipher.at(0).apply(&mut body);
+        let mut want = Crc64::new();
+        want.update(&body);
+        Ok(fs::read(&to).unwrap() == body && got == want)
+    }
+
+    #[test]
+    fn files_that_change_are_noticed() {
+        for threads in [1, 2, 5] {
+            for len in [0, 1, 16, 262_143, 262_145, 3 << 20, (5 << 20) + 7] {
+                assert!(pass(len, usize::try_from(len).unwrap(), threads).unwrap(), "{len}");
+            }
+            assert!(pass(1000, 1001, threads).is_err());
+            assert!(pass(1000, 999, threads).is_err());
+            assert!(pass(0, 1, threads).is_err());
+            assert!(pass(3 << 20, (3 << 20) - 1, threads).is_err());
+            assert!(pass(3 << 20, (3 << 20) + 1, threads).is_err());
+        }
+    }
+}

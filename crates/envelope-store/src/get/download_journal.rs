@@ -1,0 +1,50 @@
+//! The journal of a download in ranges.
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    TransferError,
+    journal::{Journal, lines},
+};
+
+/// The object that a journal is about, in its first line.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct First {
+    pub(super) envelope_download: u32,
+    pub(super) key: String,
+    pub(super) etag: String,
+    pub(super) len: u64,
+    pub(super) range: u64,
+}
+
+/// The open journal of a download.
+pub(super) struct DownloadJournal {
+    journal: Journal,
+    /// The ranges that an earlier run has finished: start and CRC-64 of the ciphertext.
+    pub(super) done: BTreeMap<u64, u64>,
+}
+
+impl DownloadJournal {
+    /// Opens or creates a journal. What it says counts only if it is about this version of the object,
+    /// and `resume` is set.
+    pub(super) fn open(path: &Path, first: &First, resume: bool) -> Result<Self, TransferError> {
+        let (journal, text) = Journal::open(path)?;
+        let mut lines = lines(&text);
+        let earlier: Option<First> = lines.next().and_then(|line| serde_json::from_str(line).ok());
+        let mut done = BTreeMap::new();
+        if resume && earlier.as_ref() == Some(first) {
+            done.extend(lines.map_while(|line| serde_json::from_str::<(u64, u64)>(line).ok()));
+        }
+        if done.is_empty() {
+            journal.restart(first)?;
+        }
+        Ok(Self { journal, done })
+    }
+
+    /// Records a range that is on the disk.
+    pub(super) fn note(&self, start: u64, crc64: u64) -> Result<(), TransferError> {
+        self.journal.append(&(start, crc64))
+    }
+}

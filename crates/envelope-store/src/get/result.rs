@@ -1,0 +1,60 @@
+//! An object whose plaintext is on its way.
+
+use std::{io, ops::Range};
+
+use bytes::Bytes;
+use envelope_core::Envelope;
+use futures_util::{Stream, TryStreamExt as _};
+use tokio::io::AsyncRead;
+
+use super::PlainBody;
+use crate::{ObjectMeta, TransferError};
+
+/// An object that was found, with its plaintext on its way. It borrows nothing, so that it can leave the
+/// function that opened it, such as the handler of a web server.
+#[expect(missing_debug_implementations, reason = "streams have no useful debug output")]
+#[non_exhaustive]
+pub struct GetResult {
+    /// The metadata of the object as it is stored.
+    pub meta: ObjectMeta,
+    /// The envelope; `None` for plaintext, where the policy allows it.
+    pub envelope: Option<Envelope>,
+    /// The range of the plaintext that comes, if it is known beforehand.
+    pub bytes: Option<Range<u64>>,
+    body: PlainBody,
+}
+
+impl GetResult {
+    pub(super) const fn new(
+        meta: ObjectMeta,
+        envelope: Option<Envelope>,
+        bytes: Option<Range<u64>>,
+        body: PlainBody,
+    ) -> Self {
+        Self { meta, envelope, bytes, body }
+    }
+
+    /// Returns the plaintext as a stream. An error at the end means that the pieces were wrong.
+    pub fn into_stream(
+        self,
+    ) -> impl Stream<Item = Result<Bytes, TransferError>> + Send + Unpin + 'static {
+        self.body
+    }
+
+    /// Returns the plaintext as a reader. An error at the end means that what was read is wrong.
+    pub fn into_reader(self) -> impl AsyncRead + Send + Unpin + 'static {
+        tokio_util::io::StreamReader::new(self.body.map_err(io::Error::other))
+    }
+
+    /// Returns the whole plaintext after it was verified. It can be dropped at any time.
+    ///
+    /// # Errors
+    /// Any [`TransferError`].
+    pub async fn read_to_end(mut self) -> Result<Vec<u8>, TransferError> {
+        let mut all = Vec::new();
+        while let Some(chunk) = self.body.try_next().await? {
+            all.extend_from_slice(&chunk);
+        }
+        Ok(all)
+    }
+}

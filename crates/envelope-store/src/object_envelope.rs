@@ -1,0 +1,46 @@
+//! The envelope of an object in a store.
+
+use meta_codec::{Envelope, ParseError, Reason, Vendor, parse, parse_instruction};
+
+use crate::{GetOptions, Headers, ObjectMeta, Store, StoreError, TransferError, body::collect};
+
+/// Longer than the headers of any envelope, in bytes.
+const MAX_INSTRUCTION: u64 = 64 * 1024;
+
+/// Returns the envelope of an object, read from its headers or, on COS, from its instruction file.
+///
+/// Returns `Ok(None)` if the object has no envelope. It can be dropped at any time.
+///
+/// # Errors
+/// [`TransferError::Parse`] if the envelope is rejected, or [`TransferError::Store`].
+pub async fn envelope_of(
+    store: &dyn Store,
+    key: &str,
+    meta: &ObjectMeta,
+) -> Result<Option<Envelope>, TransferError> {
+    let parsed = envelope_in(&meta.headers);
+    let instructed = match &parsed {
+        Ok(None) => store.vendor().is_some_and(Vendor::has_instruction_files),
+        Err(error) => *error.reason() == Reason::PerhapsInstruction,
+        Ok(Some(_)) => false,
+    };
+    if !instructed {
+        return Ok(parsed?);
+    }
+    let file = match store.get(&format!("{key}.instruction"), GetOptions::default()).await {
+        Ok(file) if file.meta.len <= MAX_INSTRUCTION => collect(file.body).await?,
+        Ok(_) | Err(StoreError::NotFound | StoreError::Denied(_)) => return Ok(parsed?),
+        Err(error) => return Err(error.into()),
+    };
+    let text = String::from_utf8_lossy(&file);
+    Ok(Some(parse_instruction(pairs(&meta.headers), &text)?))
+}
+
+/// Returns the envelope in headers.
+pub(crate) fn envelope_in(headers: &Headers) -> Result<Option<Envelope>, ParseError> {
+    parse(pairs(headers))
+}
+
+fn pairs(headers: &Headers) -> impl Iterator<Item = (&str, &str)> {
+    headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+}

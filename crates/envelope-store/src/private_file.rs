@@ -1,0 +1,59 @@
+//! Files that only their owner can access.
+
+use std::{
+    fs::{File, OpenOptions},
+    path::Path,
+};
+
+use crate::TransferError;
+
+/// Creates a file that only its owner can access, or truncates an existing one, and locks it.
+/// Symbolic links are not followed. Where there are no Unix permissions, the file has those of its
+/// folder.
+///
+/// # Errors
+/// [`TransferError::Locked`] if another process has locked the file; [`TransferError::Io`] if it
+/// cannot be created, or if other users own it or have access to it.
+pub fn create_private(path: &Path) -> Result<File, TransferError> {
+    let file = open_private(path)?;
+    file.set_len(0)?;
+    Ok(file)
+}
+
+/// Opens or creates such a file without truncating it, and locks it.
+pub(crate) fn open_private(path: &Path) -> Result<File, TransferError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    let file = unix::open(options, path)?;
+    #[cfg(not(unix))]
+    let file = options.open(path)?;
+    file.try_lock().map_err(|_| TransferError::Locked)?;
+    Ok(file)
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::{
+        fs::{File, OpenOptions},
+        io,
+        os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+        path::Path,
+    };
+
+    /// Refuses a symbolic link that another user may have planted.
+    #[expect(clippy::cast_possible_wrap, reason = "bit flags")]
+    const NOFOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+
+    /// Opens the file, and rejects one that another user could have prepared.
+    pub(super) fn open(mut options: OpenOptions, path: &Path) -> io::Result<File> {
+        let file = options.mode(0o600).custom_flags(NOFOLLOW).open(path)?;
+        let metadata = file.metadata()?;
+        let ours = metadata.uid() == rustix::process::geteuid().as_raw();
+        if ours && metadata.is_file() && metadata.mode() & 0o077 == 0 {
+            return Ok(file);
+        }
+        let words = "the existing file is not private to this user";
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, words))
+    }
+}

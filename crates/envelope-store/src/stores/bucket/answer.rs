@@ -1,0 +1,157 @@
+//! Interpretation of responses.
+
+use std::ops::Range;
+
+use http::{HeaderMap, StatusCode};
+use meta_codec::Vendor;
+
+use super::{document::read_text, xml};
+use crate::{ErrorResponse, Headers, ObjectMeta, PutResult, StoreError};
+
+/// Returns an entity tag in quotes, whether or not the service included them.
+pub(super) fn tag(text: &str) -> String {
+    format!("\"{}\"", text.trim().trim_matches('"'))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Returns a header that each vendor spells with its own prefix.
+fn own_header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut names = Vendor::ALL.into_iter().map(|it| format!("{}{name}", it.header_prefix()));
+    names.find_map(|name| text(headers, &name))
+}
+
+pub(super) fn crc64(headers: &HeaderMap) -> Option<u64> {
+    own_header(headers, "hash-crc64ecma")?.parse().ok()
+}
+
+/// Parses an ISO 8601 date in UTC into seconds since 1970.
+pub(super) fn seconds(date: &str) -> Option<u64> {
+    let date: reqsign_core::time::Timestamp = date.parse().ok()?;
+    u64::try_from(date.as_second()).ok()
+}
+
+pub(super) fn stored(response: &reqwest::Response) -> Result<PutResult, StoreError> {
+    let etag = text(response.headers(), "etag")
+        .ok_or_else(|| StoreError::Malformed("the response has no entity tag".to_owned()))?;
+    Ok(PutResult::new(tag(etag), crc64(response.headers())))
+}
+
+/// Returns the metadata of an object. `whole` is its length if the `Content-Length` is that of a
+/// range.
+pub(super) fn head_of(
+    response: &reqwest::Response,
+    whole: Option<u64>,
+) -> Result<ObjectMeta, StoreError> {
+    let headers = response.headers();
+    let malformed = |what: &str| StoreError::Malformed(format!("the response has no {what}"));
+    let len = whole
+        .or_else(|| text(headers, "content-length")?.parse().ok())
+        .ok_or_else(|| malformed("length"))?;
+    let etag = text(headers, "etag").ok_or_else(|| malformed("entity tag"))?;
+    let all: Headers = headers
+        .iter()
+        .map(|(name, value)| {
+            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        })
+        .collect();
+    Ok(ObjectMeta {
+        len,
+        etag: tag(etag),
+        crc64: crc64(headers),
+        modified: text(headers, "last-modified").map(str::to_owned),
+        headers: all,
+    })
+}
+
+/// Returns the metadata of an object and the range of the response, which must match the requested
+/// one.
+pub(super) fn object_of(
+    response: &reqwest::Response,
+    asked: Option<Range<u64>>,
+) -> Result<(ObjectMeta, Range<u64>), StoreError> {
+    let malformed = |words: &str| StoreError::Malformed(words.to_owned());
+    let len = text(response.headers(), "content-length").and_then(|len| len.parse::<u64>().ok());
+    match (response.status(), asked) {
+        (StatusCode::OK, None) => {
+            let head = head_of(response, None)?;
+            let all = 0..head.len;
+            Ok((head, all))
+        }
+        (StatusCode::PARTIAL_CONTENT, Some(asked)) => {
+            let (got, whole) = text(response.headers(), "content-range")
+                .and_then(content_range)
+                .ok_or_else(|| malformed("the response for a range has no Content-Range"))?;
+            let wanted = asked.start..asked.end.min(whole);
+            if got != wanted || len.is_some_and(|len| len != got.end.saturating_sub(got.start)) {
+                return Err(malformed("the response is for a different range"));
+            }
+            Ok((head_of(response, Some(whole))?, got))
+        }
+        // Also rejected if the range covers the whole object: not worth a special case.
+        (StatusCode::OK, Some(_)) => {
+            Err(malformed("the response has the whole object, not a range"))
+        }
+        _ => Err(malformed("the response has a range, not the whole object")),
+    }
+}
+
+/// Parses `bytes A-B/LEN`.
+fn content_range(text: &str) -> Option<(Range<u64>, u64)> {
+    let (range, whole) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let end = last.parse::<u64>().ok()?.checked_add(1)?;
+    Some((first.parse().ok()?..end, whole.parse().ok()?))
+}
+
+/// Converts an unsuccessful response into an error.
+pub(super) async fn failure(response: reqwest::Response) -> StoreError {
+    let status = response.status();
+    let header = |name: &str| text(response.headers(), name).unwrap_or_default().to_owned();
+    let id = own_header(response.headers(), "request-id").unwrap_or_default().to_owned();
+    let cause = header("x-oss-ec");
+    let document = read_text(response).await.unwrap_or_default();
+    let mut refusal = xml::refusal(status.as_u16(), &document);
+    if refusal.request_id.is_empty() {
+        refusal.request_id = id;
+    }
+    if refusal.cause.is_empty() {
+        refusal.cause = cause;
+    }
+    classify(refusal)
+}
+
+fn classify(refusal: ErrorResponse) -> StoreError {
+    match (refusal.status, refusal.code.as_str()) {
+        (404, "NoSuchUpload") => StoreError::NoUpload,
+        (404, "" | "NoSuchKey" | "NoSuchObject") => StoreError::NotFound,
+        (412, _) | (409, "FileAlreadyExists" | "ObjectAlreadyExists") => StoreError::Changed,
+        (401 | 403, _) => StoreError::Denied(refusal.to_string()),
+        (400, "RequestTimeout" | "IncompleteBody") | (408 | 429 | 500..=599, _) => {
+            StoreError::Unavailable(refusal.to_string())
+        }
+        _ => StoreError::Refused(refusal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges() {
+        assert_eq!(content_range("bytes 0-0/1"), Some((0..1, 1)));
+        assert_eq!(content_range("bytes 5-9/10"), Some((5..10, 10)));
+        for bad in ["", "bytes */10", "bytes 5-9/*", "5-9/10", "bytes 5-18446744073709551615/9"] {
+            assert_eq!(content_range(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn dates() {
+        assert_eq!(seconds("1970-01-01T00:00:10.000Z"), Some(10));
+        assert_eq!(seconds("yesterday"), None);
+    }
+}

@@ -1,0 +1,164 @@
+//! Building, signing, sending and retrying requests.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Uri, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use tracing::Instrument as _;
+
+use super::{
+    Bucket, answer,
+    document::{read_text, words},
+    xml,
+};
+use crate::{Headers, RetryPolicy, StoreError, retry::retry};
+
+/// Percent-encodes everything but the unreserved characters of RFC 3986. A path also keeps slashes.
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const PATH: &AsciiSet = &QUERY.remove(b'/');
+
+/// A request, not yet signed.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    method: Method,
+    key: String,
+    query: Vec<(&'static str, String)>,
+    headers: Headers,
+    body: Bytes,
+    only_once: bool,
+}
+
+impl Request {
+    pub(super) fn new(method: Method, key: &str) -> Self {
+        Self {
+            method,
+            key: key.to_owned(),
+            query: Vec::new(),
+            headers: Headers::new(),
+            body: Bytes::new(),
+            only_once: false,
+        }
+    }
+
+    pub(super) fn query(mut self, name: &'static str, value: &str) -> Self {
+        self.query.push((name, value.to_owned()));
+        self
+    }
+
+    pub(super) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    pub(super) fn headers(mut self, headers: &Headers) -> Self {
+        self.headers.extend(headers.iter().cloned());
+        self
+    }
+
+    pub(super) fn body(mut self, body: Bytes) -> Self {
+        self.body = body;
+        self
+    }
+
+    /// Disables retries of a request that is not idempotent.
+    pub(super) const fn only_once(mut self) -> Self {
+        self.only_once = true;
+        self
+    }
+}
+
+pub(super) fn url_path(key: &str) -> String {
+    utf8_percent_encode(key, PATH).to_string()
+}
+
+impl Bucket {
+    /// Sends a request, retrying transient errors.
+    pub(super) async fn send(&self, request: &Request) -> Result<reqwest::Response, StoreError> {
+        self.attempts(request, || self.send_once(request)).await
+    }
+
+    /// Returns the document in the response.
+    pub(super) async fn text(&self, request: &Request) -> Result<String, StoreError> {
+        Ok(self.text_and_crc(request).await?.0)
+    }
+
+    /// Returns the document in the response, and the checksum in its headers.
+    pub(super) async fn text_and_crc(
+        &self,
+        request: &Request,
+    ) -> Result<(String, Option<u64>), StoreError> {
+        self.attempts(request, || self.text_once(request)).await
+    }
+
+    async fn attempts<T, F: Future<Output = Result<T, StoreError>> + Send>(
+        &self,
+        request: &Request,
+        attempt: impl Fn() -> F + Send,
+    ) -> Result<T, StoreError> {
+        let policy = if request.only_once { RetryPolicy::ONCE } else { self.retry };
+        let span = tracing::debug_span!(
+            "request",
+            vendor = self.vendor.id(),
+            bucket = self.name,
+            method = %request.method,
+            key = request.key,
+        );
+        retry(policy, attempt).instrument(span).await
+    }
+
+    async fn text_once(&self, request: &Request) -> Result<(String, Option<u64>), StoreError> {
+        let response = self.send_once(request).await?;
+        let crc64 = answer::crc64(response.headers());
+        let text = read_text(response).await?;
+        // An error document with status 200 is retried, too.
+        xml::refuse_error(&text)?;
+        Ok((text, crc64))
+    }
+
+    async fn send_once(&self, request: &Request) -> Result<reqwest::Response, StoreError> {
+        let (mut parts, ()) = self.parts(request)?.into_parts();
+        self.signer.sign(&mut parts).await?;
+        let signed = http::Request::from_parts(parts, request.body.clone());
+        let signed = reqwest::Request::try_from(signed)
+            .map_err(|error| StoreError::Malformed(words(&error)))?;
+        let response = self
+            .client
+            .execute(signed)
+            .await
+            .map_err(|error| StoreError::Unavailable(words(&error)))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(answer::failure(response).await)
+    }
+
+    fn parts(&self, request: &Request) -> Result<http::Request<()>, StoreError> {
+        let malformed = |what: &str| StoreError::Malformed(format!("{what} cannot be sent"));
+        let mut url = self.endpoint.bucket_url(&self.name, &url_path(&request.key));
+        for (n, (name, value)) in request.query.iter().enumerate() {
+            url.push(if n == 0 { '?' } else { '&' });
+            url.push_str(name);
+            if !value.is_empty() {
+                url.push('=');
+                url.push_str(&utf8_percent_encode(value, QUERY).to_string());
+            }
+        }
+        let uri: Uri = url.parse().map_err(|_| malformed("the key"))?;
+        let mut made = http::Request::new(());
+        *made.method_mut() = request.method.clone();
+        *made.uri_mut() = uri;
+        for (name, value) in &request.headers {
+            let name: HeaderName = name.parse().map_err(|_| malformed("a header's name"))?;
+            let value = HeaderValue::from_str(value).map_err(|_| malformed("a header's value"))?;
+            made.headers_mut().insert(name, value);
+        }
+        let writes = matches!(request.method, Method::PUT | Method::POST);
+        if writes && !made.headers().contains_key(header::CONTENT_TYPE) {
+            let octets = HeaderValue::from_static("application/octet-stream");
+            made.headers_mut().insert(header::CONTENT_TYPE, octets);
+        }
+        if writes {
+            made.headers_mut().insert(header::CONTENT_LENGTH, request.body.len().into());
+        }
+        Ok(made)
+    }
+}

@@ -1,0 +1,171 @@
+//! The XML documents that both vendors share.
+
+use quick_xml::de::from_str;
+use serde::Deserialize;
+
+use crate::{ErrorResponse, StoreError};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Listing {
+    pub(crate) contents: Vec<Contents>,
+    pub(crate) is_truncated: bool,
+    pub(crate) next_marker: String,
+    pub(crate) encoding_type: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Contents {
+    pub(crate) key: String,
+    pub(crate) size: u64,
+    #[serde(rename = "ETag")]
+    pub(crate) etag: String,
+    pub(crate) last_modified: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Parts {
+    pub(crate) part: Vec<Part>,
+    pub(crate) is_truncated: bool,
+    pub(crate) next_part_number_marker: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Part {
+    pub(crate) part_number: u16,
+    #[serde(rename = "ETag")]
+    pub(crate) etag: String,
+    pub(crate) size: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Uploads {
+    pub(crate) upload: Vec<OpenUpload>,
+    pub(crate) encoding_type: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct OpenUpload {
+    pub(crate) key: String,
+    pub(crate) upload_id: String,
+    pub(crate) initiated: String,
+}
+
+/// The response to creating and completing an upload, and to copying.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Done {
+    pub(crate) upload_id: String,
+    #[serde(rename = "ETag")]
+    pub(crate) etag: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct ErrorDocument {
+    code: String,
+    message: String,
+    request_id: String,
+    #[serde(rename = "EC")]
+    cause: String,
+}
+
+/// Reads a document with the root element `root`. Both services can fail after they have sent
+/// status 200, so an `Error` document is an error regardless of the status.
+pub(crate) fn read<T: for<'a> Deserialize<'a>>(text: &str, root: &str) -> Result<T, StoreError> {
+    refuse_error(text)?;
+    let malformed = |words: String| Err(StoreError::Malformed(words));
+    if root_of(text) != Some(root) {
+        return malformed(format!("there is no {root} element"));
+    }
+    from_str(text).or_else(|error| malformed(format!("{root}: {error}")))
+}
+
+/// Rejects an `Error` document. After status 200, the fault is the service's, so it is transient.
+pub(crate) fn refuse_error(text: &str) -> Result<(), StoreError> {
+    match root_of(text) {
+        Some("Error") => Err(StoreError::Unavailable(refusal(500, text).to_string())),
+        _ => Ok(()),
+    }
+}
+
+/// Reads the details in an error document.
+pub(crate) fn refusal(status: u16, text: &str) -> ErrorResponse {
+    let document: ErrorDocument = if root_of(text) == Some("Error") {
+        from_str(text).unwrap_or_default()
+    } else {
+        ErrorDocument::default()
+    };
+    let short = |text: String| text.chars().take(300).collect();
+    ErrorResponse {
+        status,
+        code: short(document.code),
+        message: short(document.message),
+        cause: short(document.cause),
+        request_id: short(document.request_id),
+    }
+}
+
+fn root_of(text: &str) -> Option<&str> {
+    let mut rest = text.trim_start_matches('\u{feff}').trim_start();
+    if rest.starts_with("<?") {
+        rest = rest.split_once("?>")?.1.trim_start();
+    }
+    let name = rest.strip_prefix('<')?;
+    name.split(|c: char| c == '>' || c == '/' || c.is_whitespace()).next()
+}
+
+/// Returns the request body that completes an upload.
+pub(crate) fn completion(parts: &[(u16, String)]) -> String {
+    let mut text = String::from("<CompleteMultipartUpload>");
+    for (number, etag) in parts {
+        let etag = quick_xml::escape::escape(etag.as_str());
+        text.push_str(&format!(
+            "<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
+        ));
+    }
+    text.push_str("</CompleteMultipartUpload>");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents() {
+        let text = "<?xml version=\"1.0\"?>\n<ListBucketResult xmlns=\"http://x\"><Name>b</Name>\
+            <EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>\
+            <NextMarker>b</NextMarker>\
+            <Contents><Key>a%20b</Key><Size>5</Size><ETag>\"E\"</ETag></Contents>\
+            <Contents><Key>b</Key><Size>0</Size><ETag>&quot;F&quot;</ETag><Owner><ID>0</ID></Owner>\
+            </Contents></ListBucketResult>";
+        let listing: Listing = read(text, "ListBucketResult").unwrap();
+        assert!(listing.is_truncated);
+        assert_eq!(listing.contents[0].key, "a%20b");
+        assert_eq!((listing.contents[1].size, listing.contents[1].etag.as_str()), (0, "\"F\""));
+        let empty: Listing = read("<ListBucketResult/>", "ListBucketResult").unwrap();
+        assert!(empty.contents.is_empty() && !empty.is_truncated);
+    }
+
+    #[test]
+    fn an_error_is_one_whatever_the_status() {
+        let text = "<Error><Code>InternalError</Code><Message>m</Message><EC>1</EC></Error>";
+        assert!(matches!(
+            read::<Done>(text, "CompleteMultipartUploadResult"),
+            Err(StoreError::Unavailable(words)) if words.contains("InternalError")
+        ));
+        assert_eq!(refusal(403, text).code, "InternalError");
+        for bad in ["", "<html>", "{}", "<CompleteMultipartUploadResult>"] {
+            assert!(matches!(
+                read::<Done>(bad, "CompleteMultipartUploadResult"),
+                Err(StoreError::Malformed(_))
+            ));
+        }
+    }
+}

@@ -1,0 +1,495 @@
+//! A store in a folder: bytes are in a file, and headers in `NAME.headers.json` beside it.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    path::{Component, Path, PathBuf},
+    time::UNIX_EPOCH,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use envelope_core::Crc64;
+use futures_util::{StreamExt as _, stream};
+use meta_codec::Vendor;
+use serde_json::{Map, Value};
+use tempfile::NamedTempFile;
+
+use crate::{
+    Entry, GetOptions, Headers, Object, ObjectMeta, Page, PutOptions, PutResult, Store, StoreError,
+    Upload, UploadedPart,
+};
+
+/// The suffix of a sidecar's name.
+const SIDECAR: &str = ".headers.json";
+/// The folder of open uploads. No object's key may start with it.
+const UPLOADS: &str = ".envelope-uploads";
+/// The sidecar's own entry: the entity tag of the bytes that it describes.
+const TAG: &str = "etag";
+/// Number of bytes read at a time.
+const CHUNK: usize = 256 * 1024;
+
+/// A store in a local folder.
+///
+/// The entity tag in a sidecar is the CRC-64 and the length of the bytes, so that bytes and headers
+/// of two versions cannot be confused. Overwriting removes the old sidecar first: a crash at the
+/// wrong moment leaves an object without headers, which is refused, never one with the headers of
+/// another.
+#[derive(Clone, Debug)]
+pub struct FolderStore {
+    root: PathBuf,
+}
+
+impl FolderStore {
+    /// Creates a store in `root`. The folder itself is created by the first write.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    fn path(&self, key: &str) -> Result<PathBuf, StoreError> {
+        let path = Path::new(key);
+        let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+        if key.is_empty() || !plain || key.ends_with('/') || is_internal(key) {
+            let words = format!("{key:?} is not a valid key in a folder");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, words).into());
+        }
+        Ok(self.root.join(path))
+    }
+
+    fn upload_path(&self, upload: &Upload) -> PathBuf {
+        self.root.join(UPLOADS).join(Path::new(&upload.id).file_name().unwrap_or_default())
+    }
+
+    /// Replaces an object's bytes and headers.
+    fn place(&self, key: &str, bytes: NamedTempFile, sidecar: &Value) -> Result<(), StoreError> {
+        let path = self.path(key)?;
+        let beside = sidecar_of(&path);
+        let mut headers = NamedTempFile::new_in(parent(&path))?;
+        headers.write_all(sidecar.to_string().as_bytes())?;
+        headers.as_file().sync_all()?;
+        bytes.as_file().sync_all()?;
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        bytes.persist(&path).map_err(|error| error.error)?;
+        headers.persist(&beside).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    /// Opens an object's file and reads its metadata from the sidecar.
+    fn read_head(&self, key: &str) -> Result<(File, ObjectMeta), StoreError> {
+        let path = self.path(key)?;
+        let opened = File::open(&path).map_err(absent)?;
+        let file = opened.metadata()?;
+        if !file.is_file() {
+            return Err(StoreError::NotFound);
+        }
+        let text = match fs::read(sidecar_of(&path)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => b"{}".to_vec(),
+            Err(error) => return Err(error.into()),
+        };
+        // If the file was replaced in the meantime, the sidecar may belong to the new one.
+        if !same_version(&fs::metadata(&path).map_err(absent)?, &file) {
+            return Err(StoreError::Changed);
+        }
+        let malformed = |what: &str| StoreError::Malformed(format!("{key}{SIDECAR}: {what}"));
+        let Ok(Value::Object(map)) = serde_json::from_slice(&text) else {
+            return Err(malformed("not a flat JSON object"));
+        };
+        let mut headers = Headers::new();
+        for (name, value) in map {
+            let Value::String(value) = value else {
+                return Err(malformed("a value is not a string"));
+            };
+            headers.push((name.to_ascii_lowercase(), value));
+        }
+        let tag = headers.iter().position(|(name, _)| name == TAG);
+        let etag = tag.map(|at| headers.swap_remove(at).1);
+        let (crc64, len) = etag.as_deref().and_then(read_tag).unzip();
+        if len.is_some_and(|len| len != file.len()) {
+            return Err(malformed("the file has a different length than the sidecar says"));
+        }
+        headers.push(("content-length".to_owned(), file.len().to_string()));
+        let head = ObjectMeta {
+            len: file.len(),
+            // A file copied here by hand has no entity tag.
+            etag: etag.unwrap_or_else(|| "\"\"".to_owned()),
+            crc64,
+            modified: file.modified().ok().map(httpdate::fmt_http_date),
+            headers,
+        };
+        Ok((opened, head))
+    }
+}
+
+/// Returns whether a path still names the file that was opened.
+#[cfg(unix)]
+fn same_version(now: &fs::Metadata, opened: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    (now.dev(), now.ino()) == (opened.dev(), opened.ino())
+}
+
+/// Returns whether a path still names the file that was opened, as far as can be seen.
+#[cfg(not(unix))]
+fn same_version(now: &fs::Metadata, opened: &fs::Metadata) -> bool {
+    now.len() == opened.len() && now.modified().ok() == opened.modified().ok()
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn sidecar_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(SIDECAR);
+    name.into()
+}
+
+fn is_internal(key: &str) -> bool {
+    key.ends_with(SIDECAR) || key.starts_with(UPLOADS)
+}
+
+fn absent(error: io::Error) -> StoreError {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => StoreError::NotFound,
+        _ => error.into(),
+    }
+}
+
+fn tag_of(sum: &Crc64) -> String {
+    format!("\"{:016X}-{}\"", sum.value(), sum.len())
+}
+
+fn read_tag(tag: &str) -> Option<(u64, u64)> {
+    let (crc64, len) = tag.trim_matches('"').split_once('-')?;
+    Some((u64::from_str_radix(crc64, 16).ok()?, len.parse().ok()?))
+}
+
+fn sidecar(headers: &Headers, sum: &Crc64) -> Value {
+    let mut map: Map<String, Value> =
+        headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+    map.insert(TAG.to_owned(), tag_of(sum).into());
+    Value::Object(map)
+}
+
+fn stored(sum: &Crc64) -> PutResult {
+    PutResult { etag: tag_of(sum), crc64: Some(sum.value()) }
+}
+
+/// Runs disk I/O on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(io::Error::other(error).into()))
+}
+
+#[async_trait]
+impl Store for FolderStore {
+    fn vendor(&self) -> Option<Vendor> {
+        None
+    }
+
+    async fn head(&self, key: &str) -> Result<ObjectMeta, StoreError> {
+        let (own, key) = (self.clone(), key.to_owned());
+        blocking(move || Ok(own.read_head(&key)?.1)).await
+    }
+
+    async fn get(&self, key: &str, options: GetOptions) -> Result<Object, StoreError> {
+        let (own, name) = (self.clone(), key.to_owned());
+        let (head, file, wanted) = blocking(move || {
+            let (mut file, head) = own.read_head(&name)?;
+            if options.if_match.is_some_and(|wanted| wanted != head.etag) {
+                return Err(StoreError::Changed);
+            }
+            let wanted = options.range.unwrap_or(0..head.len);
+            let wanted = wanted.start..wanted.end.min(head.len);
+            file.seek(SeekFrom::Start(wanted.start))?;
+            Ok((head, file, wanted))
+        })
+        .await?;
+        let left = wanted.end.saturating_sub(wanted.start);
+        let body = stream::try_unfold((file, left), |(file, left)| async move {
+            if left == 0 {
+                return Ok(None);
+            }
+            blocking(move || {
+                let mut chunk = Vec::new();
+                let want = left.min(CHUNK as u64);
+                let got = (&file).take(want).read_to_end(&mut chunk)?;
+                if got == 0 {
+                    return Err(StoreError::Malformed("the file became shorter".to_owned()));
+                }
+                Ok(Some((Bytes::from(chunk), (file, left.saturating_sub(got as u64)))))
+            })
+            .await
+        });
+        Ok(Object::new(head, wanted, body.boxed()))
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        headers: &Headers,
+        options: PutOptions,
+    ) -> Result<PutResult, StoreError> {
+        let (own, key, headers) = (self.clone(), key.to_owned(), headers.clone());
+        blocking(move || {
+            let path = own.path(&key)?;
+            if options.create_only && path.exists() {
+                return Err(StoreError::Changed);
+            }
+            fs::create_dir_all(parent(&path))?;
+            let mut file = NamedTempFile::new_in(parent(&path))?;
+            file.write_all(&body)?;
+            let mut sum = Crc64::new();
+            sum.update(&body);
+            own.place(&key, file, &sidecar(&headers, &sum))?;
+            Ok(stored(&sum))
+        })
+        .await
+    }
+
+    async fn create_multipart(
+        &self,
+        key: &str,
+        headers: &Headers,
+        _options: PutOptions,
+    ) -> Result<Upload, StoreError> {
+        let (own, key, headers) = (self.clone(), key.to_owned(), headers.clone());
+        blocking(move || {
+            own.path(&key)?;
+            let folder = own.root.join(UPLOADS);
+            fs::create_dir_all(&folder)?;
+            let made = tempfile::Builder::new().prefix("").tempdir_in(folder)?.keep();
+            let begun = serde_json::json!({ "key": key, "headers": headers });
+            fs::write(made.join("upload.json"), begun.to_string())?;
+            let id = made.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Ok(Upload::new(key, id))
+        })
+        .await
+    }
+
+    async fn upload_part(
+        &self,
+        upload: &Upload,
+        number: u16,
+        body: Bytes,
+        _headers: &Headers,
+    ) -> Result<PutResult, StoreError> {
+        let folder = self.upload_path(upload);
+        blocking(move || {
+            let mut sum = Crc64::new();
+            sum.update(&body);
+            let mut file = match NamedTempFile::new_in(&folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(StoreError::NoUpload);
+                }
+                file => file?,
+            };
+            file.write_all(&body)?;
+            let name = format!("{number:05}.{}", tag_of(&sum).trim_matches('"'));
+            for (other, path) in parts_in(&folder)? {
+                if other.number == number && path.file_name() != Some(name.as_ref()) {
+                    fs::remove_file(path)?;
+                }
+            }
+            file.persist(folder.join(name)).map_err(|error| error.error)?;
+            Ok(stored(&sum))
+        })
+        .await
+    }
+
+    async fn list_parts(&self, upload: &Upload) -> Result<Vec<UploadedPart>, StoreError> {
+        let folder = self.upload_path(upload);
+        blocking(move || Ok(parts_in(&folder)?.into_iter().map(|(part, _)| part).collect())).await
+    }
+
+    async fn complete(
+        &self,
+        upload: &Upload,
+        parts: &[(u16, String)],
+        options: PutOptions,
+    ) -> Result<PutResult, StoreError> {
+        let (own, folder, wanted) = (self.clone(), self.upload_path(upload), parts.to_vec());
+        blocking(move || {
+            let arrived = parts_in(&folder)?;
+            let begun: Value = serde_json::from_slice(&fs::read(folder.join("upload.json"))?)
+                .map_err(|_| StoreError::NoUpload)?;
+            let key = begun.get("key").and_then(Value::as_str).ok_or(StoreError::NoUpload)?;
+            let headers: Headers = begun
+                .get("headers")
+                .and_then(|headers| serde_json::from_value(headers.clone()).ok())
+                .ok_or(StoreError::NoUpload)?;
+            let path = own.path(key)?;
+            if options.create_only && path.exists() {
+                return Err(StoreError::Changed);
+            }
+            fs::create_dir_all(parent(&path))?;
+            let mut whole = NamedTempFile::new_in(parent(&path))?;
+            let mut sum = Crc64::new();
+            let mut chunk = vec![0; CHUNK];
+            for (number, etag) in &wanted {
+                let part = arrived
+                    .iter()
+                    .find(|(part, _)| part.number == *number && part.etag == *etag)
+                    .ok_or(StoreError::Changed)?;
+                let mut file = File::open(&part.1)?;
+                loop {
+                    let got = file.read(&mut chunk)?;
+                    let Some(bytes) = chunk.get(..got).filter(|bytes| !bytes.is_empty()) else {
+                        break;
+                    };
+                    sum.update(bytes);
+                    whole.write_all(bytes)?;
+                }
+            }
+            own.place(key, whole, &sidecar(&headers, &sum))?;
+            fs::remove_dir_all(&folder)?;
+            Ok(stored(&sum))
+        })
+        .await
+    }
+
+    async fn abort(&self, upload: &Upload) -> Result<(), StoreError> {
+        let folder = self.upload_path(upload);
+        blocking(move || match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        })
+        .await
+    }
+
+    async fn list_multipart_uploads(&self, key: &str) -> Result<Vec<Upload>, StoreError> {
+        let (folder, key) = (self.root.join(UPLOADS), key.to_owned());
+        blocking(move || {
+            let mut found = Vec::new();
+            let Ok(entries) = fs::read_dir(folder) else { return Ok(found) };
+            for entry in entries {
+                let entry = entry?;
+                let Ok(text) = fs::read(entry.path().join("upload.json")) else { continue };
+                let begun: Value = serde_json::from_slice(&text).unwrap_or_default();
+                if begun.get("key").and_then(Value::as_str) == Some(&key) {
+                    let id = entry.file_name().to_string_lossy().into_owned();
+                    let made = fs::metadata(entry.path().join("upload.json"))?.modified()?;
+                    let created = made.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs());
+                    found.push(Upload::new(&key, id).with_created(created));
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn copy_replace_metadata(
+        &self,
+        key: &str,
+        if_match: &str,
+        headers: &Headers,
+    ) -> Result<(), StoreError> {
+        let (own, key) = (self.clone(), key.to_owned());
+        let (if_match, headers) = (if_match.to_owned(), headers.clone());
+        blocking(move || {
+            let (path, (_, head)) = (own.path(&key)?, own.read_head(&key)?);
+            if head.etag != if_match {
+                return Err(StoreError::Changed);
+            }
+            let mut map: Map<String, Value> =
+                headers.into_iter().map(|(name, value)| (name, value.into())).collect();
+            map.insert(TAG.to_owned(), head.etag.into());
+            let mut file = NamedTempFile::new_in(parent(&path))?;
+            file.write_all(Value::Object(map).to_string().as_bytes())?;
+            file.as_file().sync_all()?;
+            file.persist(sidecar_of(&path)).map_err(|error| error.error)?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {
+        let (own, prefix, after) =
+            (self.clone(), prefix.to_owned(), after.unwrap_or_default().to_owned());
+        blocking(move || {
+            let mut keys = Vec::new();
+            walk(&own.root, "", &mut keys)?;
+            keys.retain(|key| key.starts_with(&prefix) && (after.is_empty() || *key > after));
+            keys.sort_unstable();
+            let next = keys.get(999).filter(|_| keys.len() > 1000).cloned();
+            keys.truncate(1000);
+            let mut entries = Vec::new();
+            for key in keys {
+                match own.read_head(&key) {
+                    Ok((_, head)) => entries.push(Entry {
+                        key,
+                        len: head.len,
+                        etag: head.etag,
+                        modified: head.modified,
+                    }),
+                    Err(StoreError::NotFound) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(Page { entries, next })
+        })
+        .await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        let path = self.path(key)?;
+        blocking(move || {
+            for path in [sidecar_of(&path), path] {
+                match fs::remove_file(path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(error.into());
+                    }
+                    _ => {}
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn parts_in(folder: &Path) -> Result<Vec<(UploadedPart, PathBuf)>, StoreError> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(StoreError::NoUpload),
+        entries => entries?,
+    };
+    let mut parts = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let part = name.split_once('.').and_then(|(number, tag)| {
+            let (_, len) = read_tag(tag)?;
+            Some(UploadedPart { number: number.parse().ok()?, etag: format!("\"{tag}\""), len })
+        });
+        parts.extend(part.map(|part| (part, path)));
+    }
+    parts.sort_unstable_by_key(|(part, _)| part.number);
+    Ok(parts)
+}
+
+fn walk(folder: &Path, before: &str, keys: &mut Vec<String>) -> Result<(), StoreError> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        // Keys are UTF-8, so a file with any other name is not an object.
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let key = format!("{before}{name}");
+        let kind = entry.file_type()?;
+        if kind.is_dir() && !is_internal(&key) {
+            walk(&entry.path(), &format!("{key}/"), keys)?;
+        } else if kind.is_file() && !is_internal(&key) && !name.starts_with(".tmp") {
+            keys.push(key);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! What callers can do with uploads and downloads: move them, hand them on, and keep the runtime free.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests fail loudly")]
+
+use std::{sync::Arc, thread, time::Duration};
+
+use bytes::Bytes;
+use envelope_core::{
+    AesKeyWrapper, ContentKey, Decryptor, Dialect, Encryptor, Envelope, IvForm, KeyWrapper,
+    Keyring, MaterialDescription, Policy, UnwrapError, WrapAlgorithm, WrapError, WrappedKey,
+};
+use envelope_store::{
+    Get, Headers, MemoryStore, Object, ObjectMeta, Put, PutOptions, Rewrap, Store, StoreError,
+    TransferError,
+};
+use futures_util::{Stream, StreamExt as _, stream};
+
+/// A key that blocks the thread, as one in a KMS does.
+#[derive(Clone)]
+struct Slow(AesKeyWrapper);
+
+const DELAY: Duration = Duration::from_millis(150);
+
+impl KeyWrapper for Slow {
+    fn description(&self) -> &MaterialDescription {
+        self.0.description()
+    }
+
+    fn wraps(&self, algorithm: WrapAlgorithm) -> bool {
+        self.0.wraps(algorithm)
+    }
+
+    fn accepts(&self, envelope: &Envelope) -> bool {
+        self.0.accepts(envelope)
+    }
+
+    fn wrap(
+        &self,
+        key: &ContentKey,
+        algorithm: WrapAlgorithm,
+        iv: IvForm,
+    ) -> Result<WrappedKey, WrapError> {
+        thread::sleep(DELAY);
+        self.0.wrap(key, algorithm, iv)
+    }
+
+    fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, UnwrapError> {
+        thread::sleep(DELAY);
+        self.0.unwrap(envelope)
+    }
+}
+
+/// Counts how often another task of the same thread gets its turn, while `work` runs.
+async fn turns(work: impl Future<Output = ()>) -> u32 {
+    let mut turns = 0;
+    let ticking = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            turns += 1;
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = ticking => {}
+    }
+    turns
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_slow_master_key_blocks_no_task() {
+    let (old, new) = (AesKeyWrapper::generate().unwrap(), AesKeyWrapper::generate().unwrap());
+    let (old, new) = (Slow(old), Slow(new));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let encryptor = Encryptor::new(&old, Dialect::COS_V2);
+    let decryptor = Decryptor::new(&Keyring::new().with(old));
+    let put = Put::new(store.clone(), "key");
+    let upload = async { drop(put.stream(&b"plain"[..], None, &encryptor).await.unwrap()) };
+    let get = Get::new(store.clone(), "key");
+    let download = async { drop(get.decrypt(&decryptor).await.unwrap()) };
+    let target = Encryptor::new(&new, Dialect::COS_V2);
+    let rewrap = Rewrap::new(store, "key");
+    let rewrap = async {
+        rewrap.run(&decryptor, &target).await.unwrap();
+    };
+    for turns in [turns(upload).await, turns(download).await, turns(rewrap).await] {
+        assert!(turns >= 5, "{turns}");
+    }
+}
+
+/// The shape of a handler of a web server: it returns a body that borrows nothing.
+async fn handler(
+    store: Arc<dyn Store>,
+    decryptor: Decryptor,
+) -> Result<impl Stream<Item = Result<Bytes, TransferError>> + Send + 'static, TransferError> {
+    let object = Get::new(store, "key").decrypt(&decryptor).await?;
+    Ok(object.into_stream())
+}
+
+#[tokio::test]
+async fn a_body_outlives_everything_that_opened_it() {
+    let key = AesKeyWrapper::generate().unwrap();
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let encryptor = Encryptor::new(&key, Dialect::COS_V2);
+    Put::new(store.clone(), "key").stream(&b"plain"[..], None, &encryptor).await.unwrap();
+    let decryptor = Decryptor::new(&Keyring::new().with(key));
+    let body = tokio::spawn(handler(store, decryptor)).await.unwrap().unwrap();
+    let chunks: Vec<_> = body.map(Result::unwrap).collect().await;
+    assert_eq!(chunks.concat(), b"plain");
+}
+
+/// A store that sends less, or more, than it announces.
+#[derive(Debug)]
+struct Liar(MemoryStore, i64);
+
+#[async_trait::async_trait]
+impl Store for Liar {
+    fn vendor(&self) -> Option<meta_codec::Vendor> {
+        None
+    }
+
+    async fn head(&self, key: &str) -> Result<ObjectMeta, StoreError> {
+        self.0.head(key).await
+    }
+
+    async fn get(
+        &self,
+        key: &str,
+        options: envelope_store::GetOptions,
+    ) -> Result<Object, StoreError> {
+        let mut object = self.0.get(key, options).await?;
+        object.meta.crc64 = None;
+        let len = object.bytes.end - object.bytes.start;
+        let len = usize::try_from(len.saturating_add_signed(self.1)).unwrap();
+        let body = stream::iter([Ok(Bytes::from(vec![7; len]))]).boxed();
+        Ok(Object::new(object.meta, object.bytes, body))
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        headers: &Headers,
+        options: PutOptions,
+    ) -> Result<envelope_store::PutResult, StoreError> {
+        self.0.put(key, body, headers, options).await
+    }
+
+    async fn create_multipart(
+        &self,
+        _: &str,
+        _: &Headers,
+        _: PutOptions,
+    ) -> Result<envelope_store::Upload, StoreError> {
+        Err(StoreError::Unsupported("parts"))
+    }
+
+    async fn upload_part(
+        &self,
+        _: &envelope_store::Upload,
+        _: u16,
+        _: Bytes,
+        _: &Headers,
+    ) -> Result<envelope_store::PutResult, StoreError> {
+        Err(StoreError::NoUpload)
+    }
+
+    async fn list_parts(
+        &self,
+        _: &envelope_store::Upload,
+    ) -> Result<Vec<envelope_store::UploadedPart>, StoreError> {
+        Err(StoreError::NoUpload)
+    }
+
+    async fn complete(
+        &self,
+        _: &envelope_store::Upload,
+        _: &[(u16, String)],
+        _: PutOptions,
+    ) -> Result<envelope_store::PutResult, StoreError> {
+        Err(StoreError::NoUpload)
+    }
+
+    async fn abort(&self, _: &envelope_store::Upload) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.0.delete(key).await
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_another_length_is_noticed_whatever_the_store() {
+    let key = AesKeyWrapper::generate().unwrap();
+    let decryptor = Decryptor::new(&Keyring::new().with(key.clone()));
+    for wrong in [-1, 1] {
+        let store: Arc<dyn Store> = Arc::new(Liar(MemoryStore::new(), wrong));
+        // cos-v1 says no length of its own.
+        let encryptor = Encryptor::new(&key, Dialect::COS_V1).allow_weak_wrap();
+        Put::new(store.clone(), "key").stream(&b"plain"[..], None, &encryptor).await.unwrap();
+        let lax = decryptor.clone().with_policy(Policy::every_algorithm());
+        let get = Get::new(store, "key").with_retry(envelope_store::RetryPolicy::ONCE);
+        let outcome = get.decrypt(&lax).await.unwrap().read_to_end().await;
+        assert!(matches!(outcome, Err(TransferError::Store(_))), "{wrong}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_policy_decides_what_a_download_accepts() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let options = PutOptions::default();
+    store.put("key", Bytes::from("plain"), &Headers::new(), options).await.unwrap();
+    let decryptor = Decryptor::new(&Keyring::new());
+    let get = Get::new(store, "key");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out");
+    let whole = get.decrypt(&decryptor).await.map(|_| ());
+    let range =
+        get.decrypt_range(&decryptor, envelope_core::ByteRange::suffix(2)).await.map(|_| ());
+    let file = get.to_file(&decryptor, &path, None).await.map(|_| ());
+    for outcome in [whole, range, file] {
+        assert!(outcome.is_err_and(|error| error.is_not_encrypted()));
+    }
+    assert!(!path.exists());
+    let lax = decryptor.with_policy(Policy::default().allow_plaintext());
+    assert_eq!(get.decrypt(&lax).await.unwrap().read_to_end().await.unwrap(), b"plain");
+    get.to_file(&lax, &path, None).await.unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"plain");
+}
