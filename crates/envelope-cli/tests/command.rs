@@ -681,7 +681,10 @@ fn a_kms_that_misbehaves_leaves_nothing_behind() {
     for (line, words) in [
         (format!("{ENCRYPT} --kms-blob-twice"), "only valid with a master key in a KMS"),
         (format!("{ENCRYPT} --kms-endpoint https://a"), "--kms"),
-        (ENCRYPT.replace("--key public_key.pem", "--kms aliyun:r:k --kms-context-go"), "with aliyun"),
+        (
+            ENCRYPT.replace("--key public_key.pem", "--kms aliyun:r:k --kms-context-go"),
+            "with aliyun",
+        ),
         (
             ENCRYPT
                 .replace("--key public_key.pem", "--kms tencent:r:k --kms-passphrase-file plain"),
