@@ -85,7 +85,7 @@ impl From<GcmSealer> for BodyEncryptor {
 /// # use envelope_core::{AesKeyWrapper, BodyDecryptor, Decryptor, Dialect, Encryptor, Keyring};
 /// # use envelope_core::PlainCheck;
 /// # let wrapper = AesKeyWrapper::generate()?;
-/// # let object = Encryptor::new(&wrapper, Dialect::COS_V2).plain_len(6).encrypt()?;
+/// # let object = Encryptor::new(&wrapper, Dialect::COS_V2).with_plain_len(6).encrypt()?;
 /// # let (envelope, cipher) = object.into_inner();
 /// # let mut body = b"a file".to_vec();
 /// # cipher.at(0).apply(&mut body);

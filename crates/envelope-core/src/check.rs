@@ -73,7 +73,7 @@ pub fn check_body_len(envelope: &Envelope, got: u64) -> Result<(), IntegrityErro
     }
 }
 
-/// The MD5 of a plaintext, for [`Encryptor::plain_md5`](crate::Encryptor::plain_md5).
+/// The MD5 of a plaintext, for [`Encryptor::with_plain_md5`](crate::Encryptor::with_plain_md5).
 #[derive(Clone, Debug, Default)]
 pub struct PlainDigest(Md5);
 

@@ -17,7 +17,7 @@ use crate::{
 /// use envelope_core::{AesKeyWrapper, Decryptor, Dialect, Encryptor, Keyring, Policy};
 ///
 /// # let key = AesKeyWrapper::generate()?;
-/// # let object = Encryptor::new(&key, Dialect::COS_V2).key_check().encrypt()?;
+/// # let object = Encryptor::new(&key, Dialect::COS_V2).with_key_check().encrypt()?;
 /// # let mut body = b"a file".to_vec();
 /// # object.cipher().at(0).apply(&mut body);
 /// # let envelope = object.envelope();
@@ -217,7 +217,7 @@ impl Decryptor {
             md5: envelope.plain_md5().filter(|_| encryptor.dialect().has_plain_md5()),
         };
         let encryptor = match envelope.key_check() {
-            Some(_) => &encryptor.clone().key_check(),
+            Some(_) => &encryptor.clone().with_key_check(),
             None => encryptor,
         };
         encryptor.object(&key, sizes, cipher).await.map_err(RewrapError::Encrypt)

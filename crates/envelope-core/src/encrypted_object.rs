@@ -86,7 +86,7 @@ impl EncryptedObject<CtrCipher> {
     /// # let data = vec![7; 250_000];
     /// let wrapper = AesKeyWrapper::generate()?;
     /// let plan = PartPlan::new(data.len() as u64, 1 << 20, Dialect::COS_V2)?;
-    /// let object = Encryptor::new(&wrapper, Dialect::COS_V2).parts(plan).encrypt()?;
+    /// let object = Encryptor::new(&wrapper, Dialect::COS_V2).with_parts(plan).encrypt()?;
     /// for cipher in object.parts()? {
     ///     let part = cipher.part();
     ///     let (start, end) = (part.start() as usize, (part.start() + part.len()) as usize);
@@ -98,7 +98,7 @@ impl EncryptedObject<CtrCipher> {
     /// ```
     ///
     /// # Errors
-    /// [`NoPlan`] if [`Encryptor::parts`](crate::Encryptor::parts) was not called.
+    /// [`NoPlan`] if [`Encryptor::with_parts`](crate::Encryptor::with_parts) was not called.
     pub fn parts(&self) -> Result<impl ExactSizeIterator<Item = PartCipher>, NoPlan> {
         let parts = self.plan.ok_or(NoPlan)?.parts();
         Ok(parts.map(|part| PartCipher::new(&self.cipher, part)))

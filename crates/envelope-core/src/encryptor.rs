@@ -87,7 +87,7 @@ impl Encryptor {
 
     /// Sets the wrap algorithm, instead of the dialect's default for the kind of key.
     #[must_use]
-    pub const fn wrap_with(mut self, algorithm: WrapAlgorithm) -> Self {
+    pub const fn with_wrap_algorithm(mut self, algorithm: WrapAlgorithm) -> Self {
         self.wrap = Some(algorithm);
         self
     }
@@ -95,7 +95,7 @@ impl Encryptor {
     /// Plans the object as a multipart upload: [`EncryptedObject::parts`] then returns the ciphers of
     /// the parts, and the metadata records their sizes, if the dialect supports it.
     #[must_use]
-    pub const fn parts(mut self, plan: PartPlan) -> Self {
+    pub const fn with_parts(mut self, plan: PartPlan) -> Self {
         self.plan = Some(plan);
         self.sizes.layout = Some(plan.layout());
         self
@@ -104,7 +104,7 @@ impl Encryptor {
     /// Records the length of the plaintext, in bytes, in the metadata, if the dialect supports it.
     /// A reader can then detect a truncated object. A part layout, if given, is recorded instead.
     #[must_use]
-    pub const fn plain_len(mut self, len: u64) -> Self {
+    pub const fn with_plain_len(mut self, len: u64) -> Self {
         self.sizes.len = Some(len);
         self
     }
@@ -112,7 +112,7 @@ impl Encryptor {
     /// Records the MD5 of the plaintext in the metadata, in the clear. Anyone who can read the
     /// metadata can then confirm a guess of the content (CVE-2022-2582).
     #[must_use]
-    pub const fn plain_md5(mut self, digest: [u8; 16]) -> Self {
+    pub const fn with_plain_md5(mut self, digest: [u8; 16]) -> Self {
         self.sizes.md5 = Some(digest);
         self
     }
@@ -120,7 +120,7 @@ impl Encryptor {
     /// Adds the key check, a header of our own that lets our readers detect a wrong key and altered
     /// metadata before any plaintext is released. Other readers ignore it.
     #[must_use]
-    pub const fn key_check(mut self) -> Self {
+    pub const fn with_key_check(mut self) -> Self {
         self.key_check = true;
         self
     }

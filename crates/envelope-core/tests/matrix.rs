@@ -96,11 +96,12 @@ fn what_is_written_is_read() {
             let case = format!("{dialect} {wrap} {content} {len}");
             let plain = plain(len);
             let mut encryptor = Encryptor::new(&wrapper, dialect)
-                .wrap_with(wrap)
-                .plain_len(len as u64)
+                .with_wrap_algorithm(wrap)
+                .with_plain_len(len as u64)
                 .allow_weak_wrap();
             if len == 3 << 20 {
-                encryptor = encryptor.parts(PartPlan::new(len as u64, 1 << 20, dialect).unwrap());
+                encryptor =
+                    encryptor.with_parts(PartPlan::new(len as u64, 1 << 20, dialect).unwrap());
             }
             let (envelope, body) = match content {
                 ContentAlgorithm::Aes256Gcm => {
@@ -110,7 +111,8 @@ fn what_is_written_is_read() {
                     (envelope, writer.finish().unwrap())
                 }
                 _ => {
-                    let (envelope, cipher) = encryptor.key_check().encrypt().unwrap().into_inner();
+                    let (envelope, cipher) =
+                        encryptor.with_key_check().encrypt().unwrap().into_inner();
                     let mut body = Vec::new();
                     EncryptReader::new(&plain[..], cipher).read_to_end(&mut body).unwrap();
                     (envelope, body)
@@ -138,7 +140,7 @@ fn parts_in_any_order_and_in_parallel() {
     let plain = plain((3 << 20) + 7);
     let plan = PartPlan::new(plain.len() as u64, 1 << 20, Dialect::COS_V2).unwrap();
     let wrapper = aes();
-    let object = Encryptor::new(&wrapper, Dialect::COS_V2).parts(plan).encrypt().unwrap();
+    let object = Encryptor::new(&wrapper, Dialect::COS_V2).with_parts(plan).encrypt().unwrap();
     let mut body = plain.clone();
     std::thread::scope(|scope| {
         let mut parts: Vec<_> = object.parts().unwrap().zip(body.chunks_mut(1 << 20)).collect();
@@ -227,7 +229,7 @@ fn every_change_to_the_metadata_fails_the_key_check() {
     let decryptor = Decryptor::new(&keyring);
     let plan = PartPlan::new(1 << 21, 1 << 20, Dialect::COS_V2).unwrap();
     let described = wrapper.with_description(MaterialDescription::new([("a", "b")]).unwrap());
-    let encryptor = Encryptor::new(&described, Dialect::COS_V2).parts(plan).key_check();
+    let encryptor = Encryptor::new(&described, Dialect::COS_V2).with_parts(plan).with_key_check();
     let (envelope, _) = encryptor.encrypt().unwrap().into_inner();
     let headers = envelope.emit(Dialect::COS_V2).unwrap();
     assert!(decryptor.decrypt(&sent(&envelope)).is_ok());
@@ -260,10 +262,12 @@ fn rewrap_translates_between_all_ctr_dialects() {
         for (to, new, _) in combinations().filter(|(_, _, each)| *each == content) {
             let case = format!("{from} {old} -> {to} {new} {content}");
             let (wrapper_old, wrapper_new) = (wrapper(old), wrapper(new));
-            let encryptor = Encryptor::new(&wrapper_old, from).wrap_with(old).allow_weak_wrap();
+            let encryptor =
+                Encryptor::new(&wrapper_old, from).with_wrap_algorithm(old).allow_weak_wrap();
             let keyring_old = keyring(old);
             let decryptor = Decryptor::new(&keyring_old).with_policy(Policy::every_algorithm());
-            let target = Encryptor::new(&wrapper_new, to).wrap_with(new).allow_weak_wrap();
+            let target =
+                Encryptor::new(&wrapper_new, to).with_wrap_algorithm(new).allow_weak_wrap();
             let (envelope, sealed) = if content == ContentAlgorithm::Aes256Gcm {
                 let (envelope, cipher) = encryptor.encrypt_gcm().unwrap().into_inner();
                 (envelope, cipher.seal(body.clone()).unwrap())
@@ -306,8 +310,9 @@ fn lengths_and_md5_are_checked() {
     let mut digest = envelope_core::PlainDigest::new();
     digest.update(&body);
     let wrapper = aes();
-    let encryptor =
-        Encryptor::new(&wrapper, Dialect::COS_V2).plain_len(100).plain_md5(digest.finish());
+    let encryptor = Encryptor::new(&wrapper, Dialect::COS_V2)
+        .with_plain_len(100)
+        .with_plain_md5(digest.finish());
     let (envelope, cipher) = encryptor.encrypt().unwrap().into_inner();
     let mut sealed = body;
     cipher.at(0).apply(&mut sealed);
@@ -363,7 +368,7 @@ fn two_keys_for_a_wrap_that_opens_with_any_are_too_many() {
         Encryptor::new(&aes(), Dialect::COS_V1).allow_weak_wrap().encrypt().unwrap().into_inner();
     let (checked, _) = Encryptor::new(&aes(), Dialect::COS_V1)
         .allow_weak_wrap()
-        .key_check()
+        .with_key_check()
         .encrypt()
         .unwrap()
         .into_inner();
@@ -379,8 +384,10 @@ fn rewrap_keeps_what_it_can() {
     let wrapper = rsa();
     let keyring = Keyring::new().with(rsa());
     let decryptor = Decryptor::new(&keyring);
-    let full =
-        Encryptor::new(&wrapper, Dialect::OSS_V2).plain_len(5).plain_md5([7; 16]).key_check();
+    let full = Encryptor::new(&wrapper, Dialect::OSS_V2)
+        .with_plain_len(5)
+        .with_plain_md5([7; 16])
+        .with_key_check();
     let (envelope, cipher) = full.encrypt().unwrap().into_inner();
     assert!(cipher.suits_every_sdk());
     let same = decryptor
@@ -413,7 +420,7 @@ fn rewrap_keeps_what_it_can() {
 #[test]
 fn a_plan_for_the_other_vendor_is_refused() {
     let plan = PartPlan::new(1 << 20, 102_400, Dialect::OSS_V2).unwrap();
-    let outcome = Encryptor::new(&aes(), Dialect::COS_V2).parts(plan).encrypt().map(|_| ());
+    let outcome = Encryptor::new(&aes(), Dialect::COS_V2).with_parts(plan).encrypt().map(|_| ());
     assert!(matches!(outcome, Err(EncryptError::Layout(_))));
 }
 

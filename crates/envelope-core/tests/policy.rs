@@ -92,7 +92,7 @@ fn a_relabelled_gcm_object_is_refused_by_who_requires_authentication() {
 #[test]
 fn a_deleted_key_check_is_noticed_by_who_requires_one() {
     let key = AesKeyWrapper::generate().unwrap();
-    let object = Encryptor::new(&key, Dialect::COS_V2).key_check().encrypt().unwrap();
+    let object = Encryptor::new(&key, Dialect::COS_V2).with_key_check().encrypt().unwrap();
     let decryptor = Decryptor::new(&Keyring::new().with(key))
         .with_policy(Policy::default().require_key_check());
     assert!(decryptor.decrypt(object.envelope()).is_ok());

@@ -144,7 +144,8 @@ fn the_exact_length_is_not_read_from_a_wrong_body() {
         // AES-CTR with a length or an MD5 in the metadata.
         let wrapper = AesKeyWrapper::generate().unwrap();
         let encryptor = Encryptor::new(&wrapper, Dialect::COS_V2);
-        for encryptor in [encryptor.clone().plain_len(len as u64 + 1), encryptor.plain_md5([1; 16])]
+        for encryptor in
+            [encryptor.clone().with_plain_len(len as u64 + 1), encryptor.with_plain_md5([1; 16])]
         {
             let (envelope, cipher) = encryptor.encrypt().unwrap().into_inner();
             let mut body = plain.clone();
@@ -188,7 +189,8 @@ mod asynchronous {
         for content in [ContentAlgorithm::Aes256Ctr, ContentAlgorithm::Aes256Gcm] {
             for (len, piece) in [(0, 1), (1, 1), (16, 5), (100_000, 777), (70_000, 70_000)] {
                 let plain: Vec<u8> = (0..len).map(|n: u32| n.to_le_bytes()[0]).collect();
-                let encryptor = Encryptor::new(&wrapper, Dialect::COS_V2).plain_len(len.into());
+                let encryptor =
+                    Encryptor::new(&wrapper, Dialect::COS_V2).with_plain_len(len.into());
                 let object = encryptor.encrypt_with(content).unwrap();
                 let (envelope, cipher) = object.into_inner();
                 let stream = EncryptStream::new(pieces(&plain, piece), cipher);

@@ -158,7 +158,7 @@ fn a_thousand_parts_cost_four_calls() {
     let server = LoopbackKms::start();
     let writer = KmsKeyWrapper::new(patient(aliyun(&server)).0);
     let plan = PartPlan::new(102_400_000, 102_400, Dialect::OSS_V2).unwrap();
-    let object = Encryptor::new(&writer, Dialect::OSS_V2).parts(plan).encrypt().unwrap();
+    let object = Encryptor::new(&writer, Dialect::OSS_V2).with_parts(plan).encrypt().unwrap();
     for mut part in object.parts().unwrap() {
         part.update(&mut [0; 16]).unwrap();
     }

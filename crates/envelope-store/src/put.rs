@@ -248,7 +248,7 @@ impl Put {
                 opened
             });
         }
-        let object = master_key::encrypt(&encryptor.clone().parts(plan)).await?;
+        let object = master_key::encrypt(&encryptor.clone().with_parts(plan)).await?;
         self.multipart(plan, object, &source).start(journal).await
     }
 
@@ -306,7 +306,7 @@ impl Put {
         encryptor: &Encryptor,
     ) -> Result<UploadResult, TransferError> {
         let plan = self.plan(source.len(), encryptor.dialect())?;
-        let object = master_key::encrypt(&encryptor.clone().parts(plan)).await?;
+        let object = master_key::encrypt(&encryptor.clone().with_parts(plan)).await?;
         self.multipart(plan, object, &source).start(None).await
     }
 

@@ -73,7 +73,7 @@ impl World {
     }
 
     fn upload(&self, journal: Option<&Path>) -> Result<UploadResult, TransferError> {
-        let encryptor = Encryptor::new(&self.wrapper, self.dialect).key_check();
+        let encryptor = Encryptor::new(&self.wrapper, self.dialect).with_key_check();
         let decryptor = Decryptor::new(&self.keyring);
         let mut put = Put::new(self.store.clone(), "key")
             .with_threshold(PART)

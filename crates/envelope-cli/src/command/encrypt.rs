@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
     let len = input.len();
     let mut encryptor = args.wrapping.encryptor(&key, dialect);
     if let Some(len) = len {
-        encryptor = encryptor.plain_len(len);
+        encryptor = encryptor.with_plain_len(len);
         if len > args.content.algorithm().max_plain_len() {
             return Err(Failure::usage(
                 IntegrityError::TooLong,
@@ -55,10 +55,10 @@ pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
         }
     }
     if let Some(part_size) = args.part_size {
-        encryptor = encryptor.parts(plan(len, part_size, dialect)?);
+        encryptor = encryptor.with_parts(plan(len, part_size, dialect)?);
     }
     if args.leak_plaintext_md5 {
-        encryptor = encryptor.plain_md5(plain_md5(&args.plain, &mut input)?);
+        encryptor = encryptor.with_plain_md5(plain_md5(&args.plain, &mut input)?);
     }
 
     let mut body = Output::create(&args.output, Secrecy::Public, args.force, &inputs)?;
@@ -219,10 +219,10 @@ impl Wrapping {
     pub(crate) fn encryptor(&self, key: &MasterKey, dialect: Dialect) -> Encryptor {
         let mut encryptor = Encryptor::new(&key.wrapper(), dialect);
         if let Some(wrap) = self.wrap {
-            encryptor = encryptor.wrap_with(wrap);
+            encryptor = encryptor.with_wrap_algorithm(wrap);
         }
         if self.key_check {
-            encryptor = encryptor.key_check();
+            encryptor = encryptor.with_key_check();
         }
         if self.allow_weak_wrap {
             if dialect == Dialect::COS_V1 && matches!(key, MasterKey::Aes(_)) {

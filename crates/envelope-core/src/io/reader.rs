@@ -28,7 +28,7 @@ pub struct EncryptReader<R>(CipherReader<R, BodyEncryptor>);
 ///
 /// # let key = AesKeyWrapper::generate()?;
 /// # let (envelope, cipher) =
-/// #     Encryptor::new(&key, Dialect::COS_V2).plain_len(6).encrypt()?.into_inner();
+/// #     Encryptor::new(&key, Dialect::COS_V2).with_plain_len(6).encrypt()?.into_inner();
 /// # let body = EncryptReader::new(&b"a file"[..], cipher);
 /// # let decryptor = Decryptor::new(&Keyring::new().with(key));
 /// let mut reader = DecryptReader::new(body, decryptor.decrypt(&envelope)?)

@@ -16,7 +16,7 @@ impl Put {
         mut plain: Vec<u8>,
         encryptor: &Encryptor,
     ) -> Result<UploadResult, TransferError> {
-        let encryptor = encryptor.clone().plain_len(plain.len() as u64);
+        let encryptor = encryptor.clone().with_plain_len(plain.len() as u64);
         let object = master_key::encrypt(&encryptor).await?;
         object.cipher().at(0).apply(&mut plain);
         let headers = self.all_headers(object.headers());

@@ -42,7 +42,7 @@ impl Put {
             return self.spooled(plain, first, encryptor).await;
         }
         let encryptor = match whole.or(len) {
-            Some(len) => encryptor.clone().plain_len(len),
+            Some(len) => encryptor.clone().with_plain_len(len),
             None => encryptor.clone(),
         };
         let object = master_key::encrypt_with(&encryptor, self.content).await?;
