@@ -130,3 +130,8 @@ impl Aes256Ctr {
         }
     }
 }
+
+/// The examples in the README, which are compiled as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

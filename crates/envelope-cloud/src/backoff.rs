@@ -1,12 +1,12 @@
-//! When to try again.
+//! The retry policy.
 
 use std::time::Duration;
 
 /// How often a request is attempted, and how long to wait in between.
 ///
 /// The backoff doubles with every failure, up to 30 seconds, and is scaled by a random factor from 0.5
-/// to 1.5, so that many clients do not come back at the same moment. Whether an error is worth another
-/// attempt is for the error to say.
+/// to 1.5, so that many clients do not come back at the same moment. The caller decides which errors
+/// are worth another attempt.
 ///
 /// ```
 /// use std::time::Duration;
@@ -40,6 +40,10 @@ impl RetryPolicy {
     /// A single attempt, for requests that must not be repeated.
     pub const ONCE: Self = Self { attempts: 1, initial_backoff: Duration::ZERO };
 
+    /// Four attempts, 200 milliseconds after the first failure, for calls that something else waits
+    /// for, such as those to a key management service.
+    pub const SHORT: Self = Self { attempts: 4, initial_backoff: Duration::from_millis(200) };
+
     /// Sets the number of attempts in all.
     #[must_use]
     pub const fn with_attempts(mut self, attempts: u32) -> Self {
@@ -52,6 +56,32 @@ impl RetryPolicy {
     pub const fn with_initial_backoff(mut self, backoff: Duration) -> Self {
         self.initial_backoff = backoff;
         self
+    }
+
+    /// Returns the backoff after so many failures, before jitter.
+    const fn delay(self, failed: u32) -> Duration {
+        let factor = 2_u32.saturating_pow(failed.saturating_sub(1));
+        let delay = self.initial_backoff.saturating_mul(factor);
+        if delay.as_nanos() < MAX_BACKOFF.as_nanos() { delay } else { MAX_BACKOFF }
+    }
+
+    /// Returns the longest time that a request can take whose attempts take at most `attempt`.
+    #[must_use]
+    pub const fn bound(self, attempt: Duration) -> Duration {
+        let mut bound = attempt.saturating_mul(self.attempts);
+        let mut failed = 1;
+        while failed < self.attempts {
+            // The largest factor of the jitter is 3 / 2.
+            let delay = match self.delay(failed).saturating_mul(3).checked_div(2) {
+                Some(delay) => delay,
+                None => Duration::MAX,
+            };
+            // From the longest backoff on, all are equal.
+            let times = if failed < 64 { 1 } else { self.attempts.saturating_sub(failed) };
+            bound = bound.saturating_add(delay.saturating_mul(times));
+            failed = failed.saturating_add(times);
+        }
+        bound
     }
 
     /// Starts to count the attempts of one request, of which none has failed yet.
@@ -76,10 +106,9 @@ impl Backoff {
         if self.failed >= self.policy.attempts {
             return None;
         }
-        let doublings = self.failed.saturating_sub(1);
-        let factor = 2_u32.checked_pow(doublings).unwrap_or(u32::MAX);
-        let delay = self.policy.initial_backoff.saturating_mul(factor).min(MAX_BACKOFF);
-        Some(delay.mul_f64(0.5 + jitter.clamp(0.0, 1.0)))
+        let delay = self.policy.delay(self.failed);
+        let jitter = if jitter.is_nan() { 0.5 } else { jitter.clamp(0.0, 1.0) };
+        Some(delay.mul_f64(0.5 + jitter))
     }
 
     /// Forgets the failures, because there was progress.
@@ -116,5 +145,26 @@ mod tests {
         let mut long = RetryPolicy::default().with_attempts(u32::MAX).start();
         assert!((0..100).all(|_| long.next_delay(1.0).is_some_and(|it| it <= MAX_BACKOFF * 2)));
         assert!((0..100).all(|_| (0.0..=1.0).contains(&jitter())));
+    }
+
+    #[test]
+    fn no_request_takes_longer_than_its_bound() {
+        let attempt = Duration::from_secs(10);
+        for attempts in [0, 1, 2, 4, 5, 70] {
+            let policy = RetryPolicy::default().with_attempts(attempts);
+            let mut backoff = policy.start();
+            let delays = std::iter::from_fn(|| backoff.next_delay(1.0)).sum::<Duration>();
+            assert_eq!(policy.bound(attempt), attempt * attempts + delays, "{attempts}");
+        }
+        let forever = RetryPolicy::default().with_attempts(u32::MAX);
+        assert!(forever.bound(attempt) > attempt * u32::MAX);
+    }
+
+    #[test]
+    fn any_number_is_a_jitter() {
+        for jitter in [f64::NAN, f64::INFINITY, -1.0, 2.0] {
+            let delay = RetryPolicy::SHORT.start().next_delay(jitter).unwrap();
+            assert!((100..=300).contains(&delay.as_millis()), "{jitter}: {delay:?}");
+        }
     }
 }

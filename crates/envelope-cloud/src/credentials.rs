@@ -112,9 +112,9 @@ impl SharedCredentials {
     }
 }
 
-/// The error returned when there is no access key. It quotes none.
+/// The error returned when there is no access key. It never contains a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no access key: {0}")]
+#[error("{0}")]
 pub struct CredentialsError(String);
 
 #[cfg(test)]

@@ -8,61 +8,65 @@ use crate::{Credentials, Endpoint, EndpointError};
 
 /// The environment variables of one service. It is a [provider](ProvideCredential) of access keys.
 #[derive(Clone, Copy, Debug)]
-pub struct Environment(&'static Names);
-
-/// The names of one service, the more specific ones first.
-#[derive(Debug)]
-struct Names {
+pub struct Environment {
     keys: &'static [KeyNames],
     regions: &'static [&'static str],
     endpoints: &'static [&'static str],
 }
 
-/// Names that belong together: a key and a secret never come from different families.
-#[derive(Debug)]
-struct KeyNames {
-    id: &'static str,
-    secret: &'static str,
-    tokens: &'static [&'static str],
+/// The names of an access key. They belong together: a key and a secret never come from different
+/// families of names.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct KeyNames {
+    /// The name of the key's id.
+    pub id: &'static str,
+    /// The name of the secret.
+    pub secret: &'static str,
+    /// The names of the token of a temporary key, the more specific ones first.
+    pub tokens: &'static [&'static str],
 }
 
-const ALIBABA_CLOUD: KeyNames = KeyNames {
-    id: "ALIBABA_CLOUD_ACCESS_KEY_ID",
-    secret: "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
-    tokens: &["ALIBABA_CLOUD_SECURITY_TOKEN"],
-};
-const TENCENT_CLOUD: KeyNames = KeyNames {
-    id: "TENCENTCLOUD_SECRET_ID",
-    secret: "TENCENTCLOUD_SECRET_KEY",
-    tokens: &["TENCENTCLOUD_TOKEN", "TENCENTCLOUD_SECURITY_TOKEN"],
-};
+impl KeyNames {
+    /// The names of all Alibaba Cloud tools.
+    pub const ALIBABA_CLOUD: Self = Self::new(
+        "ALIBABA_CLOUD_ACCESS_KEY_ID",
+        "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+        &["ALIBABA_CLOUD_SECURITY_TOKEN"],
+    );
+    /// The names of tccli and the SDKs of Tencent Cloud.
+    pub const TENCENT_CLOUD: Self = Self::new(
+        "TENCENTCLOUD_SECRET_ID",
+        "TENCENTCLOUD_SECRET_KEY",
+        &["TENCENTCLOUD_TOKEN", "TENCENTCLOUD_SECURITY_TOKEN"],
+    );
+
+    /// Creates a family of names.
+    #[must_use]
+    pub const fn new(
+        id: &'static str,
+        secret: &'static str,
+        tokens: &'static [&'static str],
+    ) -> Self {
+        Self { id, secret, tokens }
+    }
+}
 
 /// ossutil 2 and the SDKs of version 2; then the names of all Alibaba Cloud tools.
-const OSS: Names = Names {
-    keys: &[
-        KeyNames {
-            id: "OSS_ACCESS_KEY_ID",
-            secret: "OSS_ACCESS_KEY_SECRET",
-            tokens: &["OSS_SESSION_TOKEN"],
-        },
-        ALIBABA_CLOUD,
+const OSS: Environment = Environment::new(
+    &[
+        KeyNames::new("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", &["OSS_SESSION_TOKEN"]),
+        KeyNames::ALIBABA_CLOUD,
     ],
-    regions: &["OSS_REGION", "ALIBABA_CLOUD_REGION_ID"],
-    endpoints: &["OSS_ENDPOINT"],
-};
+    &["OSS_REGION", "ALIBABA_CLOUD_REGION_ID"],
+    &["OSS_ENDPOINT"],
+);
 /// tccli and the SDKs; then the names of COS's own samples.
-const COS: Names = Names {
-    keys: &[
-        TENCENT_CLOUD,
-        KeyNames { id: "COS_SECRET_ID", secret: "COS_SECRET_KEY", tokens: &["COS_TOKEN"] },
-    ],
-    regions: &["TENCENTCLOUD_REGION", "COS_REGION"],
-    endpoints: &["COS_ENDPOINT"],
-};
-const ALIYUN: Names =
-    Names { keys: &[ALIBABA_CLOUD], regions: &["ALIBABA_CLOUD_REGION_ID"], endpoints: &[] };
-const TENCENT: Names =
-    Names { keys: &[TENCENT_CLOUD], regions: &["TENCENTCLOUD_REGION"], endpoints: &[] };
+const COS: Environment = Environment::new(
+    &[KeyNames::TENCENT_CLOUD, KeyNames::new("COS_SECRET_ID", "COS_SECRET_KEY", &["COS_TOKEN"])],
+    &["TENCENTCLOUD_REGION", "COS_REGION"],
+    &["COS_ENDPOINT"],
+);
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
@@ -73,48 +77,46 @@ fn first(names: &[&str]) -> Option<String> {
 }
 
 impl Environment {
+    /// Creates the environment of a service: the names of its variables, the more specific ones first.
+    #[must_use]
+    pub const fn new(
+        keys: &'static [KeyNames],
+        regions: &'static [&'static str],
+        endpoints: &'static [&'static str],
+    ) -> Self {
+        Self { keys, regions, endpoints }
+    }
+
     /// The object store of a vendor: `OSS_…`, then `ALIBABA_CLOUD_…`; or `TENCENTCLOUD_…`, then
     /// `COS_…`.
     #[must_use]
     pub const fn store(vendor: Vendor) -> Self {
         match vendor {
-            Vendor::Cos => Self(&COS),
-            Vendor::Oss => Self(&OSS),
+            Vendor::Cos => COS,
+            Vendor::Oss => OSS,
         }
-    }
-
-    /// Every other service of Aliyun: `ALIBABA_CLOUD_…`.
-    #[must_use]
-    pub const fn aliyun() -> Self {
-        Self(&ALIYUN)
-    }
-
-    /// Every other service of Tencent Cloud: `TENCENTCLOUD_…`.
-    #[must_use]
-    pub const fn tencent() -> Self {
-        Self(&TENCENT)
     }
 
     /// Returns the region, if one is set.
     #[must_use]
     pub fn region(self) -> Option<String> {
-        first(self.0.regions)
+        first(self.regions)
     }
 
     /// Returns the endpoint, if one is set.
     ///
     /// # Errors
-    /// [`EndpointError`] if it is none.
+    /// [`EndpointError`] if its value is not an endpoint.
     pub fn endpoint(self) -> Result<Option<Endpoint>, EndpointError> {
-        first(self.0.endpoints).map(|text| text.parse()).transpose()
+        first(self.endpoints).map(|text| text.parse()).transpose()
     }
 
     /// Returns the access key, if one is set.
     ///
     /// # Errors
-    /// The name of the variable that lacks, if there is a key without its secret.
+    /// The name of the missing variable, if there is a key without its secret.
     pub fn credentials(self) -> Result<Option<Credentials>, &'static str> {
-        let family = self.0.keys.iter().find_map(|names| Some((names, variable(names.id)?)));
+        let family = self.keys.iter().find_map(|names| Some((names, variable(names.id)?)));
         let Some((names, id)) = family else { return Ok(None) };
         let credentials = Credentials::new(id, variable(names.secret).ok_or(names.secret)?);
         Ok(Some(match first(names.tokens) {
@@ -126,13 +128,13 @@ impl Environment {
     /// The name of the variable that holds the id of the access key, for messages.
     #[must_use]
     pub fn key_name(self) -> &'static str {
-        self.0.keys.first().map_or("", |names| names.id)
+        self.keys.first().map_or("", |names| names.id)
     }
 
     /// The name of the variable that holds the region, for messages.
     #[must_use]
     pub fn region_name(self) -> &'static str {
-        self.0.regions.first().copied().unwrap_or_default()
+        self.regions.first().copied().unwrap_or_default()
     }
 }
 

@@ -23,4 +23,9 @@ mod environment;
 pub use backoff::{Backoff, RetryPolicy, jitter};
 pub use credentials::{Credentials, CredentialsError, ProvideCredential, SharedCredentials};
 pub use endpoint::{Endpoint, EndpointError};
-pub use environment::Environment;
+pub use environment::{Environment, KeyNames};
+
+/// The examples in the README, which are compiled as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

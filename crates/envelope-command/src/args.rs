@@ -129,8 +129,8 @@ pub(crate) struct Encrypt {
 /// Options for wrapping a content key.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Wrapping {
-    /// The metadata format to write. By default, that of the store for `put`, oss-v2 for `encrypt`
-    /// to a file, and that of the object for `rewrap`.
+    /// The metadata format to write. By default, that of the store for `put` and for `rewrap` in a
+    /// store, oss-v2 for `encrypt` to a file, and that of the object for `rewrap` of a header file.
     #[arg(long, value_parser = dialects())]
     pub(crate) dialect: Option<Dialect>,
     /// The wrap algorithm, where the dialect has several for one kind of key: rsa-pkcs1v15 (the

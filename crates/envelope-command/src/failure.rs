@@ -103,7 +103,7 @@ impl Failure {
     /// A KMS that gave no usable answer.
     fn kms(error: &KmsError) -> Self {
         let (status, advice) = match error {
-            KmsError::Denied(_) => (
+            KmsError::Denied(_) | KmsError::NotAsked(_) => (
                 Status::Key,
                 "check the access key in the environment, its permissions, and the state of the \
                  master key",
@@ -178,7 +178,7 @@ impl From<ParseError> for Failure {
             Reason::Missing(_) => "supply all headers of the object, as returned by HEAD",
             _ => "the metadata was altered, or its format is unknown",
         };
-        Self::new(Status::Metadata, error, advice)
+        Self::error(Status::Metadata, &error, advice)
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::{
     ffi::OsStr,
+    fmt::Display,
     fs,
-    io::{self, Write},
+    io::{self, StdoutLock, Write},
     path::{Path, PathBuf},
 };
 
@@ -18,6 +19,16 @@ use crate::{
 /// The largest authenticated plaintext that is held back in memory until it is verified, where it goes to
 /// an output that cannot be taken back.
 pub(crate) const MAX_HELD_BACK: u64 = 64 << 20;
+
+/// Prints a line on standard output.
+pub(crate) fn print_line(line: &dyn Display) -> Result<(), Failure> {
+    write_line(&mut io::stdout().lock(), line)
+}
+
+/// Prints a line on standard output, which the caller has locked.
+pub(crate) fn write_line(stdout: &mut StdoutLock<'_>, line: &dyn Display) -> Result<(), Failure> {
+    writeln!(stdout, "{line}").map_err(|error| Failure::io("standard output".as_ref(), &error))
+}
 
 /// The readers of an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

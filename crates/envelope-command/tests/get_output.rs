@@ -6,7 +6,7 @@
 use std::{
     fs,
     io::Read as _,
-    os::unix::fs::{FileTypeExt as _, symlink},
+    os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink},
     path::PathBuf,
     process::{Command, Output},
 };
@@ -32,6 +32,10 @@ impl Shell {
 
     fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap()
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -143,4 +147,43 @@ fn a_folder_receives_the_file_under_the_name_of_the_object() {
     assert!(output.status.success(), "{output:?}");
     assert!(fs::read(shell.path("there/object")).unwrap() == vec![7; LEN]);
     assert_eq!(fs::read_dir(shell.path("there")).unwrap().count(), 1);
+}
+
+#[test]
+fn what_another_run_has_left_is_kept_by_a_run_that_cannot_start() {
+    let shell = Shell::new();
+    let digest = envelope_core::Crc64::of(b"out");
+    let (part, state) =
+        (format!(".envelope-{digest:016x}.part"), format!(".envelope-{digest:016x}.state"));
+    fs::write(shell.path(&part), "ciphertext").unwrap();
+    fs::write(shell.path(&state), "a journal").unwrap();
+    for name in [&part, &state] {
+        fs::set_permissions(shell.path(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let missing = shell.command(&["get", "file:bucket/missing", "-o", "out"]).output().unwrap();
+    assert!(!missing.status.success());
+    let wrong = Command::new(env!("CARGO_BIN_EXE_envelope"))
+        .current_dir(shell.0.path())
+        .args(["get", "file:bucket/object", "-o", "out", "--part-size", "1MiB", "--key"])
+        .arg(folder("keys").join("aes-256.key"))
+        .output()
+        .unwrap();
+    assert_eq!(wrong.status.code(), Some(4), "{wrong:?}");
+    assert_eq!(fs::read(shell.path(&part)).unwrap(), b"ciphertext");
+    assert_eq!(fs::read(shell.path(&state)).unwrap(), b"a journal");
+    let right = shell.get("out", &[]);
+    assert!(right.status.success(), "{right:?}");
+    assert_eq!(shell.files(), ["out"]);
+}
+
+#[test]
+fn no_input_is_overwritten() {
+    let shell = Shell::new();
+    fs::write(shell.path("passphrase"), "secret").unwrap();
+    let outputs = [("passphrase", "secret".into()), ("bucket/object", shell.read("bucket/object"))];
+    for (output, before) in outputs {
+        let got = shell.get(output, &["--force", "--passphrase-file", "passphrase"]);
+        assert_eq!(got.status.code(), Some(2), "{output}: {got:?}");
+        assert!(shell.read(output) == before, "{output}");
+    }
 }

@@ -105,7 +105,7 @@ impl From<GcmSealer> for BodyEncryptor {
 pub struct BodyDecryptor {
     cipher: Decrypting,
     check: Option<PlainCheck>,
-    /// The last bytes of a checked AES-CTR plaintext. The other algorithms hold back their own.
+    /// The last bytes of a checked AES-CTR or AES-CBC plaintext. AES-GCM holds back its own.
     held: Zeroizing<Vec<u8>>,
 }
 
@@ -115,7 +115,7 @@ enum Decrypting {
     Gcm(OpenStream),
 }
 
-/// The number of bytes held back of a checked AES-CTR plaintext.
+/// The number of bytes of a checked AES-CTR or AES-CBC plaintext that are held back.
 const HELD: usize = 16;
 
 impl BodyDecryptor {
@@ -133,18 +133,28 @@ impl BodyDecryptor {
     /// Takes the next bytes of the body, and leaves in their place the plaintext that is ready.
     ///
     /// # Errors
-    /// If the body becomes longer than the content algorithm allows.
+    /// If the body becomes longer than the content algorithm allows, or than the metadata states.
+    /// Nothing more is released then.
     pub fn update(&mut self, data: &mut Vec<u8>) -> Result<(), IntegrityError> {
-        match &mut self.cipher {
-            Decrypting::Cbc(cbc) => cbc.update(data),
+        let waiting = match &mut self.cipher {
+            Decrypting::Cbc(cbc) => {
+                cbc.update(data);
+                0
+            }
             Decrypting::Ctr(keystream) => {
                 keystream.try_apply(data).map_err(|_| IntegrityError::TooLong)?;
+                0
             }
-            Decrypting::Gcm(gcm) => gcm.update(data)?,
-        }
+            Decrypting::Gcm(gcm) => {
+                gcm.update(data)?;
+                gcm.waiting()
+            }
+        };
         let Some(check) = &mut self.check else { return Ok(()) };
         check.update(data);
-        if matches!(self.cipher, Decrypting::Ctr(_)) {
+        // Otherwise, bytes appended to the body would release those that are held back.
+        check.not_longer(waiting)?;
+        if !matches!(self.cipher, Decrypting::Gcm(_)) {
             data.splice(..0, self.held.drain(..));
             let ready = data.len().saturating_sub(HELD);
             self.held.extend(data.drain(ready..));

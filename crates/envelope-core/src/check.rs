@@ -40,6 +40,16 @@ impl PlainCheck {
         }
     }
 
+    /// Checks that the plaintext is not too long already, `waiting` bytes of which are still to be
+    /// fed.
+    pub(crate) fn not_longer(&self, waiting: u64) -> Result<(), IntegrityError> {
+        let got = self.len.saturating_add(waiting);
+        match self.want_len {
+            Some(want) if got > want => Err(IntegrityError::Length { want, got }),
+            _ => Ok(()),
+        }
+    }
+
     /// Checks the plaintext as a whole.
     ///
     /// # Errors
@@ -61,7 +71,8 @@ impl PlainCheck {
 ///
 /// # Errors
 /// [`IntegrityError::BodyLength`] if the metadata implies another length;
-/// [`IntegrityError::Padding`] if it is an AES-CBC body that lacks its end, which `salvage` may read.
+/// [`IntegrityError::Padding`] if the end of an AES-CBC body is missing;
+/// [`CbcCipher::salvage`](crate::CbcCipher::salvage) may still read it.
 pub fn check_body_len(envelope: &Envelope, got: u64) -> Result<(), IntegrityError> {
     let content = envelope.content_algorithm();
     match envelope.plain_len().and_then(|len| content.body_len(len)) {
@@ -125,7 +136,7 @@ pub enum IntegrityError {
     /// The authentication tag of an AES-GCM body does not match.
     #[error("the authentication tag does not match: modified or truncated body, or wrong key")]
     Tag,
-    /// The plaintext is longer than AES-GCM can encrypt under one IV.
-    #[error("the plaintext is longer than AES-GCM allows (2^36 - 32 bytes)")]
+    /// The plaintext is longer than the content algorithm can encrypt under one IV.
+    #[error("the plaintext is longer than the content algorithm allows")]
     TooLong,
 }

@@ -191,6 +191,11 @@ impl Keystream {
         self.position = offset;
     }
 
+    /// Returns whether the keystream is long enough for `len` more bytes.
+    pub(crate) const fn covers(&self, len: usize) -> bool {
+        self.after(len).is_ok()
+    }
+
     /// The position after `len` more bytes.
     const fn after(&self, len: usize) -> Result<u64, KeystreamEnd> {
         match self.position.checked_add(len as u64) {

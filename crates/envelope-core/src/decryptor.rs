@@ -75,7 +75,7 @@ impl Decryptor {
     /// # Errors
     /// If the policy does not allow the envelope, or no key matches or opens it.
     pub fn decrypt(&self, envelope: &Envelope) -> Result<ContentCipher, DecryptError> {
-        run_now(self.decrypt_async(envelope)).unwrap_or(Err(DecryptError::AsyncKey))
+        self.run_now(self.decrypt_async(envelope))?
     }
 
     /// Returns the cipher of an AES-CTR object, for streams and ranges. Its output is **not
@@ -85,7 +85,7 @@ impl Decryptor {
     /// If the policy does not allow the envelope, no key matches or opens it, or the content is not
     /// AES-CTR.
     pub fn decrypt_ctr(&self, envelope: &Envelope) -> Result<CtrCipher, DecryptError> {
-        run_now(self.decrypt_ctr_async(envelope)).unwrap_or(Err(DecryptError::AsyncKey))
+        self.run_now(self.decrypt_ctr_async(envelope))?
     }
 
     /// Returns the keystream that decrypts ranges of an object. Nothing authenticates them, so the
@@ -96,7 +96,7 @@ impl Decryptor {
     /// If the policy does not allow ranges of the object, no key matches or opens the envelope, or the
     /// content algorithm is not seekable (AES-CBC).
     pub fn decrypt_range(&self, envelope: &Envelope) -> Result<CtrCipher, DecryptError> {
-        run_now(self.decrypt_range_async(envelope)).unwrap_or(Err(DecryptError::AsyncKey))
+        self.run_now(self.decrypt_range_async(envelope))?
     }
 
     /// Returns a reader that decrypts a body, and at its end checks everything that can be checked:
@@ -117,14 +117,14 @@ impl Decryptor {
     /// missing can then be encrypted, from the same plaintext as before.
     ///
     /// # Errors
-    /// As [`decrypt_ctr`](Self::decrypt_ctr); and [`DecryptError::Plan`] if the envelope states another
-    /// plan.
+    /// As [`decrypt_ctr`](Self::decrypt_ctr); and [`DecryptError::Plan`] if the plan differs from the
+    /// one stated in the envelope.
     pub fn resume(
         &self,
         envelope: &Envelope,
         plan: PartPlan,
     ) -> Result<EncryptedObject<CtrCipher>, DecryptError> {
-        run_now(self.resume_async(envelope, plan)).unwrap_or(Err(DecryptError::AsyncKey))
+        self.run_now(self.resume_async(envelope, plan))?
     }
 
     /// Rewraps the content key of an envelope with the key and in the dialect of `encryptor`. The
@@ -145,11 +145,14 @@ impl Decryptor {
         envelope: &Envelope,
         encryptor: &Encryptor,
     ) -> Result<EncryptedObject<ContentCipher>, RewrapError> {
-        run_now(self.rewrap_async(envelope, encryptor))
-            .unwrap_or(Err(RewrapError::Decrypt(DecryptError::AsyncKey)))
+        if !encryptor.is_blocking() {
+            return Err(RewrapError::Encrypt(EncryptError::AsyncKey));
+        }
+        self.run_now(self.rewrap_async(envelope, encryptor)).map_err(RewrapError::Decrypt)?
     }
 
-    /// As [`decrypt`](Self::decrypt), waiting for the master key. It can be dropped at any time.
+    /// As [`decrypt`](Self::decrypt), waiting for the master key. The future can be dropped at any
+    /// time.
     ///
     /// # Errors
     /// As [`decrypt`](Self::decrypt).
@@ -158,8 +161,8 @@ impl Decryptor {
         Ok(cipher(&*self.unwrap(envelope).await?)?)
     }
 
-    /// As [`decrypt_ctr`](Self::decrypt_ctr), waiting for the master key. It can be dropped at any
-    /// time.
+    /// As [`decrypt_ctr`](Self::decrypt_ctr), waiting for the master key. The future can be dropped at
+    /// any time.
     ///
     /// # Errors
     /// As [`decrypt_ctr`](Self::decrypt_ctr).
@@ -168,8 +171,8 @@ impl Decryptor {
         Ok(CtrCipher::new(&*self.unwrap(envelope).await?)?)
     }
 
-    /// As [`decrypt_range`](Self::decrypt_range), waiting for the master key. It can be dropped at any
-    /// time.
+    /// As [`decrypt_range`](Self::decrypt_range), waiting for the master key. The future can be dropped at
+    /// any time.
     ///
     /// # Errors
     /// As [`decrypt_range`](Self::decrypt_range).
@@ -181,7 +184,8 @@ impl Decryptor {
         Ok(cipher(&*self.unwrap(envelope).await?)?.into_keystream()?)
     }
 
-    /// As [`resume`](Self::resume), waiting for the master key. It can be dropped at any time.
+    /// As [`resume`](Self::resume), waiting for the master key. The future can be dropped at any
+    /// time.
     ///
     /// # Errors
     /// As [`resume`](Self::resume).
@@ -190,7 +194,11 @@ impl Decryptor {
         envelope: &Envelope,
         plan: PartPlan,
     ) -> Result<EncryptedObject<CtrCipher>, DecryptError> {
-        if envelope.layout().is_some_and(|layout| layout != plan.layout()) {
+        let (size, part_size) = (plan.layout().data_size(), plan.layout().part_size());
+        let stated = envelope.layout().is_none_or(|layout| layout == plan.layout())
+            && envelope.plain_len().is_none_or(|len| size == Some(len))
+            && size.is_some_and(|size| envelope.dialect().layout(size, part_size).is_ok());
+        if !stated {
             return Err(DecryptError::Plan);
         }
         let cipher = self.decrypt_ctr_async(envelope).await?;
@@ -198,8 +206,8 @@ impl Decryptor {
         Ok(EncryptedObject::new(envelope.clone(), headers, cipher, Some(plan)))
     }
 
-    /// As [`rewrap`](Self::rewrap), waiting for the master keys. Dropping the future has no effect but
-    /// that the keys may have been used.
+    /// As [`rewrap`](Self::rewrap), waiting for the master keys. Dropping the future has no effect,
+    /// except that the keys may already have been used.
     ///
     /// # Errors
     /// As [`rewrap`](Self::rewrap).
@@ -223,6 +231,14 @@ impl Decryptor {
         encryptor.object(&key, sizes, cipher).await.map_err(RewrapError::Encrypt)
     }
 
+    /// Runs a future that waits for nothing, because no key is async. If one is, nothing is run.
+    fn run_now<T>(&self, future: impl Future<Output = T>) -> Result<T, DecryptError> {
+        if self.keyring.is_async() {
+            return Err(DecryptError::AsyncKey);
+        }
+        run_now(future).ok_or(DecryptError::AsyncKey)
+    }
+
     /// The content key of an envelope that the policy has admitted.
     async fn unwrap(&self, envelope: &Envelope) -> Result<Arc<ContentKey>, DecryptError> {
         if let Some(key) = self.cache.as_ref().and_then(|cache| cache.find(envelope)) {
@@ -244,7 +260,7 @@ fn cipher(key: &ContentKey) -> Result<ContentCipher, NotCtr> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecryptError {
-    /// A key has async operations, and the function has not.
+    /// A master key is async, but the function is blocking.
     #[error("this master key can be used only by async functions")]
     AsyncKey,
     /// The envelope cannot be emitted again, to resume an upload with it.
@@ -256,7 +272,7 @@ pub enum DecryptError {
     /// The content algorithm has no seekable keystream.
     #[error(transparent)]
     NotCtr(#[from] NotCtr),
-    /// The plan is not that of the upload which the envelope belongs to.
+    /// The plan differs from that of the upload to which the envelope belongs.
     #[error("the part plan is not the one that the metadata states")]
     Plan,
     /// The reader's policy does not allow the envelope.

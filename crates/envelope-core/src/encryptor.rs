@@ -139,7 +139,7 @@ impl Encryptor {
     /// If the key must not or cannot wrap in this dialect, the dialect cannot express the metadata
     /// or the service would not store it, or there is no randomness.
     pub fn encrypt(&self) -> Result<EncryptedObject<CtrCipher>, EncryptError> {
-        run_now(self.encrypt_async()).unwrap_or(Err(EncryptError::AsyncKey))
+        self.run_now(self.encrypt_async())?
     }
 
     /// Encrypts one object with AES-GCM, if the dialect has it (`cos-v2`).
@@ -147,7 +147,7 @@ impl Encryptor {
     /// # Errors
     /// As [`encrypt`](Self::encrypt).
     pub fn encrypt_gcm(&self) -> Result<EncryptedObject<GcmSealer>, EncryptError> {
-        run_now(self.encrypt_gcm_async()).unwrap_or(Err(EncryptError::AsyncKey))
+        self.run_now(self.encrypt_gcm_async())?
     }
 
     /// Encrypts one object with any content algorithm that the dialect writes.
@@ -158,11 +158,11 @@ impl Encryptor {
         &self,
         content: ContentAlgorithm,
     ) -> Result<EncryptedObject<BodyEncryptor>, EncryptError> {
-        run_now(self.encrypt_with_async(content)).unwrap_or(Err(EncryptError::AsyncKey))
+        self.run_now(self.encrypt_with_async(content))?
     }
 
-    /// As [`encrypt`](Self::encrypt), waiting for the master key. Dropping the future has no effect
-    /// but that the key may have been used.
+    /// As [`encrypt`](Self::encrypt), waiting for the master key. Dropping the future has no effect,
+    /// except that the key may already have been used.
     ///
     /// # Errors
     /// As [`encrypt`](Self::encrypt).
@@ -171,7 +171,7 @@ impl Encryptor {
     }
 
     /// As [`encrypt_gcm`](Self::encrypt_gcm), waiting for the master key. Dropping the future has no
-    /// effect but that the key may have been used.
+    /// effect, except that the key may already have been used.
     ///
     /// # Errors
     /// As [`encrypt`](Self::encrypt).
@@ -182,7 +182,7 @@ impl Encryptor {
     }
 
     /// As [`encrypt_with`](Self::encrypt_with), waiting for the master key. Dropping the future has no
-    /// effect but that the key may have been used.
+    /// effect, except that the key may already have been used.
     ///
     /// # Errors
     /// As [`encrypt`](Self::encrypt).
@@ -208,6 +208,14 @@ impl Encryptor {
     #[must_use]
     pub const fn is_blocking(&self) -> bool {
         self.wrapper.is_blocking()
+    }
+
+    /// Runs a future that waits for nothing, because the key is not async. If it is, nothing is run.
+    fn run_now<T>(&self, future: impl Future<Output = T>) -> Result<T, EncryptError> {
+        if !self.is_blocking() {
+            return Err(EncryptError::AsyncKey);
+        }
+        run_now(future).ok_or(EncryptError::AsyncKey)
     }
 
     async fn fresh<C>(

@@ -239,6 +239,11 @@ impl OpenStream {
         self.stream.try_apply(data).map_err(|_| IntegrityError::TooLong)
     }
 
+    /// Returns the number of plaintext bytes that are certainly among the bytes held back.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.held.len().saturating_sub(TAG_LEN) as u64
+    }
+
     /// Verifies the authentication tag and returns the last bytes.
     pub(crate) fn finish(mut self) -> Result<Vec<u8>, IntegrityError> {
         let rest = self.held.len().checked_sub(TAG_LEN).ok_or(IntegrityError::Tag)?;

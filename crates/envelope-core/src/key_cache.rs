@@ -40,6 +40,15 @@ struct Cached {
     since: Instant,
 }
 
+impl Cached {
+    /// Returns whether the key was unwrapped from exactly this envelope. The key check covers the
+    /// text of the description, so that must be equal too, and not only its contents.
+    fn is_of(&self, envelope: &Envelope) -> bool {
+        self.envelope == *envelope
+            && self.envelope.description().text() == envelope.description().text()
+    }
+}
+
 impl KeyCache {
     pub(crate) const fn new(limits: KeyCacheLimits) -> Self {
         Self { limits, keys: Mutex::new(VecDeque::new()) }
@@ -48,9 +57,9 @@ impl KeyCache {
     /// The content key of exactly this envelope.
     pub(crate) fn find(&self, envelope: &Envelope) -> Option<Arc<ContentKey>> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        // Every lookup wipes what is too old, not only the one that needs the place.
+        // Every lookup wipes what is too old, not only the lookup that needs the space.
         keys.retain(|cached| cached.since.elapsed() < self.limits.lifetime);
-        let at = keys.iter().position(|cached| cached.envelope == *envelope)?;
+        let at = keys.iter().position(|cached| cached.is_of(envelope))?;
         let cached = keys.remove(at)?;
         let key = Arc::clone(&cached.key);
         keys.push_back(cached);
@@ -62,7 +71,7 @@ impl KeyCache {
             return;
         }
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.retain(|cached| cached.envelope != *envelope);
+        keys.retain(|cached| !cached.is_of(envelope));
         while keys.len() >= self.limits.entries {
             keys.pop_front();
         }
@@ -73,7 +82,7 @@ impl KeyCache {
 
 #[cfg(test)]
 mod tests {
-    use meta_codec::{ContentAlgorithm, Dialect, WrapAlgorithm};
+    use meta_codec::{ContentAlgorithm, Dialect, MaterialDescription, WrapAlgorithm};
 
     use super::*;
 
@@ -97,6 +106,13 @@ mod tests {
         let kept: Vec<bool> = (0..3).map(|n| cache.find(&envelope(n)).is_some()).collect();
         assert_eq!(kept, [true, false, true]);
         assert!(cache.find(&envelope(0).with_plain_len(1)).is_none(), "another envelope");
+        let described = |text| {
+            let description = MaterialDescription::parse(text).unwrap();
+            envelope(0).with_description(description)
+        };
+        cache.insert(&described(r#"{"a":"b"}"#), &key());
+        assert!(cache.find(&described(r#"{"a":"b"}"#)).is_some());
+        assert!(cache.find(&described(r#"{"a": "b"}"#)).is_none(), "another text");
 
         let expired = KeyCache::new(KeyCacheLimits::new(2, Duration::ZERO));
         expired.insert(&envelope(0), &key());

@@ -75,6 +75,11 @@ impl Keyring {
         self.keys.iter().any(SharedWrapper::is_blocking)
     }
 
+    /// Returns whether any of its keys is async.
+    pub(crate) fn is_async(&self) -> bool {
+        !self.keys.iter().all(SharedWrapper::is_blocking)
+    }
+
     /// Unwraps an envelope's content key with the first key that succeeds, and verifies the key
     /// check if the envelope has one. Asking the policy is the caller's business.
     ///
@@ -100,7 +105,8 @@ impl Keyring {
             };
             // An unavailable KMS may hold the right key, so its error is the most useful to report.
             let unasked = |error: &UnwrapError| {
-                matches!(error, UnwrapError::Kms(KmsError::Denied(_) | KmsError::Unavailable(_)))
+                use KmsError::{Denied, NotAsked, Unavailable};
+                matches!(error, UnwrapError::Kms(Denied(_) | NotAsked(_) | Unavailable(_)))
             };
             match &outcome {
                 Err(KeyringError::Unwrap(earlier)) if unasked(earlier) && !unasked(&failed) => {}

@@ -99,6 +99,9 @@ pub enum KmsError {
     /// The response does not follow the service's protocol.
     #[error("the KMS returned an invalid response: {0}")]
     Malformed(String),
+    /// The service was not asked, for a reason on this side: no access key, no key id, TLS.
+    #[error("the KMS cannot be asked: {0}")]
+    NotAsked(String),
     /// The service does not accept the blob, or not with this context.
     #[error("the KMS rejected the wrapped key or its encryption context: {0}")]
     Refused(String),

@@ -14,7 +14,7 @@
 //!  decrypt   ContentKey <--unwrap-- Envelope <--parse-- headers <-- bucket
 //! ```
 //!
-//! Start with [`Encryptor`] and [`Decryptor`]. This crate uses no runtime, network or clock, and
+//! Start with [`Encryptor`] and [`Decryptor`]. This crate uses no runtime and no network, and
 //! its only source of randomness is the operating system.
 
 pub mod hazmat;
@@ -56,8 +56,8 @@ pub use key_cache::KeyCacheLimits;
 pub use keyring::{Keyring, KeyringError};
 pub use meta_codec;
 pub use meta_codec::{
-    ContentAlgorithm, Dialect, Envelope, IvForm, MaterialDescription, ParseError, Vendor,
-    WrapAlgorithm, parse, parse_user_metadata,
+    ContentAlgorithm, DescriptionError, Dialect, EmitError, Envelope, IvForm, LayoutError,
+    MaterialDescription, ParseError, PartLayout, Vendor, WrapAlgorithm, parse, parse_user_metadata,
 };
 pub use part_cipher::{PartCipher, PartLengthError};
 pub use plan::{Part, PartPlan};
@@ -70,3 +70,10 @@ pub use wrap::{
     rsa::RsaKeyWrapper,
     rsa_key::RsaKeyError,
 };
+/// The wrapper of secrets in this crate's interfaces, such as [`kms::Kms::decrypt`].
+pub use zeroize::Zeroizing;
+
+/// The examples in the README, which are compiled as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -131,8 +131,9 @@ fn what_is_written_is_read() {
             seen += 1;
         }
     }
-    // oss-v2: 4 wraps; oss-v1: 3; cos-v2: 4 with CTR, 3 with GCM; cos-v1: 2.
-    assert_eq!(seen, (4 + 3 + 7 + 2) * SIZES.len());
+    // At least oss-v2 with 4 wraps, oss-v1 with 3, cos-v2 with 4 for CTR and 3 for GCM, and
+    // cos-v1 with 2.
+    assert!(seen >= (4 + 3 + 7 + 2) * SIZES.len(), "{seen}");
 }
 
 #[test]

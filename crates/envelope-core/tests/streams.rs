@@ -8,7 +8,7 @@
     reason = "a test fails loudly"
 )]
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read, Write as _};
 
 use envelope_core::{
     AesKeyWrapper, ContentCipher, CtrCipher, Decryptor, Encryptor, GcmSealer, Keyring,
@@ -16,7 +16,7 @@ use envelope_core::{
     io::{DecryptReader, DecryptWriter, EncryptReader, EncryptWriter},
 };
 use envelope_testkit::{FaultyReader, ShortReader, ShortWriter, folder};
-use meta_codec::{Dialect, Envelope};
+use meta_codec::{ContentAlgorithm, Dialect, Envelope};
 use proptest::prelude::*;
 
 fn ctr() -> (Keyring, Envelope, CtrCipher) {
@@ -236,4 +236,74 @@ mod asynchronous {
             assert_eq!(decryptor.decrypt(&envelope).unwrap().decrypt(body).unwrap(), b"a file");
         }
     }
+}
+
+/// Reads exactly the length of the plaintext, as a caller who knows it would.
+fn read_exactly(envelope: &Envelope, decryptor: &Decryptor, body: &[u8], len: usize) -> bool {
+    for piece in [1, 7, 16, 24, 1 << 16] {
+        let reader = Pieces { body, piece };
+        let mut plain = vec![0; len];
+        if decryptor.reader(envelope, reader).unwrap().read_exact(&mut plain).is_ok() {
+            return true;
+        }
+    }
+    false
+}
+
+/// A reader that returns at most `piece` bytes at a time.
+struct Pieces<'a> {
+    body: &'a [u8],
+    piece: usize,
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.piece.min(buffer.len());
+        self.body.read(&mut buffer[..len])
+    }
+}
+
+#[test]
+fn bytes_behind_the_body_do_not_release_what_is_held_back() {
+    let file = std::fs::read(folder("keys/private_key.pem")).unwrap();
+    let key = RsaKeyWrapper::read(&file, None).unwrap();
+    let decryptor = Decryptor::new(&Keyring::new().with(key.clone()));
+    for len in [1, 15, 16, 17, 1000, 1024] {
+        let plain = vec![7; len];
+        let encryptor = Encryptor::new(&key, Dialect::COS_V2)
+            .with_plain_len(len as u64)
+            .with_plain_md5([1; 16]);
+        for content in [ContentAlgorithm::Aes256Ctr, ContentAlgorithm::Aes256Gcm] {
+            let (envelope, cipher) = encryptor.encrypt_with(content).unwrap().into_inner();
+            let mut body = Vec::new();
+            EncryptReader::new(&plain[..], cipher).read_to_end(&mut body).unwrap();
+            body[0] ^= 1;
+            for more in [0, 1, 15, 16, 17, 32, 33, 48] {
+                let longer = [&body[..], &vec![0; more]].concat();
+                assert!(
+                    !read_exactly(&envelope, &decryptor, &longer, len),
+                    "{content} {len} {more}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_panicked_returns_nothing_more() {
+    struct Panics;
+    impl Read for Panics {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            buffer[..6].copy_from_slice(b"secret");
+            panic!("in the middle of a read");
+        }
+    }
+    let mut reader = EncryptReader::new(Panics, gcm().2);
+    let mut read = || {
+        let mut buffer = [0; 16];
+        let read = || reader.read(&mut buffer).map_err(drop);
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
+    };
+    assert!(read().is_err());
+    assert_eq!(read().unwrap(), Err(()));
 }

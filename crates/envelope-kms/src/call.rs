@@ -119,7 +119,7 @@ pub trait Service: Send + Sync {
     /// once.
     ///
     /// # Errors
-    /// Returns [`KmsError::Denied`] if the call requires a master key and none is set.
+    /// Returns [`KmsError::NotAsked`] if the call requires a master key and none is set.
     fn request(
         &self,
         call: &Call<'_>,
@@ -141,7 +141,7 @@ pub(crate) fn need_key(call: &Call<'_>, key_id: Option<&str>) -> Result<(), KmsE
     if call.is_decrypt() || key_id.is_some() {
         return Ok(());
     }
-    Err(KmsError::Denied("no master key is set for encryption".to_owned()))
+    Err(KmsError::NotAsked("no master key is set for encryption".to_owned()))
 }
 
 /// Parses a response's JSON object. If there is none, the status decides the error: a gateway in

@@ -14,13 +14,10 @@ use crate::{
     TransportError, sign::hex, transport::ATTEMPT_TIMEOUT,
 };
 
-/// The attempts of one call, unless the caller chooses others.
-const RETRY: RetryPolicy =
-    RetryPolicy::ONCE.with_attempts(4).with_initial_backoff(Duration::from_millis(200));
-
-/// The maximum duration of one call with the default retry policy: four attempts of ten seconds, and
-/// the backoff between them.
-pub const CALL_BOUND: Duration = Duration::from_secs(43);
+/// The maximum duration of one call with the default retry policy: its attempts of ten seconds each,
+/// the backoff between them, and a second for the rest.
+pub const CALL_BOUND: Duration =
+    RetryPolicy::SHORT.bound(ATTEMPT_TIMEOUT).saturating_add(Duration::from_secs(1));
 
 /// A client that calls a service over a transport and retries. It blocks the thread: async programs
 /// use it through `envelope-store`, or on their runtime's pool for blocking work.
@@ -50,10 +47,10 @@ impl<S: Service, T: Transport> Client<S, T> {
         clock: impl Clock + 'static,
     ) -> Self {
         let (credentials, clock) = (SharedCredentials::new(credentials), Box::new(clock));
-        Self { service, transport, credentials, retry: RETRY, clock }
+        Self { service, transport, credentials, retry: RetryPolicy::SHORT, clock }
     }
 
-    /// Sets the retry policy. By default there are four attempts.
+    /// Sets the retry policy. The default is [`RetryPolicy::SHORT`].
     #[must_use]
     pub const fn with_retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
@@ -83,7 +80,7 @@ impl<S: Service, T: Transport> Client<S, T> {
         rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut nonce)
             .map_err(|_| KmsError::Unavailable("no random bytes from the system".to_owned()))?;
         let credentials = pollster::block_on(self.credentials.get())
-            .map_err(|error| KmsError::Denied(error.to_string()))?;
+            .map_err(|error| KmsError::NotAsked(error.to_string()))?;
         self.service.request(call, &credentials, self.clock.now(), &hex(&nonce))
     }
 
@@ -108,7 +105,7 @@ fn classify(error: TransportError) -> KmsError {
             KmsError::Unavailable(error.to_string())
         }
         // Another attempt would fix neither.
-        TransportError::Request | TransportError::Tls => KmsError::Denied(error.to_string()),
+        TransportError::Request | TransportError::Tls => KmsError::NotAsked(error.to_string()),
         TransportError::TooLarge => KmsError::Malformed(error.to_string()),
     }
 }

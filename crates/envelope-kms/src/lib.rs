@@ -19,8 +19,8 @@
 //!
 //! # Robustness
 //! An attempt takes at most 10 seconds. Throttling, server errors, timeouts and broken connections
-//! are retried with a backoff of 200, 400 and 800 milliseconds plus jitter, up to 4 attempts in
-//! total; nothing else is retried. A call therefore ends within [`CALL_BOUND`], 43 seconds.
+//! are retried as [`RetryPolicy::SHORT`] says; nothing else is retried. A call therefore ends within
+//! [`CALL_BOUND`], unless the provider of access keys takes longer.
 //! Responses above 64 KiB and redirects are rejected.
 //!
 //! # Secrets
@@ -49,4 +49,9 @@ pub use envelope_cloud::{Credentials, Endpoint, EndpointError, Environment, Retr
 #[cfg(feature = "blocking")]
 pub use transport::UreqTransport;
 pub use transport::{HttpRequest, HttpResponse, Transport, TransportError};
-pub use vendor::{Aliyun, AliyunSignature, KmsAddress, KmsAddressError, KmsVendor, Tencent};
+pub use vendor::*;
+
+/// The examples in the README, which are compiled as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

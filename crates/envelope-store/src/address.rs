@@ -37,9 +37,7 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let (location, key) = Location::parse(text).ok_or(AddressError::Syntax)?;
         if let Location::Bucket(_, bucket) = &location {
-            let plain =
-                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-            if bucket.is_empty() || !bucket.bytes().all(plain) {
+            if !is_bucket_name(bucket) {
                 return Err(AddressError::Bucket);
             }
             // URL libraries and proxies would normalize such keys.
@@ -58,6 +56,12 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.location, self.key)
     }
+}
+
+/// Returns whether a name can be that of a bucket. Any other could change the host of a request.
+pub(crate) fn is_bucket_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !name.is_empty() && name.bytes().all(plain)
 }
 
 /// An error from parsing an address.

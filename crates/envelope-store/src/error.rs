@@ -6,6 +6,9 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
+    /// The name of a bucket has characters other than lower-case letters, digits and hyphens.
+    #[error("a bucket name consists of lower-case letters, digits and hyphens")]
+    BucketName,
     /// The object is not the requested version (`If-Match`), or it already exists.
     #[error("the object already exists, or another writer changed it")]
     Changed,

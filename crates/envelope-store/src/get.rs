@@ -17,7 +17,7 @@ use futures_util::{
 
 pub use self::result::GetResult;
 use crate::{
-    Body, Event, GetOptions, Object, ObjectMeta, RetryPolicy, Store, TransferError,
+    Body, Event, GetOptions, Object, ObjectMeta, RetryPolicy, Store, StoreError, TransferError,
     body::check_crc64, master_key, object_envelope::envelope_of, progress::ProgressListener,
     retry::again,
 };
@@ -173,6 +173,7 @@ impl Get {
         let mut options = GetOptions::default().with_range(wanted.clone());
         options.if_match = tag_of(meta).map(str::to_owned);
         let object = self.store.get(&self.key, options).await?;
+        check_same(meta, &object, &wanted)?;
         Ok(self.steady(meta, wanted, object.body))
     }
 
@@ -181,8 +182,10 @@ impl Get {
         let (store, key) = (Arc::clone(&self.store), self.key.clone());
         let tag = tag_of(meta).map(str::to_owned);
         let begin = (body, bytes, self.retry.start());
+        let meta = meta.clone();
         stream::try_unfold(begin, move |(mut body, mut left, mut backoff)| {
             let (store, key, tag) = (Arc::clone(&store), key.clone(), tag.clone());
+            let meta = meta.clone();
             async move {
                 loop {
                     let error = match body.try_next().await {
@@ -192,7 +195,7 @@ impl Get {
                             backoff.reset();
                             return Ok(Some((chunk, (body, left, backoff))));
                         }
-                        // All is here; what breaks now does not matter.
+                        // Everything has arrived, so a later error does not matter.
                         Err(_) if left.is_empty() => return Ok(None),
                         // A version without an entity tag could be another by now.
                         Err(error) if tag.is_none() => return Err(error.into()),
@@ -201,7 +204,9 @@ impl Get {
                     again(&mut backoff, error).await?;
                     let mut options = GetOptions::default().with_range(left.clone());
                     options.if_match = tag.clone();
-                    body = store.get(&key, options).await?.body;
+                    let object = store.get(&key, options).await?;
+                    check_same(&meta, &object, &left)?;
+                    body = object.body;
                 }
             }
         })
@@ -236,4 +241,16 @@ fn summed(body: PlainBody, crc64: Option<u64>) -> PlainBody {
             future::ready(checked.map(|()| chunk))
         })
         .boxed()
+}
+
+/// Checks that a response holds the bytes that were asked for, of the version that was seen before.
+fn check_same(meta: &ObjectMeta, object: &Object, asked: &Range<u64>) -> Result<(), StoreError> {
+    if object.meta.etag != meta.etag || object.meta.len != meta.len {
+        return Err(StoreError::Changed);
+    }
+    if object.bytes != *asked {
+        let words = "the response is for a different range";
+        return Err(StoreError::Malformed(words.to_owned()));
+    }
+    Ok(())
 }

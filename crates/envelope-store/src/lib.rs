@@ -55,6 +55,7 @@ pub use envelope_cloud::{
     Credentials, Endpoint, EndpointError, Environment, ProvideCredential, RetryPolicy,
     SharedCredentials,
 };
+pub use envelope_core;
 pub use error::{ErrorResponse, StoreError};
 pub use get::{Get, GetResult};
 pub use object_envelope::envelope_of;
@@ -69,10 +70,10 @@ pub use store::{
     Entry, GetOptions, Headers, Object, ObjectMeta, Page, PutOptions, PutResult, Store, Upload,
     UploadedPart,
 };
-pub use stores::{
-    Location,
-    bucket::{Bucket, Signature, decode_key},
-    folder::FolderStore,
-    memory::MemoryStore,
-};
+pub use stores::*;
 pub use transfer_error::TransferError;
+
+/// The examples in the README, which are compiled as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -22,8 +22,8 @@ pub struct OutputOptions {
 }
 
 impl OutputOptions {
-    /// Creates options for a file that replaces nothing, and that everybody may read whom the umask
-    /// allows.
+    /// Creates options for a file that replaces nothing, and that anyone allowed by the umask may
+    /// read.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -43,8 +43,8 @@ impl OutputOptions {
         self
     }
 
-    /// Sets whether what was written is kept for a later run if it is not committed. Such a file is
-    /// written by its [working path](OutputFile::working_path), beside a journal.
+    /// Sets whether unfinished output is kept for a later run. It is written through its
+    /// [working path](OutputFile::working_path) and described by a journal.
     #[must_use]
     pub const fn with_resumable(mut self, resumable: bool) -> Self {
         self.resumable = resumable;
@@ -59,10 +59,11 @@ impl OutputOptions {
     }
 }
 
-/// A file that is being written, or whatever else a path can be: a device, a pipe.
+/// A file that is being written, or another writable thing that a path can name, such as a device or
+/// a pipe.
 ///
-/// A link is followed: what it points to is replaced, not the link. A device, pipe or terminal is written
-/// to as it is, whatever the options say.
+/// A link is followed: what it points to is replaced, not the link. A device, pipe or terminal is
+/// written in place, whatever the options say.
 ///
 /// ```
 /// use std::io::Write as _;
@@ -87,7 +88,7 @@ pub struct OutputFile {
 
 #[derive(Debug)]
 enum Target {
-    /// A device or a pipe, which cannot be renamed onto; or what was committed already.
+    /// A device or a pipe, which cannot be replaced; or an output that has already been committed.
     Direct(Option<File>),
     /// A file beside the target. It stays if it is not committed.
     Resumable { working: PathBuf, journal: PathBuf },
@@ -136,7 +137,7 @@ impl OutputFile {
         &self.path
     }
 
-    /// Returns the file, if it is one of our own, which may be written in any order.
+    /// Returns the file if it is our own, so that it may be written in any order.
     #[must_use]
     pub fn file(&self) -> Option<&File> {
         match &self.target {
@@ -291,8 +292,8 @@ impl Write for OutputFile {
     }
 }
 
-/// Renames a file, over an existing one or not. Without, it needs neither hard links nor a rename that
-/// refuses: where the file system has none of them, an empty file claims the name first.
+/// Renames a file, replacing an existing one or not. Not replacing needs neither hard links nor an
+/// exclusive rename: where the file system has neither, an empty file claims the name first.
 fn publish(from: TempPath, to: &Path, replace: bool) -> Result<(), (TempPath, io::Error)> {
     let rename = |from: TempPath| from.persist(to).map_err(|error| (error.path, error.error));
     if replace {
@@ -304,7 +305,7 @@ fn publish(from: TempPath, to: &Path, replace: bool) -> Result<(), (TempPath, io
             Err((error.path, error.error))
         }
         Err(error) => match OpenOptions::new().write(true).create_new(true).open(to) {
-            Ok(_) => rename(error.path),
+            Ok(_) => rename(error.path).inspect_err(|_| drop(fs::remove_file(to))),
             Err(claim) => Err((error.path, claim)),
         },
     }

@@ -267,7 +267,7 @@ impl Put {
             return self.single(bytes, self.headers.clone(), envelope).await;
         }
         self.check_new().await?;
-        let dialect = self.store.vendor().unwrap_or(Vendor::Oss).default_dialect();
+        let dialect = self.store.vendor().unwrap_or(Vendor::DEFAULT).default_dialect();
         let plan = self.plan(len, dialect)?;
         let job = Multipart {
             put: self,

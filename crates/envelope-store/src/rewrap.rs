@@ -55,6 +55,17 @@ pub struct Rewrap {
     key: String,
     reupload: bool,
     new: Option<NewKeys>,
+    inspector: Option<Inspector>,
+}
+
+/// A function that sees envelopes.
+#[derive(Clone)]
+struct Inspector(Arc<dyn Fn(&Envelope) + Send + Sync>);
+
+impl std::fmt::Debug for Inspector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Inspector")
+    }
 }
 
 /// The keys that open what was rewrapped already.
@@ -71,7 +82,7 @@ impl Rewrap {
     /// Rewraps the object under `key`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, key: impl Into<String>) -> Self {
-        Self { store, key: key.into(), reupload: false, new: None }
+        Self { store, key: key.into(), reupload: false, new: None, inspector: None }
     }
 
     /// Sets whether the same ciphertext is uploaded again where the store refuses to change metadata, as
@@ -86,6 +97,14 @@ impl Rewrap {
     #[must_use]
     pub fn with_new_keys(mut self, new: &Decryptor) -> Self {
         self.new = Some(NewKeys(new.clone()));
+        self
+    }
+
+    /// Sets a function that sees the old envelope before anything is changed, for example to warn of
+    /// its weaknesses: once rewrapped, the object no longer shows them.
+    #[must_use]
+    pub fn with_inspector(mut self, inspect: impl Fn(&Envelope) + Send + Sync + 'static) -> Self {
+        self.inspector = Some(Inspector(Arc::new(inspect)));
         self
     }
 
@@ -104,6 +123,9 @@ impl Rewrap {
         let envelope = self.envelope(&meta).await?.ok_or(PolicyError::NotEncrypted)?;
         if envelope.dialect() == Dialect::COS_INSTRUCTION {
             return Err(TransferError::Instruction);
+        }
+        if let Some(Inspector(inspect)) = &self.inspector {
+            inspect(&envelope);
         }
         let dialect = encryptor.dialect();
         if let Some(vendor) = self.store.vendor().filter(|vendor| *vendor != dialect.vendor()) {
@@ -184,15 +206,6 @@ fn kept(headers: &Headers) -> Headers {
         "content-type",
         "expires",
     ];
-    const OWN: [&str; 7] = [
-        "x-cos-server-side-encryption",
-        "x-cos-server-side-encryption-cos-kms-key-id",
-        "x-cos-storage-class",
-        "x-oss-server-side-data-encryption",
-        "x-oss-server-side-encryption",
-        "x-oss-server-side-encryption-key-id",
-        "x-oss-storage-class",
-    ];
     let is_envelope = |name: &str| {
         let dialects = Dialect::ALL.into_iter();
         dialects.flat_map(Dialect::header_names).any(|known| known == name)
@@ -203,7 +216,7 @@ fn kept(headers: &Headers) -> Headers {
             let mut vendors = Vendor::ALL.into_iter();
             let user = vendors.any(|vendor| name.starts_with(vendor.metadata_prefix()));
             (user && !is_envelope(name))
-                || OWN.contains(&name.as_str())
+                || Vendor::ALL.iter().any(|it| it.copied_headers().contains(&name.as_str()))
                 || STANDARD.contains(&name.as_str())
         })
         .cloned()

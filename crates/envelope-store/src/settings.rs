@@ -187,7 +187,7 @@ pub enum SettingsError {
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
     /// The profile file cannot be read.
-    #[error("the profile file cannot be read: {0}")]
+    #[error("the profile file cannot be read")]
     Io(#[from] io::Error),
     /// A required setting is missing.
     #[error("no {what}: set {name}, or add it to a profile")]

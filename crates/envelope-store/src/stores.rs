@@ -8,7 +8,11 @@ use std::{fmt, path::PathBuf, sync::Arc};
 
 use meta_codec::Vendor;
 
-use self::{bucket::Bucket, folder::FolderStore};
+pub use self::{
+    bucket::{Bucket, Signature, decode_key},
+    folder::FolderStore,
+    memory::MemoryStore,
+};
 use crate::{Settings, SettingsError, Store};
 
 /// A store that an [`Address`](crate::Address) can name.

@@ -66,6 +66,14 @@ pub enum TransferError {
     /// The store returned an error.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The stream has another length than was announced.
+    #[error("the stream has {got} bytes, but {want} were announced")]
+    StreamLength {
+        /// The length that was announced, in bytes.
+        want: u64,
+        /// The length at which the difference was noticed, in bytes.
+        got: u64,
+    },
     /// The stream does not fit into ten thousand parts.
     #[error("the stream does not fit into 10000 parts of this size")]
     TooLong,

@@ -68,6 +68,10 @@ impl Envelope {
         if !table.in_headers {
             return Err(EmitError::NotHeaders(table.id));
         }
+        // The key check covers the dialect, so in another one it could never pass.
+        if self.key_check.is_some() && dialect != self.dialect {
+            return Err(EmitError::KeyCheck(table.id));
+        }
         if table.iv != self.dialect.iv_form() {
             return Err(EmitError::IvForm(table.id));
         }
@@ -167,6 +171,9 @@ pub enum EmitError {
     /// The dialect represents the IV differently; the content key must be rewrapped.
     #[error("{0} represents the IV differently")]
     IvForm(&'static str),
+    /// The key check was computed for another dialect.
+    #[error("the key check is not valid in {0}")]
+    KeyCheck(&'static str),
     /// A wrapped value whose length its algorithm cannot produce.
     #[error("a wrapped value has a length that {0} cannot produce")]
     Length(WrapAlgorithm),

@@ -1,15 +1,27 @@
 //! Errors from parsing metadata.
 
-use std::fmt;
+use std::{error::Error, fmt};
 
 use crate::{DescriptionError, LayoutError};
 
 /// An error for headers that do not form a valid envelope: the offending header and the reason.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{header}: {reason}")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
     header: &'static str,
     reason: Reason,
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.header, self.reason)
+    }
+}
+
+/// The source is that of the reason, because the reason itself is in the message.
+impl Error for ParseError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.reason.source()
+    }
 }
 
 impl ParseError {
@@ -49,17 +61,17 @@ pub enum Reason {
         position: usize,
     },
     /// Not a valid material description.
-    #[error("invalid material description: {0}")]
+    #[error("invalid material description")]
     Description(#[from] DescriptionError),
     /// A field that appears more than once, compared case-insensitively. Equal values are rejected
     /// too.
     #[error("duplicate field")]
     Duplicate,
     /// Not a valid instruction file.
-    #[error("invalid contents: {0}")]
-    Instruction(DescriptionError),
+    #[error("invalid contents")]
+    Instruction(#[source] DescriptionError),
     /// The sizes do not form a valid part layout.
-    #[error("{0}")]
+    #[error(transparent)]
     Layout(#[from] LayoutError),
     /// A decoded value whose length its algorithm cannot produce.
     #[error("decodes to {got} bytes, but {algorithm} requires {want}")]

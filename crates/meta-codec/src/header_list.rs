@@ -65,7 +65,7 @@ fn failed_status(line: &[u8]) -> Option<u16> {
 #[non_exhaustive]
 pub enum HeaderListError {
     /// JSON other than an object whose values are all strings.
-    #[error("not a flat JSON object of header names to values: {0}")]
+    #[error("not a flat JSON object of header names to values")]
     Json(#[from] DescriptionError),
     /// A line that is not a header.
     #[error("line {0} is not a header")]

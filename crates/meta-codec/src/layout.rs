@@ -22,12 +22,15 @@ impl PartLayout {
     ///
     /// # Errors
     /// Fails if the part size is not a multiple of 16 (the keystream of a part must start at a
-    /// block boundary) or is below the vendor's minimum, or if there would be more than
+    /// block boundary) or outside the vendor's limits, or if there would be more than
     /// [`MAX_PARTS`](Self::MAX_PARTS) parts.
     pub fn new(vendor: Vendor, data_size: u64, part_size: u64) -> Result<Self, LayoutError> {
-        let least = vendor.min_part_size();
+        let (least, most) = (vendor.min_part_size(), vendor.max_part_size());
         if part_size < least {
             return Err(LayoutError::PartTooSmall { least });
+        }
+        if part_size > most {
+            return Err(LayoutError::PartTooLarge { most });
         }
         Self::read(Some(data_size), part_size)
     }
@@ -74,6 +77,12 @@ pub enum LayoutError {
     /// The part size is zero or not a multiple of 16.
     #[error("the part size must be a nonzero multiple of 16")]
     PartNotAligned,
+    /// The part size is above the vendor's maximum.
+    #[error("the part size must be at most {most} bytes")]
+    PartTooLarge {
+        /// The vendor's maximum part size, in bytes.
+        most: u64,
+    },
     /// The part size is below the vendor's minimum for every part except the last.
     #[error("the part size must be at least {least} bytes")]
     PartTooSmall {

@@ -66,3 +66,8 @@ pub use kms_convention::{BlobForm, KmsContext, KmsConvention};
 pub use layout::{LayoutError, PartLayout};
 pub use parse::{parse, parse_instruction, parse_user_metadata};
 pub use vendor::Vendor;
+
+/// The examples in the README, which are compiled as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

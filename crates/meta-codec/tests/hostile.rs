@@ -2,8 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "panics fail the test")]
 
+use std::error::Error;
+
 use envelope_testkit::{HostileCase, hostile_cases};
 use meta_codec::{Reason, parse};
+
+/// Returns the message of an error and of its sources.
+fn chain(error: &dyn Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chain(source)),
+        None => error.to_string(),
+    }
+}
 
 #[test]
 fn every_hostile_set_is_refused_with_its_reason() {
@@ -14,7 +24,7 @@ fn every_hostile_set_is_refused_with_its_reason() {
         let said = match parse(headers) {
             Ok(None) => "the object is not encrypted, or its metadata was stripped".to_owned(),
             Ok(Some(_)) => "not refused".to_owned(),
-            Err(error) => error.to_string(),
+            Err(error) => chain(&error),
         };
         if said != refused {
             wrong.push(format!("{name}\n  want {refused}\n  got  {said}"));

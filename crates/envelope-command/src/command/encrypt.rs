@@ -9,7 +9,7 @@ use envelope_core::{
     CtrCipher, Encryptor, IntegrityError, PartPlan, PlainCheck,
     io::{EncryptReader, FilePass},
 };
-use meta_codec::{Dialect, Envelope, MaterialDescription};
+use meta_codec::{Dialect, Envelope, MaterialDescription, Vendor};
 
 use crate::{
     args::{Content, Encrypt, Wrapping},
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
     inputs.extend(args.passphrase.path());
     check_distinct(&args.output, &args.metadata_out)?;
     check_checksums(args)?;
-    let dialect = args.wrapping.dialect.unwrap_or(Dialect::OSS_V2);
+    let dialect = args.wrapping.dialect.unwrap_or(Vendor::DEFAULT.default_dialect());
     let passphrase = args.passphrase.read()?;
     let key = MasterKey::one(
         args.key.as_deref(),

@@ -7,7 +7,8 @@ use std::{
 
 use envelope_core::Decryptor;
 use envelope_store::{
-    Address, GetResult, ObjectMeta, OutputFile, OutputOptions, Store, TransferError, create_private,
+    Address, GetResult, Location, ObjectMeta, OutputFile, OutputOptions, Store, TransferError,
+    create_private,
 };
 use futures_util::TryStreamExt as _;
 use meta_codec::Envelope;
@@ -18,7 +19,7 @@ use crate::{
     args::{Cat, Get, Read, Verify},
     failure::{Failure, warn},
     input::{check_one_stdin, is_dash, standard},
-    output::MAX_HELD_BACK,
+    output::{MAX_HELD_BACK, print_line},
     progress::ProgressReporter,
     store::{object, runtime},
     weakness::warn_before_reading,
@@ -38,23 +39,13 @@ pub(crate) fn run(args: &Get) -> Result<(), Failure> {
         .with_replace(args.force)
         .with_private(true)
         .with_resumable(true)
-        .with_inputs(args.read.keys.key.iter().map(PathBuf::as_path));
+        .with_inputs(inputs(args).iter().map(PathBuf::as_path));
     let output = OutputFile::create(&path, options)?;
     let (meta, len) = match (output.working_path(), output.journal_path()) {
         (Some(working), Some(journal)) => {
-            let outcome = download(args, key, working, journal);
-            match outcome {
-                Ok(done) => {
-                    output.commit()?;
-                    done
-                }
-                Err(Failed { failure, keep }) => {
-                    if !keep {
-                        output.discard();
-                    }
-                    return Err(failure);
-                }
-            }
+            let done = download(args, key, working, journal)?;
+            output.commit()?;
+            done
         }
         // A device or a pipe, which cannot be taken back.
         _ => {
@@ -63,36 +54,33 @@ pub(crate) fn run(args: &Get) -> Result<(), Failure> {
         }
     };
     if args.json {
-        println!("{}", json!({ "object": args.from.to_string(), "bytes": len, "etag": meta.etag }));
+        let line = json!({ "object": args.from.to_string(), "bytes": len, "etag": meta.etag });
+        print_line(&line)?;
     }
     Ok(())
 }
 
-/// A download that failed, and whether a later run can resume it.
-struct Failed {
-    failure: Failure,
-    keep: bool,
-}
-
-impl From<Failure> for Failed {
-    fn from(failure: Failure) -> Self {
-        Self { failure, keep: false }
+/// Returns the files that are read, and must not be overwritten.
+fn inputs(args: &Get) -> Vec<PathBuf> {
+    let keys = &args.read.keys;
+    let mut inputs: Vec<PathBuf> = keys.key.clone();
+    inputs.extend(keys.kms.kms_passphrase_file.clone());
+    inputs.extend(keys.passphrase.path().map(Path::to_owned));
+    inputs.extend(args.read.bucket.config.clone());
+    if let Location::Folder(folder) = &args.from.location {
+        inputs.push(folder.join(&args.from.key));
     }
+    inputs
 }
 
-/// Downloads an object to a working file.
+/// Downloads an object to a working file, which is kept if a later run can resume it.
 fn download(
     args: &Get,
     key: &str,
     working: &Path,
     journal: &Path,
-) -> Result<(ObjectMeta, u64), Failed> {
-    let failed = |error: TransferError| {
-        // A locked transfer belongs to another process.
-        let keep =
-            error.is_resumable() && journal.exists() || matches!(error, TransferError::Locked);
-        Failed { failure: Failure::from(error).about(&args.from), keep }
-    };
+) -> Result<(ObjectMeta, u64), Failure> {
+    let failed = |error: TransferError| Failure::from(error).about(&args.from);
     let store = args.read.bucket.store(&args.from.location)?;
     let decryptor = decryptor(&args.read)?;
     let runtime = runtime()?;
@@ -110,7 +98,11 @@ fn download(
             Some(range) => {
                 let result = get.decrypt_range(&decryptor, range).await?;
                 let mut file = tokio::fs::File::from_std(create_private(working)?);
-                write(result, &mut file).await
+                let outcome = write(result, &mut file).await;
+                if outcome.is_err() {
+                    let _ = fs::remove_file(working);
+                }
+                outcome
             }
             None => {
                 let meta = get.to_file(&decryptor, working, Some(journal)).await?;
@@ -151,9 +143,10 @@ pub(crate) fn verify(args: &Verify) -> Result<(), Failure> {
     .filter_map(|(name, done)| done.then_some(name))
     .collect();
     if args.json {
-        println!("{}", json!({ "object": args.from.to_string(), "bytes": len, "checked": checks }));
+        let line = json!({ "object": args.from.to_string(), "bytes": len, "checked": checks });
+        print_line(&line)?;
     } else {
-        println!("{}: {len} bytes, checked: {}", args.from, checks.join(", "));
+        print_line(&format_args!("{}: {len} bytes, checked: {}", args.from, checks.join(", ")))?;
     }
     if let Some(envelope) = &envelope {
         warn_before_reading(envelope);

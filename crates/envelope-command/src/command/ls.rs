@@ -1,12 +1,13 @@
 //! `envelope ls`: lists the objects of a bucket.
 
-use std::io::{self, Write as _};
+use std::io;
 
 use serde_json::json;
 
 use crate::{
     args::Ls,
     failure::{Failure, one_line},
+    output::write_line,
     store::runtime,
 };
 
@@ -26,8 +27,7 @@ pub(crate) fn run(args: &Ls) -> Result<(), Failure> {
             } else {
                 format!("{:>14}  {modified:<29}  {}", entry.len, one_line(&entry.key))
             };
-            writeln!(stdout, "{line}")
-                .map_err(|error| Failure::io("standard output".as_ref(), &error))?;
+            write_line(&mut stdout, &line)?;
         }
         after = page.next;
         if after.is_none() {

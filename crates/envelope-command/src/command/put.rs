@@ -17,6 +17,7 @@ use crate::{
     failure::{Failure, Status},
     input::{check_one_stdin, is_dash},
     key_file::MasterKey,
+    output::print_line,
     progress::ProgressReporter,
     store::{object, runtime},
 };
@@ -100,12 +101,16 @@ pub(crate) fn run(args: &Put) -> Result<(), Failure> {
             "an upload may be left open; the same command resumes it or starts over",
         )
     })?;
-    let resumable = state.is_some();
-    let outcome = outcome.map_err(|error| failure(error, args, resumable).about(&to))?;
+    let outcome = outcome.map_err(|error| {
+        // Only uploads in parts have a journal, and they remove it if they abort the upload.
+        let resumable = state.is_some_and(|state| state.exists());
+        let single = len.is_some_and(|len| len <= args.threshold);
+        failure(error, args, resumable, single).about(&to)
+    })?;
     if args.json {
         let line = json!({ "object": to.to_string(), "bytes": outcome.len, "etag": outcome.etag,
             "crc64": outcome.crc64.to_string(), "parts": outcome.parts });
-        println!("{line}");
+        print_line(&line)?;
     }
     Ok(())
 }
@@ -113,9 +118,9 @@ pub(crate) fn run(args: &Put) -> Result<(), Failure> {
 /// The dialect to write if the caller names none: that of the store, unless it cannot say the content
 /// algorithm.
 fn default(vendor: Option<Vendor>, content: ContentAlgorithm) -> Dialect {
-    let vendors = vendor.into_iter().chain([Vendor::Oss]).chain(Vendor::ALL);
+    let vendors = vendor.into_iter().chain([Vendor::DEFAULT]).chain(Vendor::ALL);
     let mut dialects = vendors.map(Vendor::default_dialect);
-    let first = dialects.next().unwrap_or(Dialect::OSS_V2);
+    let first = dialects.next().unwrap_or(Vendor::DEFAULT.default_dialect());
     let says = |dialect: &Dialect| dialect.content_algorithms().any(|each| each == content);
     [first].into_iter().chain(dialects).find(says).unwrap_or(first)
 }
@@ -146,7 +151,7 @@ async fn upload(
     }
 }
 
-fn failure(error: TransferError, args: &Put, resumable: bool) -> Failure {
+fn failure(error: TransferError, args: &Put, resumable: bool, single: bool) -> Failure {
     let resumable = resumable && error.is_resumable();
     match error {
         TransferError::Io(error) => Failure::io(&args.plain, &error),
@@ -154,6 +159,11 @@ fn failure(error: TransferError, args: &Put, resumable: bool) -> Failure {
             Status::Io,
             "interrupted; the upload was left open",
             "run the same command again to resume it",
+        ),
+        TransferError::Stopped if single => Failure::new(
+            Status::Io,
+            "interrupted in the only request of the upload",
+            "the object may or may not have been written",
         ),
         TransferError::Stopped => Failure::new(
             Status::Io,

@@ -5,7 +5,7 @@ use std::{
     fs::File,
     io::{self, BufRead as _, BufReader, Write},
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use envelope_store::{
     Address, Location, Rewrap as RewrapObject, Rewrapped, Store, StoreError, TransferError,
     blocking::Runtime,
 };
-use meta_codec::{Dialect, Vendor};
+use meta_codec::{ContentAlgorithm, Dialect, Envelope, Vendor, WrapAlgorithm};
 use serde_json::{Value, json};
 
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
     failure::{Failure, Status, warn},
     key_file::{self, MasterKey},
     store::{object, runtime, warn_of_old_keys},
+    weakness::warn_before_reading,
 };
 
 /// Counts of processed and failed objects.
@@ -40,7 +41,7 @@ pub(crate) fn run(args: &Rewrap, to: &Address) -> Result<(), Failure> {
     }
     let bulk = &args.bulk;
     let store = bulk.bucket.store(&to.location)?;
-    let default = || store.vendor().unwrap_or(Vendor::Oss).default_dialect();
+    let default = || store.vendor().unwrap_or(Vendor::DEFAULT).default_dialect();
     let dialect = args.wrapping.dialect.unwrap_or_else(default);
     let passphrase = args.passphrase.read()?;
     let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
@@ -49,7 +50,7 @@ pub(crate) fn run(args: &Rewrap, to: &Address) -> Result<(), Failure> {
     let master = MasterKey::one(path, passphrase, kms, args.style, dialect)?;
     let new = master.keyring();
     let master = master.with_description(args.wrapping.description(dialect)?);
-    let job = Job { args, store, old, new, master, dialect };
+    let job = Job { args, store, old, new, master, dialect, warned: Arc::default() };
 
     let runtime = runtime()?;
     if !bulk.prefix && bulk.inventory.is_none() {
@@ -104,6 +105,18 @@ struct Job<'a> {
     new: Keyring,
     master: MasterKey,
     dialect: Dialect,
+    warned: Arc<Warned>,
+}
+
+/// The kinds of objects that the user was warned of.
+type Warned = Mutex<HashSet<(&'static str, WrapAlgorithm, ContentAlgorithm)>>;
+
+/// Warns of what the user should know of an object, once for each kind of object.
+fn warn_once(warned: &Warned, envelope: &Envelope) {
+    let kind = (envelope.dialect().id(), envelope.wrap_algorithm(), envelope.content_algorithm());
+    if warned.lock().unwrap_or_else(PoisonError::into_inner).insert(kind) {
+        warn_before_reading(envelope);
+    }
 }
 
 impl Job<'_> {
@@ -115,6 +128,10 @@ impl Job<'_> {
         RewrapObject::new(Arc::clone(&self.store), key)
             .with_reupload(self.args.bulk.reupload)
             .with_new_keys(&new)
+            .with_inspector({
+                let warned = Arc::clone(&self.warned);
+                move |envelope| warn_once(&warned, envelope)
+            })
             .run(&old, &encryptor)
             .await
     }

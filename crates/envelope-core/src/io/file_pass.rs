@@ -191,6 +191,9 @@ impl<'a> FilePass<'a> {
                 io::ErrorKind::UnexpectedEof => FilePassError::Changed,
                 _ => FilePassError::Read(error),
             })?;
+            if !keystream.covers(data.len()) {
+                return Err(FilePassError::TooLong);
+            }
             if self.sum {
                 keystream.encrypt_summed(data, &mut sum);
             } else {
@@ -215,6 +218,9 @@ pub enum FilePassError {
     /// The file cannot be read.
     #[error("the file cannot be read")]
     Read(#[source] io::Error),
+    /// The range is longer than the content algorithm allows.
+    #[error("the file is longer than the content algorithm allows")]
+    TooLong,
     /// The file cannot be written.
     #[error("the file cannot be written")]
     Write(#[source] io::Error),

@@ -48,7 +48,7 @@ impl<R> EncryptReader<R> {
         Self(CipherReader::new(inner, cipher.into()))
     }
 
-    /// The inner reader.
+    /// Returns the inner reader. Bytes that were read from it but not returned are lost.
     pub fn into_inner(self) -> R {
         self.0.inner
     }
@@ -70,7 +70,7 @@ impl<R> DecryptReader<R> {
         self
     }
 
-    /// The inner reader.
+    /// Returns the inner reader. Bytes that were read from it but not returned are lost.
     pub fn into_inner(self) -> R {
         self.0.inner
     }
@@ -125,6 +125,9 @@ impl<R: Read, T: Transform> CipherReader<R, T> {
             return Ok(0);
         }
         loop {
+            if self.state == State::Poisoned {
+                return Err(poisoned());
+            }
             let waiting = self.ready.get(self.gone..).unwrap_or_default();
             if !waiting.is_empty() {
                 let len = waiting.len().min(buffer.len());
@@ -134,38 +137,40 @@ impl<R: Read, T: Transform> CipherReader<R, T> {
                 self.gone = self.gone.saturating_add(len);
                 return Ok(len);
             }
-            match self.state {
-                State::Poisoned => return Err(poisoned()),
-                State::Ended => return Ok(0),
-                State::Open => {}
+            if self.state == State::Ended {
+                return Ok(0);
             }
-            let step = self.step(buffer).inspect_err(|error| {
-                // No other error kind guarantees that nothing was read.
-                if error.kind() != ErrorKind::Interrupted {
-                    self.state = State::Poisoned;
-                    self.ready.clear();
+            // If the inner reader panics, `ready` holds bytes that were not transformed.
+            self.state = State::Poisoned;
+            match self.step(buffer) {
+                Ok((step, state)) => {
+                    self.state = state;
+                    if step > 0 {
+                        return Ok(step);
+                    }
                 }
-            })?;
-            if step > 0 {
-                return Ok(step);
+                Err(error) => {
+                    self.ready.clear();
+                    // No other error kind guarantees that nothing was read.
+                    if error.kind() == ErrorKind::Interrupted {
+                        self.state = State::Open;
+                    }
+                    return Err(error);
+                }
             }
         }
     }
 
     /// Reads once. Fills part of `buffer` and returns how much, or fills `self.ready`, or ends.
-    fn step(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn step(&mut self, buffer: &mut [u8]) -> io::Result<(usize, State)> {
         let Some(transform) = &mut self.transform else {
-            self.state = State::Ended;
-            return Ok(0);
+            return Ok((0, State::Ended));
         };
         if let Some(keystream) = transform.keystream() {
             let read = self.inner.read(buffer)?;
             let data = buffer.get_mut(..read).ok_or_else(overstated)?;
             keystream.try_apply(data).map_err(io::Error::other)?;
-            if read == 0 {
-                self.state = State::Ended;
-            }
-            return Ok(read);
+            return Ok((read, if read == 0 { State::Ended } else { State::Open }));
         }
 
         self.gone = 0;
@@ -183,7 +188,7 @@ impl<R: Read, T: Transform> CipherReader<R, T> {
         } else if let Some(transform) = self.transform.take() {
             self.ready = transform.finish().map_err(invalid)?;
         }
-        Ok(0)
+        Ok((0, State::Open))
     }
 }
 

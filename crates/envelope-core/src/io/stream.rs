@@ -12,7 +12,7 @@ use crate::{BodyDecryptor, BodyEncryptor, IntegrityError, PlainCheck, body::Tran
 
 /// A stream whose buffers are encrypted as they pass. It holds one buffer at a time.
 ///
-/// The error type of the inner stream must be able to express an [`IntegrityError`], which tells that
+/// The error type of the inner stream must be able to express an [`IntegrityError`], which reports that
 /// the plaintext is longer than the content algorithm allows.
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
 pub struct EncryptStream<S>(CipherStream<S, BodyEncryptor>);
@@ -53,7 +53,7 @@ impl<S> DecryptStream<S> {
         Self(CipherStream { inner, transform: Some(cipher.into()) })
     }
 
-    /// Checks the plaintext as it passes. The last bytes are not yielded before it was found right.
+    /// Checks the plaintext as it passes. The last bytes are yielded only once the plaintext has been verified.
     #[must_use]
     pub fn with_check(mut self, check: PlainCheck) -> Self {
         self.0.transform = self.0.transform.map(|transform| transform.with_check(check));
@@ -87,7 +87,7 @@ where
 
 struct CipherStream<S, T> {
     inner: S,
-    /// Gone after the end and after any error, so that nothing is yielded behind either.
+    /// Gone after the end and after any error, so that nothing is yielded after that.
     transform: Option<T>,
 }
 

@@ -65,7 +65,7 @@ impl SharedWrapper {
     }
 }
 
-/// Runs a future that waits for nothing, as all do that use blocking keys alone. `None` if it waits.
+/// Polls a future once. With blocking keys only, it is finished then; returns `None` if it is not.
 pub(crate) fn run_now<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),

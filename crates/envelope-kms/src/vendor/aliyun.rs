@@ -1,6 +1,7 @@
 //! Aliyun KMS, API version 2016-01-20.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use envelope_cloud::{Environment, KeyNames};
 use envelope_core::kms::KmsError;
 use jiff::Timestamp;
 use meta_codec::WrapAlgorithm;
@@ -12,6 +13,10 @@ use crate::{
     call::{details, fields, json, need_key},
     sign::{hex, hmac_sha1, hmac_sha256, percent, query, sha256_hex},
 };
+
+/// The environment variables of the service's access key.
+pub(super) const ENVIRONMENT: Environment =
+    Environment::new(&[KeyNames::ALIBABA_CLOUD], &["ALIBABA_CLOUD_REGION_ID"], &[]);
 
 const VERSION: &str = "2016-01-20";
 

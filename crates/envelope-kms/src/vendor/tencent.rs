@@ -1,5 +1,6 @@
 //! Tencent KMS, API version 2019-01-18.
 
+use envelope_cloud::{Environment, KeyNames};
 use envelope_core::kms::KmsError;
 use jiff::Timestamp;
 use meta_codec::WrapAlgorithm;
@@ -10,6 +11,10 @@ use crate::{
     call::{by_status, details, fields, json, need_key},
     sign::{hex, hmac_sha256, sha256_hex},
 };
+
+/// The environment variables of the service's access key.
+pub(super) const ENVIRONMENT: Environment =
+    Environment::new(&[KeyNames::TENCENT_CLOUD], &["TENCENTCLOUD_REGION"], &[]);
 
 const CONTENT_TYPE: &str = "application/json";
 

@@ -17,6 +17,8 @@ pub(super) struct First {
     pub(super) etag: String,
     pub(super) len: u64,
     pub(super) range: u64,
+    /// Identifies the content key, because an AES wrap of `cos-v1` opens with any master key.
+    pub(super) content_key: String,
 }
 
 /// The open journal of a download.
@@ -27,8 +29,8 @@ pub(super) struct DownloadJournal {
 }
 
 impl DownloadJournal {
-    /// Opens or creates a journal. What it says counts only if it is about this version of the object,
-    /// and `resume` is set.
+    /// Opens or creates a journal. Its contents count only if they describe this version of the object
+    /// and this content key, and if `resume` is set.
     pub(super) fn open(path: &Path, first: &First, resume: bool) -> Result<Self, TransferError> {
         let (journal, text) = Journal::open(path)?;
         let mut lines = lines(&text);

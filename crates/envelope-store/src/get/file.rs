@@ -7,7 +7,9 @@ use envelope_core::{
     io::PositionedFile as _,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
+use zeroize::Zeroizing;
 
 use super::{
     Get,
@@ -37,8 +39,9 @@ struct Ranges {
 impl Get {
     /// Downloads an object to a file that only its owner can read. A large AES-CTR object is fetched in
     /// several concurrent ranges; with a journal, a later run fetches only the missing ones. Everything
-    /// available is verified: if this returns `Ok`, the file is complete and correct; otherwise its
-    /// contents must not be used.
+    /// available is verified: if this returns `Ok`, the file is complete and correct. Otherwise,
+    /// nothing is left of it but what a later run can resume. A file that another run is writing, or
+    /// that an earlier run left, is not touched until the object and the key are known to be right.
     ///
     /// If the future is dropped, a later run with the same journal resumes the download.
     ///
@@ -62,11 +65,23 @@ impl Get {
                 return self.in_ranges(meta, envelope, cipher, path, journal).await;
             }
         }
-        let mut file = tokio::fs::File::from_std(create_private(path)?);
+        let file = tokio::fs::File::from_std(create_private(path)?);
         // The journal describes an earlier download in ranges, whose data was just truncated.
         if let Some(journal) = journal.filter(|journal| journal.exists()) {
             std::fs::remove_file(journal)?;
         }
+        let outcome = self.as_a_whole(decryptor, file).await;
+        if outcome.is_err() {
+            let _ = std::fs::remove_file(path);
+        }
+        outcome
+    }
+
+    async fn as_a_whole(
+        &self,
+        decryptor: &Decryptor,
+        mut file: tokio::fs::File,
+    ) -> Result<ObjectMeta, TransferError> {
         let result = self.decrypt(decryptor).await?;
         let meta = result.meta.clone();
         let mut body = result.into_stream();
@@ -98,6 +113,7 @@ impl Get {
             etag: meta.etag.clone(),
             len: meta.len,
             range: self.part_size,
+            content_key: fingerprint(&cipher),
         };
         let open = |path| DownloadJournal::open(path, &first, whole);
         let open_journal = journal.map(open).transpose()?;
@@ -113,11 +129,19 @@ impl Get {
             .collect();
         let (cipher, file) = (Arc::new(cipher), Arc::new(file));
         let mut ranges = Ranges { meta, cipher, file, all, sums };
-        self.fetch(&mut ranges, open_journal.as_ref()).await?;
+        if let Err(error) = self.fetch(&mut ranges, open_journal.as_ref()).await {
+            if journal.is_none() {
+                let _ = std::fs::remove_file(path);
+            }
+            return Err(error);
+        }
         let outcome = ranges.verify(envelope);
         // Complete or useless: either way, there is nothing to resume.
-        if let Some(path) = journal {
-            std::fs::remove_file(path)?;
+        if let Some(journal) = journal {
+            std::fs::remove_file(journal)?;
+        }
+        if outcome.is_err() {
+            let _ = std::fs::remove_file(path);
         }
         outcome.map(|()| ranges.meta)
     }
@@ -155,7 +179,8 @@ impl Get {
         }
         .await;
         drop(coming);
-        // Whatever still writes must be done before anybody else may begin: two are here and there.
+        // Whatever still writes must be done before another run may start. Two references remain: this
+        // one and that in `ranges`.
         while Arc::strong_count(&file) > 2 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -211,4 +236,13 @@ impl Ranges {
         }
         Ok(check.finish()?)
     }
+}
+
+/// Returns a text that differs from one content key to another and reveals nothing of either: a hash
+/// of the start of the keystream.
+fn fingerprint(cipher: &CtrCipher) -> String {
+    let mut keystream = Zeroizing::new([0; 64]);
+    cipher.at(0).apply(keystream.as_mut_slice());
+    let digest = Sha256::digest(keystream.as_slice());
+    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,4 +1,4 @@
-//! An object whose plaintext is on its way.
+//! An object whose plaintext is being received.
 
 use std::{io, ops::Range};
 
@@ -10,8 +10,8 @@ use tokio::io::AsyncRead;
 use super::PlainBody;
 use crate::{ObjectMeta, TransferError};
 
-/// An object that was found, with its plaintext on its way. It borrows nothing, so that it can leave the
-/// function that opened it, such as the handler of a web server.
+/// An object that was found, and whose plaintext is being received. It borrows nothing, so it can leave
+/// the function that opened it, such as the handler of a web server.
 #[expect(missing_debug_implementations, reason = "streams have no useful debug output")]
 #[non_exhaustive]
 pub struct GetResult {
@@ -19,7 +19,7 @@ pub struct GetResult {
     pub meta: ObjectMeta,
     /// The envelope; `None` for plaintext, where the policy allows it.
     pub envelope: Option<Envelope>,
-    /// The range of the plaintext that comes, if it is known beforehand.
+    /// The range of the plaintext that will be returned, if it is known in advance.
     pub bytes: Option<Range<u64>>,
     body: PlainBody,
 }
@@ -32,6 +32,13 @@ impl GetResult {
         body: PlainBody,
     ) -> Self {
         Self { meta, envelope, bytes, body }
+    }
+
+    /// Returns the length of the plaintext in bytes, if it is known in advance, for example for a
+    /// `Content-Length` header.
+    #[must_use]
+    pub fn plain_len(&self) -> Option<u64> {
+        self.bytes.as_ref().map(|bytes| bytes.end.saturating_sub(bytes.start))
     }
 
     /// Returns the plaintext as a stream. An error at the end means that the pieces were wrong.

@@ -29,8 +29,10 @@ impl Put {
     ) -> Result<UploadResult, TransferError> {
         let first = self.read_or_stop(&mut plain, self.threshold.saturating_add(1)).await?;
         let whole = Some(first.len() as u64).filter(|len| *len <= self.threshold);
-        if len.zip(whole).is_some_and(|(said, came)| said != came) {
-            return Err(TransferError::SourceChanged);
+        if let (Some(want), Some(got)) = (len, whole)
+            && want != got
+        {
+            return Err(TransferError::StreamLength { want, got });
         }
         let is_ctr = self.content == ContentAlgorithm::Aes256Ctr;
         if is_ctr && whole.is_some() {
@@ -39,7 +41,7 @@ impl Put {
         self.check_new().await?;
         let announces = Vendor::needs_encryption_headers_on_parts;
         if is_ctr && self.store.vendor().is_some_and(announces) {
-            return self.spooled(plain, first, encryptor).await;
+            return self.spooled(plain, len, first, encryptor).await;
         }
         let encryptor = match whole.or(len) {
             Some(len) => encryptor.clone().with_plain_len(len),
@@ -49,7 +51,8 @@ impl Put {
         let headers = self.all_headers(object.headers());
         let (envelope, transform) = object.into_inner();
         let (first, transform, ready) = (Some(first), Some(transform), Vec::new());
-        let mut body = Ciphertext { plain, first, transform, ready };
+        let (want, got) = (whole.or(len), 0);
+        let mut body = Ciphertext { plain, first, transform, ready, want, got };
         if whole.is_some() {
             let bytes = body.next(usize::MAX).await?;
             return self.single(bytes, headers, Some(envelope)).await;
@@ -123,6 +126,7 @@ impl Put {
     async fn spooled(
         &self,
         mut plain: impl AsyncRead + Send + Unpin,
+        len: Option<u64>,
         first: Vec<u8>,
         encryptor: &Encryptor,
     ) -> Result<UploadResult, TransferError> {
@@ -136,7 +140,9 @@ impl Put {
             file = written.await.map_err(io::Error::other)??;
             chunk = self.read_or_stop(&mut plain, CHUNK).await?;
         }
-        self.source(Source::new(file)?.covered(cover), encryptor).await
+        let source = Source::new(file)?;
+        check_len(len, source.len(), true)?;
+        self.source(source.covered(cover), encryptor).await
     }
 
     async fn read_or_stop(
@@ -159,6 +165,9 @@ struct Ciphertext<R> {
     /// Gone after the end of the plaintext.
     transform: Option<BodyEncryptor>,
     ready: Vec<u8>,
+    /// The number of bytes of plaintext that were announced and that were read.
+    want: Option<u64>,
+    got: u64,
 }
 
 impl<R: AsyncRead + Send + Unpin> Ciphertext<R> {
@@ -170,6 +179,8 @@ impl<R: AsyncRead + Send + Unpin> Ciphertext<R> {
                 Some(first) => first,
                 None => read_up_to(&mut self.plain, CHUNK).await?,
             };
+            self.got = self.got.saturating_add(chunk.len() as u64);
+            check_len(self.want, self.got, chunk.is_empty())?;
             if chunk.is_empty() {
                 self.ready
                     .extend(self.transform.take().map(BodyEncryptor::finish).unwrap_or_default());
@@ -180,6 +191,17 @@ impl<R: AsyncRead + Send + Unpin> Ciphertext<R> {
         }
         let rest = self.ready.split_off(want.min(self.ready.len()));
         Ok(std::mem::replace(&mut self.ready, rest))
+    }
+}
+
+/// Checks that no more bytes came than were announced, and at the end that no fewer did: the metadata
+/// states the number already.
+fn check_len(want: Option<u64>, got: u64, at_end: bool) -> Result<(), TransferError> {
+    match want {
+        Some(want) if got > want || (at_end && got < want) => {
+            Err(TransferError::StreamLength { want, got })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -25,6 +25,7 @@ use self::{
 use crate::{
     Credentials, Endpoint, Entry, GetOptions, Headers, Object, ObjectMeta, Page, ProvideCredential,
     PutOptions, PutResult, RetryPolicy, SharedCredentials, Store, StoreError, Upload, UploadedPart,
+    address::is_bucket_name,
     settings::{BucketAccount, SettingsError, no_region},
 };
 
@@ -48,6 +49,7 @@ impl Bucket {
     /// Creates a client for an Aliyun OSS bucket.
     ///
     /// # Errors
+    /// [`StoreError::BucketName`] for a name that could change the host;
     /// [`StoreError::Unavailable`] if TLS cannot be initialized on this machine.
     pub fn oss(
         name: &str,
@@ -64,6 +66,7 @@ impl Bucket {
     /// Creates a client for a Tencent COS bucket, whose name ends with the APPID.
     ///
     /// # Errors
+    /// [`StoreError::BucketName`] for a name that could change the host;
     /// [`StoreError::Unavailable`] if TLS cannot be initialized on this machine.
     pub fn cos(
         name: &str,
@@ -102,6 +105,9 @@ impl Bucket {
         endpoint: Endpoint,
         signer: RequestSigner,
     ) -> Result<Self, StoreError> {
+        if !is_bucket_name(name) {
+            return Err(StoreError::BucketName);
+        }
         let client = reqwest::Client::builder()
             // A signature is valid for one host, and the headers must not be sent to another.
             .redirect(reqwest::redirect::Policy::none())
@@ -162,9 +168,8 @@ impl Store for Bucket {
         if let Some(bytes) = &range {
             let last = bytes.end.saturating_sub(1);
             request = request.header("range", format!("bytes={}-{last}", bytes.start));
-            // By default, OSS ignores a range that extends past the end.
-            if self.vendor == Vendor::Oss {
-                request = request.header("x-oss-range-behavior", "standard");
+            if let Some((name, value)) = self.vendor.range_header() {
+                request = request.header(name, value);
             }
         }
         if let Some(tag) = &if_match {
