@@ -1,7 +1,9 @@
-//! Development tasks: `cargo xtask test`, `cargo xtask fuzz`, `cargo xtask bench`.
+//! Development tasks: `cargo xtask test`, `cargo xtask fuzz`, `cargo xtask bench`,
+//! `cargo xtask package`.
 
 mod bench;
 mod fuzz;
+mod package;
 mod run;
 mod sdks;
 
@@ -11,7 +13,8 @@ const USAGE: &str = "\
 cargo xtask test            run all tests: Rust, the SDKs from PyPI and npm, recorded objects
 cargo xtask fuzz [SECONDS]  run each fuzz target for SECONDS, 30 by default (requires nightly)
 cargo xtask bench           compare speed with the peers; writes benches/RESULTS.md (requires
-                            the headers of OpenSSL and libgcrypt)";
+                            the headers of OpenSSL and libgcrypt)
+cargo xtask package         build the packages as they would be published, and test their examples";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -19,6 +22,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["test"] => test(),
         ["bench"] => bench::gate(),
+        ["package"] => package::check(),
         ["fuzz"] => fuzz::run_all(30),
         ["fuzz", seconds] => match seconds.parse() {
             Ok(seconds) => fuzz::run_all(seconds),
@@ -39,6 +43,7 @@ fn test() -> Result<(), String> {
     run::cargo(["build", "--bin", "envelope"])?;
     run::cargo(["build", "--package", "envelope-testkit", "--features", "servers"])?;
     run::cargo(["test", "--workspace", "--all-features"])?;
+    examples()?;
     // Above, all features are enabled; without them, RSA and GCM are the pure Rust implementations.
     run::cargo(["test", "--package", "envelope-core"])?;
     sdks::read_back()?;
@@ -46,6 +51,20 @@ fn test() -> Result<(), String> {
     sdks::buckets()?;
     sdks::node()?;
     sdks::recorded_objects()
+}
+
+/// Runs the examples, which check their own results.
+fn examples() -> Result<(), String> {
+    run::cargo(["build", "--package", "envelope-examples", "--examples"])?;
+    let examples = std::fs::read_dir(root().join("examples")).map_err(|error| error.to_string())?;
+    for example in examples {
+        let path = example.map_err(|error| error.to_string())?.path();
+        if let Some(name) = path.file_stem().filter(|_| path.extension() == Some("rs".as_ref())) {
+            let examples = target().join("debug/examples");
+            run::run(&mut std::process::Command::new(examples.join(name)))?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns the root of the repository.

@@ -1,0 +1,57 @@
+//! The packages as the registry would receive them: built, and their examples run.
+
+use std::{fs, path::Path, process::Command};
+
+use crate::{
+    root,
+    run::{cargo, run},
+    target,
+};
+
+/// The packages that are published, in the order of their dependencies.
+const PUBLISHED: [&str; 7] = [
+    "meta-codec",
+    "ctr-kernel",
+    "envelope-cloud",
+    "envelope-core",
+    "envelope-kms",
+    "envelope-store",
+    "envelope-command",
+];
+
+/// Builds every package from what would be uploaded, and runs the documentation tests in it.
+pub(crate) fn check() -> Result<(), String> {
+    cargo(["publish", "--workspace", "--dry-run", "--allow-dirty", "--quiet"])?;
+    // A dry run keeps no packages.
+    cargo(["package", "--workspace", "--no-verify", "--allow-dirty", "--quiet"])?;
+    let folder = target().join("published");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    for name in PUBLISHED {
+        unpack(name, &folder)?;
+    }
+    // The packages depend on each other by version, and no registry has them.
+    let members = PUBLISHED.map(|name| format!("\"{name}\""));
+    let patches = PUBLISHED.map(|name| format!("{name} = {{ path = \"{name}\" }}\n"));
+    let manifest = format!(
+        "[workspace]\nresolver = \"3\"\nmembers = [{}]\n\n[patch.crates-io]\n{}",
+        members.join(", "),
+        patches.concat()
+    );
+    let path = folder.join("Cargo.toml");
+    fs::write(&path, manifest).map_err(|error| format!("{}: {error}", path.display()))?;
+    fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock"))
+        .map_err(|error| format!("Cargo.lock: {error}"))?;
+    run(Command::new(env!("CARGO"))
+        .args(["test", "--doc", "--workspace", "--all-features", "--manifest-path"])
+        .arg(&path))
+}
+
+/// Unpacks a package that `cargo publish` has made.
+fn unpack(name: &str, folder: &Path) -> Result<(), String> {
+    let packed = format!("{name}-{}", env!("CARGO_PKG_VERSION"));
+    let archive = target().join("package").join(format!("{packed}.crate"));
+    run(Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(folder))?;
+    fs::rename(folder.join(&packed), folder.join(name))
+        .map_err(|error| format!("{}: {error}", archive.display()))
+}
