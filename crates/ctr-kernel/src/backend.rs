@@ -27,8 +27,9 @@ impl Backend {
 
     /// Returns the fastest backend that this processor supports and that passes its self-check.
     ///
-    /// The backend is chosen on first use. A backend that computes wrong results is skipped and reported
-    /// on standard error, because a wrong keystream would make the data unreadable forever.
+    /// The backend is chosen on first use. A backend that computes wrong results is skipped and
+    /// reported on standard error, because a wrong keystream would make the data unreadable
+    /// forever.
     ///
     /// # Panics
     /// Panics if no backend computes AES correctly, in which case this machine must not encrypt
@@ -78,8 +79,8 @@ fn choose(
         // Not `eprintln!`, which panics if standard error is closed.
         let _ = writeln!(
             std::io::stderr(),
-            "ctr-kernel: AES-256-CTR with {backend} computes wrong results on this machine and will \
-             not be used. Please report this, including the processor model."
+            "ctr-kernel: AES-256-CTR with {backend} computes wrong results on this machine and \
+             will not be used. Please report this, including the processor model."
         );
     }
     None

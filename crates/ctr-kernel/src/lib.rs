@@ -31,8 +31,8 @@ use crate::portable::PortableKeys;
 
 pub use backend::Backend;
 
-/// An expanded AES-256 key and the backend that uses it. Clones share the key, which is wiped when the
-/// last one is dropped.
+/// An expanded AES-256 key and the backend that uses it. Clones share the key, which is wiped when
+/// the last one is dropped.
 ///
 /// The key is expanded in place, so that no copies are left behind. The portable backend cannot
 /// guarantee this, because the `aes` crate returns its round keys by value.
@@ -56,8 +56,8 @@ impl Aes256Ctr {
             .unwrap_or_else(|| Self(Arc::new(Keys::Portable(PortableKeys::new(key)))))
     }
 
-    /// Expands a key for the given backend, for tests and benchmarks. Returns `None` if this processor
-    /// does not support it.
+    /// Expands a key for the given backend, for tests and benchmarks. Returns `None` if this
+    /// processor does not support it.
     #[must_use]
     pub fn with_backend(key: &[u8; 32], backend: Backend) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]

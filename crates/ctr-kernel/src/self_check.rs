@@ -24,9 +24,9 @@ const LONG: usize = 9013;
 /// The digest of the long keystream as computed by OpenSSL 3.0.20.
 const LONG_DIGEST: u128 = 0xdf20_0d52_dd6e_f7a3_16ab_8471_7615_c3f7;
 
-/// Returns `true` if a backend yields the known answers for every kind of input: consecutive batches
-/// from aligned and unaligned counters, every kind of remainder, a counter that wraps, and one or
-/// two buffers.
+/// Returns `true` if a backend yields the known answers for every kind of input: consecutive
+/// batches from aligned and unaligned counters, every kind of remainder, a counter that wraps, and
+/// one or two buffers.
 pub(crate) fn passes(backend: Backend) -> bool {
     Aes256Ctr::with_backend(&KEY, backend).is_some_and(|cipher| {
         let between = |counter, from: &[u8], to: &mut [u8]| cipher.apply_to(counter, from, to);

@@ -58,7 +58,8 @@ impl ProvideCredential for Credentials {
 }
 
 /// A provider of access keys, shared by the clients that sign with them. It is asked whenever a
-/// request is signed, so that rotating keys are fresh; a provider that asks a service itself caches.
+/// request is signed, so that rotating keys are fresh; a provider that asks a service itself
+/// caches.
 ///
 /// ```
 /// use envelope_cloud::{Credentials, ProvideCredential, SharedCredentials};

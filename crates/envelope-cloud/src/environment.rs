@@ -1,5 +1,5 @@
-//! Access keys, regions and endpoints in environment variables, under the names that the clouds' own
-//! tools use.
+//! Access keys, regions and endpoints in environment variables, under the names that the clouds'
+//! own tools use.
 
 use meta_codec::Vendor;
 use reqsign_core::{Context, ProvideCredential};
@@ -77,7 +77,8 @@ fn first(names: &[&str]) -> Option<String> {
 }
 
 impl Environment {
-    /// Creates the environment of a service: the names of its variables, the more specific ones first.
+    /// Creates the environment of a service: the names of its variables, the more specific ones
+    /// first.
     #[must_use]
     pub const fn new(
         keys: &'static [KeyNames],

@@ -1,4 +1,5 @@
-//! The outputs of the command: files that appear only when everything was right, or standard output.
+//! The outputs of the command: files that appear only when everything was right, or standard
+//! output.
 
 use std::{
     ffi::OsStr,
@@ -16,8 +17,8 @@ use crate::{
     input::{is_dash, standard},
 };
 
-/// The largest authenticated plaintext that is held back in memory until it is verified, where it goes to
-/// an output that cannot be taken back.
+/// The largest authenticated plaintext that is held back in memory until it is verified, where it
+/// goes to an output that cannot be taken back.
 pub(crate) const MAX_HELD_BACK: u64 = 64 << 20;
 
 /// Prints a line on standard output.

@@ -110,7 +110,8 @@ pub(crate) fn warn_before_reading(envelope: &Envelope) {
 }
 
 /// Returns whether anyone who can write to the bucket could have made this metadata from that of an
-/// authenticated object: where the IV is in the clear, it can be extended to the counter block of CTR.
+/// authenticated object: where the IV is in the clear, it can be extended to the counter block of
+/// CTR.
 fn can_be_relabelled(envelope: &Envelope) -> bool {
     envelope.dialect().iv_form() == IvForm::Clear
         && !envelope.content_algorithm().is_authenticated()

@@ -78,8 +78,9 @@ impl From<GcmSealer> for BodyEncryptor {
 /// Decrypts a body piece by piece, without any I/O, and checks it at the end. The adapters in
 /// [`io`](crate::io) are built on it; use it directly for a transport of your own.
 ///
-/// **What [`update`](Self::update) releases is unverified until [`finish`](Self::finish) succeeds.**
-/// If there is anything to verify, at least the last byte of the plaintext is held back until then.
+/// **What [`update`](Self::update) releases is unverified until [`finish`](Self::finish)
+/// succeeds.** If there is anything to verify, at least the last byte of the plaintext is held back
+/// until then.
 ///
 /// ```
 /// # use envelope_core::{AesKeyWrapper, BodyDecryptor, Decryptor, Dialect, Encryptor, Keyring};

@@ -67,7 +67,8 @@ impl PlainCheck {
     }
 }
 
-/// Checks the length of a stored body, in bytes, against the envelope, before a byte of it is taken.
+/// Checks the length of a stored body, in bytes, against the envelope, before a byte of it is
+/// taken.
 ///
 /// # Errors
 /// [`IntegrityError::BodyLength`] if the metadata implies another length;

@@ -44,8 +44,8 @@ impl ContentCipher {
             .or_else(|| CbcCipher::new(key).map(Self::Cbc))
     }
 
-    /// Decrypts a whole body in memory. Nothing is returned before everything that the algorithm can
-    /// check has been checked.
+    /// Decrypts a whole body in memory. Nothing is returned before everything that the algorithm
+    /// can check has been checked.
     ///
     /// # Errors
     /// See [`GcmOpener::open`] and [`CbcCipher::open`].
@@ -70,8 +70,8 @@ impl ContentCipher {
         }
     }
 
-    /// Returns the keystream that decrypts ranges. With GCM they are unauthenticated; the caller has
-    /// asked the policy.
+    /// Returns the keystream that decrypts ranges. With GCM they are unauthenticated; the caller
+    /// has asked the policy.
     pub(crate) fn into_keystream(self) -> Result<CtrCipher, NotCtr> {
         match self {
             Self::Cbc(_) => Err(NotCtr(ContentAlgorithm::Aes256Cbc)),

@@ -95,8 +95,8 @@ impl Keystream {
     /// XORs the keystream into `data` and advances by its length.
     ///
     /// # Errors
-    /// [`KeystreamEnd`] if `data` goes beyond the end of the keystream, which is byte 2^64 - 1 of an
-    /// AES-CTR object and byte 2^36 - 32 of an AES-GCM object. `data` is then left unchanged.
+    /// [`KeystreamEnd`] if `data` goes beyond the end of the keystream, which is byte 2^64 - 1 of
+    /// an AES-CTR object and byte 2^36 - 32 of an AES-GCM object. `data` is then left unchanged.
     pub fn try_apply(&mut self, data: &mut [u8]) -> Result<(), KeystreamEnd> {
         let after = self.after(data.len())?;
         let counter = self.iv.wrapping_add(u128::from(self.position / 16));
@@ -151,14 +151,14 @@ impl Keystream {
     /// XORs the keystream with `from` into `to`, and advances by their length.
     ///
     /// # Panics
-    /// If the two differ in length, like [`slice::copy_from_slice`], or if they go beyond the end of
-    /// the keystream.
+    /// If the two differ in length, like [`slice::copy_from_slice`], or if they go beyond the end
+    /// of the keystream.
     pub fn apply_to(&mut self, from: &[u8], to: &mut [u8]) {
         self.try_apply_to(from, to).unwrap_or_else(KeystreamEnd::panic);
     }
 
-    /// [Applies](Self::apply) the keystream to plaintext and feeds the resulting ciphertext to `sum`,
-    /// in one pass.
+    /// [Applies](Self::apply) the keystream to plaintext and feeds the resulting ciphertext to
+    /// `sum`, in one pass.
     ///
     /// # Panics
     /// As [`apply`](Self::apply).

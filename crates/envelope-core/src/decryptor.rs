@@ -49,8 +49,8 @@ impl Decryptor {
         self
     }
 
-    /// Keeps unwrapped content keys in memory, within these limits, so that many ranges of one object
-    /// cost one unwrap. By default none is kept.
+    /// Keeps unwrapped content keys in memory, within these limits, so that many ranges of one
+    /// object cost one unwrap. By default none is kept.
     #[must_use]
     pub fn with_cache(mut self, limits: KeyCacheLimits) -> Self {
         self.cache = Some(Arc::new(KeyCache::new(limits)));
@@ -63,8 +63,8 @@ impl Decryptor {
         &self.policy
     }
 
-    /// Returns whether an operation may block the thread, as it does unless all keys are async. Async
-    /// programs then call it where blocking does no harm.
+    /// Returns whether an operation may block the thread, as it does unless all keys are async.
+    /// Async programs then call it where blocking does no harm.
     #[must_use]
     pub fn is_blocking(&self) -> bool {
         self.keyring.is_blocking()
@@ -93,8 +93,8 @@ impl Decryptor {
     /// before the authentication tag.
     ///
     /// # Errors
-    /// If the policy does not allow ranges of the object, no key matches or opens the envelope, or the
-    /// content algorithm is not seekable (AES-CBC).
+    /// If the policy does not allow ranges of the object, no key matches or opens the envelope, or
+    /// the content algorithm is not seekable (AES-CBC).
     pub fn decrypt_range(&self, envelope: &Envelope) -> Result<CtrCipher, DecryptError> {
         self.run_now(self.decrypt_range_async(envelope))?
     }
@@ -113,12 +113,12 @@ impl Decryptor {
         Ok(reader.with_check(PlainCheck::new(envelope)))
     }
 
-    /// Resumes the encryption of a multipart upload whose envelope was kept. The parts that are still
-    /// missing can then be encrypted, from the same plaintext as before.
+    /// Resumes the encryption of a multipart upload whose envelope was kept. The parts that are
+    /// still missing can then be encrypted, from the same plaintext as before.
     ///
     /// # Errors
-    /// As [`decrypt_ctr`](Self::decrypt_ctr); and [`DecryptError::Plan`] if the plan differs from the
-    /// one stated in the envelope.
+    /// As [`decrypt_ctr`](Self::decrypt_ctr); and [`DecryptError::Plan`] if the plan differs from
+    /// the one stated in the envelope.
     pub fn resume(
         &self,
         envelope: &Envelope,
@@ -161,8 +161,8 @@ impl Decryptor {
         Ok(cipher(&*self.unwrap(envelope).await?)?)
     }
 
-    /// As [`decrypt_ctr`](Self::decrypt_ctr), waiting for the master key. The future can be dropped at
-    /// any time.
+    /// As [`decrypt_ctr`](Self::decrypt_ctr), waiting for the master key. The future can be dropped
+    /// at any time.
     ///
     /// # Errors
     /// As [`decrypt_ctr`](Self::decrypt_ctr).
@@ -171,8 +171,8 @@ impl Decryptor {
         Ok(CtrCipher::new(&*self.unwrap(envelope).await?)?)
     }
 
-    /// As [`decrypt_range`](Self::decrypt_range), waiting for the master key. The future can be dropped at
-    /// any time.
+    /// As [`decrypt_range`](Self::decrypt_range), waiting for the master key. The future can be
+    /// dropped at any time.
     ///
     /// # Errors
     /// As [`decrypt_range`](Self::decrypt_range).

@@ -18,8 +18,8 @@ use crate::{
 /// An encryptor that generates a fresh content key for each object and wraps it. Clones share the
 /// master key.
 ///
-/// Every content key is unwrapped once, right after it was wrapped, if the master key here can unwrap
-/// at all: a key that cannot read what it writes is found before anything is uploaded.
+/// Every content key is unwrapped once, right after it was wrapped, if the master key here can
+/// unwrap at all: a key that cannot read what it writes is found before anything is uploaded.
 ///
 /// ```
 /// use envelope_core::{AesKeyWrapper, Decryptor, Dialect, Encryptor, Keyring, parse};
@@ -63,8 +63,8 @@ impl Encryptor {
         Self::with_wrapper(SharedWrapper::Blocking(Arc::new(wrapper.clone())), dialect)
     }
 
-    /// Creates an encryptor that wraps with a key whose operations are async. Only the async functions
-    /// can then be used.
+    /// Creates an encryptor that wraps with a key whose operations are async. Only the async
+    /// functions can then be used.
     #[must_use]
     pub fn with_async_key<W>(wrapper: &W, dialect: Dialect) -> Self
     where
@@ -92,8 +92,8 @@ impl Encryptor {
         self
     }
 
-    /// Plans the object as a multipart upload: [`EncryptedObject::parts`] then returns the ciphers of
-    /// the parts, and the metadata records their sizes, if the dialect supports it.
+    /// Plans the object as a multipart upload: [`EncryptedObject::parts`] then returns the ciphers
+    /// of the parts, and the metadata records their sizes, if the dialect supports it.
     #[must_use]
     pub const fn with_parts(mut self, plan: PartPlan) -> Self {
         self.plan = Some(plan);
@@ -161,8 +161,8 @@ impl Encryptor {
         self.run_now(self.encrypt_with_async(content))?
     }
 
-    /// As [`encrypt`](Self::encrypt), waiting for the master key. Dropping the future has no effect,
-    /// except that the key may already have been used.
+    /// As [`encrypt`](Self::encrypt), waiting for the master key. Dropping the future has no
+    /// effect, except that the key may already have been used.
     ///
     /// # Errors
     /// As [`encrypt`](Self::encrypt).
@@ -170,8 +170,8 @@ impl Encryptor {
         self.fresh(ContentAlgorithm::Aes256Ctr, |key| Ok(CtrCipher::new(key)?)).await
     }
 
-    /// As [`encrypt_gcm`](Self::encrypt_gcm), waiting for the master key. Dropping the future has no
-    /// effect, except that the key may already have been used.
+    /// As [`encrypt_gcm`](Self::encrypt_gcm), waiting for the master key. Dropping the future has
+    /// no effect, except that the key may already have been used.
     ///
     /// # Errors
     /// As [`encrypt`](Self::encrypt).
@@ -181,8 +181,8 @@ impl Encryptor {
         self.fresh(content, |key| Ok(GcmSealer::new(key).ok_or(unsupported)?)).await
     }
 
-    /// As [`encrypt_with`](Self::encrypt_with), waiting for the master key. Dropping the future has no
-    /// effect, except that the key may already have been used.
+    /// As [`encrypt_with`](Self::encrypt_with), waiting for the master key. Dropping the future has
+    /// no effect, except that the key may already have been used.
     ///
     /// # Errors
     /// As [`encrypt`](Self::encrypt).
@@ -210,7 +210,8 @@ impl Encryptor {
         self.wrapper.is_blocking()
     }
 
-    /// Runs a future that waits for nothing, because the key is not async. If it is, nothing is run.
+    /// Runs a future that waits for nothing, because the key is not async. If it is, nothing is
+    /// run.
     fn run_now<T>(&self, future: impl Future<Output = T>) -> Result<T, EncryptError> {
         if !self.is_blocking() {
             return Err(EncryptError::AsyncKey);
@@ -239,8 +240,8 @@ impl Encryptor {
         self.object(&key, self.sizes, cipher(&key)?).await
     }
 
-    /// Wraps a content key and builds the metadata. Metadata that cannot be emitted is refused here,
-    /// before a byte is encrypted, not when the upload fails.
+    /// Wraps a content key and builds the metadata. Metadata that cannot be emitted is refused
+    /// here, before a byte is encrypted, not when the upload fails.
     pub(crate) async fn object<C>(
         &self,
         key: &ContentKey,

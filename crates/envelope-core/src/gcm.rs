@@ -17,9 +17,9 @@ const TAG_LEN: usize = ContentAlgorithm::GCM_TAG_LEN;
 
 /// Encrypts one object with AES-256-GCM, the only content algorithm here that detects tampering.
 ///
-/// It encrypts once, because a second plaintext under the same key and IV would reveal both, and the
-/// key of the authentication tag. It is not key-committing: someone who knows two keys can make a
-/// body that decrypts with both.
+/// It encrypts once, because a second plaintext under the same key and IV would reveal both, and
+/// the key of the authentication tag. It is not key-committing: someone who knows two keys can make
+/// a body that decrypts with both.
 ///
 /// ```
 /// # use envelope_core::{Decryptor, Dialect, Encryptor, Keyring, RsaKeyWrapper};
@@ -229,8 +229,9 @@ impl OpenStream {
 
     /// Takes the next bytes of the body and leaves the plaintext that is ready, in whole blocks.
     ///
-    /// Besides the tag, the last byte of the ciphertext stays here until [`finish`](Self::finish), so
-    /// that a caller who reads exactly the length of the plaintext has to wait for the verdict, too.
+    /// Besides the tag, the last byte of the ciphertext stays here until [`finish`](Self::finish),
+    /// so that a caller who reads exactly the length of the plaintext has to wait for the verdict,
+    /// too.
     pub(crate) fn update(&mut self, data: &mut Vec<u8>) -> Result<(), IntegrityError> {
         data.splice(..0, self.held.drain(..));
         let ready = data.len().saturating_sub(TAG_LEN + 1) & !15;

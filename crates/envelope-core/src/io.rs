@@ -1,10 +1,10 @@
 //! Adapters that encrypt or decrypt the data passing through them: for `std::io`; with the feature
 //! `bytes` for streams of byte buffers; with the feature `tokio` for `tokio::io::AsyncRead`.
 //!
-//! Each adapter accepts any cipher. A plain keystream is applied in place. Where there is anything to
-//! verify, the last bytes are held back, and the verdict comes at the end: a reader returns an error
-//! instead of them, a writer in `finish`. So even a caller who reads exactly the length of the
-//! plaintext cannot miss it. Until then, the output is unverified.
+//! Each adapter accepts any cipher. A plain keystream is applied in place. Where there is anything
+//! to verify, the last bytes are held back, and the verdict comes at the end: a reader returns an
+//! error instead of them, a writer in `finish`. So even a caller who reads exactly the length of
+//! the plaintext cannot miss it. Until then, the output is unverified.
 
 #[cfg(feature = "tokio")]
 mod async_reader;

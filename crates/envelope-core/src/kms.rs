@@ -12,8 +12,8 @@ pub use context::ContextStyle;
 pub(crate) use context::candidates;
 pub use memory::MemoryKms;
 
-/// A key management service with one master key to wrap with. Implement it for a service of your own,
-/// and use it through [`KmsKeyWrapper`](crate::KmsKeyWrapper).
+/// A key management service with one master key to wrap with. Implement it for a service of your
+/// own, and use it through [`KmsKeyWrapper`](crate::KmsKeyWrapper).
 ///
 /// Plaintexts are the *texts* that the service accepts and returns: base64 of the bytes, except for
 /// the IV of `oss-v1`, which is the decimal text itself. Blobs are opaque text as well: printable

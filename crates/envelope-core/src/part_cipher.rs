@@ -3,8 +3,9 @@
 use crate::{Crc64, CtrCipher, Keystream, Part};
 
 /// The cipher of one part of a multipart upload. It belongs to the part that it was made for: it
-/// starts where that part starts and ends where it ends, so that a part cannot run into the keystream
-/// of its neighbour. It comes only from [`EncryptedObject::parts`](crate::EncryptedObject::parts).
+/// starts where that part starts and ends where it ends, so that a part cannot run into the
+/// keystream of its neighbour. It comes only from
+/// [`EncryptedObject::parts`](crate::EncryptedObject::parts).
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
 pub struct PartCipher {
     part: Part,
@@ -35,8 +36,8 @@ impl PartCipher {
         self.update(data)
     }
 
-    /// As [`encrypt_in_place`](Self::encrypt_in_place); also feeds the resulting ciphertext to `sum`
-    /// in the same pass.
+    /// As [`encrypt_in_place`](Self::encrypt_in_place); also feeds the resulting ciphertext to
+    /// `sum` in the same pass.
     ///
     /// # Errors
     /// [`PartLengthError`], as there.
@@ -55,7 +56,8 @@ impl PartCipher {
     /// Encrypts the next bytes of the part, in place.
     ///
     /// # Errors
-    /// [`PartLengthError`] if `data` goes beyond the end of the part. `data` is then left unchanged.
+    /// [`PartLengthError`] if `data` goes beyond the end of the part. `data` is then left
+    /// unchanged.
     pub fn update(&mut self, data: &mut [u8]) -> Result<(), PartLengthError> {
         let after = self.remaining.checked_sub(data.len() as u64);
         self.remaining = after.ok_or_else(|| self.error(data.len()))?;

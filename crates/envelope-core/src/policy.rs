@@ -94,8 +94,8 @@ impl Policy {
     /// Accepts only objects in which a modified body is detected: AES-GCM, read as a whole. This
     /// outweighs everything that other methods allow.
     ///
-    /// Without it, anyone who can write to the bucket can relabel an object of a dialect whose IV is
-    /// in the clear from AES-GCM to AES-CTR, and then flip bits undetected.
+    /// Without it, anyone who can write to the bucket can relabel an object of a dialect whose IV
+    /// is in the clear from AES-GCM to AES-CTR, and then flip bits undetected.
     #[must_use]
     pub const fn authenticated_only(mut self) -> Self {
         self.authenticated_only = true;

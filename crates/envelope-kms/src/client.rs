@@ -14,8 +14,8 @@ use crate::{
     TransportError, sign::hex, transport::ATTEMPT_TIMEOUT,
 };
 
-/// The maximum duration of one call with the default retry policy: its attempts of ten seconds each,
-/// the backoff between them, and a second for the rest.
+/// The maximum duration of one call with the default retry policy: its attempts of ten seconds
+/// each, the backoff between them, and a second for the rest.
 pub const CALL_BOUND: Duration =
     RetryPolicy::SHORT.bound(ATTEMPT_TIMEOUT).saturating_add(Duration::from_secs(1));
 
@@ -32,7 +32,8 @@ pub struct Client<S, T> {
 
 #[cfg(feature = "blocking")]
 impl<S: Service> Client<S, UreqTransport> {
-    /// Creates a client for a service. The provider is asked for an access key before every attempt.
+    /// Creates a client for a service. The provider is asked for an access key before every
+    /// attempt.
     pub fn new(service: S, credentials: impl ProvideCredential<Credential = Credentials>) -> Self {
         Self::with_transport(service, credentials, UreqTransport::default(), SystemClock)
     }

@@ -22,7 +22,8 @@ pub fn check(kms: &dyn Kms) -> Result<(), String> {
         }
     }
     if kms.algorithm() != WrapAlgorithm::KmsTencent {
-        // oss-v1 encrypts the counter as decimal text, not base64; Tencent's service takes only base64.
+        // oss-v1 encrypts the counter as decimal text, not base64; Tencent's service takes only
+        // base64.
         let blob = kms.encrypt("8", None).map_err(|e| broken("encrypt", e))?;
         let text = kms.decrypt(&blob, None).map_err(|e| broken("decrypt", e))?;
         ensure(*text == "8", "a text that is not base64 is returned unchanged")?;

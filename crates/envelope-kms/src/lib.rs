@@ -19,9 +19,9 @@
 //!
 //! # Robustness
 //! An attempt takes at most 10 seconds. Throttling, server errors, timeouts and broken connections
-//! are retried as [`RetryPolicy::SHORT`] says; nothing else is retried. A call therefore ends within
-//! [`CALL_BOUND`], unless the provider of access keys takes longer.
-//! Responses above 64 KiB and redirects are rejected.
+//! are retried as [`RetryPolicy::SHORT`] says; nothing else is retried. A call therefore ends
+//! within [`CALL_BOUND`], unless the provider of access keys takes longer. Responses above 64 KiB
+//! and redirects are rejected.
 //!
 //! # Secrets
 //! Plaintext content keys travel in requests and responses, over TLS: plain `http` is rejected

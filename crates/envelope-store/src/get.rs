@@ -24,9 +24,9 @@ use crate::{
 
 /// A download of one object.
 ///
-/// What may be read is decided by the [policy](envelope_core::Policy) of the decryptor. Master keys are
-/// used where blocking does no harm, so that a key in a KMS blocks no task. Every future can be dropped
-/// at any time.
+/// What may be read is decided by the [policy](envelope_core::Policy) of the decryptor. Master keys
+/// are used where blocking does no harm, so that a key in a KMS blocks no task. Every future can be
+/// dropped at any time.
 ///
 /// ```
 /// # use envelope_core::{AesKeyWrapper, Dialect, Encryptor};
@@ -78,8 +78,8 @@ impl Get {
         }
     }
 
-    /// Sets the size of the ranges in which a large object is downloaded to a file, 8 MiB by default.
-    /// It is rounded down to a multiple of 16.
+    /// Sets the size of the ranges in which a large object is downloaded to a file, 8 MiB by
+    /// default. It is rounded down to a multiple of 16.
     #[must_use]
     pub const fn with_part_size(mut self, bytes: u64) -> Self {
         self.part_size = if bytes < 16 { 16 } else { bytes & !15 };
@@ -93,7 +93,8 @@ impl Get {
         self
     }
 
-    /// Sets the retry policy for resuming a body that breaks off. The store retries everything else.
+    /// Sets the retry policy for resuming a body that breaks off. The store retries everything
+    /// else.
     #[must_use]
     pub const fn with_retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
@@ -107,10 +108,10 @@ impl Get {
         self
     }
 
-    /// Decrypts the whole object. Headers and bytes come with one response. At the end of the stream
-    /// everything that can be checked is: the length, the store's checksum, GCM's authentication tag,
-    /// CBC's padding, and the MD5 in the metadata. **Until then the plaintext is unverified**; its last
-    /// bytes are held back until then.
+    /// Decrypts the whole object. Headers and bytes come with one response. At the end of the
+    /// stream everything that can be checked is: the length, the store's checksum, GCM's
+    /// authentication tag, CBC's padding, and the MD5 in the metadata. **Until then the plaintext
+    /// is unverified**; its last bytes are held back until then.
     ///
     /// # Errors
     /// Any [`TransferError`].
@@ -136,8 +137,8 @@ impl Get {
     /// the range, all of one version of the object.
     ///
     /// # Errors
-    /// Any [`TransferError`], also if the content algorithm has no ranges, or the policy does not allow
-    /// unauthenticated ones.
+    /// Any [`TransferError`], also if the content algorithm has no ranges, or the policy does not
+    /// allow unauthenticated ones.
     pub async fn decrypt_range(
         &self,
         decryptor: &Decryptor,

@@ -1,7 +1,7 @@
 //! The journal of a transfer: what a later run needs to resume it.
 //!
-//! It is lines of JSON, each on the disk before the next step. A line cut by a crash is ignored, and
-//! so is everything behind it.
+//! It is lines of JSON, each on the disk before the next step. A line cut by a crash is ignored,
+//! and so is everything behind it.
 
 use std::{
     fs::File,

@@ -1,8 +1,8 @@
 //! Encrypted uploads to and downloads from Aliyun OSS, Tencent COS and local folders.
 //!
-//! Data is encrypted and decrypted on this machine; the store sees only ciphertext and a wrapped key.
-//! [`Put`] writes, [`Get`] reads and [`Rewrap`] changes the master key in place. [`Store`] is the
-//! interface that they need; [`Bucket`], [`FolderStore`] and [`MemoryStore`] implement it.
+//! Data is encrypted and decrypted on this machine; the store sees only ciphertext and a wrapped
+//! key. [`Put`] writes, [`Get`] reads and [`Rewrap`] changes the master key in place. [`Store`] is
+//! the interface that they need; [`Bucket`], [`FolderStore`] and [`MemoryStore`] implement it.
 //! [`blocking`] is for programs without an async runtime.
 //!
 //! ```

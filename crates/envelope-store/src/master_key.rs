@@ -1,6 +1,6 @@
-//! Operations with a master key, which may take a while: a key in a KMS makes a call, RSA computes. They
-//! block no task: blocking keys are used on the runtime's pool for blocking work, async ones are
-//! awaited.
+//! Operations with a master key, which may take a while: a key in a KMS makes a call, RSA computes.
+//! They block no task: blocking keys are used on the runtime's pool for blocking work, async ones
+//! are awaited.
 
 use std::io;
 

@@ -1,6 +1,7 @@
 //! Output files: a file appears under its name only when everything was right.
 //!
-//! This is the one place where that is decided, for files that are decrypted, downloaded or encrypted.
+//! This is the one place where that is decided, for files that are decrypted, downloaded or
+//! encrypted.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -59,8 +60,8 @@ impl OutputOptions {
     }
 }
 
-/// A file that is being written, or another writable thing that a path can name, such as a device or
-/// a pipe.
+/// A file that is being written, or another writable thing that a path can name, such as a device
+/// or a pipe.
 ///
 /// A link is followed: what it points to is replaced, not the link. A device, pipe or terminal is
 /// written in place, whatever the options say.
@@ -152,7 +153,8 @@ impl OutputFile {
         !matches!(self.target, Target::Direct(_))
     }
 
-    /// Returns the path of the file beside the target that is written until [`commit`](Self::commit).
+    /// Returns the path of the file beside the target that is written until
+    /// [`commit`](Self::commit).
     #[must_use]
     pub fn working_path(&self) -> Option<&Path> {
         match &self.target {
@@ -226,8 +228,8 @@ impl OutputFile {
         outcome.map_err(|error| self.fail(error))
     }
 
-    /// Gives the file that is about to be replaced a second name, or a copy where the file system has no
-    /// second names.
+    /// Gives the file that is about to be replaced a second name, or a copy where the file system
+    /// has no second names.
     fn keep_old(&self) -> Result<Option<TempPath>, OutputError> {
         if !self.is_held_back() || !self.path.is_file() {
             return Ok(None);
@@ -325,7 +327,8 @@ fn temporary(path: &Path, private: bool) -> io::Result<NamedTempFile> {
     builder.tempfile_in(folder(path))
 }
 
-/// The names beside a target that a later run finds again. They are short, whatever the target's is.
+/// The names beside a target that a later run finds again. They are short, whatever the target's
+/// is.
 fn resumable(path: &Path) -> Target {
     let name = path.file_name().unwrap_or_default();
     let digest = Crc64::of(name.as_encoded_bytes());

@@ -41,9 +41,9 @@ const MAX_CORRUPT_ATTEMPTS: u32 = 3;
 /// of each part are compared with those of the store, and a final HEAD request verifies the
 /// metadata.
 ///
-/// Master keys are used where blocking does no harm, so that a key in a KMS blocks no task. Dropping
-/// the future of an upload ends it, and leaves a multipart upload open; give it a [`StopSignal`] to
-/// end it in an orderly way.
+/// Master keys are used where blocking does no harm, so that a key in a KMS blocks no task.
+/// Dropping the future of an upload ends it, and leaves a multipart upload open; give it a
+/// [`StopSignal`] to end it in an orderly way.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -120,8 +120,8 @@ impl Put {
         self
     }
 
-    /// Sets the content algorithm, AES-CTR by default. The parts of an AES-GCM object are encrypted one
-    /// after the other, and its upload cannot be resumed.
+    /// Sets the content algorithm, AES-CTR by default. The parts of an AES-GCM object are encrypted
+    /// one after the other, and its upload cannot be resumed.
     #[must_use]
     pub const fn with_content(mut self, content: ContentAlgorithm) -> Self {
         self.content = content;
@@ -149,8 +149,8 @@ impl Put {
         self
     }
 
-    /// Sets whether replacing an existing object is refused. Buckets that keep versions, or once did,
-    /// do not enforce it: there it is a look before the upload, and no lock.
+    /// Sets whether replacing an existing object is refused. Buckets that keep versions, or once
+    /// did, do not enforce it: there it is a look before the upload, and no lock.
     #[must_use]
     pub const fn with_create_only(mut self, create_only: bool) -> Self {
         self.create_only = create_only;
@@ -165,8 +165,8 @@ impl Put {
         self
     }
 
-    /// Ends the upload with [`TransferError::Stopped`] when the signal is given. A multipart upload is
-    /// then left open if there is a journal, and aborted otherwise.
+    /// Ends the upload with [`TransferError::Stopped`] when the signal is given. A multipart upload
+    /// is then left open if there is a journal, and aborted otherwise.
     #[must_use]
     pub fn with_stop(mut self, stop: StopSignal) -> Self {
         self.stop = Some(stop);
@@ -252,8 +252,8 @@ impl Put {
         self.multipart(plan, object, &source).start(journal).await
     }
 
-    /// Uploads a file as it is: the complete ciphertext of an object whose headers describe it. Nothing
-    /// is encrypted. If the future is dropped, a multipart upload stays open.
+    /// Uploads a file as it is: the complete ciphertext of an object whose headers describe it.
+    /// Nothing is encrypted. If the future is dropped, a multipart upload stays open.
     ///
     /// # Errors
     /// Any [`TransferError`].
@@ -283,9 +283,9 @@ impl Put {
 
     /// Encrypts and uploads a stream. `len` is its length in bytes, if it is known.
     ///
-    /// A store that wants to know the length of a multipart upload beforehand (OSS) gets a long stream
-    /// by way of an unnamed temporary file, encrypted under a key that never leaves memory. If the
-    /// future is dropped, a multipart upload stays open.
+    /// A store that wants to know the length of a multipart upload beforehand (OSS) gets a long
+    /// stream by way of an unnamed temporary file, encrypted under a key that never leaves memory.
+    /// If the future is dropped, a multipart upload stays open.
     ///
     /// # Errors
     /// Any [`TransferError`]. A multipart upload is then aborted.

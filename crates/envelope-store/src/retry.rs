@@ -1,5 +1,5 @@
-//! Retrying requests to stores. When and how often is decided by [`RetryPolicy`]; what is worth it, by
-//! [`StoreError::is_transient`].
+//! Retrying requests to stores. When and how often is decided by [`RetryPolicy`]; what is worth it,
+//! by [`StoreError::is_transient`].
 
 use envelope_cloud::{Backoff, RetryPolicy, jitter};
 

@@ -26,8 +26,8 @@ pub enum Rewrapped {
 
 /// Another master key, or another dialect, for an object in a store. Its ciphertext stays as it is.
 ///
-/// Anyone who has the old master key, and either the old headers or an old version of the object, can
-/// still decrypt it.
+/// Anyone who has the old master key, and either the old headers or an old version of the object,
+/// can still decrypt it.
 ///
 /// ```
 /// # use envelope_store::Put;
@@ -85,8 +85,8 @@ impl Rewrap {
         Self { store, key: key.into(), reupload: false, new: None, inspector: None }
     }
 
-    /// Sets whether the same ciphertext is uploaded again where the store refuses to change metadata, as
-    /// OSS does for encrypted objects (EC 0005-00000421).
+    /// Sets whether the same ciphertext is uploaded again where the store refuses to change
+    /// metadata, as OSS does for encrypted objects (EC 0005-00000421).
     #[must_use]
     pub const fn with_reupload(mut self, reupload: bool) -> Self {
         self.reupload = reupload;
@@ -100,20 +100,21 @@ impl Rewrap {
         self
     }
 
-    /// Sets a function that sees the old envelope before anything is changed, for example to warn of
-    /// its weaknesses: once rewrapped, the object no longer shows them.
+    /// Sets a function that sees the old envelope before anything is changed, for example to warn
+    /// of its weaknesses: once rewrapped, the object no longer shows them.
     #[must_use]
     pub fn with_inspector(mut self, inspect: impl Fn(&Envelope) + Send + Sync + 'static) -> Self {
         self.inspector = Some(Inspector(Arc::new(inspect)));
         self
     }
 
-    /// Rewraps: `old` opens the object now, `encryptor` wraps anew. If the future is dropped, the object
-    /// has either its old headers or its new ones; with a reupload, it may be as an upload leaves it.
+    /// Rewraps: `old` opens the object now, `encryptor` wraps anew. If the future is dropped, the
+    /// object has either its old headers or its new ones; with a reupload, it may be as an upload
+    /// leaves it.
     ///
     /// # Errors
-    /// Any [`TransferError`], including [`StoreError::Changed`] if another writer changed the object in
-    /// the meantime.
+    /// Any [`TransferError`], including [`StoreError::Changed`] if another writer changed the
+    /// object in the meantime.
     pub async fn run(
         &self,
         old: &Decryptor,
@@ -195,8 +196,8 @@ impl Rewrap {
     }
 }
 
-/// Returns the headers that a new version of the object must have again: everything that the user gave,
-/// except the envelope.
+/// Returns the headers that a new version of the object must have again: everything that the user
+/// gave, except the envelope.
 fn kept(headers: &Headers) -> Headers {
     const STANDARD: [&str; 6] = [
         "cache-control",

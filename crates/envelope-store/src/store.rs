@@ -17,8 +17,8 @@ pub type Headers = Vec<(String, String)>;
 /// A flat namespace of objects identified by keys: a bucket, a folder, or memory.
 ///
 /// An object consists of bytes and headers. Implementations may retry any idempotent call, which
-/// excludes only [`create_multipart`](Self::create_multipart): retrying it would open a second upload.
-/// Every call can be dropped at any time; a write may have taken effect all the same.
+/// excludes only [`create_multipart`](Self::create_multipart): retrying it would open a second
+/// upload. Every call can be dropped at any time; a write may have taken effect all the same.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -50,8 +50,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// version.
     ///
     /// # Errors
-    /// [`StoreError::Changed`] if its entity tag is not the one asked for; [`StoreError::Malformed`]
-    /// if the response is for a different range.
+    /// [`StoreError::Changed`] if its entity tag is not the one asked for;
+    /// [`StoreError::Malformed`] if the response is for a different range.
     async fn get(&self, key: &str, options: GetOptions) -> Result<Object, StoreError>;
 
     /// Writes an object in one request.
@@ -245,8 +245,8 @@ pub struct Object {
 }
 
 impl Object {
-    /// Creates an object of which the range `bytes` is in `body`. A body that ends early, or goes on,
-    /// then ends with an error.
+    /// Creates an object of which the range `bytes` is in `body`. A body that ends early, or goes
+    /// on, then ends with an error.
     #[must_use]
     pub fn new(meta: ObjectMeta, bytes: Range<u64>, body: Body) -> Self {
         let body = exactly(body, &bytes);

@@ -1,4 +1,5 @@
-//! What callers can do with uploads and downloads: move them, hand them on, and keep the runtime free.
+//! What callers can do with uploads and downloads: move them, hand them on, and keep the runtime
+//! free.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests fail loudly")]
 

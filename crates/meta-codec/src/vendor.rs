@@ -19,7 +19,8 @@ impl Vendor {
     /// Every vendor.
     pub const ALL: [Self; 2] = [Self::Cos, Self::Oss];
 
-    /// The vendor whose default dialect is written where nothing names a vendor, such as in a folder.
+    /// The vendor whose default dialect is written where nothing names a vendor, such as in a
+    /// folder.
     pub const DEFAULT: Self = Self::Oss;
 
     /// Returns the name used in addresses, such as `oss` in `oss://bucket/key`.
@@ -89,8 +90,8 @@ impl Vendor {
         }
     }
 
-    /// Returns the names of the vendor's own headers that a copy of an object has to repeat, besides
-    /// user metadata: its storage class and server-side encryption.
+    /// Returns the names of the vendor's own headers that a copy of an object has to repeat,
+    /// besides user metadata: its storage class and server-side encryption.
     #[must_use]
     pub const fn copied_headers(self) -> &'static [&'static str] {
         match self {

@@ -34,8 +34,8 @@ pub(crate) struct Accept {
 }
 
 impl Require {
-    /// Returns the policy. A person at a shell is not an oracle, and wants the data: everything that
-    /// any SDK has written is accepted, unless it is excluded here.
+    /// Returns the policy. A person at a shell is not an oracle, and wants the data: everything
+    /// that any SDK has written is accepted, unless it is excluded here.
     pub(crate) fn policy(&self) -> Policy {
         self.require.iter().fold(Policy::every_algorithm(), |policy, requirement| match requirement
         {

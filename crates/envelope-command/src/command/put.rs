@@ -115,8 +115,8 @@ pub(crate) fn run(args: &Put) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The dialect to write if the caller names none: that of the store, unless it cannot say the content
-/// algorithm.
+/// The dialect to write if the caller names none: that of the store, unless it cannot say the
+/// content algorithm.
 fn default(vendor: Option<Vendor>, content: ContentAlgorithm) -> Dialect {
     let vendors = vendor.into_iter().chain([Vendor::DEFAULT]).chain(Vendor::ALL);
     let mut dialects = vendors.map(Vendor::default_dialect);

@@ -16,8 +16,8 @@ use crate::{BodyDecryptor, BodyEncryptor, PlainCheck, body::Transform};
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
 pub struct AsyncEncryptReader<R>(CipherReader<R, BodyEncryptor>);
 
-/// An async reader that decrypts the data as it is read. It holds 128 KiB. **Its output is unverified
-/// until the end of file.**
+/// An async reader that decrypts the data as it is read. It holds 128 KiB. **Its output is
+/// unverified until the end of file.**
 ///
 /// ```
 /// use envelope_core::{AesKeyWrapper, Decryptor, Dialect, Encryptor, Keyring};

@@ -68,8 +68,8 @@ struct Shared<'a> {
 }
 
 impl<'a> FilePass<'a> {
-    /// Creates a pass from the bytes of `from`, which have these positions in the object, too, to the
-    /// beginning of `to`. It uses all cores.
+    /// Creates a pass from the bytes of `from`, which have these positions in the object, too, to
+    /// the beginning of `to`. It uses all cores.
     #[must_use]
     pub fn new(
         cipher: &'a CtrCipher,
@@ -110,8 +110,8 @@ impl<'a> FilePass<'a> {
         self
     }
 
-    /// Runs the pass and returns the CRC-64 of the written bytes, if it was asked for. `progress` is
-    /// called with the number of bytes of each chunk.
+    /// Runs the pass and returns the CRC-64 of the written bytes, if it was asked for. `progress`
+    /// is called with the number of bytes of each chunk.
     ///
     /// # Errors
     /// If a file cannot be read or written, or is not as long as it should be.

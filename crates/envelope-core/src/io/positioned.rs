@@ -2,8 +2,8 @@
 
 use std::{fs::File, io};
 
-/// Reads and writes at a position, whatever the platform calls it. The file's own position may move, or
-/// not: do not rely on it.
+/// Reads and writes at a position, whatever the platform calls it. The file's own position may
+/// move, or not: do not rely on it.
 pub trait PositionedFile {
     /// Reads up to `bytes.len()` bytes from position `at` on. 0 is the end of the file.
     ///

@@ -12,13 +12,13 @@ use crate::{BodyDecryptor, BodyEncryptor, IntegrityError, PlainCheck, body::Tran
 
 /// A stream whose buffers are encrypted as they pass. It holds one buffer at a time.
 ///
-/// The error type of the inner stream must be able to express an [`IntegrityError`], which reports that
-/// the plaintext is longer than the content algorithm allows.
+/// The error type of the inner stream must be able to express an [`IntegrityError`], which reports
+/// that the plaintext is longer than the content algorithm allows.
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
 pub struct EncryptStream<S>(CipherStream<S, BodyEncryptor>);
 
-/// A stream whose buffers are decrypted as they pass. It holds one buffer at a time. **What it yields
-/// is unverified until it has ended without an error.**
+/// A stream whose buffers are decrypted as they pass. It holds one buffer at a time. **What it
+/// yields is unverified until it has ended without an error.**
 ///
 /// ```
 /// use envelope_core::{AesKeyWrapper, Decryptor, Dialect, Encryptor, IntegrityError, Keyring};
@@ -53,7 +53,8 @@ impl<S> DecryptStream<S> {
         Self(CipherStream { inner, transform: Some(cipher.into()) })
     }
 
-    /// Checks the plaintext as it passes. The last bytes are yielded only once the plaintext has been verified.
+    /// Checks the plaintext as it passes. The last bytes are yielded only once the plaintext has
+    /// been verified.
     #[must_use]
     pub fn with_check(mut self, check: PlainCheck) -> Self {
         self.0.transform = self.0.transform.map(|transform| transform.with_check(check));

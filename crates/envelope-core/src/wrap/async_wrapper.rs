@@ -10,12 +10,12 @@ use crate::ContentKey;
 /// A boxed future that can move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A master key that wraps and unwraps without blocking the thread, such as one in a service with an
-/// async client.
+/// A master key that wraps and unwraps without blocking the thread, such as one in a service with
+/// an async client.
 ///
 /// Most keys are a plain [`KeyWrapper`](crate::KeyWrapper), and need not implement this trait:
-/// `envelope-store` runs those on the runtime's pool for blocking work. This crate has no runtime, so
-/// its own async functions run them on the calling task.
+/// `envelope-store` runs those on the runtime's pool for blocking work. This crate has no runtime,
+/// so its own async functions run them on the calling task.
 ///
 /// ```
 /// use envelope_core::{

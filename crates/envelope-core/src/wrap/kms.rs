@@ -18,8 +18,8 @@ use crate::{
 /// A master key in a key management service.
 ///
 /// CEK and IV are generated locally and encrypted by the service in two calls per object, as the Go
-/// and Java SDKs of OSS do. [`Encryptor`](crate::Encryptor) then has them decrypted once, in two more.
-/// Reading takes two calls, or one if the IV is in the clear. Clones share the service.
+/// and Java SDKs of OSS do. [`Encryptor`](crate::Encryptor) then has them decrypted once, in two
+/// more. Reading takes two calls, or one if the IV is in the clear. Clones share the service.
 ///
 /// ```
 /// use envelope_core::{Decryptor, Dialect, Encryptor, Keyring, KmsKeyWrapper, WrapAlgorithm};
@@ -78,8 +78,8 @@ impl<K: Kms> KmsKeyWrapper<K> {
         self
     }
 
-    /// Sets the encryption context that every object has, for services whose context does not follow
-    /// from the material description, which are all but Tencent's. By default there is none.
+    /// Sets the encryption context that every object has, for services whose context does not
+    /// follow from the material description, which are all but Tencent's. By default there is none.
     #[must_use]
     pub fn with_context(mut self, context: &str) -> Self {
         self.context = Some(Zeroizing::new(context.to_owned()));
@@ -165,9 +165,9 @@ impl<K: Kms> KmsKeyWrapper<K> {
 
 /// Returns the blob in a header's decoded value.
 ///
-/// Where blobs are base64, the header *is* the blob, so the value is encoded again. But oss2 encodes
-/// the blob before writing the header, and then the value itself is base64. No Aliyun blob decodes to
-/// base64, because it holds the key's UUID, which has dashes.
+/// Where blobs are base64, the header *is* the blob, so the value is encoded again. But oss2
+/// encodes the blob before writing the header, and then the value itself is base64. No Aliyun blob
+/// decodes to base64, because it holds the key's UUID, which has dashes.
 fn blob(form: BlobForm, wrapped: &[u8]) -> Option<String> {
     let text = || String::from_utf8(wrapped.to_vec()).ok();
     match form {

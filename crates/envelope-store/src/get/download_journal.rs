@@ -29,8 +29,8 @@ pub(super) struct DownloadJournal {
 }
 
 impl DownloadJournal {
-    /// Opens or creates a journal. Its contents count only if they describe this version of the object
-    /// and this content key, and if `resume` is set.
+    /// Opens or creates a journal. Its contents count only if they describe this version of the
+    /// object and this content key, and if `resume` is set.
     pub(super) fn open(path: &Path, first: &First, resume: bool) -> Result<Self, TransferError> {
         let (journal, text) = Journal::open(path)?;
         let mut lines = lines(&text);

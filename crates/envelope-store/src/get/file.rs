@@ -37,11 +37,12 @@ struct Ranges {
 }
 
 impl Get {
-    /// Downloads an object to a file that only its owner can read. A large AES-CTR object is fetched in
-    /// several concurrent ranges; with a journal, a later run fetches only the missing ones. Everything
-    /// available is verified: if this returns `Ok`, the file is complete and correct. Otherwise,
-    /// nothing is left of it but what a later run can resume. A file that another run is writing, or
-    /// that an earlier run left, is not touched until the object and the key are known to be right.
+    /// Downloads an object to a file that only its owner can read. A large AES-CTR object is
+    /// fetched in several concurrent ranges; with a journal, a later run fetches only the missing
+    /// ones. Everything available is verified: if this returns `Ok`, the file is complete and
+    /// correct. Otherwise, nothing is left of it but what a later run can resume. A file that
+    /// another run is writing, or that an earlier run left, is not touched until the object and the
+    /// key are known to be right.
     ///
     /// If the future is dropped, a later run with the same journal resumes the download.
     ///
@@ -179,8 +180,8 @@ impl Get {
         }
         .await;
         drop(coming);
-        // Whatever still writes must be done before another run may start. Two references remain: this
-        // one and that in `ranges`.
+        // Whatever still writes must be done before another run may start. Two references remain:
+        // this one and that in `ranges`.
         while Arc::strong_count(&file) > 2 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -214,8 +215,8 @@ impl Get {
 }
 
 impl Ranges {
-    /// Verifies the checksum of the whole ciphertext, and the MD5 of the plaintext if the metadata has
-    /// one.
+    /// Verifies the checksum of the whole ciphertext, and the MD5 of the plaintext if the metadata
+    /// has one.
     fn verify(&self, envelope: &Envelope) -> Result<(), TransferError> {
         let mut crc64 = 0;
         for range in &self.all {
@@ -238,8 +239,8 @@ impl Ranges {
     }
 }
 
-/// Returns a text that differs from one content key to another and reveals nothing of either: a hash
-/// of the start of the keystream.
+/// Returns a text that differs from one content key to another and reveals nothing of either: a
+/// hash of the start of the keystream.
 fn fingerprint(cipher: &CtrCipher) -> String {
     let mut keystream = Zeroizing::new([0; 64]);
     cipher.at(0).apply(keystream.as_mut_slice());

@@ -10,8 +10,8 @@ use tokio::io::AsyncRead;
 use super::PlainBody;
 use crate::{ObjectMeta, TransferError};
 
-/// An object that was found, and whose plaintext is being received. It borrows nothing, so it can leave
-/// the function that opened it, such as the handler of a web server.
+/// An object that was found, and whose plaintext is being received. It borrows nothing, so it can
+/// leave the function that opened it, such as the handler of a web server.
 #[expect(missing_debug_implementations, reason = "streams have no useful debug output")]
 #[non_exhaustive]
 pub struct GetResult {

@@ -100,8 +100,8 @@ impl Multipart<'_> {
         self.finish_or_abort(&upload, uploaded, Some(journal)).await
     }
 
-    /// Returns the checksum of a part if its entity tag is the one that its bytes must have: their MD5,
-    /// or the tag of a folder.
+    /// Returns the checksum of a part if its entity tag is the one that its bytes must have: their
+    /// MD5, or the tag of a folder.
     async fn recognize(&self, part: Part, etag: &str) -> Result<Option<u64>, TransferError> {
         let (body, crc64) = self.encrypt(part).await?;
         let tag = etag.trim_matches('"').to_ascii_uppercase();
@@ -228,8 +228,8 @@ impl Put {
         }
     }
 
-    /// Aborts the empty uploads of this key created since `since`: the one whose response was lost. If
-    /// the clocks differ by more than two seconds, it is left to the bucket's lifecycle rules.
+    /// Aborts the empty uploads of this key created since `since`: the one whose response was lost.
+    /// If the clocks differ by more than two seconds, it is left to the bucket's lifecycle rules.
     pub(super) async fn abort_lost(&self, since: u64) -> Result<(), TransferError> {
         // Not everybody may list uploads; that is no reason not to create one.
         let open = self.store.list_multipart_uploads(&self.key).await.unwrap_or_else(|error| {

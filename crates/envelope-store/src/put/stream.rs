@@ -121,8 +121,8 @@ impl Put {
         Ok(())
     }
 
-    /// Uploads a stream by way of a temporary file, to learn its length. The file is encrypted with a
-    /// key of its own, which never leaves memory.
+    /// Uploads a stream by way of a temporary file, to learn its length. The file is encrypted with
+    /// a key of its own, which never leaves memory.
     async fn spooled(
         &self,
         mut plain: impl AsyncRead + Send + Unpin,
@@ -194,8 +194,8 @@ impl<R: AsyncRead + Send + Unpin> Ciphertext<R> {
     }
 }
 
-/// Checks that no more bytes came than were announced, and at the end that no fewer did: the metadata
-/// states the number already.
+/// Checks that no more bytes came than were announced, and at the end that no fewer did: the
+/// metadata states the number already.
 fn check_len(want: Option<u64>, got: u64, at_end: bool) -> Result<(), TransferError> {
     match want {
         Some(want) if got > want || (at_end && got < want) => {
