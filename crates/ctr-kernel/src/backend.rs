@@ -5,6 +5,18 @@ use std::{fmt, io::Write as _, sync::OnceLock};
 use crate::{Aes256Ctr, self_check};
 
 /// A way to compute the keystream. Not every processor supports every backend.
+///
+/// ```
+/// use ctr_kernel::{Aes256Ctr, Backend};
+///
+/// let cipher = Aes256Ctr::new(&[7; 32]);
+/// assert_eq!(cipher.backend(), Backend::best());
+/// let portable = Aes256Ctr::with_backend(&[7; 32], Backend::Portable).expect("always available");
+/// let (mut a, mut b) = ([0; 64], [0; 64]);
+/// cipher.apply(0, &mut a);
+/// portable.apply(0, &mut b);
+/// assert_eq!(a, b);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Backend {

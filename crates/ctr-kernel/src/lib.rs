@@ -36,6 +36,17 @@ pub use backend::Backend;
 ///
 /// The key is expanded in place, so that no copies are left behind. The portable backend cannot
 /// guarantee this, because the `aes` crate returns its round keys by value.
+///
+/// ```
+/// use ctr_kernel::Aes256Ctr;
+///
+/// let cipher = Aes256Ctr::new(&[7; 32]);
+/// let (plain, mut body) = ([1; 100], [0; 100]);
+/// cipher.apply_to(0, &plain, &mut body);
+/// // The second 16-byte block has the next counter.
+/// cipher.apply(1, &mut body[16..]);
+/// assert_eq!(body[16..], plain[16..]);
+/// ```
 #[derive(Clone)]
 #[expect(missing_debug_implementations, reason = "secrets must not be printed")]
 pub struct Aes256Ctr(Arc<Keys>);

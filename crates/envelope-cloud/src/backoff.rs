@@ -92,6 +92,15 @@ impl RetryPolicy {
 }
 
 /// The failed attempts of one request.
+///
+/// ```
+/// use envelope_cloud::{RetryPolicy, jitter};
+///
+/// let mut backoff = RetryPolicy::default().with_attempts(2).start();
+/// let first = backoff.next_delay(jitter()).expect("a second attempt");
+/// assert!(first.as_millis() >= 100);
+/// assert!(backoff.next_delay(jitter()).is_none());
+/// ```
 #[derive(Clone, Debug)]
 pub struct Backoff {
     policy: RetryPolicy,

@@ -9,6 +9,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 /// An access key, with the token of a temporary one. The secret parts are wiped and not printed.
 ///
 /// It is its own [provider](ProvideCredential), for keys that do not change.
+///
+/// ```
+/// use envelope_cloud::{Credentials, SharedCredentials};
+///
+/// let key = Credentials::new("an id", "a secret").with_token("a token");
+/// let provider = SharedCredentials::new(key); // or any `ProvideCredential`
+/// ```
 #[derive(Clone, Debug)]
 pub struct Credentials {
     id: String,

@@ -9,6 +9,18 @@ use meta_codec::Vendor;
 
 /// The scheme and host of a service. The host of a bucket is below that of its store, except where
 /// the store has a bare address.
+///
+/// ```
+/// use envelope_cloud::{Endpoint, EndpointError};
+/// use meta_codec::Vendor;
+///
+/// let endpoint = Endpoint::of_store(Vendor::Cos, "ap-guangzhou")?;
+/// assert_eq!(endpoint.bucket_host("b-125"), "b-125.cos.ap-guangzhou.myqcloud.com");
+/// let local: Endpoint = "http://127.0.0.1:9000".parse()?;
+/// assert!(local.is_path_style());
+/// assert_eq!("http://example.com".parse::<Endpoint>(), Err(EndpointError::PlainHttp));
+/// # Ok::<(), EndpointError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     secure: bool,

@@ -7,6 +7,15 @@ use reqsign_core::{Context, ProvideCredential};
 use crate::{Credentials, Endpoint, EndpointError};
 
 /// The environment variables of one service. It is a [provider](ProvideCredential) of access keys.
+///
+/// ```
+/// use envelope_cloud::Environment;
+/// use meta_codec::Vendor;
+///
+/// let environment = Environment::store(Vendor::Cos);
+/// assert_eq!(environment.region_name(), "TENCENTCLOUD_REGION");
+/// let region = environment.region().unwrap_or_else(|| "ap-guangzhou".to_owned());
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Environment {
     keys: &'static [KeyNames],

@@ -182,7 +182,7 @@ impl From<ParseError> for Failure {
     }
 }
 
-/// Advice on what a policy refuses, in the one place where all of it is known.
+/// Advice on what a policy refuses, in one place.
 const fn policy_advice(error: PolicyError) -> (Status, &'static str) {
     match error {
         PolicyError::NotEncrypted => (
@@ -196,7 +196,8 @@ const fn policy_advice(error: PolicyError) -> (Status, &'static str) {
         }
         PolicyError::Unauthenticated(_) | PolicyError::NoKeyCheck => (
             Status::Metadata,
-            "the object may have been relabelled; if it was written like that, omit --require",
+            "the object may have been relabelled; if it was written without this protection, omit \
+             --require",
         ),
         _ => (Status::Metadata, "objects of this kind are not allowed"),
     }

@@ -101,8 +101,8 @@ pub(crate) fn warn_before_reading(envelope: &Envelope) {
     }
     if can_be_relabelled(envelope) {
         warn(format_args!(
-            "{} keeps the IV in the clear, so that this may be an AES-GCM object relabelled as {}, \
-             and then modified; use --require authenticated if your objects are AES-GCM",
+            "{} keeps the IV in the clear, so this may be an AES-GCM object that was relabelled as \
+             {} and then modified; use --require authenticated if your objects are AES-GCM",
             envelope.dialect(),
             envelope.content_algorithm()
         ));

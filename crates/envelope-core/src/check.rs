@@ -8,6 +8,18 @@ use subtle::ConstantTimeEq as _;
 ///
 /// Neither value is authenticated: anyone who can write the metadata can change them along with the
 /// body. They detect truncation, a wrong key (MD5) and bugs of the SDKs.
+///
+/// ```
+/// # use envelope_core::{AesKeyWrapper, Dialect, Encryptor};
+/// use envelope_core::{IntegrityError, PlainCheck};
+///
+/// # let key = AesKeyWrapper::generate()?;
+/// let object = Encryptor::new(&key, Dialect::COS_V2).with_plain_len(6).encrypt()?;
+/// let mut check = PlainCheck::new(object.envelope());
+/// check.update(b"a fil");
+/// assert_eq!(check.finish(), Err(IntegrityError::Length { want: 6, got: 5 }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct PlainCheck {
     len: u64,
@@ -70,6 +82,17 @@ impl PlainCheck {
 /// Checks the length of a stored body, in bytes, against the envelope, before a byte of it is
 /// taken.
 ///
+/// ```
+/// # use envelope_core::{AesKeyWrapper, Dialect, Encryptor};
+/// use envelope_core::{IntegrityError, check_body_len};
+///
+/// # let key = AesKeyWrapper::generate()?;
+/// let object = Encryptor::new(&key, Dialect::COS_V2).with_plain_len(6).encrypt()?;
+/// let error = check_body_len(object.envelope(), 7);
+/// assert_eq!(error, Err(IntegrityError::BodyLength { want: 6, got: 7 }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// [`IntegrityError::BodyLength`] if the metadata implies another length;
 /// [`IntegrityError::Padding`] if the end of an AES-CBC body is missing;
@@ -86,6 +109,19 @@ pub fn check_body_len(envelope: &Envelope, got: u64) -> Result<(), IntegrityErro
 }
 
 /// The MD5 of a plaintext, for [`Encryptor::with_plain_md5`](crate::Encryptor::with_plain_md5).
+///
+/// ```
+/// # use envelope_core::{AesKeyWrapper, Dialect, Encryptor};
+/// use envelope_core::PlainDigest;
+///
+/// # let key = AesKeyWrapper::generate()?;
+/// let mut digest = PlainDigest::new();
+/// digest.update(b"a file");
+/// let object = Encryptor::new(&key, Dialect::COS_V2);
+/// let object = object.with_plain_md5(digest.finish()).encrypt()?;
+/// assert!(object.envelope().plain_md5().is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct PlainDigest(Md5);
 

@@ -64,7 +64,7 @@ impl Decryptor {
     }
 
     /// Returns whether an operation may block the thread, as it does unless all keys are async.
-    /// Async programs then call it where blocking does no harm.
+    /// Async programs then call it on a thread that may block.
     #[must_use]
     pub fn is_blocking(&self) -> bool {
         self.keyring.is_blocking()

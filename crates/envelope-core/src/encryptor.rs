@@ -204,7 +204,7 @@ impl Encryptor {
     }
 
     /// Returns whether an operation may block the thread, as it does unless the key is async. Async
-    /// programs then call it where blocking does no harm.
+    /// programs then call it on a thread that may block.
     #[must_use]
     pub const fn is_blocking(&self) -> bool {
         self.wrapper.is_blocking()
@@ -338,7 +338,7 @@ pub enum EncryptError {
     /// The master key could not unwrap what it had wrapped.
     #[error("the master key cannot unwrap the content key that it has just wrapped")]
     Unreadable(#[source] UnwrapError),
-    /// The key has async operations, and the function has not.
+    /// The master key is async, but the function is blocking.
     #[error("this master key can be used only by async functions")]
     AsyncKey,
     /// The wrap reveals other objects' keys and was not explicitly allowed.

@@ -36,6 +36,16 @@ const TAG_LEN: usize = ContentAlgorithm::GCM_TAG_LEN;
 pub struct GcmSealer(GcmKey);
 
 /// Decrypts one object that was encrypted with AES-256-GCM.
+///
+/// It cannot encrypt, because that would use the object's IV a second time:
+///
+/// ```compile_fail,E0277
+/// use envelope_core::{GcmOpener, io::EncryptWriter};
+///
+/// fn reuse_the_iv(opener: GcmOpener) -> EncryptWriter<Vec<u8>> {
+///     EncryptWriter::new(Vec::new(), opener)
+/// }
+/// ```
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
 pub struct GcmOpener(GcmKey);
 

@@ -11,6 +11,17 @@ use meta_codec::Envelope;
 use crate::ContentKey;
 
 /// The limits of a cache of content keys.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use envelope_core::{AesKeyWrapper, Decryptor, KeyCacheLimits, Keyring};
+///
+/// let keyring = Keyring::new().with(AesKeyWrapper::generate()?);
+/// let limits = KeyCacheLimits::new(100, Duration::from_secs(60));
+/// let decryptor = Decryptor::new(&keyring).with_cache(limits);
+/// # Ok::<(), envelope_core::NoRandomness>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyCacheLimits {

@@ -6,6 +6,19 @@ use crate::{Crc64, CtrCipher, Keystream, Part};
 /// starts where that part starts and ends where it ends, so that a part cannot run into the
 /// keystream of its neighbour. It comes only from
 /// [`EncryptedObject::parts`](crate::EncryptedObject::parts).
+///
+/// ```
+/// use envelope_core::{AesKeyWrapper, Dialect, Encryptor, PartPlan};
+///
+/// let key = AesKeyWrapper::generate()?;
+/// let plan = PartPlan::new(3_000_000, 1 << 20, Dialect::COS_V2)?;
+/// let object = Encryptor::new(&key, Dialect::COS_V2).with_parts(plan).encrypt()?;
+/// let second = object.part(2)?;
+/// assert_eq!((second.part().start(), second.part().len()), (1 << 20, 1 << 20));
+/// let mut data = vec![7; 1 << 20];
+/// second.encrypt_in_place(&mut data)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
 pub struct PartCipher {
     part: Part,

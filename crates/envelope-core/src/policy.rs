@@ -185,7 +185,7 @@ pub enum PolicyError {
     #[error("the policy requires authenticated content, and {0} does not detect modifications")]
     Unauthenticated(ContentAlgorithm),
     /// A range of authenticated content, which nothing authenticates.
-    #[error("a range of an {0} object cannot be authenticated")]
+    #[error("ranges of {0} objects cannot be authenticated")]
     UnauthenticatedRange(ContentAlgorithm),
     /// The wrap algorithm is not allowed.
     #[error("the policy does not allow content keys wrapped with {0}")]

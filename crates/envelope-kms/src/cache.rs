@@ -37,6 +37,14 @@ impl Default for CacheLimits {
 ///
 /// A cached plaintext is returned without the service checking permissions again: do not share a
 /// cache between callers with different rights.
+///
+/// ```
+/// use envelope_core::{KmsKeyWrapper, WrapAlgorithm, kms::MemoryKms};
+/// use envelope_kms::{CacheLimits, CachedKms};
+///
+/// let kms = MemoryKms::new(WrapAlgorithm::KmsAliyun); // or a `Client`
+/// let wrapper = KmsKeyWrapper::new(CachedKms::new(kms, CacheLimits::default()));
+/// ```
 #[expect(missing_debug_implementations, reason = "holds plaintexts, which are not printed")]
 pub struct CachedKms<K> {
     inner: K,

@@ -21,6 +21,18 @@ pub const CALL_BOUND: Duration =
 
 /// A client that calls a service over a transport and retries. It blocks the thread: async programs
 /// use it through `envelope-store`, or on their runtime's pool for blocking work.
+///
+/// ```
+/// # #[cfg(feature = "blocking")]
+/// # fn example() -> Result<(), envelope_kms::EndpointError> {
+/// use envelope_kms::{Client, Credentials, RetryPolicy, Tencent};
+///
+/// let service = Tencent::new("ap-guangzhou")?.with_key_id("key-1");
+/// let kms = Client::new(service, Credentials::new("an id", "a secret"))
+///     .with_retry(RetryPolicy::SHORT.with_attempts(2));
+/// # Ok(())
+/// # }
+/// ```
 #[expect(missing_debug_implementations, reason = "holds credentials, which are not printed")]
 pub struct Client<S, T> {
     service: S,

@@ -17,6 +17,13 @@ use crate::{Client, UreqTransport};
 
 /// A vendor of a key management service. The enum is deliberately exhaustive: code that depends on
 /// the vendor does not compile for a third one until it handles it.
+///
+/// ```
+/// use envelope_kms::KmsVendor;
+///
+/// assert_eq!(KmsVendor::Tencent.id(), "tencent");
+/// assert_eq!(KmsVendor::Tencent.environment().key_name(), "TENCENTCLOUD_SECRET_ID");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "a new vendor must be handled everywhere")]
 pub enum KmsVendor {

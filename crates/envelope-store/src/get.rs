@@ -25,7 +25,7 @@ use crate::{
 /// A download of one object.
 ///
 /// What may be read is decided by the [policy](envelope_core::Policy) of the decryptor. Master keys
-/// are used where blocking does no harm, so that a key in a KMS blocks no task. Every future can be
+/// are used on threads that may block, so that a key in a KMS blocks no task. Every future can be
 /// dropped at any time.
 ///
 /// ```

@@ -41,7 +41,7 @@ const MAX_CORRUPT_ATTEMPTS: u32 = 3;
 /// of each part are compared with those of the store, and a final HEAD request verifies the
 /// metadata.
 ///
-/// Master keys are used where blocking does no harm, so that a key in a KMS blocks no task.
+/// Master keys are used on threads that may block, so that a key in a KMS blocks no task.
 /// Dropping the future of an upload ends it, and leaves a multipart upload open; give it a
 /// [`StopSignal`] to end it in an orderly way.
 ///
@@ -150,7 +150,7 @@ impl Put {
     }
 
     /// Sets whether replacing an existing object is refused. Buckets that keep versions, or once
-    /// did, do not enforce it: there it is a look before the upload, and no lock.
+    /// did, do not enforce it: there, existence is only checked before the upload.
     #[must_use]
     pub const fn with_create_only(mut self, create_only: bool) -> Self {
         self.create_only = create_only;
@@ -238,7 +238,8 @@ impl Put {
                         self.listener.notify(Event::Restarted(reason));
                         match earlier.upload(&self.key) {
                             Some(upload) => self.store.abort(&upload).await?,
-                            // It ended between the request and the line that records its outcome.
+                            // The earlier run ended after the request, but before it recorded the
+                            // id of the upload.
                             None => self.abort_lost(earlier.begun()).await?,
                         }
                     }

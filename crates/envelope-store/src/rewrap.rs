@@ -109,8 +109,8 @@ impl Rewrap {
     }
 
     /// Rewraps: `old` opens the object now, `encryptor` wraps anew. If the future is dropped, the
-    /// object has either its old headers or its new ones; with a reupload, it may be as an upload
-    /// leaves it.
+    /// object has either its old headers or its new ones; with a reupload, it may be in any state
+    /// that an interrupted upload can leave.
     ///
     /// # Errors
     /// Any [`TransferError`], including [`StoreError::Changed`] if another writer changed the

@@ -157,6 +157,13 @@ pub trait Store: fmt::Debug + Send + Sync {
 }
 
 /// The part of an object to return, and its version.
+///
+/// ```
+/// use envelope_store::GetOptions;
+///
+/// let options = GetOptions::default().with_range(0..1024).with_if_match("\"an etag\"");
+/// assert_eq!(options.range, Some(0..1024));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GetOptions {

@@ -16,6 +16,15 @@ pub use self::{
 use crate::{Settings, SettingsError, Store};
 
 /// A store that an [`Address`](crate::Address) can name.
+///
+/// ```
+/// use envelope_store::{Address, Location};
+///
+/// let address: Address = "file:backup/a/key".parse()?;
+/// assert_eq!(address.location, Location::Folder("backup/a".into()));
+/// assert_eq!(address.key, "key");
+/// # Ok::<(), envelope_store::AddressError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Location {

@@ -47,7 +47,7 @@ pub enum TransferError {
     /// The metadata is invalid or was rejected.
     #[error(transparent)]
     Parse(#[from] ParseError),
-    /// A part has another length than planned.
+    /// A part's length differs from the plan.
     #[error(transparent)]
     PartLength(#[from] PartLengthError),
     /// The range contains no byte of the object.

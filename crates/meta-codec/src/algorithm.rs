@@ -5,6 +5,15 @@ use std::fmt;
 use crate::{BlobForm, KmsContext, KmsConvention};
 
 /// The algorithm that encrypts the object's bytes. Every dialect uses an AES-256 content key.
+///
+/// ```
+/// use meta_codec::ContentAlgorithm;
+///
+/// let gcm = ContentAlgorithm::Aes256Gcm;
+/// assert!(gcm.is_authenticated());
+/// assert_eq!(gcm.body_len(1000), Some(1016)); // the authentication tag comes last
+/// assert_eq!(gcm.plain_len(1016), Some(1000));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ContentAlgorithm {
@@ -88,6 +97,15 @@ impl fmt::Display for ContentAlgorithm {
 }
 
 /// The algorithm that wraps the content key (CEK and IV) with the master key.
+///
+/// ```
+/// use meta_codec::{Dialect, WrapAlgorithm};
+///
+/// // What `cos-v2` can be written with, the preferred ones first.
+/// let wraps: Vec<WrapAlgorithm> = Dialect::COS_V2.wrap_algorithms().collect();
+/// assert!(wraps.contains(&WrapAlgorithm::AesKeyWrap));
+/// assert!(!wraps.contains(&WrapAlgorithm::RsaPkcs1v15));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum WrapAlgorithm {

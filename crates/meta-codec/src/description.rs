@@ -9,6 +9,15 @@ use serde::de::{Deserializer as _, MapAccess, Visitor};
 /// SDKs serialize the same map as five different JSON texts (spaces, order, escapes), and some of
 /// them compare the text or pass it to a KMS. The text is therefore preserved byte for byte, while
 /// two descriptions are equal if their *maps* are.
+///
+/// ```
+/// use meta_codec::MaterialDescription;
+///
+/// let description = MaterialDescription::new([("key", "2026"), ("owner", "photos")])?;
+/// assert_eq!(description.map()["owner"], "photos");
+/// assert_eq!(MaterialDescription::parse(description.text())?, description);
+/// # Ok::<(), meta_codec::DescriptionError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct MaterialDescription {
     text: String,

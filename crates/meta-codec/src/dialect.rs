@@ -13,6 +13,15 @@ mod oss_v1;
 mod oss_v2;
 
 /// One SDK family's header format for an envelope, defined by a table of names and algorithms.
+///
+/// ```
+/// use meta_codec::Dialect;
+///
+/// let dialect: Dialect = "cos-legacy".parse()?;
+/// assert_eq!(dialect.writers(), "COS Java 5.4.3 to 5.6.49");
+/// assert!(!dialect.is_writable());
+/// # Ok::<(), meta_codec::UnknownDialect>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct Dialect(&'static Table);
 

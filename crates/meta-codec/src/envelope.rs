@@ -8,6 +8,17 @@ use crate::{
 ///
 /// Equality ignores the order of the headers, which [`emit`](Self::emit) preserves but stores and
 /// proxies do not.
+///
+/// ```
+/// use meta_codec::{ContentAlgorithm, Dialect, Envelope, WrapAlgorithm, parse};
+///
+/// let (content, wrap) = (ContentAlgorithm::Aes256Ctr, WrapAlgorithm::AesKeyWrap);
+/// let envelope = Envelope::new(Dialect::COS_V2, content, wrap, vec![1; 40], vec![2; 24])
+///     .with_plain_len(1000);
+/// let headers = envelope.emit(Dialect::COS_V2)?;
+/// assert_eq!(parse(headers)?, Some(envelope));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Envelope {
     pub(crate) dialect: Dialect,

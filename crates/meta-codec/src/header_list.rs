@@ -9,6 +9,16 @@ use crate::{DescriptionError, description::flat_json};
 /// (redirects, `100 Continue`), the last one is used, and it must be successful. Values are bytes,
 /// because unrelated headers may contain any bytes.
 ///
+/// ```
+/// use meta_codec::{parse, read_headers};
+///
+/// let saved = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\n\r\n"; // of `curl -I`
+/// let headers = read_headers(saved)?;
+/// assert_eq!(headers, [("Content-Type".to_owned(), b"image/jpeg".to_vec())]);
+/// assert_eq!(parse(headers)?, None); // not encrypted
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// Fails on other JSON, on a line that is not a header, or if the last response is not successful.
 pub fn read_headers(list: &[u8]) -> Result<Vec<(String, Vec<u8>)>, HeaderListError> {

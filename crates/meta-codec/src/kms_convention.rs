@@ -1,6 +1,14 @@
 //! Conventions of the key management services.
 
 /// The conventions for storing a content key wrapped by a key management service.
+///
+/// ```
+/// use meta_codec::{BlobForm, KmsContext, WrapAlgorithm};
+///
+/// let tencent = WrapAlgorithm::KmsTencent.kms().expect("a KMS wraps");
+/// assert_eq!(tencent.context, KmsContext::Description);
+/// assert!(WrapAlgorithm::AesKeyWrap.kms().is_none());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KmsConvention {

@@ -7,6 +7,16 @@ use crate::Vendor;
 /// On parsed objects this is a hint, which most readers ignore. Nothing is ever allocated based on
 /// it, and the minimum part size is not checked, because SDKs write objects with smaller parts to
 /// stores that allow them.
+///
+/// ```
+/// use meta_codec::{LayoutError, PartLayout, Vendor};
+///
+/// let layout = PartLayout::new(Vendor::Oss, 1_000_000, 300_000)?;
+/// assert_eq!(layout.part_count(), Some(4));
+/// let unaligned = PartLayout::new(Vendor::Oss, 1_000_000, 300_001);
+/// assert_eq!(unaligned, Err(LayoutError::PartNotAligned));
+/// # Ok::<(), LayoutError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartLayout {
     data_size: Option<u64>,

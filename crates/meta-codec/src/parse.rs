@@ -21,6 +21,19 @@ const MAX_LEN: usize = 16 * 1024;
 /// metadata was stripped, or its envelope is in an instruction file. The caller **must not** treat
 /// the body as plaintext unless told to.
 ///
+/// ```
+/// use meta_codec::parse;
+///
+/// let headers = [
+///     ("x-oss-meta-client-side-encryption-key", "AAAA"),
+///     ("x-oss-meta-owner", "photos"),
+/// ];
+/// let error = parse(headers).unwrap_err(); // altered, or cut
+/// assert!(error.header().starts_with("x-oss-meta-client-side-encryption-"));
+/// assert_eq!(parse([("x-oss-meta-owner", "photos")])?, None); // not encrypted
+/// # Ok::<(), meta_codec::ParseError>(())
+/// ```
+///
 /// # Errors
 /// Fails on anything that does not follow one dialect exactly, see [`Reason`]. In particular,
 /// [`Reason::PerhapsInstruction`] is returned for the headers that COS Java leaves on an object

@@ -6,6 +6,14 @@ use crate::Dialect;
 ///
 /// All differences between the stores are methods of this type. The enum is deliberately
 /// exhaustive: code that depends on the store does not compile for a third one until it handles it.
+///
+/// ```
+/// use meta_codec::{Dialect, Vendor};
+///
+/// assert_eq!(Vendor::Cos.metadata_prefix(), "x-cos-meta-");
+/// assert_eq!(Vendor::Oss.default_dialect(), Dialect::OSS_V2);
+/// assert_eq!(Vendor::Oss.min_part_size(), 100 * 1024);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "a new vendor must be handled everywhere")]
 pub enum Vendor {

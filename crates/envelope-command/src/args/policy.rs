@@ -19,7 +19,7 @@ enum Requirement {
     KeyCheck,
 }
 
-/// What is accepted although it is not the normal case.
+/// Exceptions that the user allows.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Accept {
     #[command(flatten)]

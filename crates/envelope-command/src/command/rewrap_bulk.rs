@@ -1,4 +1,4 @@
-//! `envelope rewrap` for objects in a store, one or bulk.
+//! `envelope rewrap` for objects in a store, one or many.
 
 use std::{
     collections::HashSet,

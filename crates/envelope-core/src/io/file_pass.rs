@@ -103,7 +103,7 @@ impl<'a> FilePass<'a> {
         self
     }
 
-    /// Sets whether `from` must end where the bytes end; otherwise it has changed.
+    /// Sets whether `from` must end where the range ends; if it does not, `run` returns `Changed`.
     #[must_use]
     pub const fn with_end(mut self, to_the_end: bool) -> Self {
         self.to_the_end = to_the_end;

@@ -2,25 +2,25 @@
 
 use std::{fs::File, io};
 
-/// Reads and writes at a position, whatever the platform calls it. The file's own position may
-/// move, or not: do not rely on it.
+/// Reads and writes at a position, under one name on every platform. The file's cursor may or may
+/// not move: do not rely on it.
 pub trait PositionedFile {
-    /// Reads up to `bytes.len()` bytes from position `at` on. 0 is the end of the file.
+    /// Reads up to `bytes.len()` bytes from position `at` on. Returns 0 at the end of the file.
     ///
     /// # Errors
-    /// Of the operating system.
+    /// Any error of the operating system.
     fn read_some_at(&self, bytes: &mut [u8], at: u64) -> io::Result<usize>;
 
     /// Writes some of `bytes` from position `at` on.
     ///
     /// # Errors
-    /// Of the operating system.
+    /// Any error of the operating system.
     fn write_some_at(&self, bytes: &[u8], at: u64) -> io::Result<usize>;
 
     /// Fills `bytes` from position `at` on.
     ///
     /// # Errors
-    /// Of the operating system, and [`io::ErrorKind::UnexpectedEof`].
+    /// Any error of the operating system, and [`io::ErrorKind::UnexpectedEof`].
     fn read_fully_at(&self, mut bytes: &mut [u8], mut at: u64) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.read_some_at(bytes, at) {
@@ -39,7 +39,7 @@ pub trait PositionedFile {
     /// Writes all of `bytes` from position `at` on.
     ///
     /// # Errors
-    /// Of the operating system.
+    /// Any error of the operating system.
     fn overwrite_at(&self, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.write_some_at(bytes, at) {

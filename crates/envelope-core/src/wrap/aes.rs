@@ -16,6 +16,16 @@ use super::{KeyWrapper, UnwrapError, WrapError, WrappedKey, unwrap_each, wrap_ea
 use crate::{ContentKey, NoRandomness, key::Candidate};
 
 /// An AES master key of 128, 192 or 256 bits. Clones share the key.
+///
+/// ```
+/// use envelope_core::{AesKeyWrapper, Decryptor, Dialect, Encryptor, Keyring};
+///
+/// let text = AesKeyWrapper::generate_text()?; // to be kept in a file
+/// let key = AesKeyWrapper::read(text.as_bytes())?;
+/// let object = Encryptor::new(&key, Dialect::COS_V2).encrypt()?;
+/// Decryptor::new(&Keyring::new().with(key)).decrypt(object.envelope())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
 pub struct AesKeyWrapper {

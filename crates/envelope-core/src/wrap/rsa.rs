@@ -153,8 +153,8 @@ impl KeyWrapper for RsaKeyWrapper {
         }
         let padding = match algorithm {
             WrapAlgorithm::RsaPkcs1v15 => Padding::Pkcs1v15,
-            // Where the metadata does not state the padding, use the better one. COS Python reads
-            // it if it is given the key by path.
+            // Where the metadata does not state the padding, use the better one. COS Python can
+            // read it, provided that the key is passed as a file path.
             WrapAlgorithm::RsaOaepSha1 | WrapAlgorithm::RsaUnstated => Padding::OaepSha1,
             // MGF1 with SHA-1 is the default of the JDK's provider, and therefore of COS Java.
             WrapAlgorithm::RsaOaepSha256 => Padding::OaepSha256Mgf1Sha1,

@@ -21,6 +21,15 @@ pub(super) const ENVIRONMENT: Environment =
 const VERSION: &str = "2016-01-20";
 
 /// The protocol of Aliyun KMS, over the shared gateway.
+///
+/// ```
+/// use envelope_kms::{Aliyun, AliyunSignature};
+///
+/// let service = Aliyun::new("cn-hangzhou")?
+///     .with_key_id("key-1")
+///     .with_signature(AliyunSignature::Rpc);
+/// # Ok::<(), envelope_kms::EndpointError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Aliyun {
     endpoint: Endpoint,

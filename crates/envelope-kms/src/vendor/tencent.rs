@@ -19,6 +19,13 @@ pub(super) const ENVIRONMENT: Environment =
 const CONTENT_TYPE: &str = "application/json";
 
 /// The protocol of Tencent KMS, signed with `TC3-HMAC-SHA256`.
+///
+/// ```
+/// use envelope_kms::Tencent;
+///
+/// let service = Tencent::new("ap-guangzhou")?.with_key_id("key-1");
+/// # Ok::<(), envelope_kms::EndpointError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Tencent {
     endpoint: Endpoint,

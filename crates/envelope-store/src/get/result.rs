@@ -12,6 +12,23 @@ use crate::{ObjectMeta, TransferError};
 
 /// An object that was found, and whose plaintext is being received. It borrows nothing, so it can
 /// leave the function that opened it, such as the handler of a web server.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use envelope_core::{AesKeyWrapper, Decryptor, Dialect, Encryptor, Keyring};
+/// # use envelope_store::{Get, MemoryStore, Put, Store};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, key) = (Arc::new(MemoryStore::new()), AesKeyWrapper::generate()?);
+/// # let encryptor = Encryptor::new(&key, Dialect::COS_V2);
+/// # Put::new(store.clone(), "a/key").stream(&b"a file"[..], None, &encryptor).await?;
+/// # let decryptor = Decryptor::new(&Keyring::new().with(key));
+/// let object = Get::new(store, "a/key").decrypt(&decryptor).await?;
+/// assert_eq!(object.plain_len(), Some(6));
+/// let mut reader = object.into_reader(); // an `AsyncRead` that borrows nothing
+/// # Ok(())
+/// # }
+/// ```
 #[expect(missing_debug_implementations, reason = "streams have no useful debug output")]
 #[non_exhaustive]
 pub struct GetResult {

@@ -39,7 +39,7 @@ pub(super) struct Multipart<'a> {
 pub(super) type Uploaded = BTreeMap<u16, (String, u64)>;
 
 impl Multipart<'_> {
-    /// Creates the upload and completes it.
+    /// Creates the upload, sends all parts and completes it.
     pub(super) async fn start(
         self,
         journal: Option<UploadJournal>,

@@ -30,6 +30,15 @@ use crate::{
 };
 
 /// A bucket, accessed over HTTPS.
+///
+/// ```
+/// use envelope_store::{Bucket, Credentials, Endpoint};
+/// use envelope_store::envelope_core::Vendor;
+///
+/// let endpoint = Endpoint::of_store(Vendor::Cos, "ap-guangzhou")?;
+/// let bucket = Bucket::cos("photos-1250000000", endpoint, Credentials::new("an id", "a secret"))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Bucket {
     vendor: Vendor,
     name: String,

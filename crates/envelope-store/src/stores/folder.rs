@@ -35,6 +35,18 @@ const CHUNK: usize = 256 * 1024;
 /// of two versions cannot be confused. Overwriting removes the old sidecar first: a crash at the
 /// wrong moment leaves an object without headers, which is refused, never one with the headers of
 /// another.
+///
+/// ```
+/// use envelope_store::{FolderStore, Store};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let store = FolderStore::new(folder.path());
+/// assert!(store.list("", None).await?.entries.is_empty());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct FolderStore {
     root: PathBuf,

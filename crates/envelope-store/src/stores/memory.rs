@@ -18,6 +18,16 @@ use crate::{
 };
 
 /// A store in memory that accepts any headers and part sizes.
+///
+/// ```
+/// use envelope_store::{MemoryStore, Store, StoreError};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let store = MemoryStore::new();
+/// assert!(matches!(store.head("a/key").await, Err(StoreError::NotFound)));
+/// # }
+/// ```
 #[derive(Default)]
 pub struct MemoryStore(Mutex<State>);
 
