@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 /// Limits on the number, age and use of cached plaintexts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "callers choose every limit")]
+#[non_exhaustive]
 pub struct CacheLimits {
     /// Maximum number of cached plaintexts. An object needs two.
     pub entries: usize,
@@ -20,6 +20,29 @@ pub struct CacheLimits {
     pub age: Duration,
     /// Maximum number of times a plaintext is returned before the service is called again.
     pub uses: u32,
+}
+
+impl CacheLimits {
+    /// Sets the maximum number of cached plaintexts.
+    #[must_use]
+    pub const fn with_entries(mut self, entries: usize) -> Self {
+        self.entries = entries;
+        self
+    }
+
+    /// Sets the maximum age of a cached plaintext.
+    #[must_use]
+    pub const fn with_age(mut self, age: Duration) -> Self {
+        self.age = age;
+        self
+    }
+
+    /// Sets the maximum number of times a plaintext is returned before the service is called again.
+    #[must_use]
+    pub const fn with_uses(mut self, uses: u32) -> Self {
+        self.uses = uses;
+        self
+    }
 }
 
 impl Default for CacheLimits {

@@ -111,7 +111,8 @@ impl Get {
     /// Decrypts the whole object. Headers and bytes come with one response. At the end of the
     /// stream everything that can be checked is: the length, the store's checksum, GCM's
     /// authentication tag, CBC's padding, and the MD5 in the metadata. **Until then the plaintext
-    /// is unverified**; its last bytes are held back until then.
+    /// is unverified**; its last bytes are held back until then. The future can be dropped at any
+    /// time.
     ///
     /// # Errors
     /// Any [`TransferError`].
@@ -135,6 +136,7 @@ impl Get {
 
     /// Decrypts a range of the plaintext. Nothing can be checked except that the bytes are those of
     /// the range, all of one version of the object.
+    /// The future can be dropped at any time.
     ///
     /// # Errors
     /// Any [`TransferError`], also if the content algorithm has no ranges, or the policy does not
