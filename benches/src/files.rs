@@ -84,17 +84,17 @@ pub fn run(report: &mut Report, envelope: &Path) {
             )
         };
         let (copy, openssl) = if threads == "1" { (1.25, 0.65) } else { (0.85, 0.45) };
-        let work = |name: &str| format!("{name}, 512 MiB file to file, {cores}");
+        let work = |name: &str| format!("{name}, 512 MiB file, {cores}");
         let name = "encrypt";
-        report.goal(work(name), "x the time of cp", Goal::AtMost(copy), ratio(name, "cp"));
+        report.goal(work(name), "x cp time", Goal::AtMost(copy), ratio(name, "cp"));
         report.goal(
             work(name),
-            "x the time of openssl enc",
+            "x openssl time",
             Goal::AtMost(openssl),
             ratio(name, "openssl enc"),
         );
         for name in ["decrypt", "encrypt --checksum crc64"] {
-            report.goal(work(name), "x the time of cp", Goal::None, ratio(name, "cp"));
+            report.goal(work(name), "x cp time", Goal::None, ratio(name, "cp"));
         }
         for (index, (name, _)) in programs.iter().enumerate() {
             let spread = Spread::of(times[index].iter().copied());
