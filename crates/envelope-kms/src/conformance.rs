@@ -3,7 +3,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use envelope_core::kms::{Kms, KmsError};
-use meta_codec::WrapAlgorithm;
+use meta_codec::{Dialect, IvForm};
 
 /// Makes about a dozen calls and checks the results.
 ///
@@ -21,9 +21,12 @@ pub fn check(kms: &dyn Kms) -> Result<(), String> {
             ensure(blob != other, "encrypting twice yields two different blobs")?;
         }
     }
-    if kms.algorithm() != WrapAlgorithm::KmsTencent {
-        // oss-v1 encrypts the counter as decimal text, not base64; Tencent's service takes only
-        // base64.
+    let takes_text = Dialect::ALL.into_iter().any(|dialect| {
+        dialect.iv_form() == IvForm::WrappedDecimal
+            && dialect.wrap_algorithms().any(|wrap| wrap == kms.algorithm())
+    });
+    if takes_text {
+        // oss-v1 encrypts the counter as decimal text, which is not base64.
         let blob = kms.encrypt("8", None).map_err(|e| broken("encrypt", e))?;
         let text = kms.decrypt(&blob, None).map_err(|e| broken("decrypt", e))?;
         ensure(*text == "8", "a text that is not base64 is returned unchanged")?;
