@@ -3,12 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests fail loudly")]
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use envelope_core::{
-    AesKeyWrapper, ContentKey, Decryptor, Dialect, Encryptor, Envelope, IvForm, KeyWrapper,
-    Keyring, MaterialDescription, Policy, UnwrapError, WrapAlgorithm, WrapError, WrappedKey,
+    AesKeyWrapper, ContentAlgorithm, ContentKey, Decryptor, Dialect, Encryptor, Envelope, IvForm,
+    KeyWrapper, Keyring, MaterialDescription, Policy, UnwrapError, WrapAlgorithm, WrapError,
+    WrappedKey,
 };
 use envelope_store::{
     Get, Headers, MemoryStore, Object, ObjectMeta, Put, PutOptions, Rewrap, Store, StoreError,
@@ -109,9 +114,30 @@ async fn a_body_outlives_everything_that_opened_it() {
     assert_eq!(chunks.concat(), b"plain");
 }
 
-/// A store that sends less, or more, than it announces.
+/// What a [`Liar`] does with a response.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Lie {
+    /// Sends so many bytes more than it announces.
+    Body(i64),
+    /// Sends the bytes of another range.
+    Range,
+    /// Sends another version of the object, with another entity tag or another length.
+    Etag,
+    Len,
+    /// Fails for every range but the first.
+    LaterRanges,
+    None,
+}
+
+/// A store whose responses to `get` are not what was asked for.
 #[derive(Debug)]
-struct Liar(MemoryStore, i64);
+struct Liar(MemoryStore, Mutex<Lie>);
+
+impl Liar {
+    fn new(lie: Lie) -> Self {
+        Self(MemoryStore::new(), Mutex::new(lie))
+    }
+}
 
 #[async_trait::async_trait]
 impl Store for Liar {
@@ -128,12 +154,25 @@ impl Store for Liar {
         key: &str,
         options: envelope_store::GetOptions,
     ) -> Result<Object, StoreError> {
+        let lie = *self.1.lock().unwrap();
+        if lie == Lie::LaterRanges && options.range.as_ref().is_some_and(|range| range.start > 0) {
+            return Err(StoreError::NotFound);
+        }
         let mut object = self.0.get(key, options).await?;
-        object.meta.crc64 = None;
-        let len = object.bytes.end - object.bytes.start;
-        let len = usize::try_from(len.saturating_add_signed(self.1)).unwrap();
-        let body = stream::iter([Ok(Bytes::from(vec![7; len]))]).boxed();
-        Ok(Object::new(object.meta, object.bytes, body))
+        match lie {
+            Lie::Body(wrong) => {
+                object.meta.crc64 = None;
+                let len = object.bytes.end - object.bytes.start;
+                let len = usize::try_from(len.saturating_add_signed(wrong)).unwrap();
+                let body = stream::iter([Ok(Bytes::from(vec![7; len]))]).boxed();
+                object = Object::new(object.meta, object.bytes, body);
+            }
+            Lie::Range => object.bytes = object.bytes.start..object.bytes.end - 1,
+            Lie::Etag => object.meta.etag = "\"another\"".to_owned(),
+            Lie::Len => object.meta.len += 1,
+            Lie::LaterRanges | Lie::None => {}
+        }
+        Ok(object)
     }
 
     async fn put(
@@ -195,7 +234,7 @@ async fn a_body_of_another_length_is_noticed_whatever_the_store() {
     let key = AesKeyWrapper::generate().unwrap();
     let decryptor = Decryptor::new(&Keyring::new().with(key.clone()));
     for wrong in [-1, 1] {
-        let store: Arc<dyn Store> = Arc::new(Liar(MemoryStore::new(), wrong));
+        let store: Arc<dyn Store> = Arc::new(Liar::new(Lie::Body(wrong)));
         // cos-v1 says no length of its own.
         let encryptor = Encryptor::new(&key, Dialect::COS_V1).allow_weak_wrap();
         Put::new(store.clone(), "key").stream(&b"plain"[..], None, &encryptor).await.unwrap();
@@ -227,4 +266,77 @@ async fn the_policy_decides_what_a_download_accepts() {
     assert_eq!(get.decrypt(&lax).await.unwrap().read_to_end().await.unwrap(), b"plain");
     get.to_file(&lax, &path, None).await.unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), b"plain");
+}
+
+#[tokio::test]
+async fn a_range_of_another_version_or_another_range_is_refused() {
+    let key = AesKeyWrapper::generate().unwrap();
+    let decryptor = Decryptor::new(&Keyring::new().with(key.clone()));
+    let folder = tempfile::tempdir().unwrap();
+    for lie in [Lie::Range, Lie::Etag, Lie::Len, Lie::None] {
+        let liar = Arc::new(Liar::new(Lie::None));
+        let encryptor = Encryptor::new(&key, Dialect::COS_V2);
+        let put = Put::new(liar.clone(), "key");
+        put.stream(&[7; 5000][..], None, &encryptor).await.unwrap();
+        *liar.1.lock().unwrap() = lie;
+        let get = Get::new(liar, "key").with_part_size(1024);
+        let range = envelope_core::ByteRange::bounded(1000..2000);
+        let outcome = match get.decrypt_range(&decryptor, range).await {
+            Ok(result) => result.read_to_end().await,
+            Err(error) => Err(error),
+        };
+        assert_eq!(outcome.is_ok(), lie == Lie::None, "{lie:?}: {outcome:?}");
+        let path = folder.path().join(format!("{lie:?}"));
+        let outcome = get.to_file(&decryptor, &path, None).await;
+        assert_eq!(outcome.is_ok(), lie == Lie::None, "{lie:?}: {outcome:?}");
+        assert_eq!(path.exists(), lie == Lie::None, "{lie:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_download_is_not_resumed_with_another_content_key() {
+    let (key, wrong) = (AesKeyWrapper::generate().unwrap(), AesKeyWrapper::generate().unwrap());
+    let decryptor = |key: &AesKeyWrapper| {
+        Decryptor::new(&Keyring::new().with(key.clone())).with_policy(Policy::every_algorithm())
+    };
+    let liar = Arc::new(Liar::new(Lie::None));
+    // The AES wrap of cos-v1 opens with any key.
+    let encryptor = Encryptor::new(&key, Dialect::COS_V1).allow_weak_wrap();
+    let put = Put::new(liar.clone(), "key");
+    put.stream(&[7; 5000][..], None, &encryptor).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (path, journal) = (folder.path().join("out"), folder.path().join("journal"));
+    let get = Get::new(liar.clone(), "key").with_part_size(1024).with_concurrency(1);
+    *liar.1.lock().unwrap() = Lie::LaterRanges;
+    get.to_file(&decryptor(&wrong), &path, Some(&journal)).await.unwrap_err();
+    assert!(journal.exists());
+    *liar.1.lock().unwrap() = Lie::None;
+    get.to_file(&decryptor(&key), &path, Some(&journal)).await.unwrap();
+    assert!(std::fs::read(&path).unwrap() == [7; 5000]);
+}
+
+#[tokio::test]
+async fn a_stream_of_another_length_than_announced_is_refused() {
+    let key = AesKeyWrapper::generate().unwrap();
+    for content in [ContentAlgorithm::Aes256Ctr, ContentAlgorithm::Aes256Gcm] {
+        let encryptor = match content {
+            ContentAlgorithm::Aes256Gcm => {
+                let file = std::fs::read(envelope_testkit::folder("keys/private_key.pem")).unwrap();
+                let key = envelope_core::RsaKeyWrapper::read(&file, None).unwrap();
+                Encryptor::new(&key, Dialect::COS_V2)
+            }
+            _ => Encryptor::new(&key, Dialect::COS_V2),
+        };
+        for threshold in [0, 1000, 1 << 20] {
+            for announced in [0, 4999, 5000, 5001, 1 << 30] {
+                let store = Arc::new(MemoryStore::new());
+                let put =
+                    Put::new(store.clone(), "key").with_content(content).with_threshold(threshold);
+                let outcome = put.stream(&[7; 5000][..], Some(announced), &encryptor).await;
+                let case = format!("{content} {threshold} {announced}");
+                assert_eq!(outcome.is_ok(), announced == 5000, "{case}: {outcome:?}");
+                assert_eq!(store.head("key").await.is_ok(), announced == 5000, "{case}");
+            }
+        }
+    }
 }
