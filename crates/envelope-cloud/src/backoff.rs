@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How often a request is attempted, and how long to wait in between.
+/// The number of attempts of a request, and the wait between them.
 ///
 /// The backoff doubles with every failure, up to 30 seconds, and is scaled by a random factor from
 /// 0.5 to 1.5, so that many clients do not come back at the same moment. The caller decides which

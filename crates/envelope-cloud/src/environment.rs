@@ -97,8 +97,8 @@ impl Environment {
         Self { keys, regions, endpoints }
     }
 
-    /// The object store of a vendor: `OSS_…`, then `ALIBABA_CLOUD_…`; or `TENCENTCLOUD_…`, then
-    /// `COS_…`.
+    /// The object store of a vendor: `OSS_…`, then `ALIBABA_CLOUD_…`; or `TENCENTCLOUD_…`,
+    /// then `COS_…`.
     #[must_use]
     pub const fn store(vendor: Vendor) -> Self {
         match vendor {

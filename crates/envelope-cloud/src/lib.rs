@@ -1,5 +1,5 @@
-//! What the clients of stores and of key management services have in common: access keys,
-//! endpoints, the names of environment variables, and the retry policy.
+//! Access keys, endpoints, the names of environment variables and the retry policy, shared by the
+//! clients of stores and of key management services.
 //!
 //! You meet these types when you connect: [`Credentials`] or a provider of them, [`Endpoint`],
 //! [`RetryPolicy`].

@@ -205,7 +205,7 @@ impl From<ContentCipher> for BodyDecryptor {
     }
 }
 
-/// What the adapters require of both transforms.
+/// The interface of both transforms to the adapters.
 pub(crate) trait Transform {
     /// The keystream, if it can be applied to bytes where they are.
     fn keystream(&mut self) -> Option<&mut Keystream>;

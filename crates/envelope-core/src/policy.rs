@@ -2,8 +2,8 @@
 
 use meta_codec::{ContentAlgorithm, Envelope, WrapAlgorithm};
 
-/// What a reader accepts: wrap and content algorithms, objects without encryption, ranges that
-/// nothing authenticates, envelopes without a key check.
+/// The requirements of a reader: allowed wrap and content algorithms, objects without encryption,
+/// ranges that nothing authenticates, envelopes without a key check.
 ///
 /// Metadata is not authenticated, so it must not decide on its own how bytes are decrypted. It may
 /// only select from what the reader allows (CVE-2020-8912 was a GCM object relabelled as CTR). This

@@ -203,14 +203,6 @@ impl OutputFile {
         Ok(())
     }
 
-    /// Removes what a resumable output has kept.
-    pub fn discard(self) {
-        if let Target::Resumable { working, journal } = &self.target {
-            let _ = fs::remove_file(working);
-            let _ = fs::remove_file(journal);
-        }
-    }
-
     fn fail(&self, source: io::Error) -> OutputError {
         OutputError::Io { path: self.path.clone(), source }
     }

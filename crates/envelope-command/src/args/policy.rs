@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use envelope_core::Policy;
 
-/// What every object must have.
+/// The protection that every object must have.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Require {
     /// Refuse objects that lack this protection, whatever their metadata says: `authenticated`

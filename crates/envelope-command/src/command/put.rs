@@ -22,7 +22,7 @@ use crate::{
     store::{object, runtime},
 };
 
-/// How long an interrupted upload may take to end in an orderly way.
+/// The time that an interrupted upload may take to end in an orderly way.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The plaintext.

@@ -59,7 +59,7 @@ pub struct FilePass<'a> {
 /// The start of a run of bytes, and its checksum.
 type Done = (u64, Crc64);
 
-/// What all workers share.
+/// The state that all workers share.
 struct Shared<'a> {
     run: u64,
     next: AtomicU64,

@@ -38,8 +38,8 @@ trait Kek: Send + Sync {
     fn wrap_rfc3394(&self, plain: &[u8]) -> Option<Vec<u8>>;
     fn unwrap_rfc3394(&self, wrapped: &[u8]) -> Option<Zeroizing<Vec<u8>>>;
 
-    /// XORs CEK ‖ IV with E(0) ‖ E(1) ‖ E(2): COS Python 1.9.44 `crypto.py:280-292,317-335`. The
-    /// counter starts at 0 for every object.
+    /// XORs CEK ‖ IV with E(0) ‖ E(1) ‖ E(2): COS Python 1.9.44 `crypto.py:280-292,317-335`.
+    /// The counter starts at 0 for every object.
     fn apply_zero_counter(&self, cek: &mut [u8], iv: &mut [u8]);
 }
 

@@ -87,8 +87,8 @@ impl<K: Kms> KmsKeyWrapper<K> {
     }
 
     /// Sets the passphrase of oss2's `AliKMSProvider`, which is passed to Aliyun's KMS as
-    /// [encryption context](Self::with_context): `{"x-passphrase":"…"}`, without any escaping (oss2
-    /// 2.19.1, `crypto.py:314,332`).
+    /// [encryption context](Self::with_context): `{"x-passphrase":"…"}`, without any escaping
+    /// (oss2 2.19.1, `crypto.py:314,332`).
     #[must_use]
     pub fn with_passphrase(self, passphrase: &str) -> Self {
         let context = Zeroizing::new(format!("{{\"x-passphrase\":\"{passphrase}\"}}"));
@@ -165,9 +165,9 @@ impl<K: Kms> KmsKeyWrapper<K> {
 
 /// Returns the blob in a header's decoded value.
 ///
-/// Where blobs are base64, the header *is* the blob, so the value is encoded again. But oss2
-/// encodes the blob before writing the header, and then the value itself is base64. No Aliyun blob
-/// decodes to base64, because it holds the key's UUID, which has dashes.
+/// If the service's blobs are base64, the header *is* the blob, so the value is encoded again. But
+/// oss2 encodes the blob before writing the header, and then the value itself is base64. No Aliyun
+/// blob decodes to base64, because it holds the key's UUID, which has dashes.
 fn blob(form: BlobForm, wrapped: &[u8]) -> Option<String> {
     let text = || String::from_utf8(wrapped.to_vec()).ok();
     match form {
