@@ -162,13 +162,16 @@ fn what_another_run_has_left_is_kept_by_a_run_that_cannot_start() {
     }
     let missing = shell.command(&["get", "file:bucket/missing", "-o", "out"]).output().unwrap();
     assert!(!missing.status.success());
-    let wrong = Command::new(env!("CARGO_BIN_EXE_envelope"))
-        .current_dir(shell.0.path())
-        .args(["get", "file:bucket/object", "-o", "out", "--part-size", "1MiB", "--key"])
-        .arg(folder("keys").join("aes-256.key"))
-        .output()
-        .unwrap();
-    assert_eq!(wrong.status.code(), Some(4), "{wrong:?}");
+    // In ranges, and as a whole.
+    for part_size in ["1MiB", "64MiB"] {
+        let wrong = Command::new(env!("CARGO_BIN_EXE_envelope"))
+            .current_dir(shell.0.path())
+            .args(["get", "file:bucket/object", "-o", "out", "--part-size", part_size, "--key"])
+            .arg(folder("keys").join("aes-256.key"))
+            .output()
+            .unwrap();
+        assert_eq!(wrong.status.code(), Some(4), "{wrong:?}");
+    }
     assert_eq!(fs::read(shell.path(&part)).unwrap(), b"ciphertext");
     assert_eq!(fs::read(shell.path(&state)).unwrap(), b"a journal");
     let right = shell.get("out", &[]);

@@ -18,8 +18,8 @@ use futures_util::{
 pub use self::result::GetResult;
 use crate::{
     Body, Event, GetOptions, Object, ObjectMeta, RetryPolicy, Store, StoreError, TransferError,
-    body::check_crc64, master_key, object_envelope::envelope_of, progress::ProgressListener,
-    retry::again,
+    body::check_crc64, inspector::Inspector, master_key, object_envelope::envelope_of,
+    progress::ProgressListener, retry::again,
 };
 
 /// A download of one object.
@@ -59,6 +59,7 @@ pub struct Get {
     concurrency: usize,
     listener: ProgressListener,
     retry: RetryPolicy,
+    inspector: Inspector,
 }
 
 /// Plaintext that arrives piece by piece, and may turn out to be invalid at the end.
@@ -75,6 +76,7 @@ impl Get {
             concurrency: 4,
             listener: ProgressListener::default(),
             retry: RetryPolicy::default(),
+            inspector: Inspector::default(),
         }
     }
 
@@ -108,6 +110,14 @@ impl Get {
         self
     }
 
+    /// Sets a function that sees the envelope before anything is decrypted, for example to warn of
+    /// its weaknesses.
+    #[must_use]
+    pub fn with_inspector(mut self, inspect: impl Fn(&Envelope) + Send + Sync + 'static) -> Self {
+        self.inspector = Inspector::new(inspect);
+        self
+    }
+
     /// Decrypts the whole object. Headers and bytes come with one response. At the end of the
     /// stream everything that can be checked is: the length, the store's checksum, GCM's
     /// authentication tag, CBC's padding, and the MD5 in the metadata. **Until then the plaintext
@@ -120,6 +130,7 @@ impl Get {
         let Object { meta, bytes, body } = self.store.get(&self.key, GetOptions::default()).await?;
         let body = self.steady(&meta, bytes.clone(), body);
         let envelope = self.envelope(&meta).await?;
+        envelope.iter().for_each(|envelope| self.inspector.inspect(envelope));
         decryptor.policy().admit(envelope.as_ref())?;
         let body = summed(body, meta.crc64);
         let Some(envelope) = envelope else {
@@ -148,6 +159,7 @@ impl Get {
     ) -> Result<GetResult, TransferError> {
         let meta = self.store.head(&self.key).await?;
         let envelope = self.envelope(&meta).await?;
+        envelope.iter().for_each(|envelope| self.inspector.inspect(envelope));
         decryptor.policy().admit_range(envelope.as_ref())?;
         let Some(envelope) = envelope else {
             let wanted = range.resolve(meta.len)?;

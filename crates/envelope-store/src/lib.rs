@@ -34,6 +34,7 @@ mod address;
 mod body;
 mod error;
 mod get;
+mod inspector;
 mod journal;
 mod master_key;
 mod object_envelope;

@@ -47,6 +47,14 @@ pub(crate) async fn decrypt(
     Ok(offload(own.is_blocking(), async move { own.decrypt_async(&envelope).await }).await??)
 }
 
+pub(crate) async fn decrypt_ctr(
+    decryptor: &Decryptor,
+    envelope: &Envelope,
+) -> Result<CtrCipher, TransferError> {
+    let (own, envelope) = (decryptor.clone(), envelope.clone());
+    Ok(offload(own.is_blocking(), async move { own.decrypt_ctr_async(&envelope).await }).await??)
+}
+
 pub(crate) async fn decrypt_range(
     decryptor: &Decryptor,
     envelope: &Envelope,

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::{
     GetOptions, Headers, ObjectMeta, Put, Store, StoreError, TransferError, body::check_crc64,
-    master_key, object_envelope::envelope_of,
+    inspector::Inspector, master_key, object_envelope::envelope_of,
 };
 
 /// The outcome of [`Rewrap::run`].
@@ -55,17 +55,7 @@ pub struct Rewrap {
     key: String,
     reupload: bool,
     new: Option<NewKeys>,
-    inspector: Option<Inspector>,
-}
-
-/// A function that sees envelopes.
-#[derive(Clone)]
-struct Inspector(Arc<dyn Fn(&Envelope) + Send + Sync>);
-
-impl std::fmt::Debug for Inspector {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Inspector")
-    }
+    inspector: Inspector,
 }
 
 /// The keys that open what was rewrapped already.
@@ -82,7 +72,7 @@ impl Rewrap {
     /// Rewraps the object under `key`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, key: impl Into<String>) -> Self {
-        Self { store, key: key.into(), reupload: false, new: None, inspector: None }
+        Self { store, key: key.into(), reupload: false, new: None, inspector: Inspector::default() }
     }
 
     /// Sets whether the same ciphertext is uploaded again where the store refuses to change
@@ -104,7 +94,7 @@ impl Rewrap {
     /// of its weaknesses: once rewrapped, the object no longer shows them.
     #[must_use]
     pub fn with_inspector(mut self, inspect: impl Fn(&Envelope) + Send + Sync + 'static) -> Self {
-        self.inspector = Some(Inspector(Arc::new(inspect)));
+        self.inspector = Inspector::new(inspect);
         self
     }
 
@@ -125,9 +115,7 @@ impl Rewrap {
         if envelope.dialect() == Dialect::COS_INSTRUCTION {
             return Err(TransferError::Instruction);
         }
-        if let Some(Inspector(inspect)) = &self.inspector {
-            inspect(&envelope);
-        }
+        self.inspector.inspect(&envelope);
         let dialect = encryptor.dialect();
         if let Some(vendor) = self.store.vendor().filter(|vendor| *vendor != dialect.vendor()) {
             return Err(TransferError::Vendor { dialect, vendor });

@@ -7,7 +7,7 @@ use std::{
 
 use envelope_core::Decryptor;
 use envelope_store::{
-    Address, GetResult, Location, ObjectMeta, OutputFile, OutputOptions, Store, TransferError,
+    Address, GetResult, Location, ObjectMeta, OutputFile, OutputOptions, TransferError,
     create_private,
 };
 use futures_util::TryStreamExt as _;
@@ -85,13 +85,13 @@ fn download(
     let decryptor = decryptor(&args.read)?;
     let runtime = runtime()?;
     let meta = runtime.block_on(store.head(key)).map_err(|error| failed(error.into()))?;
-    warn_of(&*store, key, &meta)?;
     let total = Some(meta.len).filter(|_| args.read.range.is_none());
     let reporter = ProgressReporter::new(total, args.json);
     let told = reporter.clone();
     let get = envelope_store::Get::new(store, key)
         .with_part_size(args.part_size)
         .with_concurrency(args.parallel.into())
+        .with_inspector(warn_before_reading)
         .with_progress(move |event| told.notify(event));
     let outcome = runtime.block_on(async {
         match args.read.range {
@@ -169,7 +169,7 @@ fn print(from: &Address, read: &Read) -> Result<(), Failure> {
 /// Decrypts an object to something that cannot be taken back.
 fn stream(from: &Address, read: &Read, to: fs::File) -> Result<(ObjectMeta, u64), Failure> {
     let store = read.bucket.store(&from.location)?;
-    let get = envelope_store::Get::new(store, object(from)?);
+    let get = envelope_store::Get::new(store, object(from)?).with_inspector(warn_before_reading);
     let decryptor = decryptor(read)?;
     let mut to = tokio::fs::File::from_std(to);
     let failed = |error: TransferError| Failure::from(error).about(from);
@@ -179,9 +179,6 @@ fn stream(from: &Address, read: &Read, to: fs::File) -> Result<(ObjectMeta, u64)
             None => get.decrypt(&decryptor).await,
         }
         .map_err(failed)?;
-        if let Some(envelope) = &result.envelope {
-            warn_before_reading(envelope);
-        }
         let content = result.envelope.as_ref().map(Envelope::content_algorithm);
         let content = content.filter(|content| content.is_authenticated());
         let Some(content) = content.filter(|_| !read.delayed && read.range.is_none()) else {
@@ -216,15 +213,6 @@ async fn write(
     }
     to.flush().await?;
     Ok((meta, len))
-}
-
-/// Warns of what a reader should know of an object that is downloaded to a file.
-fn warn_of(store: &dyn Store, key: &str, meta: &ObjectMeta) -> Result<(), Failure> {
-    let envelope = runtime()?.block_on(envelope_store::envelope_of(store, key, meta))?;
-    if let Some(envelope) = &envelope {
-        warn_before_reading(envelope);
-    }
-    Ok(())
 }
 
 fn decryptor(read: &Read) -> Result<Decryptor, Failure> {

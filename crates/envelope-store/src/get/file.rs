@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs::File, io, ops::Range, path::Path, sync::Arc, time::Duration};
 
 use envelope_core::{
-    ContentCipher, Crc64, CtrCipher, Decryptor, Envelope, PlainCheck, check_body_len,
+    ContentAlgorithm, Crc64, CtrCipher, Decryptor, Envelope, PlainCheck, check_body_len,
     io::PositionedFile as _,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -58,39 +58,43 @@ impl Get {
         let envelope = self.envelope(&meta).await?;
         decryptor.policy().admit(envelope.as_ref())?;
         if let Some(envelope) = &envelope
+            && envelope.content_algorithm() == ContentAlgorithm::Aes256Ctr
             && meta.len > self.part_size
             && tag_of(&meta).is_some()
         {
+            self.inspector.inspect(envelope);
             check_body_len(envelope, meta.len)?;
-            if let ContentCipher::Ctr(cipher) = master_key::decrypt(decryptor, envelope).await? {
-                return self.in_ranges(meta, envelope, cipher, path, journal).await;
-            }
+            let cipher = master_key::decrypt_ctr(decryptor, envelope).await?;
+            return self.in_ranges(meta, envelope, cipher, path, journal).await;
         }
-        let file = tokio::fs::File::from_std(create_private(path)?);
-        // The journal describes an earlier download in ranges, whose data was just truncated.
-        if let Some(journal) = journal.filter(|journal| journal.exists()) {
-            std::fs::remove_file(journal)?;
-        }
-        let outcome = self.as_a_whole(decryptor, file).await;
-        if outcome.is_err() {
-            let _ = std::fs::remove_file(path);
-        }
-        outcome
+        self.as_a_whole(decryptor, path, journal).await
     }
 
     async fn as_a_whole(
         &self,
         decryptor: &Decryptor,
-        mut file: tokio::fs::File,
+        path: &Path,
+        journal: Option<&Path>,
     ) -> Result<ObjectMeta, TransferError> {
         let result = self.decrypt(decryptor).await?;
+        let mut file = tokio::fs::File::from_std(create_private(path)?);
+        // The journal describes an earlier download in ranges, whose data was just truncated.
+        if let Some(journal) = journal.filter(|journal| journal.exists()) {
+            std::fs::remove_file(journal)?;
+        }
         let meta = result.meta.clone();
         let mut body = result.into_stream();
-        while let Some(chunk) = body.try_next().await? {
-            file.write_all(&chunk).await?;
+        let outcome: Result<(), TransferError> = async {
+            while let Some(chunk) = body.try_next().await? {
+                file.write_all(&chunk).await?;
+            }
+            Ok(file.flush().await?)
         }
-        file.flush().await?;
-        Ok(meta)
+        .await;
+        if outcome.is_err() {
+            let _ = std::fs::remove_file(path);
+        }
+        outcome.map(|()| meta)
     }
 
     async fn in_ranges(
