@@ -21,8 +21,8 @@ const PUBLISHED: [&str; 7] = [
 
 /// Builds every package from what would be uploaded, and runs the documentation tests in it.
 pub(crate) fn check() -> Result<(), String> {
-    // Cargo's own build of the packages takes a version as immutable, and would use what it built of
-    // another commit with the same version. They are built below.
+    // Cargo's own build of the packages takes a version as immutable, and would use what it built
+    // of another commit with the same version. They are built below.
     cargo(["publish", "--workspace", "--dry-run", "--no-verify", "--allow-dirty", "--quiet"])?;
     // A dry run keeps no packages.
     cargo(["package", "--workspace", "--no-verify", "--allow-dirty", "--quiet"])?;
@@ -52,8 +52,8 @@ pub(crate) fn check() -> Result<(), String> {
         .arg(&path))
 }
 
-/// Unpacks a package that `cargo package` has made. Its files get new times of modification, so that
-/// they are built again.
+/// Unpacks a package that `cargo package` has made. Its files get new times of modification, so
+/// that they are built again.
 fn unpack(name: &str, folder: &Path) -> Result<(), String> {
     let packed = format!("{name}-{}", env!("CARGO_PKG_VERSION"));
     let archive = target().join("package").join(format!("{packed}.crate"));
