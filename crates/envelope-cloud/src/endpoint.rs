@@ -88,6 +88,12 @@ impl Endpoint {
         self.path_style
     }
 
+    /// Returns whether requests are protected by TLS. Only this machine is reached without.
+    #[must_use]
+    pub const fn is_secure(&self) -> bool {
+        self.secure
+    }
+
     const fn scheme(&self) -> &'static str {
         if self.secure { "https" } else { "http" }
     }

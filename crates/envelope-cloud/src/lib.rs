@@ -19,6 +19,7 @@ mod backoff;
 mod credentials;
 mod endpoint;
 mod environment;
+pub mod sign;
 
 pub use backoff::{Backoff, RetryPolicy, jitter};
 pub use credentials::{Credentials, CredentialsError, ProvideCredential, SharedCredentials};

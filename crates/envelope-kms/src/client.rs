@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use envelope_cloud::{ProvideCredential, RetryPolicy, SharedCredentials};
+use envelope_cloud::{ProvideCredential, RetryPolicy, SharedCredentials, sign::hex};
 use envelope_core::kms::{Kms, KmsError};
 use meta_codec::WrapAlgorithm;
 use zeroize::Zeroizing;
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::UreqTransport;
 use crate::{
     Answer, Call, Clock, Credentials, HttpRequest, HttpResponse, Service, SystemClock, Transport,
-    TransportError, sign::hex, transport::ATTEMPT_TIMEOUT,
+    TransportError, transport::ATTEMPT_TIMEOUT,
 };
 
 /// The maximum duration of one call with the default retry policy: its attempts of ten seconds

@@ -37,7 +37,6 @@ mod call;
 mod client;
 mod clock;
 pub mod conformance;
-mod sign;
 mod transport;
 mod vendor;
 

@@ -1,7 +1,10 @@
 //! Aliyun KMS, API version 2016-01-20.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use envelope_cloud::{Environment, KeyNames};
+use envelope_cloud::{
+    Environment, KeyNames,
+    sign::{hex, hmac_sha1, hmac_sha256, percent, query, sha256_hex},
+};
 use envelope_core::kms::KmsError;
 use jiff::Timestamp;
 use meta_codec::WrapAlgorithm;
@@ -11,7 +14,6 @@ use zeroize::Zeroizing;
 use crate::{
     Answer, Call, Credentials, Endpoint, EndpointError, HttpRequest, HttpResponse, Service,
     call::{details, fields, json, need_key},
-    sign::{hex, hmac_sha1, hmac_sha256, percent, query, sha256_hex},
 };
 
 /// The environment variables of the service's access key.

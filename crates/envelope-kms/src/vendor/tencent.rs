@@ -1,6 +1,9 @@
 //! Tencent KMS, API version 2019-01-18.
 
-use envelope_cloud::{Environment, KeyNames};
+use envelope_cloud::{
+    Environment, KeyNames,
+    sign::{hex, hmac_sha256, sha256_hex},
+};
 use envelope_core::kms::KmsError;
 use jiff::Timestamp;
 use meta_codec::WrapAlgorithm;
@@ -9,7 +12,6 @@ use zeroize::Zeroizing;
 use crate::{
     Answer, Call, Credentials, Endpoint, EndpointError, HttpRequest, HttpResponse, Service,
     call::{by_status, details, fields, json, need_key},
-    sign::{hex, hmac_sha256, sha256_hex},
 };
 
 /// The environment variables of the service's access key.
