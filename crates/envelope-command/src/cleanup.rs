@@ -11,7 +11,8 @@ use std::{
 type Interrupt = Box<dyn FnOnce() + Send>;
 
 static INTERRUPT: Mutex<Option<Interrupt>> = Mutex::new(None);
-static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+/// The files to remove, each with one that makes it stay, if that exists.
+static TEMPORARY: Mutex<Vec<(PathBuf, Option<PathBuf>)>> = Mutex::new(Vec::new());
 
 /// Installs a handler that, on SIGINT, SIGTERM or SIGHUP, removes the registered files and ends the
 /// process.
@@ -21,7 +22,10 @@ pub(crate) fn on_signals() {
         if let Some(work) = INTERRUPT.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return work();
         }
-        for path in TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for (path, unless) in TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            if unless.is_some_and(|unless| unless.exists()) {
+                continue;
+            }
             let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         }
         process::exit(130);
@@ -35,10 +39,17 @@ pub(crate) fn on_interrupt(work: impl FnOnce() + Send + 'static) {
 
 /// Registers a temporary file or folder.
 pub(crate) fn register(path: &Path) {
-    TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
+    TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).push((path.to_owned(), None));
+}
+
+/// Registers a file that stays if another exists by then, such as a journal with which a later run
+/// can go on.
+pub(crate) fn register_unless(path: &Path, other: &Path) {
+    let pair = (path.to_owned(), Some(other.to_owned()));
+    TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).push(pair);
 }
 
 /// Unregisters a file or folder that is gone or has its final name.
 pub(crate) fn forget(path: &Path) {
-    TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).retain(|each| each != path);
+    TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).retain(|(each, _)| each != path);
 }

@@ -126,6 +126,10 @@ impl Failure {
         &self.cause
     }
 
+    pub(crate) fn advice(&self) -> &str {
+        &self.advice
+    }
+
     /// Prints the failure on standard error and returns the exit status.
     pub(crate) fn report(&self) -> ExitCode {
         let mut stderr = io::stderr().lock();

@@ -1,13 +1,54 @@
 //! Progress, on standard error.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use envelope_store::Event;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
-use serde_json::json;
+use serde_json::{Value, json};
+
+use crate::failure::one_line;
+
+/// The shortest wait that is worth a line.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// Whether what is said on standard error is for programs.
+static JSON: AtomicBool = AtomicBool::new(false);
+/// The bar that is shown, which lines must not run into.
+static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Sets whether what is said on standard error is lines of JSON.
+pub(crate) fn set_json(json: bool) {
+    JSON.store(json, Ordering::Relaxed);
+}
+
+/// Says something on standard error, for people or for programs.
+pub(crate) fn say(json: &Value, words: &str) {
+    if JSON.load(Ordering::Relaxed) {
+        eprintln!("{json}");
+        return;
+    }
+    match &*BAR.lock().unwrap_or_else(PoisonError::into_inner) {
+        Some(bar) => bar.suspend(|| eprintln!("{}", one_line(words))),
+        None => eprintln!("{}", one_line(words)),
+    }
+}
+
+/// Says that the store is waited for, if it takes a while.
+pub(crate) fn say_wait(delay: Duration, reason: &str) {
+    if delay > WAIT {
+        let seconds = delay.as_secs_f64();
+        say(
+            &json!({ "waiting": seconds, "reason": reason }),
+            &format!("waiting {seconds:.0} s before the next attempt: {reason}"),
+        );
+    }
+}
 
 /// Returns a progress bar, which is shown on standard error only if that is a terminal.
 pub(crate) fn bar(expected: Option<u64>) -> ProgressBar {
@@ -27,15 +68,15 @@ pub(crate) fn bar(expected: Option<u64>) -> ProgressBar {
 #[derive(Clone)]
 pub(crate) struct ProgressReporter {
     bar: Option<ProgressBar>,
-    json: bool,
     total: Option<u64>,
     state: Arc<Mutex<(u64, Instant)>>,
 }
 
 impl ProgressReporter {
-    pub(crate) fn new(total: Option<u64>, json: bool) -> Self {
-        let bar = (!json).then(|| bar(total));
-        Self { bar, json, total, state: Arc::new(Mutex::new((0, Instant::now()))) }
+    pub(crate) fn new(total: Option<u64>) -> Self {
+        let bar = (!JSON.load(Ordering::Relaxed)).then(|| bar(total));
+        BAR.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&bar);
+        Self { bar, total, state: Arc::new(Mutex::new((0, Instant::now()))) }
     }
 
     pub(crate) fn notify(&self, event: Event) {
@@ -56,13 +97,17 @@ impl ProgressReporter {
                 if let Some(bar) = &self.bar {
                     bar.set_position(state.0);
                 }
-                self.say(
+                say(
                     &json!({ "resumed": bytes }),
                     &format!("resuming: {} already transferred", HumanBytes(bytes)),
                 );
             }
             Event::Restarted(why) => {
-                self.say(&json!({ "restarted": why }), &format!("starting over: {why}"));
+                say(&json!({ "restarted": why }), &format!("starting over: {why}"));
+            }
+            Event::Waiting { delay, reason } => say_wait(delay, &reason),
+            Event::Warning(words) => {
+                say(&json!({ "warning": words }), &format!("warning: {words}"));
             }
             _ => {}
         }
@@ -71,14 +116,6 @@ impl ProgressReporter {
     pub(crate) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
-        }
-    }
-
-    fn say(&self, json: &serde_json::Value, words: &str) {
-        if self.json {
-            eprintln!("{json}");
-        } else if let Some(bar) = &self.bar {
-            bar.suspend(|| eprintln!("{words}"));
         }
     }
 }

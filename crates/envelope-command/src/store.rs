@@ -8,23 +8,27 @@ use std::{
 
 use envelope_core::Keyring;
 use envelope_store::{
-    Address, Location, Settings, SettingsError, Signature, Store, StoreError, TransferError,
-    blocking::Runtime,
+    Address, Location, RetryPolicy, Settings, SettingsError, Signature, Store, StoreError,
+    TransferError, blocking::Runtime,
 };
 
 use crate::{
     args::{Bucket, Keys, OssSignature},
     failure::{Failure, Status, warn},
     key_file,
+    progress::say_wait,
 };
 
 impl Bucket {
     /// Opens the store at a location.
     pub(crate) fn store(&self, location: &Location) -> Result<Arc<dyn Store>, Failure> {
-        let mut settings = Settings::new().with_signature(match self.oss_signature {
-            OssSignature::V1 => Signature::V1,
-            OssSignature::V4 => Signature::V4,
-        });
+        let mut settings = Settings::new()
+            .with_signature(match self.oss_signature {
+                OssSignature::V1 => Signature::V1,
+                OssSignature::V4 => Signature::V4,
+            })
+            .with_retry(self.retry())
+            .with_wait_listener(|delay, error| say_wait(delay, &error.to_string()));
         let named = self.config.is_some() || self.profile.is_some();
         let path = self.config.clone().or_else(|| {
             let home = env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
@@ -43,6 +47,14 @@ impl Bucket {
             settings = settings.with_endpoint(endpoint.clone());
         }
         Ok(location.open(&settings)?)
+    }
+}
+
+impl Bucket {
+    /// Returns how long and how often a request is repeated.
+    pub(crate) fn retry(&self) -> RetryPolicy {
+        let attempts = self.retries.map_or(u32::MAX, |retries| retries.saturating_add(1));
+        RetryPolicy::default().with_attempts(attempts).with_budget(self.timeout)
     }
 }
 
@@ -97,6 +109,9 @@ impl From<StoreError> for Failure {
             StoreError::NotFound => "check the address; the key must match exactly",
             StoreError::Changed => "another process may be writing the object; retry",
             StoreError::NoUpload => "retry",
+            StoreError::Key(_) => {
+                "copy the object to a key without `.` and `..` with the vendor's tool"
+            }
             error if error.forbids_new_metadata() => {
                 "OSS does not allow changing the metadata of an encrypted object; use --reupload \
                  to upload its ciphertext again"
@@ -119,10 +134,23 @@ impl From<TransferError> for Failure {
             TransferError::Corrupt(_) => {
                 Self::new(Status::Integrity, error, "retry; discard any output already written")
             }
-            TransferError::SourceChanged => Self::new(
+            TransferError::Damaged { .. } => Self::new(Status::Integrity, error, "upload it again"),
+            TransferError::Kept { path, source } => {
+                let words = format!("what the object was before is kept in {}", path.display());
+                let inner = Self::from(*source);
+                let cause = format!("{}; {words}", inner.cause());
+                let advice = "compare the object with the copy before you remove it: the copy can \
+                              be read as an object with the address file:FOLDER/NAME";
+                Self::new(inner.status(), cause, advice)
+            }
+            TransferError::Output(error) => error.into(),
+            TransferError::SourceChanged => {
+                Self::new(Status::Io, error, "retry when nothing is writing to it")
+            }
+            TransferError::Unverified(_) => Self::new(
                 Status::Io,
                 error,
-                "to upload its new content, remove the state file and retry",
+                "look at it with `envelope verify`, or upload it again",
             ),
             TransferError::Layout(_) | TransferError::Range(_) | TransferError::TooLong => {
                 Self::usage(error, "choose another --part-size or --range")

@@ -66,9 +66,14 @@ impl World {
 
     /// Checks that the object is correct, and that no upload or state is left.
     fn check(&self, what: &str) {
+        self.check_but(what, 0);
+    }
+
+    /// Checks the same, but for uploads that nobody can prove to be ours.
+    fn check_but(&self, what: &str, open: usize) {
         let out = done(self.command(&["cat", self.address]), what);
         assert!(out.stdout == self.plain, "{what}: wrong");
-        assert_eq!(self.server.open_uploads(), 0, "{what}");
+        assert_eq!(self.server.open_uploads(), open, "{what}");
         let left: Vec<_> = fs::read_dir(self.path("state/envelope")).unwrap().collect();
         assert!(left.is_empty(), "{what}: {left:?}");
     }
@@ -102,14 +107,19 @@ fn a_killed_upload_goes_on() {
                 world.hang(world.put(&[]).spawn().unwrap(), None);
                 std::thread::sleep(Duration::from_millis(50));
                 let (arrived, before) = (world.server.arrived(), world.server.requests().len());
-                done(world.put(&[]), &what);
+                let said = done(world.put(&[]), &what).stderr;
                 let again = world.server.requests().split_off(before);
                 // At n = 0, the client never learned the ID of the upload, so it starts over.
                 for number in arrived.iter().filter(|_| n > 0) {
                     let name = format!("partNumber={number}&");
                     assert!(!again.iter().any(|it| it.contains(&name)), "{what}: {name}");
                 }
-                world.check(&what);
+                // COS does not tell what an upload was created with, so the one whose ID the client
+                // never learned is left to the bucket's lifecycle rules, and that is said.
+                let lost = n == 0 && fault == Fault::HangAfter && address.starts_with("cos");
+                let said = String::from_utf8_lossy(&said);
+                assert_eq!(said.contains("may have been left open"), lost, "{what}: {said}");
+                world.check_but(&what, usize::from(lost));
             }
         }
     }

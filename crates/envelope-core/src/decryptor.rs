@@ -220,7 +220,7 @@ impl Decryptor {
         let key = self.unwrap(envelope).await.map_err(RewrapError::Decrypt)?;
         let cipher = cipher(&key).map_err(|error| RewrapError::Decrypt(error.into()))?;
         let sizes = Sizes {
-            layout: envelope.layout(),
+            layout: envelope.layout().or_else(|| encryptor.layout()),
             len: envelope.plain_len(),
             md5: envelope.plain_md5().filter(|_| encryptor.dialect().has_plain_md5()),
         };

@@ -101,6 +101,11 @@ impl Encryptor {
         self
     }
 
+    /// Returns the part layout that the metadata will record.
+    pub(crate) const fn layout(&self) -> Option<PartLayout> {
+        self.sizes.layout
+    }
+
     /// Records the length of the plaintext, in bytes, in the metadata, if the dialect supports it.
     /// A reader can then detect a truncated object. A part layout, if given, is recorded instead.
     #[must_use]

@@ -1,6 +1,6 @@
 //! Errors of object stores.
 
-use std::io;
+use std::{io, time::Duration};
 
 /// An error from a store, or from the connection to it.
 #[derive(Debug, thiserror::Error)]
@@ -9,6 +9,14 @@ pub enum StoreError {
     /// The name of a bucket has characters other than lower-case letters, digits and hyphens.
     #[error("a bucket name consists of lower-case letters, digits and hyphens")]
     BucketName,
+    /// The service asks for a pause (`Retry-After`), and did so until there was no attempt left.
+    #[error("the store is busy: {reason}")]
+    Busy {
+        /// What the service said.
+        reason: String,
+        /// The time after which it wants to be asked again.
+        retry_after: Duration,
+    },
     /// The object is not the requested version (`If-Match`), or it already exists.
     #[error("the object already exists, or another writer changed it")]
     Changed,
@@ -18,6 +26,10 @@ pub enum StoreError {
     /// Local I/O error.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// The key cannot be sent as it is: a URL with it means another object, or even an object in
+    /// another bucket.
+    #[error("the key {0:?} cannot be sent: a URL with it means another object")]
+    Key(String),
     /// An invalid response, such as one that is truncated, has the wrong length, or contains a
     /// different range.
     #[error("the store's response is invalid: {0}")]
@@ -71,7 +83,15 @@ impl std::fmt::Display for ErrorResponse {
 impl StoreError {
     /// Returns whether the error is transient, so that the same request may succeed later.
     pub(crate) const fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::Busy { .. })
+    }
+
+    /// Returns the time after which the service wants to be asked again.
+    pub(crate) const fn retry_after(&self) -> Duration {
+        match self {
+            Self::Busy { retry_after, .. } => *retry_after,
+            _ => Duration::ZERO,
+        }
     }
 
     /// Returns whether OSS refused to change the metadata of an encrypted object by copying it

@@ -197,10 +197,10 @@ impl Get {
         let (store, key) = (Arc::clone(&self.store), self.key.clone());
         let tag = tag_of(meta).map(str::to_owned);
         let begin = (body, bytes, self.retry.start());
-        let meta = meta.clone();
+        let (meta, waits) = (meta.clone(), self.listener.waits());
         stream::try_unfold(begin, move |(mut body, mut left, mut backoff)| {
             let (store, key, tag) = (Arc::clone(&store), key.clone(), tag.clone());
-            let meta = meta.clone();
+            let (meta, waits) = (meta.clone(), waits.clone());
             async move {
                 loop {
                     let error = match body.try_next().await {
@@ -216,7 +216,7 @@ impl Get {
                         Err(error) if tag.is_none() => return Err(error.into()),
                         Err(error) => error,
                     };
-                    again(&mut backoff, error).await?;
+                    again(&mut backoff, &waits, error).await?;
                     let mut options = GetOptions::default().with_range(left.clone());
                     options.if_match = tag.clone();
                     let object = store.get(&key, options).await?;

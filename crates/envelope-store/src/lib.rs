@@ -36,6 +36,7 @@ mod error;
 mod get;
 mod inspector;
 mod journal;
+mod listing;
 mod master_key;
 mod object_envelope;
 mod output;
@@ -59,6 +60,7 @@ pub use envelope_cloud::{
 pub use envelope_core;
 pub use error::{ErrorResponse, StoreError};
 pub use get::{Get, GetResult};
+pub use listing::list_all;
 pub use object_envelope::envelope_of;
 pub use output::{OutputError, OutputFile, OutputOptions, is_same_file};
 pub use private_file::create_private;

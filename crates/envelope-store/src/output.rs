@@ -5,12 +5,14 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Seek as _, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
 use envelope_core::Crc64;
 use tempfile::{NamedTempFile, TempPath};
+
+use crate::{TransferError, private_file::open_private};
 
 /// Who may read an output, what it may replace, and whether it can be continued by a later run.
 #[derive(Clone, Debug, Default)]
@@ -44,8 +46,9 @@ impl OutputOptions {
         self
     }
 
-    /// Sets whether unfinished output is kept for a later run. It is written through its
-    /// [working path](OutputFile::working_path) and described by a journal.
+    /// Sets whether unfinished output is kept for a later run, as long as there is a journal that
+    /// describes it. Such a file is always private, and locked against every other process until it
+    /// has its final name.
     #[must_use]
     pub const fn with_resumable(mut self, resumable: bool) -> Self {
         self.resumable = resumable;
@@ -91,8 +94,8 @@ pub struct OutputFile {
 enum Target {
     /// A device or a pipe, which cannot be replaced; or an output that has already been committed.
     Direct(Option<File>),
-    /// A file beside the target. It stays if it is not committed.
-    Resumable { working: PathBuf, journal: PathBuf },
+    /// A locked file beside the target. It stays if it is not committed but has a journal.
+    Resumable { working: PathBuf, journal: PathBuf, file: File },
     /// A file beside the target. It is removed if it is not committed.
     Temporary(NamedTempFile),
 }
@@ -120,7 +123,7 @@ impl OutputFile {
             Ok(metadata) if is_stream(&metadata) => direct().map_err(fail)?,
             Ok(_) if !options.replace => return Err(OutputError::Exists(path.to_owned())),
             Ok(metadata) if !metadata.is_file() => direct().map_err(fail)?,
-            _ if options.resumable => resumable(&real),
+            _ if options.resumable => resumable(&real)?,
             _ => Target::Temporary(temporary(&real, options.private).map_err(fail)?),
         };
         Ok(Self { path: real, target, replace: options.replace })
@@ -143,8 +146,27 @@ impl OutputFile {
     pub fn file(&self) -> Option<&File> {
         match &self.target {
             Target::Temporary(file) => Some(file.as_file()),
-            Target::Direct(_) | Target::Resumable { .. } => None,
+            Target::Resumable { file, .. } => Some(file),
+            Target::Direct(_) => None,
         }
+    }
+
+    /// Discards what was written so far, and what an earlier run left.
+    ///
+    /// # Errors
+    /// If the file cannot be truncated.
+    pub fn restart(&self) -> Result<(), OutputError> {
+        if let Some(journal) = self.journal_path() {
+            match fs::remove_file(journal) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(self.fail(error));
+                }
+                _ => {}
+            }
+        }
+        let Some(mut file) = self.file() else { return Ok(()) };
+        let emptied = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0)));
+        emptied.map(|_| ()).map_err(|error| self.fail(error))
     }
 
     /// Returns whether nobody sees what is written before [`commit`](Self::commit).
@@ -203,7 +225,8 @@ impl OutputFile {
         Ok(())
     }
 
-    fn fail(&self, source: io::Error) -> OutputError {
+    /// Returns an error that names the file.
+    pub(crate) fn fail(&self, source: io::Error) -> OutputError {
         OutputError::Io { path: self.path.clone(), source }
     }
 
@@ -212,9 +235,7 @@ impl OutputFile {
         let outcome = match &mut self.target {
             Target::Direct(Some(file)) => file.flush(),
             Target::Direct(None) => Ok(()),
-            Target::Resumable { working, .. } => {
-                File::open(working).and_then(|file| file.sync_all())
-            }
+            Target::Resumable { file, .. } => file.sync_all(),
             Target::Temporary(file) => file.as_file().sync_all(),
         };
         outcome.map_err(|error| self.fail(error))
@@ -246,14 +267,20 @@ impl OutputFile {
             Target::Temporary(file) => {
                 publish(file.into_temp_path(), &self.path, self.replace).map_err(|(_, error)| error)
             }
-            Target::Resumable { working, .. } => {
-                TempPath::try_from_path(working).and_then(|path| {
+            Target::Resumable { working, file, .. } => {
+                let kept = working.clone();
+                let published = TempPath::try_from_path(working).and_then(|path| {
                     publish(path, &self.path, self.replace).map_err(|(path, error)| {
                         // It was not published, but it is complete.
                         let _ = path.keep();
                         error
                     })
-                })
+                });
+                // The lock ends here, when the file has its name.
+                drop(file);
+                let path = self.path.clone();
+                published.map_err(|source| OutputError::Unpublished { path, kept, source })?;
+                Ok(())
             }
         };
         match outcome {
@@ -270,14 +297,23 @@ impl OutputFile {
     }
 }
 
+impl Drop for OutputFile {
+    /// Removes a working file that no journal describes.
+    fn drop(&mut self) {
+        if let Target::Resumable { working, journal, .. } = &self.target
+            && !journal.exists()
+        {
+            let _ = fs::remove_file(working);
+        }
+    }
+}
+
 impl Write for OutputFile {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         match &mut self.target {
-            Target::Direct(Some(file)) => file.write(data),
+            Target::Direct(Some(file)) | Target::Resumable { file, .. } => file.write(data),
             Target::Temporary(file) => file.as_file_mut().write(data),
-            Target::Direct(None) | Target::Resumable { .. } => {
-                Err(io::ErrorKind::Unsupported.into())
-            }
+            Target::Direct(None) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -321,11 +357,16 @@ fn temporary(path: &Path, private: bool) -> io::Result<NamedTempFile> {
 
 /// The names beside a target that a later run finds again. They are short, whatever the target's
 /// is.
-fn resumable(path: &Path) -> Target {
+fn resumable(path: &Path) -> Result<Target, OutputError> {
     let name = path.file_name().unwrap_or_default();
     let digest = Crc64::of(name.as_encoded_bytes());
     let beside = |what| folder(path).join(format!(".envelope-{digest:016x}.{what}"));
-    Target::Resumable { working: beside("part"), journal: beside("state") }
+    let (working, journal) = (beside("part"), beside("state"));
+    let file = open_private(&working).map_err(|error| match error {
+        TransferError::Io(source) => OutputError::Io { path: working.clone(), source },
+        _ => OutputError::Locked(path.to_owned()),
+    })?;
+    Ok(Target::Resumable { working, journal, file })
 }
 
 fn folder(path: &Path) -> &Path {
@@ -380,6 +421,19 @@ pub enum OutputError {
         /// The cause.
         source: io::Error,
     },
+    /// Another process is writing the file.
+    #[error("{} is being written by another process", .0.display())]
+    Locked(PathBuf),
+    /// The file is complete, but could not be given its name.
+    #[error("{} could not be replaced; the complete file is {}", path.display(), kept.display())]
+    Unpublished {
+        /// The file.
+        path: PathBuf,
+        /// Where the complete file is.
+        kept: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
 }
 
 #[cfg(test)]
@@ -423,21 +477,54 @@ mod tests {
             for resumable in [false, true] {
                 let path = folder.path().join(&name);
                 let options = OutputOptions::new().with_resumable(resumable);
-                let output = OutputFile::create(&path, options.clone()).unwrap();
-                fs::write(output.working_path().unwrap(), b"new").unwrap();
+                let mut output = OutputFile::create(&path, options.clone()).unwrap();
+                output.write_all(b"new").unwrap();
                 // Somebody else's, of a moment ago.
                 fs::write(&path, b"theirs").unwrap();
-                assert!(matches!(output.commit(), Err(OutputError::Exists(_))));
+                match output.commit() {
+                    Err(OutputError::Exists(_)) => assert!(!resumable),
+                    Err(OutputError::Unpublished { kept, .. }) => {
+                        assert!(resumable && fs::read(kept).unwrap() == b"new");
+                    }
+                    other => panic!("{other:?}"),
+                }
                 assert_eq!(fs::read(&path).unwrap(), b"theirs");
                 let options = options.with_replace(true);
-                let output = OutputFile::create(&path, options).unwrap();
-                fs::write(output.working_path().unwrap(), b"newer").unwrap();
+                let mut output = OutputFile::create(&path, options).unwrap();
+                output.restart().unwrap();
+                output.write_all(b"newer").unwrap();
                 output.commit().unwrap();
                 assert_eq!(fs::read(&path).unwrap(), b"newer");
                 fs::remove_file(&path).unwrap();
             }
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn one_process_at_a_time_until_the_file_has_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let options = OutputOptions::new().with_resumable(true).with_replace(true);
+        let mut output = OutputFile::create(&path, options.clone()).unwrap();
+        output.write_all(b"first").unwrap();
+        let second = OutputFile::create(&path, options.clone());
+        assert!(matches!(second, Err(OutputError::Locked(_))));
+        // A process that opened the working file just before it got its name must not get hold of
+        // the published file.
+        let working = output.working_path().unwrap().to_owned();
+        let waiting = File::options().read(true).write(true).open(&working).unwrap();
+        output.commit().unwrap();
+        waiting.try_lock().unwrap();
+        drop(waiting);
+        OutputFile::create(&path, options.clone()).unwrap().restart().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        // Without a journal, nothing can be resumed, and nothing is left.
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let output = OutputFile::create(&path, options).unwrap();
+        fs::write(output.journal_path().unwrap(), b"").unwrap();
+        drop(output);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 
     #[cfg(unix)]
@@ -455,8 +542,8 @@ mod tests {
             let (target, link) = (folder.path().join("target"), folder.path().join("link"));
             fs::write(&target, b"old").unwrap();
             std::os::unix::fs::symlink(&target, &link).unwrap();
-            let output = OutputFile::create(&link, options).unwrap();
-            fs::write(output.working_path().unwrap(), b"new").unwrap();
+            let mut output = OutputFile::create(&link, options).unwrap();
+            output.write_all(b"new").unwrap();
             output.commit().unwrap();
             assert!(link.symlink_metadata().unwrap().is_symlink());
             assert_eq!(fs::read(&target).unwrap(), b"new");

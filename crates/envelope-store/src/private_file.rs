@@ -22,14 +22,33 @@ pub fn create_private(path: &Path) -> Result<File, TransferError> {
 
 /// Opens or creates such a file without truncating it, and locks it.
 pub(crate) fn open_private(path: &Path) -> Result<File, TransferError> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    let file = unix::open(options, path)?;
-    #[cfg(not(unix))]
-    let file = options.open(path)?;
-    file.try_lock().map_err(|_| TransferError::Locked)?;
-    Ok(file)
+    loop {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        let file = unix::open(options, path)?;
+        #[cfg(not(unix))]
+        let file = options.open(path)?;
+        file.try_lock().map_err(|_| TransferError::Locked)?;
+        // The process that held the lock a moment ago may have given the file its final name, or
+        // removed it. Then this is not the file of that path any more.
+        if is_still_at(&file, path) {
+            return Ok(file);
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_still_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let id = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+    file.metadata().ok().map(id) == path.symlink_metadata().ok().map(id)
+}
+
+#[cfg(not(unix))]
+fn is_still_at(_: &File, path: &Path) -> bool {
+    // An open file keeps its name.
+    path.exists()
 }
 
 #[cfg(unix)]

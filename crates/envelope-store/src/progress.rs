@@ -1,9 +1,11 @@
 //! Progress of a transfer, as it is reported to the caller.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use crate::retry::WaitListener;
 
 /// A step of a transfer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
     /// This many more bytes were transferred.
@@ -13,6 +15,19 @@ pub enum Event {
     /// An earlier upload cannot be resumed, for this reason. It starts again, with a fresh content
     /// key.
     Restarted(&'static str),
+    /// A copy of the object that is about to be replaced is in this file until its replacement is
+    /// verified. Its headers are beside it, so that it can be read as an object in a folder.
+    Kept(PathBuf),
+    /// A request failed, and is repeated after this time. The store itself tells of its own waits;
+    /// see [`Bucket::with_wait_listener`](crate::Bucket::with_wait_listener).
+    Waiting {
+        /// The time until the next attempt.
+        delay: Duration,
+        /// Why the last one failed.
+        reason: String,
+    },
+    /// Something that does not end the transfer, but that its owner should know.
+    Warning(String),
 }
 
 /// The caller's function for events.
@@ -26,6 +41,14 @@ impl ProgressListener {
 
     pub(crate) fn notify(&self, event: Event) {
         (self.0)(event);
+    }
+
+    /// Returns a listener that reports waits as events.
+    pub(crate) fn waits(&self) -> WaitListener {
+        let own = self.clone();
+        WaitListener::new(move |delay, error| {
+            own.notify(Event::Waiting { delay, reason: error.to_string() });
+        })
     }
 }
 

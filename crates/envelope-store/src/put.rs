@@ -6,13 +6,17 @@ mod single;
 mod source;
 mod stream;
 mod upload_journal;
+mod verify;
 
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use envelope_core::{CtrCipher, Decryptor, EncryptedObject, Encryptor, PartPlan};
+use envelope_core::{
+    CtrCipher, DecryptError, Decryptor, EncryptedObject, Encryptor, KeyringError, PartPlan,
+    UnwrapError, kms::KmsError,
+};
 use meta_codec::{ContentAlgorithm, Dialect, Envelope, PartLayout, Vendor};
 use tokio::io::AsyncRead;
 
@@ -22,8 +26,8 @@ use self::{
     upload_journal::{Earlier, UploadJournal},
 };
 use crate::{
-    Event, Headers, PutOptions, RetryPolicy, StopSignal, Store, StoreError, TransferError,
-    master_key, object_envelope::envelope_in, progress::ProgressListener,
+    Event, Headers, ObjectMeta, PutOptions, RetryPolicy, StopSignal, Store, StoreError,
+    TransferError, Upload, master_key, object_envelope::envelope_in, progress::ProgressListener,
 };
 
 /// Longest object that is uploaded in one request, by default.
@@ -32,14 +36,18 @@ const THRESHOLD: u64 = 16 << 20;
 const PART_SIZE: u64 = 8 << 20;
 /// Default part size for streams, which may turn out long.
 const STREAM_PART_SIZE: u64 = 16 << 20;
-/// Maximum number of attempts for a part that arrives corrupted.
+/// The most bytes of parts that are in flight where the size of the parts is not our choice.
+const MAX_IN_FLIGHT: u64 = 64 << 20;
+/// Maximum number of attempts for what arrives corrupted.
 const MAX_CORRUPT_ATTEMPTS: u32 = 3;
 
 /// An upload of one object.
 ///
-/// The object ends up either complete with its envelope or absent: the checksums of the object and
+/// The object appears complete, with its envelope, or not at all: the checksums of the object and
 /// of each part are compared with those of the store, and a final HEAD request verifies the
-/// metadata.
+/// metadata. What is seen to be wrong is looked at again. If it stays wrong, an object that was sent
+/// in one request is sent again, and otherwise the upload fails with [`TransferError::Damaged`].
+/// Nothing is deleted but the version that this upload wrote.
 ///
 /// Master keys are used on threads that may block, so that a key in a KMS blocks no task.
 /// Dropping the future of an upload ends it, and leaves a multipart upload open; give it a
@@ -73,6 +81,7 @@ pub struct Put {
     part_size: Option<u64>,
     concurrency: usize,
     create_only: bool,
+    expected: Option<ObjectMeta>,
     journal: Option<PathBuf>,
     listener: ProgressListener,
     stop: Option<StopSignal>,
@@ -106,6 +115,7 @@ impl Put {
             part_size: None,
             concurrency: 4,
             create_only: false,
+            expected: None,
             journal: None,
             listener: ProgressListener::default(),
             stop: None,
@@ -150,15 +160,27 @@ impl Put {
     }
 
     /// Sets whether replacing an existing object is refused. Buckets that keep versions, or once
-    /// did, do not enforce it: there, existence is only checked before the upload.
+    /// did, do not enforce it: there, existence is only checked before the upload, and an
+    /// [`Event::Warning`] says so.
     #[must_use]
     pub const fn with_create_only(mut self, create_only: bool) -> Self {
         self.create_only = create_only;
         self
     }
 
+    /// Refuses to replace any other version of the object than this one, with
+    /// [`StoreError::Changed`]. Neither vendor has a condition for that on writes: the object is
+    /// looked at in the last request before the one that replaces it, and a writer who comes in
+    /// between those two is not noticed.
+    #[must_use]
+    pub fn with_expected(mut self, expected: ObjectMeta) -> Self {
+        self.expected = Some(expected);
+        self
+    }
+
     /// Keeps a journal of the multipart upload of a file, from which a later run can resume. It
-    /// contains the wrapped content key, never a plain one.
+    /// contains the wrapped content key, never a plain one. A journal that cannot be written is
+    /// reported as [`Event::Warning`].
     #[must_use]
     pub fn with_journal(mut self, path: impl Into<PathBuf>) -> Self {
         self.journal = Some(path.into());
@@ -188,7 +210,8 @@ impl Put {
     }
 
     /// Encrypts and uploads a file. `resume` opens the envelope in a journal; without it, or with a
-    /// key that does not open it, an interrupted upload starts again.
+    /// key that does not open it, an interrupted upload starts again. So does that of a file whose
+    /// content changed, and one whose journal is damaged.
     ///
     /// If the future is dropped, a multipart upload stays open; a later run with the same journal
     /// resumes it.
@@ -214,20 +237,18 @@ impl Put {
             source.check_unchanged()?;
             return self.encrypt_single(plain, encryptor).await;
         }
-        self.check_new().await?;
-        let plan = self.plan(len, encryptor.dialect())?;
         let mut journal = None;
         if let Some(path) = &self.journal {
             let digest = source.digest().await?;
-            let opened = UploadJournal::open(path, &source, digest)?;
-            journal = Some(if let Some(earlier) = opened.earlier().cloned() {
-                match self.resumed(&earlier, resume).await {
-                    Ok((plan, object)) => {
-                        let envelope = object.envelope().clone();
-                        let job = self.multipart(plan, object, &source);
-                        // The journal knows the headers that the upload was created with.
-                        let job = Multipart { headers: earlier.headers().clone(), ..job };
-                        match job.resume(opened, envelope).await {
+            let (opened, earlier) = UploadJournal::open(path, &self.listener)?;
+            if let Some(earlier) = earlier {
+                match self.resumed(&earlier, &source, digest, resume).await? {
+                    Ok(resumed) => {
+                        match resumed
+                            .job
+                            .resume(&resumed.upload, &earlier, &opened, &resumed.envelope)
+                            .await
+                        {
                             Err(TransferError::Store(StoreError::NoUpload)) => {
                                 self.listener.notify(Event::Restarted("the upload is gone"));
                             }
@@ -236,19 +257,14 @@ impl Put {
                     }
                     Err(reason) => {
                         self.listener.notify(Event::Restarted(reason));
-                        match earlier.upload(&self.key) {
-                            Some(upload) => self.store.abort(&upload).await?,
-                            // The earlier run ended after the request, but before it recorded the
-                            // id of the upload.
-                            None => self.abort_lost(earlier.begun()).await?,
-                        }
+                        self.abort_earlier(&earlier).await;
                     }
                 }
-                UploadJournal::renew(path, &source, digest)?
-            } else {
-                opened
-            });
+            }
+            journal = Some((opened, digest));
         }
+        self.check_new().await?;
+        let plan = self.plan(len, encryptor.dialect())?;
         let object = master_key::encrypt(&encryptor.clone().with_parts(plan)).await?;
         self.multipart(plan, object, &source).start(journal).await
     }
@@ -269,9 +285,17 @@ impl Put {
         }
         self.check_new().await?;
         let dialect = self.store.vendor().unwrap_or(Vendor::DEFAULT).default_dialect();
-        let plan = self.plan(len, dialect)?;
+        let plan = match envelope.as_ref().and_then(Envelope::layout) {
+            // OSS compares the parts with these headers.
+            Some(layout) => PartPlan::new(len, layout.part_size(), dialect),
+            None => PartPlan::new(len, self.part_size_for(len), dialect),
+        };
+        let plan = plan.or_else(|_| self.plan(len, dialect))?;
+        let fitting = MAX_IN_FLIGHT.checked_div(plan.layout().part_size()).unwrap_or_default();
+        let fitting = usize::try_from(fitting).unwrap_or(usize::MAX);
+        let own = self.clone().with_concurrency(fitting.min(self.concurrency));
         let job = Multipart {
-            put: self,
+            put: &own,
             plan,
             headers: self.headers.clone(),
             envelope,
@@ -334,22 +358,28 @@ impl Put {
         }
     }
 
-    async fn check_new(&self) -> Result<(), TransferError> {
-        if !self.create_only {
-            return Ok(());
-        }
-        match self.store.head(&self.key).await {
-            Ok(_) => Err(StoreError::Changed.into()),
-            Err(StoreError::NotFound) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+    fn plan(&self, len: u64, dialect: Dialect) -> Result<PartPlan, TransferError> {
+        Ok(PartPlan::new(len, self.part_size_for(len), dialect)?)
     }
 
-    fn plan(&self, len: u64, dialect: Dialect) -> Result<PartPlan, TransferError> {
+    fn part_size_for(&self, len: u64) -> u64 {
         const MIB: u64 = 1 << 20;
         let least = len.div_ceil(PartLayout::MAX_PARTS).next_multiple_of(MIB);
-        let part_size = self.part_size.unwrap_or_else(|| PART_SIZE.max(least));
-        Ok(PartPlan::new(len, part_size, dialect)?)
+        self.part_size.unwrap_or_else(|| PART_SIZE.max(least))
+    }
+
+    /// Returns the parts of an upload of [stored](Self::stored) bytes, if its metadata must state
+    /// them.
+    pub(crate) fn layout_to_state(
+        &self,
+        len: u64,
+        dialect: Dialect,
+    ) -> Result<Option<PartPlan>, TransferError> {
+        let stated = self.store.vendor().is_some_and(Vendor::needs_encryption_headers_on_parts);
+        if len <= self.threshold || !stated || !dialect.has_layout() {
+            return Ok(None);
+        }
+        self.plan(len, dialect).map(Some)
     }
 
     /// Adds the headers of an envelope to those that the caller gave.
@@ -379,27 +409,69 @@ impl Put {
         }
     }
 
-    /// Returns the encryption that a journal describes, or why this run cannot continue with it.
-    async fn resumed(
-        &self,
+    /// Returns the upload that a journal describes, or why this run cannot continue it.
+    ///
+    /// # Errors
+    /// If it is not known whether it can be continued, because a KMS does not answer.
+    async fn resumed<'a>(
+        &'a self,
         earlier: &Earlier,
+        source: &Source,
+        digest: u64,
         resume: Option<&Decryptor>,
-    ) -> Result<(PartPlan, EncryptedObject<CtrCipher>), &'static str> {
-        if earlier.key() != self.key {
-            return Err("the journal belongs to another object");
+    ) -> Result<Result<Resumed<'a>, &'static str>, TransferError> {
+        let continued = match earlier.continued(&self.key, (source.len(), digest)) {
+            Ok(continued) => continued,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let (Some(upload), Ok(Some(envelope))) =
+            (earlier.upload(&self.key), envelope_in(continued.headers))
+        else {
+            return Ok(Err("the journal contains no envelope"));
+        };
+        let Some(decryptor) = resume else {
+            return Ok(Err("the content key cannot be unwrapped without a private key"));
+        };
+        let Ok(plan) = PartPlan::new(continued.size, continued.part_size, envelope.dialect())
+        else {
+            return Ok(Err("the journal contains no valid part plan"));
+        };
+        let object = match master_key::resume(decryptor, &envelope, plan).await {
+            Ok(object) => object,
+            Err(error) if is_undecided(&error) => return Err(error),
+            Err(_) => return Ok(Err("this key does not open the earlier upload")),
+        };
+        let job = self.multipart(plan, object, source);
+        // The journal knows the headers that the upload was created with.
+        let job = Multipart { headers: continued.headers.clone(), ..job };
+        Ok(Ok(Resumed { job, upload, envelope }))
+    }
+
+    /// Aborts the upload of an earlier run, whose journal is ours.
+    async fn abort_earlier(&self, earlier: &Earlier) {
+        if let Some(upload) = earlier.upload(&self.key) {
+            self.abort(&upload).await;
+        } else if let Some((key, headers, begun)) = earlier.lost() {
+            // The earlier run ended after the request, but before it recorded the ID.
+            self.abort_lost(key, headers, begun).await;
         }
-        if earlier.upload(&self.key).is_none() {
-            return Err("the upload had hardly begun");
-        }
-        let found = envelope_in(earlier.headers());
-        let envelope: Envelope = found.ok().flatten().ok_or("the journal contains no envelope")?;
-        let decryptor =
-            resume.ok_or("the content key cannot be unwrapped without a private key")?;
-        let plan = PartPlan::new(earlier.size(), earlier.part_size(), envelope.dialect())
-            .map_err(|_| "the journal contains no valid part plan")?;
-        let object = master_key::resume(decryptor, &envelope, plan)
-            .await
-            .map_err(|_| "this key does not open the earlier upload")?;
-        Ok((plan, object))
+    }
+}
+
+/// An upload of an earlier run that can be continued.
+struct Resumed<'a> {
+    job: Multipart<'a>,
+    upload: Upload,
+    envelope: Envelope,
+}
+
+/// Returns whether a failure to unwrap a content key leaves open whether the key is the right one.
+fn is_undecided(error: &TransferError) -> bool {
+    match error {
+        TransferError::Decrypt(DecryptError::Keyring(KeyringError::Unwrap(UnwrapError::Kms(
+            error,
+        )))) => !matches!(error, KmsError::Refused(_)),
+        TransferError::Decrypt(_) => false,
+        _ => true,
     }
 }

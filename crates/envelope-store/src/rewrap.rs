@@ -1,16 +1,27 @@
 //! Rewrapping: a new master key for an existing object.
 
-use std::sync::Arc;
+mod kept;
 
-use envelope_core::{Crc64, Decryptor, Encryptor, PolicyError};
-use futures_util::TryStreamExt as _;
-use meta_codec::{Dialect, Envelope, Vendor};
-use tokio::io::AsyncWriteExt as _;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use crate::{
-    GetOptions, Headers, ObjectMeta, Put, Store, StoreError, TransferError, body::check_crc64,
-    inspector::Inspector, master_key, object_envelope::envelope_of,
+use envelope_core::{
+    ContentCipher, Decryptor, EncryptedObject, Encryptor, PolicyError, check_body_len,
 };
+use meta_codec::{Dialect, Envelope, Vendor};
+
+use self::kept::KeptObject;
+use crate::{
+    Event, GetOptions, Headers, ObjectMeta, Put, RetryPolicy, Store, StoreError, TransferError,
+    inspector::Inspector,
+    master_key,
+    object_envelope::{envelope_in, envelope_of},
+    progress::ProgressListener,
+};
+
+/// Maximum number of attempts to write headers that get lost on their way.
+const MAX_ATTEMPTS: u32 = 3;
+/// The longest pause before something that looks wrong is looked at again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The outcome of [`Rewrap::run`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +36,11 @@ pub enum Rewrapped {
 }
 
 /// Another master key, or another dialect, for an object in a store. Its ciphertext stays as it is.
+///
+/// Nothing is lost on the way. Where only headers are replaced, they are looked at afterwards, and
+/// written again if the store lost them. Where the ciphertext is uploaded again, a local copy stays
+/// until the new object is verified, and the version that was read is the only one that is
+/// replaced, as far as a look right before can tell; see [`Put::with_expected`].
 ///
 /// Anyone who has the old master key, and either the old headers or an old version of the object,
 /// can still decrypt it.
@@ -54,8 +70,11 @@ pub struct Rewrap {
     store: Arc<dyn Store>,
     key: String,
     reupload: bool,
+    folder: PathBuf,
+    retry: RetryPolicy,
     new: Option<NewKeys>,
     inspector: Inspector,
+    listener: ProgressListener,
 }
 
 /// The keys that open what was rewrapped already.
@@ -72,7 +91,16 @@ impl Rewrap {
     /// Rewraps the object under `key`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, key: impl Into<String>) -> Self {
-        Self { store, key: key.into(), reupload: false, new: None, inspector: Inspector::default() }
+        Self {
+            store,
+            key: key.into(),
+            reupload: false,
+            folder: std::env::temp_dir(),
+            retry: RetryPolicy::default(),
+            new: None,
+            inspector: Inspector::default(),
+            listener: ProgressListener::default(),
+        }
     }
 
     /// Sets whether the same ciphertext is uploaded again where the store refuses to change
@@ -80,6 +108,29 @@ impl Rewrap {
     #[must_use]
     pub const fn with_reupload(mut self, reupload: bool) -> Self {
         self.reupload = reupload;
+        self
+    }
+
+    /// Sets the folder for copies of what is about to be replaced, by default that for temporary
+    /// files. A copy is only left there if the object may be damaged.
+    #[must_use]
+    pub fn with_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = folder.into();
+        self
+    }
+
+    /// Sets the retry policy for uploading again. The store retries everything else.
+    #[must_use]
+    pub const fn with_retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Sets the function that is called with every event. [`Event::Kept`] names the copy of an
+    /// object before its replacement is uploaded.
+    #[must_use]
+    pub fn with_progress(mut self, notify: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        self.listener = ProgressListener::new(notify);
         self
     }
 
@@ -99,12 +150,12 @@ impl Rewrap {
     }
 
     /// Rewraps: `old` opens the object now, `encryptor` wraps anew. If the future is dropped, the
-    /// object has either its old headers or its new ones; with a reupload, it may be in any state
-    /// that an interrupted upload can leave.
+    /// object has either its old headers or its new ones.
     ///
     /// # Errors
     /// Any [`TransferError`], including [`StoreError::Changed`] if another writer changed the
-    /// object in the meantime.
+    /// object in the meantime. After [`TransferError::Kept`] the object may be damaged, and a copy
+    /// of what it was is in a local file.
     pub async fn run(
         &self,
         old: &Decryptor,
@@ -125,31 +176,81 @@ impl Rewrap {
             Err(_) if self.opens_already(&envelope).await => return Ok(Rewrapped::Already),
             Err(error) => return Err(error.into()),
         };
-        let mut headers = kept(&meta.headers);
-        let own = rewrapped.headers().iter();
-        headers.extend(own.map(|(name, value)| ((*name).to_owned(), value.clone())));
-
-        let copied = self.store.copy_replace_metadata(&self.key, &meta.etag, &headers).await;
-        let outcome = match copied {
-            Err(error) if error.forbids_new_metadata() && self.reupload => {
-                self.upload_again(&meta, headers).await?;
+        let mut attempts = MAX_ATTEMPTS;
+        loop {
+            let headers = with_envelope(&meta.headers, rewrapped.headers());
+            let copied = self.store.copy_replace_metadata(&self.key, &meta.etag, &headers).await;
+            if let Err(error) = &copied
+                && error.forbids_new_metadata()
+                && self.reupload
+            {
+                self.upload_again(&meta, &envelope, rewrapped, old, encryptor).await?;
                 return Ok(Rewrapped::Reuploaded);
             }
-            // The copy may have happened, and only its response been lost.
-            Err(error @ (StoreError::Changed | StoreError::Unavailable(_))) => Err(error),
-            Err(error) => return Err(error.into()),
-            Ok(()) => Ok(()),
-        };
-        let there = self.store.head(&self.key).await?;
-        let now = self.envelope(&there).await?;
-        match (outcome, now.as_ref() == Some(rewrapped.envelope()) && there.len == meta.len) {
-            (_, true) => Ok(Rewrapped::InPlace),
-            (Err(error), false) => Err(error.into()),
-            (Ok(()), false) if now.as_ref() == Some(&envelope) => {
-                let words = "the store accepted new metadata but kept the old; nothing changed";
-                Err(TransferError::Corrupt(words.to_owned()))
+            match self.look(&meta, &envelope, rewrapped.envelope()).await {
+                Ok(Look::New) => return Ok(Rewrapped::InPlace),
+                Ok(Look::Old) => copied?,
+                Ok(Look::Damaged) => {
+                    let what = "its bytes changed while the store copied it";
+                    return Err(TransferError::Damaged { what, removed: false });
+                }
+                Ok(Look::Other) => return Err(StoreError::Changed.into()),
+                // The bytes are the same, but there is no envelope any more. Writing it again
+                // replaces nothing.
+                Ok(Look::Lost) if attempts > 1 => {
+                    attempts = attempts.saturating_sub(1);
+                    continue;
+                }
+                Ok(Look::Lost) => return Err(self.lost(&meta, StoreError::Changed)),
+                Err(error) => {
+                    copied?;
+                    return Err(self.lost(&meta, error));
+                }
             }
-            (Ok(()), false) => Err(StoreError::Changed.into()),
+            let words = "the store accepted new metadata but kept the old; nothing changed";
+            return Err(TransferError::Corrupt(words.to_owned()));
+        }
+    }
+
+    /// Looks at an object whose headers were replaced, and looks again if that failed.
+    async fn look(
+        &self,
+        meta: &ObjectMeta,
+        old: &Envelope,
+        new: &Envelope,
+    ) -> Result<Look, StoreError> {
+        let mut look = self.look_once(meta, old, new).await;
+        if !matches!(look, Ok(Look::New)) {
+            tokio::time::sleep(self.retry.initial_backoff.min(PAUSE)).await;
+            look = self.look_once(meta, old, new).await;
+        }
+        look
+    }
+
+    async fn look_once(
+        &self,
+        meta: &ObjectMeta,
+        old: &Envelope,
+        new: &Envelope,
+    ) -> Result<Look, StoreError> {
+        let there = self.store.head(&self.key).await?;
+        let found = envelope_in(&there.headers).ok().flatten();
+        let same_bytes =
+            there.len == meta.len && (there.crc64 == meta.crc64 || there.etag == meta.etag);
+        Ok(match found {
+            Some(found) if found == *new && same_bytes => Look::New,
+            Some(found) if found == *new => Look::Damaged,
+            Some(found) if found == *old && same_bytes => Look::Old,
+            None if same_bytes => Look::Lost,
+            _ => Look::Other,
+        })
+    }
+
+    /// The error for an object that may have lost its envelope, whose old headers are saved.
+    fn lost(&self, meta: &ObjectMeta, error: StoreError) -> TransferError {
+        match KeptObject::headers(&self.folder, &meta.headers) {
+            Ok(path) => TransferError::Kept { path, source: Box::new(error.into()) },
+            Err(error) => error.into(),
         }
     }
 
@@ -164,24 +265,62 @@ impl Rewrap {
         }
     }
 
-    /// Downloads the ciphertext and uploads it again, with other headers.
-    async fn upload_again(&self, meta: &ObjectMeta, headers: Headers) -> Result<(), TransferError> {
-        let file = tempfile::NamedTempFile::new()?;
-        let options = GetOptions::default().with_if_match(&meta.etag);
-        let mut body = self.store.get(&self.key, options).await?.body;
-        let (mut sum, mut to) = (Crc64::new(), tokio::fs::File::create(file.path()).await?);
-        while let Some(chunk) = body.try_next().await? {
-            sum.update(&chunk);
-            to.write_all(&chunk).await?;
+    /// Downloads the ciphertext and uploads it again, with other headers. The copy on this machine
+    /// stays until the new object is verified.
+    async fn upload_again(
+        &self,
+        meta: &ObjectMeta,
+        envelope: &Envelope,
+        mut rewrapped: EncryptedObject<ContentCipher>,
+        old: &Decryptor,
+        encryptor: &Encryptor,
+    ) -> Result<(), TransferError> {
+        check_body_len(envelope, meta.len)?;
+        let mut put = Put::new(Arc::clone(&self.store), &self.key)
+            .with_expected(meta.clone())
+            .with_retry(self.retry);
+        if envelope.layout().is_none()
+            && let Some(plan) = put.layout_to_state(meta.len, encryptor.dialect())?
+        {
+            // The store wants to know the parts, and the object had none.
+            let encryptor = encryptor.clone().with_parts(plan);
+            rewrapped = master_key::rewrap(old, envelope, &encryptor).await??;
         }
-        to.flush().await?;
-        check_crc64(meta.crc64, sum.value())?;
-        let mut put = Put::new(Arc::clone(&self.store), &self.key);
-        for (name, value) in headers {
+        for (name, value) in with_envelope(&meta.headers, rewrapped.headers()) {
             put = put.with_header(name, value);
         }
-        put.stored(file.path()).await.map(|_| ())
+        let options = GetOptions::default().with_if_match(&meta.etag);
+        let object = self.store.get(&self.key, options).await?;
+        if !object.meta.is_same_version(meta) {
+            return Err(StoreError::Changed.into());
+        }
+        let kept = KeptObject::save(&self.folder, &meta.headers, object.body, meta.crc64).await?;
+        self.listener.notify(Event::Kept(kept.path().to_owned()));
+        let Err(error) = put.stored(kept.path()).await else { return Ok(()) };
+        match self.store.head(&self.key).await {
+            // The object is what it was, so the copy is not needed.
+            Ok(now) if now.is_same_version(meta) => Err(error),
+            _ => Err(TransferError::Kept { path: kept.keep(), source: Box::new(error) }),
+        }
     }
+}
+
+/// What an object is after its headers were replaced.
+enum Look {
+    New,
+    Old,
+    /// It has the new envelope, but other bytes.
+    Damaged,
+    /// It has the same bytes, but no envelope.
+    Lost,
+    Other,
+}
+
+/// Returns the headers of the object with another envelope.
+fn with_envelope(headers: &Headers, envelope: &[(&'static str, String)]) -> Headers {
+    let mut all = kept(headers);
+    all.extend(envelope.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    all
 }
 
 /// Returns the headers that a new version of the object must have again: everything that the user

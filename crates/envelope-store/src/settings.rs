@@ -1,6 +1,6 @@
 //! Regions, endpoints and access keys, from the environment and from profiles in a file.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{collections::BTreeMap, fs, io, path::Path, time::Duration};
 
 use meta_codec::Vendor;
 use secrecy::SecretString;
@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::{
     Credentials, Endpoint, EndpointError, Environment, RetryPolicy, Signature, StoreError,
+    retry::WaitListener, stores::bucket::STALL,
 };
 
 /// Regions, endpoints and access keys.
@@ -24,13 +25,29 @@ use crate::{
 /// region = "ap-guangzhou"
 /// endpoint = "https://cos.internal.example"
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     profile: Profile,
     region: Option<String>,
     endpoint: Option<Endpoint>,
     signature: Signature,
     retry: RetryPolicy,
+    stall: Duration,
+    wait_listener: WaitListener,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            profile: Profile::default(),
+            region: None,
+            endpoint: None,
+            signature: Signature::default(),
+            retry: RetryPolicy::default(),
+            stall: STALL,
+            wait_listener: WaitListener::default(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -67,6 +84,8 @@ pub(crate) struct BucketAccount {
     pub(crate) endpoint: Endpoint,
     pub(crate) signature: Signature,
     pub(crate) retry: RetryPolicy,
+    pub(crate) stall: Duration,
+    pub(crate) wait_listener: WaitListener,
 }
 
 impl Settings {
@@ -122,6 +141,24 @@ impl Settings {
         self
     }
 
+    /// Sets the time without progress after which a request is given up; see
+    /// [`Bucket::with_stall_timeout`](crate::Bucket::with_stall_timeout).
+    #[must_use]
+    pub const fn with_stall_timeout(mut self, stall: Duration) -> Self {
+        self.stall = stall;
+        self
+    }
+
+    /// Sets a function that is told before each wait between two attempts: how long it is, and why.
+    #[must_use]
+    pub fn with_wait_listener(
+        mut self,
+        notify: impl Fn(Duration, &StoreError) + Send + Sync + 'static,
+    ) -> Self {
+        self.wait_listener = WaitListener::new(notify);
+        self
+    }
+
     /// Returns what a bucket of the vendor is reached with.
     ///
     /// # Errors
@@ -154,8 +191,9 @@ impl Settings {
             (None, Some(region)) => Endpoint::of_store(vendor, region)?,
             (None, None) => return Err(no_region(vendor)),
         };
-        let (signature, retry) = (self.signature, self.retry);
-        Ok(BucketAccount { credentials, region, endpoint, signature, retry })
+        let (signature, retry, stall) = (self.signature, self.retry, self.stall);
+        let wait_listener = self.wait_listener.clone();
+        Ok(BucketAccount { credentials, region, endpoint, signature, retry, stall, wait_listener })
     }
 }
 

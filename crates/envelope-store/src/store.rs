@@ -121,6 +121,16 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Any transport or service error.
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
 
+    /// Deletes one version of an object, so that the version before it is the current one again.
+    /// Succeeds if the version does not exist. By default, a store keeps no versions.
+    ///
+    /// # Errors
+    /// Any transport or service error; [`StoreError::Unsupported`].
+    async fn delete_version(&self, key: &str, version_id: &str) -> Result<(), StoreError> {
+        let _ = (key, version_id);
+        Err(StoreError::Unsupported("versions"))
+    }
+
     /// Returns the open uploads for a key. By default, a store knows of none.
     ///
     /// # Errors
@@ -128,6 +138,20 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn list_multipart_uploads(&self, key: &str) -> Result<Vec<Upload>, StoreError> {
         let _ = key;
         Ok(Vec::new())
+    }
+
+    /// Returns whether an upload was created with these headers, one of which is the wrapped key of
+    /// an envelope. `None` if the store cannot tell, which is the default.
+    ///
+    /// # Errors
+    /// Any transport or service error; [`StoreError::NoUpload`].
+    async fn is_created_with(
+        &self,
+        upload: &Upload,
+        headers: &Headers,
+    ) -> Result<Option<bool>, StoreError> {
+        let _ = (upload, headers);
+        Ok(None)
     }
 
     /// Replaces all headers of an object without transferring its bytes, if its entity tag is
@@ -216,6 +240,8 @@ pub struct ObjectMeta {
     pub etag: String,
     /// The CRC-64/XZ of all bytes stored, if the store reports it.
     pub crc64: Option<u64>,
+    /// The ID of the version, if the store keeps versions or once did.
+    pub version_id: Option<String>,
     /// Time of the last modification, in the store's own format.
     pub modified: Option<String>,
     /// All headers.
@@ -226,7 +252,24 @@ impl ObjectMeta {
     /// Creates the metadata of an object of `len` bytes.
     #[must_use]
     pub fn new(len: u64, etag: impl Into<String>, headers: Headers) -> Self {
-        Self { len, etag: etag.into(), crc64: None, modified: None, headers }
+        Self { len, etag: etag.into(), crc64: None, version_id: None, modified: None, headers }
+    }
+
+    /// Returns whether both are the same version of an object, as far as a store shows it: its
+    /// bytes, the ID of its version, its time and its headers.
+    #[must_use]
+    pub fn is_same_version(&self, other: &Self) -> bool {
+        let of_user = |meta: &Self| -> Vec<(String, String)> {
+            let own =
+                |name: &str| Vendor::ALL.iter().any(|it| name.starts_with(it.metadata_prefix()));
+            let mut headers = meta.headers.clone();
+            headers.retain(|(name, _)| own(name));
+            headers.sort_unstable();
+            headers
+        };
+        (self.len, &self.etag, &self.version_id, &self.modified)
+            == (other.len, &other.etag, &other.version_id, &other.modified)
+            && of_user(self) == of_user(other)
     }
 
     /// Returns the value of a header.
@@ -269,13 +312,22 @@ pub struct PutResult {
     pub etag: String,
     /// The CRC-64/XZ of the bytes as received, if the store reports it.
     pub crc64: Option<u64>,
+    /// The ID of the version that was written, if the store keeps versions or once did.
+    pub version_id: Option<String>,
 }
 
 impl PutResult {
     /// Creates a confirmation.
     #[must_use]
     pub fn new(etag: impl Into<String>, crc64: Option<u64>) -> Self {
-        Self { etag: etag.into(), crc64 }
+        Self { etag: etag.into(), crc64, version_id: None }
+    }
+
+    /// Sets the ID of the version that was written.
+    #[must_use]
+    pub fn with_version_id(mut self, version_id: Option<String>) -> Self {
+        self.version_id = version_id;
+        self
     }
 }
 

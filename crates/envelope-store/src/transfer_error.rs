@@ -1,6 +1,6 @@
 //! Errors of uploads, downloads and rewraps.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use envelope_core::{
     DecryptError, EncryptError, IntegrityError, NoPlan, PartLengthError, PolicyError, RangeError,
@@ -8,7 +8,7 @@ use envelope_core::{
 };
 use meta_codec::{Dialect, EmitError, LayoutError, ParseError, Vendor};
 
-use crate::StoreError;
+use crate::{OutputError, StoreError};
 
 /// An error that ended an upload, a download or a rewrap.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,17 @@ pub enum TransferError {
     /// The data received differs from the data sent or stored.
     #[error("{0}")]
     Corrupt(String),
+    /// An upload is over, but what is in the store now is not what was sent. A second look has seen
+    /// the same.
+    #[error("the stored object is not what was sent: {what}{}", fate(*.removed))]
+    Damaged {
+        /// The difference.
+        what: &'static str,
+        /// Whether the version that this upload wrote was deleted, so that the one before it is the
+        /// current one again. That takes a bucket that keeps versions; without them nothing is
+        /// deleted, because it could be somebody else's object by then.
+        removed: bool,
+    },
     /// The reader's policy refuses the object, or its content key cannot be unwrapped.
     #[error(transparent)]
     Decrypt(#[from] DecryptError),
@@ -38,12 +49,24 @@ pub enum TransferError {
     /// A part layout that the store does not accept.
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    /// A rewrap failed, and the object may be damaged. What it was before is in a local file.
+    #[error("{source}; what the object was before is kept in {}", path.display())]
+    Kept {
+        /// The ciphertext, with its headers beside it in `.headers.json`; or the headers alone, if
+        /// the ciphertext was not touched.
+        path: PathBuf,
+        /// Why the rewrap failed.
+        source: Box<Self>,
+    },
     /// Another process holds the lock on this transfer.
     #[error("this transfer is in use by another process")]
     Locked,
     /// A part that is not in the plan of the upload.
     #[error(transparent)]
     NoPlan(#[from] NoPlan),
+    /// The output file cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// The metadata is invalid or was rejected.
     #[error(transparent)]
     Parse(#[from] ParseError),
@@ -56,9 +79,9 @@ pub enum TransferError {
     /// The content key cannot be rewrapped.
     #[error(transparent)]
     Rewrap(#[from] RewrapError),
-    /// The source file changed after the upload was created. Resuming would encrypt different bytes
-    /// with the same keystream.
-    #[error("the file changed after its upload began")]
+    /// The source file changed during the upload. Going on would encrypt different bytes with the
+    /// same keystream.
+    #[error("the file changed while it was being uploaded")]
     SourceChanged,
     /// The caller stopped the transfer.
     #[error("stopped")]
@@ -77,6 +100,9 @@ pub enum TransferError {
     /// The stream does not fit into ten thousand parts.
     #[error("the stream does not fit into 10000 parts of this size")]
     TooLong,
+    /// The object was uploaded, but the store did not show it afterwards. It may be there.
+    #[error("the object was uploaded, but could not be verified: {0}")]
+    Unverified(#[source] StoreError),
     /// The dialect belongs to another vendor.
     #[error("{dialect} is not a dialect of {}", vendor.id())]
     Vendor {
@@ -87,6 +113,15 @@ pub enum TransferError {
     },
 }
 
+/// Returns what became of a damaged object.
+const fn fate(removed: bool) -> &'static str {
+    if removed {
+        "; this version was deleted, and the one before it is current again"
+    } else {
+        "; nothing was deleted, and it must be uploaded again"
+    }
+}
+
 impl From<PolicyError> for TransferError {
     fn from(error: PolicyError) -> Self {
         Self::Decrypt(error.into())
@@ -94,14 +129,22 @@ impl From<PolicyError> for TransferError {
 }
 
 impl TransferError {
-    /// Returns whether the same transfer can be resumed later.
+    /// Returns whether a later run with the same journal can go on where this one ended. That is so
+    /// unless the upload is known to be over: what failed may well be an expired access key, or a
+    /// proxy that answers instead of the store.
     #[must_use]
     pub const fn is_resumable(&self) -> bool {
-        matches!(
+        !matches!(
             self,
-            Self::Io(_)
-                | Self::Stopped
-                | Self::Store(StoreError::Unavailable(_) | StoreError::Io(_))
+            Self::Damaged { .. }
+                | Self::Layout(_)
+                | Self::Locked
+                | Self::NoPlan(_)
+                | Self::PartLength(_)
+                | Self::SourceChanged
+                | Self::Store(StoreError::Changed | StoreError::Key(_) | StoreError::NoUpload)
+                | Self::StreamLength { .. }
+                | Self::TooLong
         )
     }
 

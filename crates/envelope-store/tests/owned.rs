@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests fail loudly")]
 
 use std::{
+    path::Path,
     sync::{Arc, Mutex},
     thread,
     time::Duration,
@@ -16,8 +17,8 @@ use envelope_core::{
     WrappedKey,
 };
 use envelope_store::{
-    Get, Headers, MemoryStore, Object, ObjectMeta, Put, PutOptions, Rewrap, Store, StoreError,
-    TransferError,
+    Get, Headers, MemoryStore, Object, ObjectMeta, OutputFile, OutputOptions, Put, PutOptions,
+    Rewrap, Store, StoreError, TransferError,
 };
 use futures_util::{Stream, StreamExt as _, stream};
 
@@ -229,6 +230,18 @@ impl Store for Liar {
     }
 }
 
+/// Downloads to a file that an earlier run may have begun.
+async fn to_file(
+    get: &Get,
+    decryptor: &Decryptor,
+    path: &Path,
+    resumable: bool,
+) -> Result<(), TransferError> {
+    let output = OutputFile::create(path, OutputOptions::new().with_resumable(resumable))?;
+    get.to_file(decryptor, &output).await?;
+    Ok(output.commit()?)
+}
+
 #[tokio::test]
 async fn a_body_of_another_length_is_noticed_whatever_the_store() {
     let key = AesKeyWrapper::generate().unwrap();
@@ -257,14 +270,14 @@ async fn the_policy_decides_what_a_download_accepts() {
     let whole = get.decrypt(&decryptor).await.map(|_| ());
     let range =
         get.decrypt_range(&decryptor, envelope_core::ByteRange::suffix(2)).await.map(|_| ());
-    let file = get.to_file(&decryptor, &path, None).await.map(|_| ());
+    let file = to_file(&get, &decryptor, &path, false).await;
     for outcome in [whole, range, file] {
         assert!(outcome.is_err_and(|error| error.is_not_encrypted()));
     }
     assert!(!path.exists());
     let lax = decryptor.with_policy(Policy::default().allow_plaintext());
     assert_eq!(get.decrypt(&lax).await.unwrap().read_to_end().await.unwrap(), b"plain");
-    get.to_file(&lax, &path, None).await.unwrap();
+    to_file(&get, &lax, &path, false).await.unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), b"plain");
 }
 
@@ -287,7 +300,7 @@ async fn a_range_of_another_version_or_another_range_is_refused() {
         };
         assert_eq!(outcome.is_ok(), lie == Lie::None, "{lie:?}: {outcome:?}");
         let path = folder.path().join(format!("{lie:?}"));
-        let outcome = get.to_file(&decryptor, &path, None).await;
+        let outcome = to_file(&get, &decryptor, &path, false).await;
         assert_eq!(outcome.is_ok(), lie == Lie::None, "{lie:?}: {outcome:?}");
         assert_eq!(path.exists(), lie == Lie::None, "{lie:?}");
     }
@@ -305,13 +318,14 @@ async fn a_download_is_not_resumed_with_another_content_key() {
     let put = Put::new(liar.clone(), "key");
     put.stream(&[7; 5000][..], None, &encryptor).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let (path, journal) = (folder.path().join("out"), folder.path().join("journal"));
+    let path = folder.path().join("out");
     let get = Get::new(liar.clone(), "key").with_part_size(1024).with_concurrency(1);
     *liar.1.lock().unwrap() = Lie::LaterRanges;
-    get.to_file(&decryptor(&wrong), &path, Some(&journal)).await.unwrap_err();
-    assert!(journal.exists());
+    to_file(&get, &decryptor(&wrong), &path, true).await.unwrap_err();
+    // The working file and its journal.
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     *liar.1.lock().unwrap() = Lie::None;
-    get.to_file(&decryptor(&key), &path, Some(&journal)).await.unwrap();
+    to_file(&get, &decryptor(&key), &path, true).await.unwrap();
     assert!(std::fs::read(&path).unwrap() == [7; 5000]);
 }
 

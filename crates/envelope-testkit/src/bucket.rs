@@ -21,11 +21,15 @@ use std::{
 
 use axum::{Router, body::Body, extract::Request, response::Response};
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
 
 use self::{
-    answer::{Answer, refusal},
+    answer::{Answer, document, refusal},
     objects::State,
     route::Call,
+    signature::Account,
 };
 
 /// The access key of the only account.
@@ -45,6 +49,8 @@ pub struct LoopbackBucket {
 struct Shared {
     state: Mutex<State>,
     faults: Mutex<Faults>,
+    setup: Mutex<Setup>,
+    released: Notify,
     hung: Condvar,
 }
 
@@ -64,9 +70,10 @@ pub enum Fault {
     CutBody,
     /// The request is performed after a delay in milliseconds.
     Slow(u64),
-    /// No response, and the request is not performed, so that a test can kill the client.
+    /// The request hangs before it is performed, so that a test can kill the client, until it is
+    /// [released](LoopbackBucket::release).
     Hang,
-    /// No response, after the request is performed.
+    /// The request hangs after it is performed.
     HangAfter,
     /// The response has the checksum of other bytes.
     WrongChecksum,
@@ -76,6 +83,45 @@ pub enum Fault {
     LoseMetadata,
     /// A part or an object is stored with a changed byte.
     ChangeByte,
+    /// A byte of the request's body changes on its way.
+    ChangeOnWire,
+    /// Status 404; the request is not performed.
+    NotFound,
+    /// Status 404, after the request is performed.
+    NotFoundAfter,
+    /// Status 403; the request is not performed.
+    Denied,
+    /// Status 200 with a page in HTML, as the portal of a hotel answers; the request is not
+    /// performed.
+    Portal,
+    /// Status 200 with a page in HTML, after the request is performed.
+    PortalAfter,
+    /// Status 503, with the header `Retry-After` in seconds; the request is not performed.
+    Busy(u64),
+    /// The response has the entity tag of another object.
+    OtherTag,
+    /// A listing says that it goes on, with the marker that was asked for.
+    SameMarker,
+    /// A listing says that it goes on, without a marker, and has no entries.
+    NoMarker,
+}
+
+/// What the server does with every request.
+#[derive(Clone, Debug)]
+struct Setup {
+    /// The difference of the server's clock, in seconds.
+    skew: i64,
+    secret: String,
+    /// The most entries on a page of a listing.
+    page: usize,
+    /// The speed at which bodies are received and sent, in bytes a second.
+    rate: Option<u64>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { skew: 0, secret: SECRET.to_owned(), page: 1000, rate: None }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -127,6 +173,42 @@ impl LoopbackBucket {
         let mut faults = lock(&self.shared.faults);
         let at = faults.log.len() + n;
         faults.at.insert(at, fault);
+    }
+
+    /// Keeps the versions of objects from now on.
+    pub fn keep_versions(&self) {
+        lock(&self.shared.state).keep_versions();
+    }
+
+    /// Sets the difference between the server's clock and that of this machine.
+    pub fn set_skew(&self, seconds: i64) {
+        lock(&self.shared.setup).skew = seconds;
+    }
+
+    /// Replaces the secret of the account.
+    pub fn set_secret(&self, secret: &str) {
+        secret.clone_into(&mut lock(&self.shared.setup).secret);
+    }
+
+    /// Sets the most entries on a page of a listing.
+    pub fn set_page(&self, entries: usize) {
+        lock(&self.shared.setup).page = entries;
+    }
+
+    /// Sets the speed at which each body is received and sent, in bytes a second.
+    pub fn set_rate(&self, rate: Option<u64>) {
+        lock(&self.shared.setup).rate = rate;
+    }
+
+    /// Returns the number of versions of an object that are there, including the current one.
+    #[must_use]
+    pub fn versions(&self, bucket: &str, key: &str) -> usize {
+        lock(&self.shared.state).versions(bucket, key)
+    }
+
+    /// Lets the requests that hang go on.
+    pub fn release(&self) {
+        self.shared.released.notify_waiters();
     }
 
     /// Clears all pending faults.
@@ -181,43 +263,118 @@ async fn serve(shared: &Shared, request: Request) -> Response {
         faults.log.push(format!("{} {}", parts.method, parts.uri));
         faults.at.remove(&n)
     };
-    let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
+    let setup = lock(&shared.setup).clone();
+    let Ok(body) = receive(body, setup.rate).await else {
         return refusal(400, "IncompleteBody", "").into_response(false);
     };
-    let call = Call::read(&parts, body);
+    let body = if fault == Some(Fault::ChangeOnWire) { objects::changed(&body) } else { body };
+    let mut call = Call::read(&parts, body);
+    call.page = setup.page;
     let head = call.method == "HEAD";
+    let send = |answer: Answer| {
+        let mut response = answer.into_response(head);
+        let date = http_date(now(setup.skew)).parse().expect("a header");
+        response.headers_mut().insert("date", date);
+        match setup.rate {
+            Some(rate) => slowed(response, rate),
+            None => response,
+        }
+    };
     match fault {
-        Some(Fault::Error) => return refusal(500, "InternalError", "").into_response(head),
+        Some(Fault::Error) => return send(refusal(500, "InternalError", "")),
         Some(Fault::Cut) => return cut(Answer::default()),
+        Some(Fault::NotFound) => return send(refusal(404, not_found(&call), "")),
+        Some(Fault::Denied) => return send(refusal(403, "AccessDenied", "")),
+        Some(Fault::Portal) => return send(portal()),
+        Some(Fault::Busy(seconds)) => {
+            let mut answer = refusal(503, "ServiceUnavailable", "");
+            answer.headers.push(("retry-after".to_owned(), seconds.to_string()));
+            return send(answer);
+        }
         Some(Fault::Slow(milliseconds)) => {
             tokio::time::sleep(Duration::from_millis(milliseconds)).await;
         }
         Some(Fault::Hang) => hang(shared).await,
         _ => {}
     }
-    let answer = if !signature::is_right(&call) {
+    let account = Account { secret: &setup.secret, now: now(setup.skew) };
+    let answer = if !signature::is_right(&call, &account) {
         refusal(403, "SignatureDoesNotMatch", "the signature is wrong")
     } else if call.key.is_empty() && call.method == "GET" {
-        lock(&shared.state).list(&call)
+        lock(&shared.state).list(&call, fault)
     } else {
         lock(&shared.state).perform(&call, fault).unwrap_or_else(|refusal| refusal)
     };
     match fault {
-        Some(Fault::ErrorAfter) => refusal(500, "InternalError", "").into_response(head),
+        Some(Fault::ErrorAfter) => send(refusal(500, "InternalError", "")),
+        Some(Fault::NotFoundAfter) => send(refusal(404, not_found(&call), "")),
+        Some(Fault::PortalAfter) => send(portal()),
         Some(Fault::CutAfter) => cut(Answer::default()),
         Some(Fault::CutBody) => cut(answer),
         Some(Fault::HangAfter) => {
             hang(shared).await;
             cut(answer)
         }
-        _ => answer.into_response(head),
+        _ => send(answer),
     }
 }
 
+fn now(skew: i64) -> Timestamp {
+    Timestamp::now() + SignedDuration::from_secs(skew)
+}
+
+fn http_date(time: Timestamp) -> String {
+    time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// The code of a lie about something that is there.
+fn not_found(call: &Call) -> &'static str {
+    if call.query.contains_key("uploadId") { "NoSuchUpload" } else { "NoSuchKey" }
+}
+
+fn portal() -> Answer {
+    let mut answer = document("<html><body>Please accept our terms.</body></html>");
+    answer.headers = vec![("content-type".to_owned(), "text/html".to_owned())];
+    answer
+}
+
+/// Receives a body, at most at this speed.
+async fn receive(body: Body, rate: Option<u64>) -> Result<Bytes, axum::Error> {
+    let Some(rate) = rate else { return axum::body::to_bytes(body, usize::MAX).await };
+    let (mut stream, mut all) = (body.into_data_stream(), bytes::BytesMut::new());
+    while let Some(chunk) = stream.try_next().await? {
+        let pause = Duration::from_secs_f64(chunk.len() as f64 / rate as f64);
+        all.extend_from_slice(&chunk);
+        tokio::time::sleep(pause).await;
+    }
+    Ok(all.freeze())
+}
+
+/// Sends a body at this speed.
+fn slowed(response: Response, rate: u64) -> Response {
+    let (parts, body) = response.into_parts();
+    let pieces = futures_util::stream::try_unfold(
+        (body.into_data_stream(), Bytes::new()),
+        move |(mut body, mut left)| async move {
+            while left.is_empty() {
+                match body.try_next().await? {
+                    Some(chunk) => left = chunk,
+                    None => return Ok::<_, axum::Error>(None),
+                }
+            }
+            let piece = left.split_to(left.len().min(16 * 1024));
+            tokio::time::sleep(Duration::from_secs_f64(piece.len() as f64 / rate as f64)).await;
+            Ok(Some((piece, (body, left))))
+        },
+    );
+    Response::from_parts(parts, Body::from_stream(pieces))
+}
+
 async fn hang(shared: &Shared) {
+    let released = shared.released.notified();
     lock(&shared.faults).hung += 1;
     shared.hung.notify_all();
-    tokio::time::sleep(Duration::from_secs(3600)).await;
+    released.await;
 }
 
 /// Sends half of the response body and then closes the connection.

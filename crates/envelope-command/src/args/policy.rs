@@ -45,6 +45,13 @@ impl Require {
     }
 }
 
+impl Require {
+    /// Returns whether an object without encryption has not the protection that is required.
+    pub(crate) const fn demands_encryption(&self) -> bool {
+        !self.require.is_empty()
+    }
+}
+
 impl Accept {
     pub(crate) fn policy(&self) -> Policy {
         let mut policy = self.require.policy();

@@ -1,6 +1,10 @@
 //! Arguments of the subcommands that work on buckets.
 
-use std::path::PathBuf;
+use std::{
+    env,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::ValueEnum;
 use envelope_core::ByteRange;
@@ -9,7 +13,7 @@ use envelope_store::{Address, Endpoint};
 use super::{Accept, Content, Kms, KmsStyle, Passphrase, Wrapping, size};
 
 /// Options for reaching a bucket.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, clap::Args)]
 pub(crate) struct Bucket {
     /// The region; by default OSS_REGION or TENCENTCLOUD_REGION, or else the region of the profile.
     #[arg(long, value_name = "REGION")]
@@ -29,6 +33,40 @@ pub(crate) struct Bucket {
     /// The version of the request signature for OSS.
     #[arg(long, value_name = "VERSION", default_value = "v4")]
     pub(crate) oss_signature: OssSignature,
+    /// How often a failed request is repeated; by default, as often as --timeout allows.
+    #[arg(long, value_name = "N")]
+    pub(crate) retries: Option<u32>,
+    /// How long a request is repeated while the store fails or cannot be reached: a number of
+    /// seconds, or one with `s`, `m` or `h`. A slow line is no failure as long as bytes move.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5m")]
+    pub(crate) timeout: Duration,
+}
+
+impl Default for Bucket {
+    fn default() -> Self {
+        Self {
+            region: None,
+            endpoint: None,
+            config: None,
+            profile: None,
+            oss_signature: OssSignature::default(),
+            retries: None,
+            timeout: Duration::from_secs(300),
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let (digits, unit) = match text.strip_suffix(['s', 'm', 'h']) {
+        Some(digits) if text.ends_with('m') => (digits, 60),
+        Some(digits) if text.ends_with('h') => (digits, 3600),
+        Some(digits) => (digits, 1),
+        None => (text, 1),
+    };
+    let seconds = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| "expected a time such as 90s, 5m or 1h".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -36,6 +74,27 @@ pub(crate) enum OssSignature {
     V1,
     #[default]
     V4,
+}
+
+/// The folder for what must survive an interruption.
+#[derive(Debug, clap::Args)]
+pub(crate) struct State {
+    /// The folder for the state of uploads, and for copies of objects that are being replaced; by
+    /// default $XDG_STATE_HOME/envelope.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+impl State {
+    /// Returns the folder. `None` if the environment names none.
+    pub(crate) fn folder(&self) -> Option<PathBuf> {
+        if self.state.is_some() {
+            return self.state.clone();
+        }
+        let home = env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+        let own = || Some(Path::new(&env::var_os("HOME")?).join(".local/state"));
+        home.or_else(own).map(|home| home.join("envelope"))
+    }
 }
 
 /// Master keys that open objects.
@@ -85,7 +144,8 @@ pub(crate) struct Put {
     /// The largest file, in bytes, that is uploaded in a single request.
     #[arg(long, value_name = "N", value_parser = size, default_value = "16MiB")]
     pub(crate) threshold: u64,
-    /// The number of parts that are in memory and in flight at once.
+    /// The number of parts that are in memory and in flight at once. They share the line: where it
+    /// is slower than 64 KB/s in all, use 1.
     #[arg(
         long,
         value_name = "N",
@@ -96,13 +156,13 @@ pub(crate) struct Put {
     /// The Content-Type of the object.
     #[arg(long, value_name = "TYPE", default_value = "application/octet-stream")]
     pub(crate) content_type: String,
-    /// The folder for the state of uploads; by default $XDG_STATE_HOME/envelope.
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) state: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) state: State,
     /// Keep no state, and abort the upload if it is interrupted.
     #[arg(long)]
     pub(crate) no_resume: bool,
-    /// Refuse to overwrite an existing object.
+    /// Refuse to overwrite an existing object. In a bucket that keeps versions, or once did, the
+    /// store does not enforce it: there, it is a look before the upload, and a warning says so.
     #[arg(long = "only-new")]
     pub(crate) create_only: bool,
     /// Print progress and the outcome as lines of JSON.
@@ -223,10 +283,13 @@ pub(crate) struct BulkArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) rate: Option<u32>,
     /// Upload the ciphertext again where OSS refuses to change the metadata of an encrypted object.
+    /// A copy is kept in the folder of --state until the new object is verified.
     #[arg(long)]
     pub(crate) reupload: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
     /// The output file for the report, one line of JSON for each object; by default, standard
-    /// output.
+    /// output. Lines are appended to an existing file.
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
 }

@@ -8,7 +8,6 @@ use std::{
 use envelope_core::Decryptor;
 use envelope_store::{
     Address, GetResult, Location, ObjectMeta, OutputFile, OutputOptions, TransferError,
-    create_private,
 };
 use futures_util::TryStreamExt as _;
 use meta_codec::Envelope;
@@ -17,15 +16,17 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::{
     args::{Cat, Get, Read, Verify},
+    cleanup,
     failure::{Failure, warn},
     input::{check_one_stdin, is_dash, standard},
     output::{MAX_HELD_BACK, print_line},
-    progress::ProgressReporter,
+    progress::{ProgressReporter, set_json},
     store::{object, runtime},
     weakness::warn_before_reading,
 };
 
 pub(crate) fn run(args: &Get) -> Result<(), Failure> {
+    set_json(args.json);
     if is_dash(&args.output) {
         return print(&args.from, &args.read);
     }
@@ -41,17 +42,20 @@ pub(crate) fn run(args: &Get) -> Result<(), Failure> {
         .with_resumable(true)
         .with_inputs(inputs(args).iter().map(PathBuf::as_path));
     let output = OutputFile::create(&path, options)?;
-    let (meta, len) = match (output.working_path(), output.journal_path()) {
-        (Some(working), Some(journal)) => {
-            let done = download(args, key, working, journal)?;
-            output.commit()?;
-            done
+    let (meta, len) = if output.is_held_back() {
+        let kept =
+            [output.working_path(), output.journal_path()].map(|path| path.map(Path::to_owned));
+        if let [Some(working), Some(journal)] = &kept {
+            cleanup::register_unless(working, journal);
         }
+        let done = download(args, key, &output)?;
+        output.commit()?;
+        kept[0].iter().for_each(|working| cleanup::forget(working));
+        done
+    } else {
         // A device or a pipe, which cannot be taken back.
-        _ => {
-            let file = fs::OpenOptions::new().write(true).open(&path);
-            stream(&args.from, &args.read, file.map_err(|error| Failure::io(&path, &error))?)?
-        }
+        let file = fs::OpenOptions::new().write(true).open(&path);
+        stream(&args.from, &args.read, file.map_err(|error| Failure::io(&path, &error))?)?
     };
     if args.json {
         let line = json!({ "object": args.from.to_string(), "bytes": len, "etag": meta.etag });
@@ -73,40 +77,35 @@ fn inputs(args: &Get) -> Vec<PathBuf> {
     inputs
 }
 
-/// Downloads an object to a working file, which is kept if a later run can resume it.
-fn download(
-    args: &Get,
-    key: &str,
-    working: &Path,
-    journal: &Path,
-) -> Result<(ObjectMeta, u64), Failure> {
+/// Downloads an object to a file that is kept if a later run can resume it.
+fn download(args: &Get, key: &str, output: &OutputFile) -> Result<(ObjectMeta, u64), Failure> {
     let failed = |error: TransferError| Failure::from(error).about(&args.from);
     let store = args.read.bucket.store(&args.from.location)?;
     let decryptor = decryptor(&args.read)?;
     let runtime = runtime()?;
     let meta = runtime.block_on(store.head(key)).map_err(|error| failed(error.into()))?;
     let total = Some(meta.len).filter(|_| args.read.range.is_none());
-    let reporter = ProgressReporter::new(total, args.json);
+    let reporter = ProgressReporter::new(total);
     let told = reporter.clone();
     let get = envelope_store::Get::new(store, key)
         .with_part_size(args.part_size)
         .with_concurrency(args.parallel.into())
+        .with_retry(args.read.bucket.retry())
         .with_inspector(warn_before_reading)
         .with_progress(move |event| told.notify(event));
     let outcome = runtime.block_on(async {
         match args.read.range {
             Some(range) => {
                 let result = get.decrypt_range(&decryptor, range).await?;
-                let mut file = tokio::fs::File::from_std(create_private(working)?);
-                let outcome = write(result, &mut file).await;
-                if outcome.is_err() {
-                    let _ = fs::remove_file(working);
-                }
-                outcome
+                output.restart()?;
+                let file = output.file().map(fs::File::try_clone).transpose()?;
+                let Some(file) = file else { return Err(io::Error::other("no file").into()) };
+                write(result, &mut tokio::fs::File::from_std(file)).await
             }
             None => {
-                let meta = get.to_file(&decryptor, working, Some(journal)).await?;
-                Ok((meta, fs::metadata(working)?.len()))
+                let meta = get.to_file(&decryptor, output).await?;
+                let len = output.file().map(fs::File::metadata).transpose()?;
+                Ok((meta, len.map_or(0, |metadata| metadata.len())))
             }
         }
     });
@@ -119,6 +118,7 @@ pub(crate) fn cat(args: &Cat) -> Result<(), Failure> {
 }
 
 pub(crate) fn verify(args: &Verify) -> Result<(), Failure> {
+    set_json(args.json);
     check_keys(&args.read)?;
     let store = args.read.bucket.store(&args.from.location)?;
     let get = envelope_store::Get::new(store, object(&args.from)?);

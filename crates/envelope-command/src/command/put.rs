@@ -1,7 +1,7 @@
 //! `envelope put`: encrypts and uploads a file.
 
 use std::{
-    env, fs, io,
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -18,7 +18,7 @@ use crate::{
     input::{check_one_stdin, is_dash},
     key_file::MasterKey,
     output::print_line,
-    progress::ProgressReporter,
+    progress::{ProgressReporter, set_json},
     store::{object, runtime},
 };
 
@@ -35,6 +35,7 @@ enum Source {
 }
 
 pub(crate) fn run(args: &Put) -> Result<(), Failure> {
+    set_json(args.json);
     let mut inputs = vec![args.plain.as_path()];
     inputs.extend(args.key.as_deref());
     inputs.extend(args.kms.kms_passphrase_file.as_deref());
@@ -67,7 +68,7 @@ pub(crate) fn run(args: &Put) -> Result<(), Failure> {
     let stop = StopSignal::new();
     let interrupted = stop.clone();
     cleanup::on_interrupt(move || interrupted.stop());
-    let reporter = ProgressReporter::new(len, args.json);
+    let reporter = ProgressReporter::new(len);
     let told = reporter.clone();
     let mut put = envelope_store::Put::new(store, key)
         .with_header("content-type", &args.content_type)
@@ -75,6 +76,7 @@ pub(crate) fn run(args: &Put) -> Result<(), Failure> {
         .with_threshold(args.threshold)
         .with_concurrency(args.parallel.into())
         .with_create_only(args.create_only)
+        .with_retry(args.bucket.retry())
         .with_stop(stop.clone())
         .with_progress(move |event| told.notify(event));
     if let Some(part_size) = args.part_size {
@@ -170,11 +172,18 @@ fn failure(error: TransferError, args: &Put, resumable: bool, single: bool) -> F
             "interrupted; the upload was aborted",
             "none of it remains in the store",
         ),
-        error if resumable => Failure::new(
-            Status::Io,
-            error,
-            "run the same command again; completed parts are not sent again",
-        ),
+        error if resumable => {
+            let failure = Failure::from(error);
+            Failure::new(
+                failure.status(),
+                failure.cause(),
+                format_args!(
+                    "{}; the upload was left open, and the same command resumes it",
+                    failure.advice()
+                )
+                .to_string(),
+            )
+        }
         error => error.into(),
     }
 }
@@ -193,21 +202,14 @@ fn target(args: &Put) -> Result<Address, Failure> {
 
 /// Returns the path of the journal for uploading this file to this object.
 fn state(args: &Put, to: &Address) -> Result<Option<PathBuf>, Failure> {
-    let folder = match &args.state {
-        Some(folder) => Some(folder.clone()),
-        None => {
-            let home = env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-            let own = || Some(Path::new(&env::var_os("HOME")?).join(".local/state"));
-            home.or_else(own).map(|home| home.join("envelope"))
-        }
-    };
-    let Some(folder) = folder else { return Ok(None) };
+    let Some(folder) = args.state.folder() else { return Ok(None) };
     let path = fs::canonicalize(&args.plain).map_err(|error| Failure::io(&args.plain, &error))?;
     let mut to = to.clone();
     if let Location::Folder(folder) = &to.location {
         to.location =
             Location::Folder(std::path::absolute(folder).unwrap_or_else(|_| folder.clone()));
     }
-    let name = format!("{path:?} {to} {:?}", args.bucket.endpoint);
+    // Not the endpoint: a bucket is the same by whatever endpoint, and so are its uploads.
+    let name = format!("{path:?} {to}");
     Ok(Some(folder.join(format!("put-{:016x}.json", Crc64::of(name.as_bytes())))))
 }

@@ -1,19 +1,22 @@
 //! `envelope rewrap` for objects in a store, one or many.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
+    error::Error as _,
+    fmt,
     fs::File,
     io::{self, BufRead as _, BufReader, Write},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use envelope_core::{Crc64, Decryptor, Keyring};
 use envelope_store::{
-    Address, Location, Rewrap as RewrapObject, Rewrapped, Store, StoreError, TransferError,
-    blocking::Runtime,
+    Address, Event, Location, Rewrap as RewrapObject, Rewrapped, Store, StoreError, TransferError,
+    blocking::Runtime, list_all,
 };
+use futures_util::TryStreamExt as _;
 use meta_codec::{ContentAlgorithm, Dialect, Envelope, Vendor, WrapAlgorithm};
 use serde_json::{Value, json};
 
@@ -21,15 +24,33 @@ use crate::{
     args::{BulkArgs, Rewrap},
     failure::{Failure, Status, warn},
     key_file::{self, MasterKey},
+    progress::{say, say_wait},
     store::{object, runtime, warn_of_old_keys},
     weakness::warn_before_reading,
 };
 
-/// Counts of processed and failed objects.
+/// The number of objects by their outcome.
 #[derive(Default)]
-struct Tally {
-    done: u64,
-    failed: u64,
+struct Tally(BTreeMap<&'static str, u64>);
+
+impl Tally {
+    fn count(&mut self, status: &'static str) {
+        let count = self.0.entry(status).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    fn of(&self, status: &str) -> u64 {
+        self.0.get(status).copied().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts: Vec<String> =
+            self.0.iter().map(|(status, count)| format!("{count} {status}")).collect();
+        f.write_str(if counts.is_empty() { "no objects" } else { "" })?;
+        f.write_str(&counts.join(", "))
+    }
 }
 
 pub(crate) fn run(args: &Rewrap, to: &Address) -> Result<(), Failure> {
@@ -50,48 +71,29 @@ pub(crate) fn run(args: &Rewrap, to: &Address) -> Result<(), Failure> {
     let master = MasterKey::one(path, passphrase, kms, args.style, dialect)?;
     let new = master.keyring();
     let master = master.with_description(args.wrapping.description(dialect)?);
-    let job = Job { args, store, old, new, master, dialect, warned: Arc::default() };
+    let folder = bulk.state.folder().unwrap_or_else(std::env::temp_dir);
+    let warned = Arc::default();
+    let job = Job { args, store, old, new, master, dialect, warned, folder };
 
     let runtime = runtime()?;
+    // Opened before anything is changed.
+    let mut report = report(bulk)?;
     if !bulk.prefix && bulk.inventory.is_none() {
         let outcome = runtime.block_on(job.rewrap(object(to)?));
-        let outcome = outcome.map_err(|error| Failure::from(error).about(to))?;
-        let mut report = report(bulk)?;
-        line(&mut *report, to, &to.key, &Ok(outcome))?;
+        line(&mut *report, to, &to.key, &outcome.as_ref().map(|it| *it).map_err(Cause::of))?;
+        outcome.map_err(|error| Failure::from(error).about(to))?;
         warn_of_old_keys();
         return Ok(());
     }
-    let mut report = report(bulk)?;
     let mut tally = Tally::default();
-    match &bulk.inventory {
-        Some(path) => {
-            let mut seen = HashSet::new();
-            for key in inventory(path, &to.location)? {
-                let key = key?;
-                if seen.insert(Crc64::of(key.as_bytes())) {
-                    job.one(&runtime, to, &key, &mut *report, &mut tally)?;
-                }
-            }
-        }
-        None => {
-            let mut after = None;
-            loop {
-                let page = runtime.block_on(job.store.list(&to.key, after.as_deref()))?;
-                for entry in page.entries {
-                    job.one(&runtime, to, &entry.key, &mut *report, &mut tally)?;
-                }
-                after = page.next;
-                if after.is_none() {
-                    break;
-                }
-            }
-        }
-    }
+    let outcome = job.all(&runtime, to, &mut *report, &mut tally);
+    say(&json!({ "counts": tally.0 }), &format!("{tally}"));
+    outcome?;
     warn_of_old_keys();
-    if tally.failed > 0 {
+    if tally.of("failed") > 0 {
         return Err(Failure::new(
             Status::Io,
-            format_args!("{} of {} objects were not rewrapped", tally.failed, tally.done),
+            format_args!("not all objects were rewrapped: {tally}"),
             "see the report for the reasons; the same command can be run again",
         ));
     }
@@ -106,6 +108,8 @@ struct Job<'a> {
     master: MasterKey,
     dialect: Dialect,
     warned: Arc<Warned>,
+    /// The folder for copies of objects that are being replaced.
+    folder: PathBuf,
 }
 
 /// The kinds of objects that the user was warned of.
@@ -119,6 +123,18 @@ fn warn_once(warned: &Warned, envelope: &Envelope) {
     }
 }
 
+fn say_event(key: &str, event: Event) {
+    match event {
+        Event::Kept(path) => say(
+            &json!({ "kept": path, "key": key }),
+            &format!("{key} is kept in {} until its replacement is verified", path.display()),
+        ),
+        Event::Waiting { delay, reason } => say_wait(delay, &reason),
+        Event::Warning(words) => warn(words),
+        _ => {}
+    }
+}
+
 impl Job<'_> {
     async fn rewrap(&self, key: &str) -> Result<Rewrapped, TransferError> {
         let policy = self.args.require.policy();
@@ -127,6 +143,12 @@ impl Job<'_> {
         let encryptor = self.args.wrapping.encryptor(&self.master, self.dialect);
         RewrapObject::new(Arc::clone(&self.store), key)
             .with_reupload(self.args.bulk.reupload)
+            .with_folder(self.folder.clone())
+            .with_retry(self.args.bulk.bucket.retry())
+            .with_progress({
+                let key = key.to_owned();
+                move |event| say_event(&key, event)
+            })
             .with_new_keys(&new)
             .with_inspector({
                 let warned = Arc::clone(&self.warned);
@@ -134,6 +156,46 @@ impl Job<'_> {
             })
             .run(&old, &encryptor)
             .await
+    }
+
+    /// Rewraps all objects of a prefix or an inventory. If this returns `Ok`, none was passed over.
+    fn all(
+        &self,
+        runtime: &Runtime,
+        to: &Address,
+        report: &mut dyn Write,
+        tally: &mut Tally,
+    ) -> Result<(), Failure> {
+        let Some(path) = &self.args.bulk.inventory else {
+            let mut entries = list_all(Arc::clone(&self.store), to.key.as_str());
+            loop {
+                let entry = runtime.block_on(entries.try_next());
+                match entry.map_err(|error| Failure::from(error).about(to))? {
+                    Some(entry) => self.one(runtime, to, &entry.key, report, tally)?,
+                    None => return Ok(()),
+                }
+            }
+        };
+        let mut seen = HashSet::new();
+        for row in inventory(path, &to.location)? {
+            match row? {
+                Row::Key(key) => {
+                    if !seen.contains(&key) {
+                        self.one(runtime, to, &key, report, tally)?;
+                        seen.insert(key);
+                    }
+                }
+                Row::Foreign { bucket, key } => {
+                    tally.count("failed");
+                    let cause = Cause {
+                        status: "failed",
+                        error: format!("it belongs to another bucket: {bucket}"),
+                    };
+                    line(report, to, &key, &Err(cause))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn one(
@@ -154,51 +216,92 @@ impl Job<'_> {
             std::thread::sleep(Duration::from_secs(1) / rate);
         }
         let outcome = runtime.block_on(self.rewrap(key));
-        tally.done = tally.done.saturating_add(1);
-        // Objects that are not encrypted, or have since been deleted, are not failures.
-        let passed = match &outcome {
-            Ok(_) | Err(TransferError::Store(StoreError::NotFound)) => true,
-            Err(error) => error.is_not_encrypted(),
-        };
-        tally.failed = tally.failed.saturating_add(u64::from(!passed));
+        let mut outcome = outcome.map_err(|error| Cause::of(&error));
+        if let Err(cause) = &mut outcome
+            && cause.status == "plain"
+            && self.args.require.demands_encryption()
+        {
+            cause.status = "failed";
+        }
+        tally.count(status(&outcome));
         line(report, to, key, &outcome)
     }
 }
 
+/// Why an object was not rewrapped.
+struct Cause {
+    /// `plain` and `gone` are no failures.
+    status: &'static str,
+    error: String,
+}
+
+impl Cause {
+    fn of(error: &TransferError) -> Self {
+        let status = match error {
+            error if error.is_not_encrypted() => "plain",
+            TransferError::Store(StoreError::NotFound) => "gone",
+            _ => "failed",
+        };
+        let mut words = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let cause_words = cause.to_string();
+            if !words.contains(&cause_words) {
+                words.push_str(": ");
+                words.push_str(&cause_words);
+            }
+            source = cause.source();
+        }
+        Self { status, error: words }
+    }
+}
+
+const fn status(outcome: &Result<Rewrapped, Cause>) -> &'static str {
+    match outcome {
+        Ok(Rewrapped::Already) => "already",
+        Ok(Rewrapped::Reuploaded) => "reuploaded",
+        Ok(_) => "rewrapped",
+        Err(cause) => cause.status,
+    }
+}
+
 fn report(bulk: &BulkArgs) -> Result<Box<dyn Write>, Failure> {
-    Ok(match &bulk.report {
-        Some(path) => Box::new(File::create(path).map_err(|error| Failure::io(path, &error))?),
-        None => Box::new(io::stdout()),
-    })
+    let Some(path) = &bulk.report else { return Ok(Box::new(io::stdout())) };
+    let file = File::options().create(true).append(true).open(path);
+    Ok(Box::new(file.map_err(|error| Failure::io(path, &error))?))
 }
 
 fn line(
     report: &mut dyn Write,
     to: &Address,
     key: &str,
-    outcome: &Result<Rewrapped, TransferError>,
+    outcome: &Result<Rewrapped, Cause>,
 ) -> Result<(), Failure> {
     let object = Address::new(to.location.clone(), key).to_string();
-    let (status, error) = match outcome {
-        Ok(Rewrapped::Already) => ("already", None),
-        Ok(Rewrapped::Reuploaded) => ("reuploaded", None),
-        Ok(_) => ("rewrapped", None),
-        Err(error) if error.is_not_encrypted() => ("plain", None),
-        Err(TransferError::Store(StoreError::NotFound)) => ("gone", None),
-        Err(error) => ("failed", Some(error.to_string())),
-    };
-    let mut line = json!({ "object": object, "key": key, "status": status });
-    if let (Some(error), Some(line)) = (error, line.as_object_mut()) {
-        line.insert("error".to_owned(), error.into());
+    let mut line = json!({ "object": object, "key": key, "status": status(outcome) });
+    if let (Err(cause), Some(line)) = (outcome, line.as_object_mut())
+        && cause.status == "failed"
+    {
+        line.insert("error".to_owned(), cause.error.as_str().into());
     }
     writeln!(report, "{line}").map_err(|error| Failure::io("the report".as_ref(), &error))
 }
 
-/// Returns an iterator over the keys of an inventory.
+/// A row of an inventory.
+enum Row {
+    Key(String),
+    /// The object is in another bucket than the one that is worked on.
+    Foreign {
+        bucket: String,
+        key: String,
+    },
+}
+
+/// Returns an iterator over the rows of an inventory.
 fn inventory<'a>(
     path: &'a Path,
     place: &'a Location,
-) -> Result<Box<dyn Iterator<Item = Result<String, Failure>> + 'a>, Failure> {
+) -> Result<Box<dyn Iterator<Item = Result<Row, Failure>> + 'a>, Failure> {
     let file = File::open(path).map_err(|error| Failure::io(path, &error))?;
     let mut file = BufReader::new(file);
     let start = file.fill_buf().map_err(|error| Failure::io(path, &error))?;
@@ -217,7 +320,7 @@ fn inventory<'a>(
             let line = line.map_err(|error| Failure::io(path, &error))?;
             let value: Value = serde_json::from_str(&line).map_err(|_| bad(n))?;
             let key = value.get("key").or_else(|| value.get("Key")).and_then(Value::as_str);
-            key.map(str::to_owned).ok_or_else(|| bad(n))
+            key.map(|key| Row::Key(key.to_owned())).ok_or_else(|| bad(n))
         })));
     }
     let bucket = match place {
@@ -229,25 +332,24 @@ fn inventory<'a>(
     let rows = rows.into_records().enumerate();
     Ok(Box::new(rows.filter_map(move |(n, row)| {
         let Ok(row) = row else { return Some(Err(bad(n))) };
-        if n == 0 {
+        // The first row has the names of columns, unless it is an object of this bucket already.
+        if n == 0 && (bucket.is_none() || bucket != row.get(0)) {
             column = row.iter().position(|name| name.eq_ignore_ascii_case("key"));
             if column.is_some() {
                 return None;
             }
         }
         Some(match column {
-            Some(at) => row.get(at).map(str::to_owned).ok_or_else(|| bad(n)),
+            Some(at) => row.get(at).map(|key| Row::Key(key.to_owned())).ok_or_else(|| bad(n)),
             // The format of the stores: bucket, then URL-encoded key. A COS bucket includes its
             // APPID.
             None => match (row.get(0), row.get(1)) {
-                (Some(of), Some(key)) if bucket.is_none_or(|bucket| bucket == of) => {
-                    envelope_store::decode_key(key).ok_or_else(|| bad(n))
-                }
-                (Some(_), Some(_)) => {
-                    warn(format_args!("entry {} belongs to another bucket", n.saturating_add(1)));
-                    return None;
-                }
-                (Some(key), None) => Ok(key.to_owned()),
+                (Some(of), Some(key)) => match envelope_store::decode_key(key) {
+                    Some(key) if bucket.is_none_or(|bucket| bucket == of) => Ok(Row::Key(key)),
+                    Some(key) => Ok(Row::Foreign { bucket: of.to_owned(), key }),
+                    None => Err(bad(n)),
+                },
+                (Some(key), None) => Ok(Row::Key(key.to_owned())),
                 _ => Err(bad(n)),
             },
         })

@@ -31,22 +31,26 @@ pub(super) struct DownloadJournal {
 impl DownloadJournal {
     /// Opens or creates a journal. Its contents count only if they describe this version of the
     /// object and this content key, and if `resume` is set.
-    pub(super) fn open(path: &Path, first: &First, resume: bool) -> Result<Self, TransferError> {
+    pub(super) async fn open(
+        path: &Path,
+        first: &First,
+        resume: bool,
+    ) -> Result<Self, TransferError> {
         let (journal, text) = Journal::open(path)?;
         let mut lines = lines(&text);
         let earlier: Option<First> = lines.next().and_then(|line| serde_json::from_str(line).ok());
         let mut done = BTreeMap::new();
         if resume && earlier.as_ref() == Some(first) {
-            done.extend(lines.map_while(|line| serde_json::from_str::<(u64, u64)>(line).ok()));
+            done.extend(lines.filter_map(|line| serde_json::from_str::<(u64, u64)>(line).ok()));
         }
         if done.is_empty() {
-            journal.restart(first)?;
+            journal.restart(first).await?;
         }
         Ok(Self { journal, done })
     }
 
     /// Records a range that is on the disk.
-    pub(super) fn note(&self, start: u64, crc64: u64) -> Result<(), TransferError> {
-        self.journal.append(&(start, crc64))
+    pub(super) async fn note(&self, start: u64, crc64: u64) -> Result<(), TransferError> {
+        Ok(self.journal.append(&(start, crc64)).await?)
     }
 }

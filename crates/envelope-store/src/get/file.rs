@@ -8,7 +8,7 @@ use envelope_core::{
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sha2::{Digest as _, Sha256};
-use tokio::io::AsyncWriteExt as _;
+use tokio::{io::AsyncWriteExt as _, task::spawn_blocking};
 use zeroize::Zeroizing;
 
 use super::{
@@ -17,42 +17,45 @@ use super::{
     tag_of,
 };
 use crate::{
-    Event, ObjectMeta, TransferError,
-    body::check_crc64,
-    master_key,
-    private_file::{create_private, open_private},
+    Event, ObjectMeta, OutputError, OutputFile, TransferError, body::check_crc64, master_key,
 };
 
 /// The longest object of either store, in bytes: ten thousand parts of 5 GiB.
 const MAX_LEN: u64 = 10_000 * (5 << 30);
+/// The number of bytes read from a file at a time.
+const CHUNK: usize = 1 << 20;
 
 /// An AES-CTR object that is downloaded in ranges.
 struct Ranges {
     meta: ObjectMeta,
     cipher: Arc<CtrCipher>,
     file: Arc<File>,
+    /// The path of the output, for errors.
+    path: Arc<Path>,
     all: Vec<Range<u64>>,
     /// The CRC-64 of the ciphertext of each range that is here, by its start.
     sums: BTreeMap<u64, u64>,
 }
 
 impl Get {
-    /// Downloads an object to a file that only its owner can read. A large AES-CTR object is
-    /// fetched in several concurrent ranges; with a journal, a later run fetches only the missing
-    /// ones. Everything available is verified: if this returns `Ok`, the file is complete and
-    /// correct. Otherwise, nothing is left of it but what a later run can resume. A file that
-    /// another run is writing, or that an earlier run left, is not touched until the object and the
-    /// key are known to be right.
+    /// Downloads an object to a file that is not published yet. A large AES-CTR object is fetched
+    /// in several concurrent ranges; if the file is
+    /// [resumable](crate::OutputOptions::with_resumable), a later run fetches only the missing
+    /// ones, after it has compared what is in the file with the checksums in its journal.
     ///
-    /// If the future is dropped, a later run with the same journal resumes the download.
+    /// Everything available is verified: if this returns `Ok`, the file is complete and correct,
+    /// and [`OutputFile::commit`] gives it its name. Otherwise, nothing is left of it but what a
+    /// later run can resume. What an earlier run left is not touched until the object and the key
+    /// are known to be right.
+    ///
+    /// If the future is dropped, a later run resumes the download.
     ///
     /// # Errors
-    /// Any [`TransferError`].
+    /// Any [`TransferError`]; [`TransferError::Output`] names the file.
     pub async fn to_file(
         &self,
         decryptor: &Decryptor,
-        path: &Path,
-        journal: Option<&Path>,
+        output: &OutputFile,
     ) -> Result<ObjectMeta, TransferError> {
         let meta = self.store.head(&self.key).await?;
         let envelope = self.envelope(&meta).await?;
@@ -65,36 +68,28 @@ impl Get {
             self.inspector.inspect(envelope);
             check_body_len(envelope, meta.len)?;
             let cipher = master_key::decrypt_ctr(decryptor, envelope).await?;
-            return self.in_ranges(meta, envelope, cipher, path, journal).await;
+            return self.in_ranges(meta, envelope, cipher, output).await;
         }
-        self.as_a_whole(decryptor, path, journal).await
+        self.as_a_whole(decryptor, output).await
     }
 
     async fn as_a_whole(
         &self,
         decryptor: &Decryptor,
-        path: &Path,
-        journal: Option<&Path>,
+        output: &OutputFile,
     ) -> Result<ObjectMeta, TransferError> {
         let result = self.decrypt(decryptor).await?;
-        let mut file = tokio::fs::File::from_std(create_private(path)?);
-        // The journal describes an earlier download in ranges, whose data was just truncated.
-        if let Some(journal) = journal.filter(|journal| journal.exists()) {
-            std::fs::remove_file(journal)?;
-        }
+        // An earlier run may have left ranges of another version here.
+        output.restart()?;
+        let fail = |error| output.fail(error);
+        let mut file = tokio::fs::File::from_std(own(output)?);
         let meta = result.meta.clone();
         let mut body = result.into_stream();
-        let outcome: Result<(), TransferError> = async {
-            while let Some(chunk) = body.try_next().await? {
-                file.write_all(&chunk).await?;
-            }
-            Ok(file.flush().await?)
+        while let Some(chunk) = body.try_next().await? {
+            file.write_all(&chunk).await.map_err(fail)?;
         }
-        .await;
-        if outcome.is_err() {
-            let _ = std::fs::remove_file(path);
-        }
-        outcome.map(|()| meta)
+        file.flush().await.map_err(fail)?;
+        Ok(meta)
     }
 
     async fn in_ranges(
@@ -102,16 +97,16 @@ impl Get {
         meta: ObjectMeta,
         envelope: &Envelope,
         cipher: CtrCipher,
-        path: &Path,
-        journal: Option<&Path>,
+        output: &OutputFile,
     ) -> Result<ObjectMeta, TransferError> {
         if meta.len > MAX_LEN {
             let words = format!("no store has objects of {} bytes", meta.len);
             return Err(TransferError::Corrupt(words));
         }
-        let file = open_private(path)?;
+        let fail = |error| output.fail(error);
+        let file = own(output)?;
         // A file that is missing or short does not hold what its journal says.
-        let whole = file.metadata()?.len() == meta.len;
+        let whole = file.metadata().map_err(fail)?.len() == meta.len;
         let first = First {
             envelope_download: 1,
             key: self.key.clone(),
@@ -120,33 +115,34 @@ impl Get {
             range: self.part_size,
             content_key: fingerprint(&cipher),
         };
-        let open = |path| DownloadJournal::open(path, &first, whole);
-        let open_journal = journal.map(open).transpose()?;
-        let sums = open_journal.as_ref().map(|journal| journal.done.clone()).unwrap_or_default();
-        if sums.is_empty() {
-            file.set_len(0)?;
+        let journal = match output.journal_path() {
+            Some(path) => Some(DownloadJournal::open(path, &first, whole).await?),
+            None => None,
+        };
+        let noted = journal.as_ref().map(|journal| journal.done.clone()).unwrap_or_default();
+        if noted.is_empty() {
+            file.set_len(0).map_err(fail)?;
         }
-        file.set_len(meta.len)?;
+        file.set_len(meta.len).map_err(fail)?;
         let step = usize::try_from(self.part_size).map_err(io::Error::other)?;
         let all: Vec<Range<u64>> = (0..meta.len)
             .step_by(step)
             .map(|start| start..start.saturating_add(self.part_size).min(meta.len))
             .collect();
-        let (cipher, file) = (Arc::new(cipher), Arc::new(file));
-        let mut ranges = Ranges { meta, cipher, file, all, sums };
-        if let Err(error) = self.fetch(&mut ranges, open_journal.as_ref()).await {
-            if journal.is_none() {
-                let _ = std::fs::remove_file(path);
-            }
-            return Err(error);
-        }
-        let outcome = ranges.verify(envelope);
+        let mut ranges = Ranges {
+            meta,
+            cipher: Arc::new(cipher),
+            file: Arc::new(file),
+            path: output.path().into(),
+            all,
+            sums: BTreeMap::new(),
+        };
+        ranges.sums = ranges.proven(noted).await?;
+        self.fetch(&mut ranges, journal.as_ref()).await?;
+        let outcome = ranges.verify(envelope).await;
         // Complete or useless: either way, there is nothing to resume.
-        if let Some(journal) = journal {
-            std::fs::remove_file(journal)?;
-        }
-        if outcome.is_err() {
-            let _ = std::fs::remove_file(path);
+        if let Some(journal) = output.journal_path() {
+            std::fs::remove_file(journal).map_err(fail)?;
         }
         outcome.map(|()| ranges.meta)
     }
@@ -165,17 +161,20 @@ impl Get {
         }
         let missing: Vec<_> = ranges.all.iter().filter(|it| !is_here(it)).cloned().collect();
         let (meta, file) = (ranges.meta.clone(), Arc::clone(&ranges.file));
+        let path = Arc::clone(&ranges.path);
         let mut coming = stream::iter(missing)
             .map(|range| {
                 let (cipher, file) = (Arc::clone(&ranges.cipher), Arc::clone(&file));
-                self.fetch_one(&meta, cipher, file, range)
+                self.fetch_one(&meta, cipher, file, Arc::clone(&path), range)
             })
             .buffer_unordered(self.concurrency);
         let outcome = async {
             while let Some((range, crc64)) = coming.try_next().await? {
                 if let Some(journal) = journal {
-                    file.sync_data()?;
-                    journal.note(range.start, crc64)?;
+                    let file = Arc::clone(&file);
+                    let synced = spawn_blocking(move || file.sync_data()).await;
+                    synced.map_err(io::Error::other)?.map_err(|error| fail(&path, error))?;
+                    journal.note(range.start, crc64).await?;
                 }
                 ranges.sums.insert(range.start, crc64);
                 self.listener.notify(Event::Transferred(len(&range)));
@@ -198,6 +197,7 @@ impl Get {
         meta: &ObjectMeta,
         cipher: Arc<CtrCipher>,
         file: Arc<File>,
+        path: Arc<Path>,
         range: Range<u64>,
     ) -> Result<(Range<u64>, u64), TransferError> {
         let mut body = self.range(meta, range.clone()).await?;
@@ -207,21 +207,43 @@ impl Get {
             bytes.extend_from_slice(&chunk);
         }
         let start = range.start;
-        let crc64 = tokio::task::spawn_blocking(move || {
+        let crc64 = spawn_blocking(move || {
             let mut sum = Crc64::new();
             cipher.at(start).decrypt_summed(&mut bytes, &mut sum);
             file.overwrite_at(&bytes, start).map(|()| sum.value())
         })
         .await
-        .map_err(io::Error::other)??;
+        .map_err(io::Error::other)?
+        .map_err(|error| fail(&path, error))?;
         Ok((range, crc64))
     }
 }
 
 impl Ranges {
+    /// Returns those of the noted ranges whose bytes in the file are the ones that were noted. A
+    /// journal says what was written, not what is there now.
+    async fn proven(&self, noted: BTreeMap<u64, u64>) -> Result<BTreeMap<u64, u64>, TransferError> {
+        let (cipher, file) = (Arc::clone(&self.cipher), Arc::clone(&self.file));
+        let mut noted_ranges = Vec::new();
+        for range in &self.all {
+            noted_ranges.extend(noted.get(&range.start).map(|sum| (range.clone(), *sum)));
+        }
+        let proven = spawn_blocking(move || {
+            let mut proven = BTreeMap::new();
+            for (range, sum) in noted_ranges {
+                if cipher_sum(&cipher, &file, &range)? == sum {
+                    proven.insert(range.start, sum);
+                }
+            }
+            Ok(proven)
+        });
+        let proven: io::Result<_> = proven.await.map_err(io::Error::other)?;
+        Ok(proven.map_err(|error| fail(&self.path, error))?)
+    }
+
     /// Verifies the checksum of the whole ciphertext, and the MD5 of the plaintext if the metadata
     /// has one.
-    fn verify(&self, envelope: &Envelope) -> Result<(), TransferError> {
+    async fn verify(&self, envelope: &Envelope) -> Result<(), TransferError> {
         let mut crc64 = 0;
         for range in &self.all {
             // Every range is either in the journal or was downloaded.
@@ -232,15 +254,45 @@ impl Ranges {
         if envelope.plain_md5().is_none() {
             return Ok(());
         }
-        let (mut check, mut at, mut chunk) = (PlainCheck::new(envelope), 0, vec![0; 1 << 20]);
-        loop {
-            let read = self.file.read_some_at(&mut chunk, at)?;
-            let Some(plain) = chunk.get(..read).filter(|plain| !plain.is_empty()) else { break };
-            check.update(plain);
-            at = at.saturating_add(read as u64);
-        }
-        Ok(check.finish()?)
+        let (mut check, file) = (PlainCheck::new(envelope), Arc::clone(&self.file));
+        let checked = spawn_blocking(move || {
+            let (mut at, mut chunk) = (0, Zeroizing::new(vec![0; CHUNK]));
+            loop {
+                let read = file.read_some_at(&mut chunk, at)?;
+                let Some(plain) = chunk.get(..read).filter(|plain| !plain.is_empty()) else {
+                    return Ok(check);
+                };
+                check.update(plain);
+                at = at.saturating_add(read as u64);
+            }
+        });
+        let check: io::Result<_> = checked.await.map_err(io::Error::other)?;
+        Ok(check.map_err(|error| fail(&self.path, error))?.finish()?)
     }
+}
+
+/// Returns the CRC-64 of the ciphertext of which a range of a file is the plaintext.
+fn cipher_sum(cipher: &CtrCipher, file: &File, range: &Range<u64>) -> io::Result<u64> {
+    let (mut sum, mut at) = (Crc64::new(), range.start);
+    let mut chunk = Zeroizing::new(vec![0; CHUNK]);
+    while at < range.end {
+        let left = usize::try_from(range.end.saturating_sub(at)).unwrap_or(CHUNK);
+        let piece = chunk.get_mut(..left.min(CHUNK)).unwrap_or_default();
+        file.read_fully_at(piece, at)?;
+        cipher.at(at).encrypt_summed(piece, &mut sum);
+        at = at.saturating_add(piece.len() as u64);
+    }
+    Ok(sum.value())
+}
+
+/// Returns the file of an output, with a cursor of its own.
+fn own(output: &OutputFile) -> Result<File, OutputError> {
+    let file = output.file().ok_or_else(|| output.fail(io::ErrorKind::Unsupported.into()))?;
+    file.try_clone().map_err(|error| output.fail(error))
+}
+
+fn fail(path: &Path, source: io::Error) -> OutputError {
+    OutputError::Io { path: path.to_owned(), source }
 }
 
 /// Returns a text that differs from one content key to another and reveals nothing of either: a

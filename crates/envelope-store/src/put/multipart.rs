@@ -15,11 +15,11 @@ use super::{
     MAX_CORRUPT_ATTEMPTS, Put, UploadResult,
     part_buffer::Pool,
     source::Source,
-    upload_journal::{UploadJournal, now},
+    upload_journal::{Earlier, UploadJournal, now},
 };
 use crate::{
-    Event, Headers, PutResult, StoreError, TransferError, Upload, object_envelope::envelope_in,
-    retry::again,
+    Event, Headers, ObjectMeta, PutResult, StoreError, TransferError, Upload,
+    object_envelope::envelope_in, retry::again,
 };
 
 /// A multipart upload, with everything but its ID.
@@ -42,36 +42,36 @@ impl Multipart<'_> {
     /// Creates the upload, sends all parts and completes it.
     pub(super) async fn start(
         self,
-        journal: Option<UploadJournal>,
+        journal: Option<(UploadJournal, u64)>,
     ) -> Result<UploadResult, TransferError> {
-        if let Some(journal) = &journal {
-            journal.begin(&self.put.key, self.plan.layout().part_size(), &self.headers)?;
+        if let Some((journal, digest)) = &journal {
+            let file = (self.source.len(), *digest);
+            let part_size = self.plan.layout().part_size();
+            journal.begin(&self.put.key, file, part_size, &self.headers).await;
         }
+        let journal = journal.map(|(journal, _)| journal);
         let upload = self.put.create_upload(&self.headers).await?;
         if let Some(journal) = &journal {
-            journal.upload(&upload)?;
+            journal.upload(&upload).await;
         }
-        self.finish_or_abort(&upload, Uploaded::new(), journal).await
+        self.finish_or_abort(&upload, Uploaded::new(), journal.as_ref()).await
     }
 
     /// Resumes the upload of a journal.
     pub(super) async fn resume(
-        self,
-        journal: UploadJournal,
-        envelope: Envelope,
+        &self,
+        upload: &Upload,
+        earlier: &Earlier,
+        journal: &UploadJournal,
+        envelope: &Envelope,
     ) -> Result<UploadResult, TransferError> {
-        let Some((earlier, upload)) =
-            journal.earlier().and_then(|it| Some((it.clone(), it.upload(&self.put.key)?)))
-        else {
-            return Err(StoreError::NoUpload.into());
-        };
-        let received = match self.put.store.list_parts(&upload).await {
+        let received = match self.put.store.list_parts(upload).await {
             Ok(received) => received,
             // It may have been completed, and only the response was lost.
             Err(StoreError::NoUpload) => {
-                let outcome = self.completed_earlier(&envelope).await;
-                if outcome.is_ok() {
-                    journal.remove()?;
+                let outcome = self.completed_earlier(envelope).await;
+                if outcome.as_ref().map_or_else(|error| !error.is_resumable(), |_| true) {
+                    journal.remove();
                 }
                 return outcome;
             }
@@ -97,7 +97,7 @@ impl Multipart<'_> {
             }
         }
         self.put.listener.notify(Event::Resumed(bytes));
-        self.finish_or_abort(&upload, uploaded, Some(journal)).await
+        self.finish_or_abort(upload, uploaded, Some(journal)).await
     }
 
     /// Returns the checksum of a part if its entity tag is the one that its bytes must have: their
@@ -110,29 +110,26 @@ impl Multipart<'_> {
         Ok((tag == hex || tag == own).then_some(crc64))
     }
 
+    /// Sends the parts that are missing and completes the upload. After an error it stays open, so
+    /// that a later run can resume it, unless there is no journal or nothing left to resume.
     async fn finish_or_abort(
-        self,
+        &self,
         upload: &Upload,
         uploaded: Uploaded,
-        journal: Option<UploadJournal>,
+        journal: Option<&UploadJournal>,
     ) -> Result<UploadResult, TransferError> {
-        match self.finish(upload, uploaded, journal.as_ref()).await {
+        let error = match self.finish(upload, uploaded, journal).await {
             Ok(outcome) => {
-                if let Some(journal) = journal {
-                    journal.remove()?;
-                }
-                Ok(outcome)
+                journal.iter().for_each(|journal| journal.remove());
+                return Ok(outcome);
             }
-            Err(error) if journal.is_some() && error.is_resumable() => Err(error),
-            Err(error) => {
-                // The original error matters more than a failure to abort.
-                let aborted = self.put.store.abort(upload).await;
-                if let (Ok(()), Some(journal)) = (aborted, journal) {
-                    journal.remove()?;
-                }
-                Err(error)
-            }
+            Err(error) => error,
+        };
+        let kept = journal.is_some_and(UploadJournal::is_kept) && error.is_resumable();
+        if !kept && self.put.abort(upload).await {
+            journal.iter().for_each(|journal| journal.remove());
         }
+        Err(error)
     }
 
     async fn finish(
@@ -159,7 +156,7 @@ impl Multipart<'_> {
             };
             let Some((part, result, crc64)) = next else { break };
             if let Some(journal) = journal {
-                journal.part(part.number(), &result, crc64)?;
+                journal.part(part.number(), &result, crc64).await;
             }
             uploaded.insert(part.number(), (result.etag, crc64));
             self.put.listener.notify(Event::Transferred(part.len()));
@@ -172,24 +169,18 @@ impl Multipart<'_> {
 
     /// Returns the result of an upload that an earlier run completed.
     async fn completed_earlier(&self, envelope: &Envelope) -> Result<UploadResult, TransferError> {
-        let meta = match self.put.store.head(&self.put.key).await {
-            Err(StoreError::NotFound) => return Err(StoreError::NoUpload.into()),
-            meta => meta?,
-        };
-        let found = envelope_in(&meta.headers);
-        if !found.is_ok_and(|found| found.as_ref() == Some(envelope))
-            || meta.len != self.source.len()
-        {
+        let Some(meta) = self.put.find_written(self.source.len(), envelope).await? else {
             return Err(StoreError::NoUpload.into());
-        }
+        };
         let mut crc64 = 0;
         for part in self.plan.parts() {
             let (_, of_part) = self.encrypt(part).await?;
             crc64 = Crc64::combined(crc64, of_part, part.len());
         }
         let parts = u16::try_from(self.plan.parts().len()).unwrap_or(u16::MAX);
-        let result = UploadResult { len: meta.len, etag: meta.etag, crc64, parts };
-        self.put.verify(&result, None, Some(envelope)).await?;
+        let answer = PutResult::new(meta.etag, None).with_version_id(meta.version_id);
+        let result = UploadResult { len: meta.len, etag: answer.etag.clone(), crc64, parts };
+        self.put.verify(&result, &answer, Some(envelope)).await?;
         Ok(result)
     }
 
@@ -218,31 +209,81 @@ impl Put {
         let mut backoff = self.retry.start();
         loop {
             let begun = now();
-            match self.store.create_multipart(&self.key, headers, self.options()).await {
-                Err(error) if error.is_transient() => {
-                    self.abort_lost(begun).await?;
-                    again(&mut backoff, error).await?;
-                }
-                outcome => return Ok(outcome?),
+            let error = match self.store.create_multipart(&self.key, headers, self.options()).await
+            {
+                Ok(upload) => return Ok(upload),
+                Err(error) => error,
+            };
+            // These were not performed. After anything else, the upload may be there.
+            let refused = matches!(
+                error,
+                StoreError::Changed
+                    | StoreError::Denied(_)
+                    | StoreError::Key(_)
+                    | StoreError::Refused(_)
+            );
+            if !refused {
+                self.abort_lost(&self.key, headers, begun).await;
             }
+            again(&mut backoff, &self.listener.waits(), error).await?;
         }
     }
 
-    /// Aborts the empty uploads of this key created since `since`: the one whose response was lost.
-    /// If the clocks differ by more than two seconds, it is left to the bucket's lifecycle rules.
-    pub(super) async fn abort_lost(&self, since: u64) -> Result<(), TransferError> {
-        // Not everybody may list uploads; that is no reason not to create one.
-        let open = self.store.list_multipart_uploads(&self.key).await.unwrap_or_else(|error| {
-            tracing::warn!("an upload may have been left open: {error}");
-            Vec::new()
-        });
-        for upload in open {
-            let recent = upload.created.is_some_and(|at| at.saturating_add(2) >= since);
-            if recent && self.store.list_parts(&upload).await.is_ok_and(|parts| parts.is_empty()) {
-                self.store.abort(&upload).await?;
+    /// Aborts an upload whose ID is not known, because the response was lost. The uploads of other
+    /// clients are left alone, even if they look the same: the store must prove that it was created
+    /// with these headers. If it cannot (COS), an upload may stay until the bucket's lifecycle
+    /// rules remove it, and the caller is told.
+    pub(super) async fn abort_lost(&self, key: &str, headers: &Headers, since: u64) {
+        let mut unknown = false;
+        match self.store.list_multipart_uploads(key).await {
+            Ok(open) => {
+                for upload in open {
+                    match self.store.is_created_with(&upload, headers).await {
+                        Ok(Some(true)) => {
+                            self.abort(&upload).await;
+                        }
+                        Ok(Some(false)) | Err(StoreError::NoUpload) => {}
+                        // The clocks may differ a little.
+                        Ok(None) | Err(_) => {
+                            unknown |=
+                                upload.created.is_none_or(|at| at.saturating_add(5) >= since);
+                        }
+                    }
+                }
             }
+            // Not everybody may list uploads.
+            Err(_) => unknown = true,
         }
-        Ok(())
+        if unknown {
+            self.listener.notify(Event::Warning(format!(
+                "an upload of {key} may have been left open, because the response to its creation \
+                 was lost"
+            )));
+        }
+    }
+
+    /// Aborts an upload of our own. A failure is reported, and the upload stays open.
+    pub(super) async fn abort(&self, upload: &Upload) -> bool {
+        let Err(error) = self.store.abort(upload).await else { return true };
+        self.listener.notify(Event::Warning(format!(
+            "the upload {} of {} could not be aborted and is still open: {error}",
+            upload.id, upload.key
+        )));
+        false
+    }
+
+    /// Returns the object if it is the one with this envelope.
+    async fn find_written(
+        &self,
+        len: u64,
+        envelope: &Envelope,
+    ) -> Result<Option<ObjectMeta>, StoreError> {
+        let meta = match self.head_written().await {
+            Err(StoreError::NotFound) => return Ok(None),
+            meta => meta?,
+        };
+        let found = envelope_in(&meta.headers).ok().flatten();
+        Ok(Some(meta).filter(|meta| found.as_ref() == Some(envelope) && meta.len == len))
     }
 
     /// Uploads a part until it arrives intact. Every attempt sends the same bytes.
@@ -280,23 +321,44 @@ impl Put {
             tags.push((number, etag.clone()));
         }
         let parts = u16::try_from(tags.len()).unwrap_or(u16::MAX);
-        let result = match self.store.complete(upload, &tags, self.options()).await {
-            // An earlier attempt may have succeeded. Then the object is there, with our envelope.
-            Err(error @ (StoreError::NoUpload | StoreError::Changed)) if envelope.is_some() => {
-                let meta = match self.store.head(&self.key).await {
-                    Err(StoreError::NotFound) => return Err(error.into()),
-                    meta => meta?,
-                };
-                let found = envelope_in(&meta.headers);
-                if !found.is_ok_and(|found| found.as_ref() == envelope) {
-                    return Err(error.into());
-                }
-                PutResult::new(meta.etag, meta.crc64)
-            }
-            result => result?,
+        self.check_expected().await?;
+        let answer = match self.store.complete(upload, &tags, self.options()).await {
+            Ok(answer) => answer,
+            Err(error) => self.completed_anyway(upload, len, envelope, error).await?,
         };
-        let outcome = UploadResult { len, etag: result.etag, crc64, parts };
-        self.verify(&outcome, result.crc64, envelope).await?;
+        let outcome = UploadResult { len, etag: answer.etag.clone(), crc64, parts };
+        self.verify(&outcome, &answer, envelope).await?;
         Ok(outcome)
+    }
+
+    /// Returns the result of a completion that took effect although the response was an error: an
+    /// earlier attempt may have succeeded, or the response is not the store's.
+    async fn completed_anyway(
+        &self,
+        upload: &Upload,
+        len: u64,
+        envelope: Option<&Envelope>,
+        error: StoreError,
+    ) -> Result<PutResult, TransferError> {
+        let Some(envelope) = envelope else { return Err(error.into()) };
+        match self.find_written(len, envelope).await {
+            Ok(Some(meta)) => {
+                return Ok(PutResult::new(meta.etag, meta.crc64).with_version_id(meta.version_id));
+            }
+            Ok(None) => {}
+            // The first error says more.
+            Err(_) => return Err(error.into()),
+        }
+        if !matches!(error, StoreError::NoUpload | StoreError::NotFound) {
+            return Err(error.into());
+        }
+        // An upload that is known to be gone is over, but only then.
+        match self.store.list_parts(upload).await {
+            Err(StoreError::NoUpload) => Err(StoreError::NoUpload.into()),
+            _ => {
+                let words = "the store denies and shows the same upload";
+                Err(StoreError::Malformed(words.to_owned()).into())
+            }
+        }
     }
 }

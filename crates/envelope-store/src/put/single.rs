@@ -1,10 +1,10 @@
-//! Uploads in one request, and the verification that follows every upload.
+//! Uploads in one request.
 
 use bytes::Bytes;
 use envelope_core::{Crc64, Encryptor};
 use meta_codec::Envelope;
 
-use super::{Put, UploadResult};
+use super::{MAX_CORRUPT_ATTEMPTS, Put, UploadResult};
 use crate::{
     Event, Headers, PutResult, StoreError, TransferError, master_key, object_envelope::envelope_in,
 };
@@ -23,80 +23,67 @@ impl Put {
         self.single(plain, headers, Some(object.into_inner().0)).await
     }
 
-    /// Uploads bytes as they are in one request.
+    /// Uploads bytes as they are in one request, and once more if what arrived is wrong.
     pub(super) async fn single(
         &self,
         bytes: Vec<u8>,
         headers: Headers,
         envelope: Option<Envelope>,
     ) -> Result<UploadResult, TransferError> {
+        self.check_new().await?;
+        self.check_expected().await?;
         let mut sum = Crc64::new();
         sum.update(&bytes);
-        let (len, crc64) = (sum.len(), sum.value());
-        let body = Bytes::from(bytes);
-        let sent = tokio::select! {
-            sent = self.store.put(&self.key, body, &headers, self.options()) => sent,
-            () = self.stopped() => return Err(TransferError::Stopped),
-        };
-        let stored = match sent {
-            // The object may have been written and only the response lost.
-            Err(error @ (StoreError::Changed | StoreError::Unavailable(_))) => {
-                let there = self.store.head(&self.key).await.ok();
-                let ours = there.filter(|head| {
-                    envelope.is_some()
-                        && (head.len, head.crc64) == (len, Some(crc64))
-                        && envelope_in(&head.headers).is_ok_and(|found| found == envelope)
-                });
-                match ours {
-                    Some(head) => PutResult::new(head.etag, head.crc64),
-                    None => return Err(error.into()),
+        let (len, crc64, body) = (sum.len(), sum.value(), Bytes::from(bytes));
+        let mut attempts = MAX_CORRUPT_ATTEMPTS;
+        loop {
+            let sent = self.send_single(&body, crc64, &headers, envelope.as_ref()).await?;
+            let outcome = UploadResult { len, etag: sent.etag.clone(), crc64, parts: 0 };
+            match self.verify(&outcome, &sent, envelope.as_ref()).await {
+                // What is there is our own wrong bytes, so nothing is lost by replacing them.
+                Err(TransferError::Damaged { .. }) if attempts > 1 && !self.create_only => {
+                    tracing::warn!(key = self.key, "the object arrived damaged and is sent again");
+                    attempts = attempts.saturating_sub(1);
+                }
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    self.listener.notify(Event::Transferred(len));
+                    return Ok(outcome);
                 }
             }
-            stored => stored?,
-        };
-        let outcome = UploadResult { len, etag: stored.etag, crc64, parts: 0 };
-        self.verify(&outcome, stored.crc64, envelope.as_ref()).await?;
-        self.listener.notify(Event::Transferred(len));
-        Ok(outcome)
+        }
     }
 
-    /// Verifies that the stored object is the one that was sent. A corrupted object is deleted:
-    /// without its envelope or with other bytes it is useless, and could be mistaken for data.
-    pub(super) async fn verify(
+    async fn send_single(
         &self,
-        sent: &UploadResult,
-        answered: Option<u64>,
+        body: &Bytes,
+        crc64: u64,
+        headers: &Headers,
         envelope: Option<&Envelope>,
-    ) -> Result<(), TransferError> {
-        let head = self.store.head(&self.key).await?;
-        if head.etag != sent.etag {
-            // Another writer has overwritten it in the meantime.
-            return Err(StoreError::Changed.into());
+    ) -> Result<PutResult, TransferError> {
+        let sent = tokio::select! {
+            sent = self.store.put(&self.key, body.clone(), headers, self.options()) => sent,
+            () = self.stopped() => return Err(TransferError::Stopped),
+        };
+        let error = match sent {
+            Ok(stored) => return Ok(stored),
+            Err(error) => error,
+        };
+        if !(matches!(error, StoreError::Changed) || error.is_transient()) {
+            return Err(error.into());
         }
-        let found = envelope_in(&head.headers);
-        let crc64 = head.crc64.or(answered);
-        let found = found.ok().flatten();
-        let opens = |one: &Envelope, other: &Envelope| {
-            (one.wrapped_key(), one.iv()) == (other.wrapped_key(), other.iv())
-                && one.content_algorithm() == other.content_algorithm()
-                && one.wrap_algorithm() == other.wrap_algorithm()
-        };
-        let wrong = if head.len != sent.len {
-            "the object has the wrong length"
-        } else if [answered, crc64].into_iter().flatten().any(|crc64| crc64 != sent.crc64) {
-            "the object's checksum does not match"
-        } else if found.as_ref() == envelope {
-            return Ok(());
-        } else if found.as_ref().zip(envelope).is_some_and(|(one, other)| opens(one, other)) {
-            let words = "the metadata arrived changed; the object can be decrypted and was kept";
-            return Err(TransferError::Corrupt(words.to_owned()));
-        } else {
-            "the object's metadata differs from what was sent"
-        };
-        let deleted = match self.store.delete(&self.key).await {
-            Ok(()) => "; it was deleted",
-            Err(_) => "; it could not be deleted",
-        };
-        Err(TransferError::Corrupt(format!("{wrong}{deleted}")))
+        // The object may have been written and only the response lost.
+        let there = self.store.head(&self.key).await.ok();
+        let ours = there.filter(|head| {
+            envelope.is_some()
+                && (head.len, head.crc64) == (body.len() as u64, Some(crc64))
+                && envelope_in(&head.headers).is_ok_and(|found| found.as_ref() == envelope)
+        });
+        match ours {
+            Some(head) => {
+                Ok(PutResult::new(head.etag, head.crc64).with_version_id(head.version_id))
+            }
+            None => Err(error.into()),
+        }
     }
 }

@@ -50,11 +50,6 @@ impl Source {
         self.len
     }
 
-    /// Modification time, in nanoseconds since 1970.
-    pub(super) const fn modified(&self) -> u64 {
-        self.modified
-    }
-
     /// Reads bytes on a thread that may block.
     pub(super) async fn read(&self, start: u64, len: u64) -> Result<Vec<u8>, TransferError> {
         let own = self.clone();

@@ -60,8 +60,7 @@ impl Put {
         let upload = self.create_upload(&headers).await?;
         let outcome = self.send_all(&upload, body, &headers, &envelope).await;
         if outcome.is_err() {
-            // The original error matters more than a failure to abort.
-            let _ = self.store.abort(&upload).await;
+            self.abort(&upload).await;
         }
         outcome
     }

@@ -4,13 +4,14 @@ mod answer;
 mod document;
 mod request;
 mod sign;
+mod transmit;
 mod xml;
 
-use std::{fmt, time::Duration};
+use std::{collections::HashSet, fmt, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::{StreamExt as _, stream};
 use http::Method;
 use meta_codec::Vendor;
 use percent_encoding::percent_decode_str;
@@ -18,18 +19,33 @@ use percent_encoding::percent_decode_str;
 pub use self::sign::Signature;
 use self::{
     answer::{head_of, object_of, stored, tag},
-    document::words,
     request::{Request, url_path},
     sign::RequestSigner,
+    transmit::next_chunk,
 };
 use crate::{
     Credentials, Endpoint, Entry, GetOptions, Headers, Object, ObjectMeta, Page, ProvideCredential,
     PutOptions, PutResult, RetryPolicy, SharedCredentials, Store, StoreError, Upload, UploadedPart,
     address::is_bucket_name,
+    retry::WaitListener,
     settings::{BucketAccount, SettingsError, no_region},
 };
 
+/// The time without progress, in either direction, after which a request is given up.
+pub(crate) const STALL: Duration = Duration::from_secs(60);
+/// The most open uploads of one key that are looked at.
+const MAX_UPLOADS: usize = 10_000;
+/// What is wrong with a listing that would never end, or that would end too early.
+const OUT_OF_ORDER: &str = "the pages of the listing do not follow each other";
+
 /// A bucket, accessed over HTTPS.
+///
+/// A request that fails for a passing reason is repeated as the [retry policy](RetryPolicy) says,
+/// and not before the service wants to be asked again (`Retry-After`). A request that is denied is
+/// signed once more, with the service's clock and with an access key that was asked for anew.
+/// Objects and parts are sent with `Content-MD5`, so that damaged bytes are refused.
+///
+/// Keys that a URL cannot express, such as `a/../b`, are refused with [`StoreError::Key`].
 ///
 /// ```
 /// use envelope_store::{Bucket, Credentials, Endpoint};
@@ -46,6 +62,8 @@ pub struct Bucket {
     signer: RequestSigner,
     client: reqwest::Client,
     retry: RetryPolicy,
+    stall: Duration,
+    wait_listener: WaitListener,
 }
 
 impl fmt::Debug for Bucket {
@@ -92,7 +110,8 @@ impl Bucket {
         name: &str,
         account: BucketAccount,
     ) -> Result<Self, SettingsError> {
-        let BucketAccount { credentials, region, endpoint, signature, retry } = account;
+        let BucketAccount { credentials, region, endpoint, signature, retry, .. } = account;
+        let (stall, wait_listener) = (account.stall, account.wait_listener);
         let bucket = match vendor {
             Vendor::Cos => Self::cos(name, endpoint, credentials),
             Vendor::Oss => {
@@ -105,7 +124,7 @@ impl Bucket {
                 Self::oss(name, &region, endpoint, credentials, signature)
             }
         };
-        Ok(bucket?.with_retry(retry))
+        Ok(Self { stall, wait_listener, ..bucket?.with_retry(retry) })
     }
 
     fn new(
@@ -117,13 +136,20 @@ impl Bucket {
         if !is_bucket_name(name) {
             return Err(StoreError::BucketName);
         }
-        let client = reqwest::Client::builder()
+        let mut client = reqwest::Client::builder()
             // A signature is valid for one host, and the headers must not be sent to another.
             .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(10))
-            .read_timeout(Duration::from_secs(60))
-            .build()
-            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            .connect_timeout(Duration::from_secs(10));
+        #[cfg(target_os = "linux")]
+        {
+            client = client.tcp_user_timeout(STALL);
+        }
+        if !endpoint.is_secure() {
+            // A proxy would see the access key's signature and its token. TLS hides them from it,
+            // but there is none on the way to this machine itself.
+            client = client.no_proxy();
+        }
+        let client = client.build().map_err(|error| StoreError::Unavailable(error.to_string()))?;
         Ok(Self {
             vendor,
             name: name.to_owned(),
@@ -131,6 +157,8 @@ impl Bucket {
             signer,
             client,
             retry: RetryPolicy::default(),
+            stall: STALL,
+            wait_listener: WaitListener::default(),
         })
     }
 
@@ -138,6 +166,24 @@ impl Bucket {
     #[must_use]
     pub const fn with_retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
+        self
+    }
+
+    /// Sets the time without progress, in either direction, after which a request is given up, 60
+    /// seconds by default. A slow line is no reason to give up, as long as bytes move.
+    #[must_use]
+    pub const fn with_stall_timeout(mut self, stall: Duration) -> Self {
+        self.stall = stall;
+        self
+    }
+
+    /// Sets a function that is told before each wait between two attempts: how long it is, and why.
+    #[must_use]
+    pub fn with_wait_listener(
+        mut self,
+        notify: impl Fn(Duration, &StoreError) + Send + Sync + 'static,
+    ) -> Self {
+        self.wait_listener = WaitListener::new(notify);
         self
     }
 
@@ -157,6 +203,15 @@ impl Bucket {
 
     fn request(&self, method: Method, key: &str) -> Request {
         Request::new(method, key)
+    }
+
+    /// Returns up to a thousand parts of an upload whose numbers are greater than `marker`.
+    async fn parts_page(&self, upload: &Upload, marker: u16) -> Result<xml::Parts, StoreError> {
+        let mut request = self.request(Method::GET, &upload.key).query("uploadId", &upload.id);
+        if marker > 0 {
+            request = request.query("part-number-marker", &marker.to_string());
+        }
+        xml::read(&self.text(&request).await?, "ListPartsResult")
     }
 }
 
@@ -189,9 +244,11 @@ impl Store for Bucket {
         if if_match.is_some_and(|wanted| wanted != head.etag) {
             return Err(StoreError::Changed);
         }
-        let body =
-            response.bytes_stream().map_err(|error| StoreError::Unavailable(words(&error))).boxed();
-        Ok(Object::new(head, arriving, body))
+        let stall = self.stall;
+        let body = stream::try_unfold(response, move |mut response| async move {
+            Ok(next_chunk(&mut response, stall).await?.map(|chunk| (chunk, response)))
+        });
+        Ok(Object::new(head, arriving, body.boxed()))
     }
 
     async fn put(
@@ -202,7 +259,8 @@ impl Store for Bucket {
         options: PutOptions,
     ) -> Result<PutResult, StoreError> {
         let request = self.request(Method::PUT, key).headers(headers).body(body);
-        stored(&self.send(&self.conditions(request, options)).await?)
+        let response = self.send_checked(self.conditions(request, options)).await?;
+        stored(response.headers())
     }
 
     async fn create_multipart(
@@ -241,28 +299,25 @@ impl Store for Bucket {
                 .collect();
             request = request.headers(&meta);
         }
-        stored(&self.send(&request).await?)
+        stored(self.send_checked(request).await?.headers())
     }
 
     async fn list_parts(&self, upload: &Upload) -> Result<Vec<UploadedPart>, StoreError> {
-        let mut parts: Vec<UploadedPart> = Vec::new();
-        let mut marker = String::new();
+        let (mut parts, mut marker) = (Vec::<UploadedPart>::new(), 0);
         loop {
-            let mut request = self.request(Method::GET, &upload.key).query("uploadId", &upload.id);
-            if !marker.is_empty() {
-                request = request.query("part-number-marker", &marker);
+            let page = self.parts_page(upload, marker).await?;
+            for part in page.part {
+                // The numbers end, so the pages do, too.
+                if parts.last().is_some_and(|last| part.part_number <= last.number) {
+                    return Err(StoreError::Malformed(OUT_OF_ORDER.to_owned()));
+                }
+                parts.push(UploadedPart::new(part.part_number, tag(&part.etag), part.size));
             }
-            let page: xml::Parts = xml::read(&self.text(&request).await?, "ListPartsResult")?;
-            let before = parts.len();
-            parts.extend(
-                page.part
-                    .into_iter()
-                    .map(|part| UploadedPart::new(part.part_number, tag(&part.etag), part.size)),
-            );
-            if !page.is_truncated || parts.len() == before {
+            if !page.is_truncated {
                 return Ok(parts);
             }
-            marker = page.next_part_number_marker;
+            let next = page.next_part_number_marker.parse().ok().filter(|next| *next > marker);
+            marker = next.ok_or_else(|| StoreError::Malformed(OUT_OF_ORDER.to_owned()))?;
         }
     }
 
@@ -277,9 +332,10 @@ impl Store for Bucket {
             .query("uploadId", &upload.id)
             .header("content-type", "application/xml")
             .body(xml::completion(parts).into());
-        let (text, crc64) = self.text_and_crc(&self.conditions(request, options)).await?;
+        let (text, headers) = self.text_and_headers(&self.conditions(request, options)).await?;
         let done: xml::Done = xml::read(&text, "CompleteMultipartUploadResult")?;
-        Ok(PutResult::new(tag(&done.etag), crc64))
+        let version_id = answer::version_id(&headers);
+        Ok(PutResult::new(tag(&done.etag), answer::crc64(&headers)).with_version_id(version_id))
     }
 
     async fn abort(&self, upload: &Upload) -> Result<(), StoreError> {
@@ -291,21 +347,53 @@ impl Store for Bucket {
     }
 
     async fn list_multipart_uploads(&self, key: &str) -> Result<Vec<Upload>, StoreError> {
-        let request = self
-            .request(Method::GET, "")
-            .query("uploads", "")
-            .query("prefix", key)
-            .query("encoding-type", "url");
-        let page: xml::Uploads =
-            xml::read(&self.text(&request).await?, "ListMultipartUploadsResult")?;
-        let encoded = page.encoding_type == "url";
-        // Not all servers report that they encoded the keys.
-        let is_ours =
-            |found: &str| plain_key(found, encoded) == key || plain_key(found, true) == key;
-        let ours = page.upload.into_iter().filter(|upload| is_ours(&upload.key));
-        Ok(ours
-            .map(|it| Upload::new(key, it.upload_id).with_created(answer::seconds(&it.initiated)))
-            .collect())
+        let (mut found, mut seen) = (Vec::new(), HashSet::new());
+        let mut after: Option<(String, String)> = None;
+        loop {
+            let mut request = self
+                .request(Method::GET, "")
+                .query("uploads", "")
+                .query("prefix", key)
+                .query("encoding-type", "url");
+            if let Some((key, id)) = &after {
+                request = request.query("key-marker", key).query("upload-id-marker", id);
+            }
+            let text = self.text(&request).await?;
+            let page: xml::Uploads = xml::read(&text, "ListMultipartUploadsResult")?;
+            let encoded = page.encoding_type == "url";
+            // Not all servers report that they encoded the keys.
+            let is_ours =
+                |found: &str| plain_key(found, encoded) == key || plain_key(found, true) == key;
+            // The key itself comes before all keys that begin with it.
+            let others = page.upload.iter().any(|upload| !is_ours(&upload.key));
+            let before = seen.len();
+            for upload in page.upload.into_iter().filter(|upload| is_ours(&upload.key)) {
+                if seen.insert(upload.upload_id.clone()) {
+                    let created = answer::seconds(&upload.initiated);
+                    found.push(Upload::new(key, upload.upload_id).with_created(created));
+                }
+            }
+            if !page.is_truncated || others {
+                return Ok(found);
+            }
+            if seen.len() == before || seen.len() > MAX_UPLOADS {
+                return Err(StoreError::Malformed(OUT_OF_ORDER.to_owned()));
+            }
+            after = Some((plain_key(&page.next_key_marker, encoded), page.next_upload_id_marker));
+        }
+    }
+
+    /// OSS lists the parts of an encrypted upload together with its wrapped key (seen in the Go SDK
+    /// version 2, `ListPartsResult`). COS does not.
+    async fn is_created_with(
+        &self,
+        upload: &Upload,
+        headers: &Headers,
+    ) -> Result<Option<bool>, StoreError> {
+        let page = self.parts_page(upload, 0).await?;
+        let own = headers.iter().find(|(name, _)| name.ends_with("-client-side-encryption-key"));
+        let pair = own.map(|(_, own)| own).zip(page.client_encryption_key.as_ref());
+        Ok(pair.map(|(own, key)| own == key))
     }
 
     async fn copy_replace_metadata(
@@ -356,12 +444,23 @@ impl Store for Bucket {
             .collect();
         let last = entries.last().map(|entry| entry.key.clone());
         let marker = Some(plain_key(&page.next_marker, encoded)).filter(|next| !next.is_empty());
-        let next = marker.or(last).filter(|next| page.is_truncated && Some(next.as_str()) != after);
-        Ok(Page::new(entries, next))
+        match marker.or(last) {
+            Some(next) if page.is_truncated => Ok(Page::new(entries, Some(next))),
+            None if page.is_truncated => Err(StoreError::Malformed(OUT_OF_ORDER.to_owned())),
+            _ => Ok(Page::new(entries, None)),
+        }
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
         match self.send(&self.request(Method::DELETE, key)).await {
+            Ok(_) | Err(StoreError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn delete_version(&self, key: &str, version_id: &str) -> Result<(), StoreError> {
+        let request = self.request(Method::DELETE, key).query("versionId", version_id);
+        match self.send(&request).await {
             Ok(_) | Err(StoreError::NotFound) => Ok(()),
             Err(error) => Err(error),
         }

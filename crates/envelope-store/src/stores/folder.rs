@@ -1,9 +1,14 @@
 //! A store in a folder: bytes are in a file, and headers in `NAME.headers.json` beside it.
 
+mod pair;
+mod walk;
+
 use std::{
+    fmt,
     fs::{self, File},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Component, Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
     time::UNIX_EPOCH,
 };
 
@@ -15,6 +20,10 @@ use meta_codec::Vendor;
 use serde_json::{Map, Value};
 use tempfile::NamedTempFile;
 
+use self::{
+    pair::{NewBytes, Pairs},
+    walk::Walk,
+};
 use crate::{
     Entry, GetOptions, Headers, Object, ObjectMeta, Page, PutOptions, PutResult, Store, StoreError,
     Upload, UploadedPart,
@@ -22,19 +31,25 @@ use crate::{
 
 /// The suffix of a sidecar's name.
 const SIDECAR: &str = ".headers.json";
-/// The folder of open uploads. No object's key may start with it.
+/// The folder of open uploads and of other files of the store's own. No object's key may start with
+/// it.
 const UPLOADS: &str = ".envelope-uploads";
 /// The sidecar's own entry: the entity tag of the bytes that it describes.
 const TAG: &str = "etag";
 /// Number of bytes read at a time.
 const CHUNK: usize = 256 * 1024;
+/// Number of entries on a page.
+const PAGE: usize = 1000;
 
 /// A store in a local folder.
 ///
-/// The entity tag in a sidecar is the CRC-64 and the length of the bytes, so that bytes and headers
-/// of two versions cannot be confused. Overwriting removes the old sidecar first: a crash at the
-/// wrong moment leaves an object without headers, which is refused, never one with the headers of
-/// another.
+/// The bytes and the headers of an object change at one moment: whoever reads, and whatever crash
+/// comes, finds the old pair or the new one. Replacing an object can be
+/// [refused](PutOptions::create_only) without a race. The entity tag in a sidecar is the CRC-64 and
+/// the length of the bytes, so that a file that was replaced by hand is noticed.
+///
+/// Keys are paths: they have no empty parts, and neither `.` nor `..`. Links to folders are not
+/// followed by listings.
 ///
 /// ```
 /// use envelope_store::{FolderStore, Store};
@@ -47,26 +62,43 @@ const CHUNK: usize = 256 * 1024;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FolderStore {
     root: PathBuf,
+    /// The listing that was interrupted after a page, so that the next page goes on from there.
+    cursor: Arc<Mutex<Option<Cursor>>>,
+}
+
+/// A listing after one of its pages.
+struct Cursor {
+    prefix: String,
+    last: String,
+    walk: Walk,
+}
+
+impl fmt::Debug for FolderStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FolderStore").field("root", &self.root).finish_non_exhaustive()
+    }
 }
 
 impl FolderStore {
     /// Creates a store in `root`. The folder itself is created by the first write.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), cursor: Arc::default() }
     }
 
     fn path(&self, key: &str) -> Result<PathBuf, StoreError> {
-        let path = Path::new(key);
-        let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
-        if key.is_empty() || !plain || key.ends_with('/') || is_internal(key) {
+        let plain = |part: &str| {
+            Path::new(part).components().eq([Component::Normal(part.as_ref())])
+                && !part.contains('\0')
+        };
+        if !key.split('/').all(plain) || is_internal(key) {
             let words = format!("{key:?} is not a valid key in a folder");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, words).into());
         }
-        Ok(self.root.join(path))
+        Ok(self.root.join(key))
     }
 
     fn upload_path(&self, upload: &Upload) -> PathBuf {
@@ -74,41 +106,28 @@ impl FolderStore {
     }
 
     /// Replaces an object's bytes and headers.
-    fn place(&self, key: &str, bytes: NamedTempFile, sidecar: &Value) -> Result<(), StoreError> {
+    fn place(
+        &self,
+        key: &str,
+        new: NewBytes,
+        headers: &Headers,
+        sum: &Crc64,
+        options: PutOptions,
+    ) -> Result<(), StoreError> {
         let path = self.path(key)?;
-        let beside = sidecar_of(&path);
-        let mut headers = NamedTempFile::new_in(parent(&path))?;
-        headers.write_all(sidecar.to_string().as_bytes())?;
-        headers.as_file().sync_all()?;
-        bytes.as_file().sync_all()?;
-        match fs::remove_file(&beside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
+        let pairs = Pairs::write(&self.root)?;
+        if options.create_only && path.exists() {
+            return Err(StoreError::Changed);
         }
-        bytes.persist(&path).map_err(|error| error.error)?;
-        headers.persist(&beside).map_err(|error| error.error)?;
-        Ok(())
+        pairs.place(key, &path, new, sidecar(headers, &tag_of(sum)))
     }
 
     /// Opens an object's file and reads its metadata from the sidecar.
-    fn read_head(&self, key: &str) -> Result<(File, ObjectMeta), StoreError> {
-        let path = self.path(key)?;
-        let opened = File::open(&path).map_err(absent)?;
+    fn read_head(&self, pairs: &Pairs<'_>, key: &str) -> Result<(File, ObjectMeta), StoreError> {
+        let (opened, sidecar) = pairs.open(key, &self.path(key)?)?;
         let file = opened.metadata()?;
-        if !file.is_file() {
-            return Err(StoreError::NotFound);
-        }
-        let text = match fs::read(sidecar_of(&path)) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => b"{}".to_vec(),
-            Err(error) => return Err(error.into()),
-        };
-        // If the file was replaced in the meantime, the sidecar may belong to the new one.
-        if !same_version(&fs::metadata(&path).map_err(absent)?, &file) {
-            return Err(StoreError::Changed);
-        }
         let malformed = |what: &str| StoreError::Malformed(format!("{key}{SIDECAR}: {what}"));
-        let Ok(Value::Object(map)) = serde_json::from_slice(&text) else {
+        let Value::Object(map) = sidecar else {
             return Err(malformed("not a flat JSON object"));
         };
         let mut headers = Headers::new();
@@ -130,24 +149,29 @@ impl FolderStore {
             // A file copied here by hand has no entity tag.
             etag: etag.unwrap_or_else(|| "\"\"".to_owned()),
             crc64,
+            version_id: None,
             modified: file.modified().ok().map(httpdate::fmt_http_date),
             headers,
         };
         Ok((opened, head))
     }
-}
 
-/// Returns whether a path still names the file that was opened.
-#[cfg(unix)]
-fn same_version(now: &fs::Metadata, opened: &fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    (now.dev(), now.ino()) == (opened.dev(), opened.ino())
-}
-
-/// Returns whether a path still names the file that was opened, as far as can be seen.
-#[cfg(not(unix))]
-fn same_version(now: &fs::Metadata, opened: &fs::Metadata) -> bool {
-    now.len() == opened.len() && now.modified().ok() == opened.modified().ok()
+    /// Returns the entry of an object, also if its sidecar is damaged: it is there all the same.
+    fn entry(&self, pairs: &Pairs<'_>, key: String) -> Result<Option<Entry>, StoreError> {
+        match self.read_head(pairs, &key) {
+            Ok((_, head)) => {
+                let mut entry = Entry::new(key, head.len, head.etag);
+                entry.modified = head.modified;
+                Ok(Some(entry))
+            }
+            Err(StoreError::Malformed(_)) => {
+                let len = fs::metadata(self.path(&key)?)?.len();
+                Ok(Some(Entry::new(key, len, "\"\"")))
+            }
+            Err(StoreError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 fn parent(path: &Path) -> &Path {
@@ -180,15 +204,25 @@ fn read_tag(tag: &str) -> Option<(u64, u64)> {
     Some((u64::from_str_radix(crc64, 16).ok()?, len.parse().ok()?))
 }
 
-fn sidecar(headers: &Headers, sum: &Crc64) -> Value {
+fn sidecar(headers: &Headers, tag: &str) -> Map<String, Value> {
     let mut map: Map<String, Value> =
         headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
-    map.insert(TAG.to_owned(), tag_of(sum).into());
-    Value::Object(map)
+    map.insert(TAG.to_owned(), tag.into());
+    map
+}
+
+/// Writes the sidecar of a file with this checksum, and returns its path.
+pub(crate) fn write_sidecar(file: &Path, headers: &Headers, sum: &Crc64) -> io::Result<PathBuf> {
+    let path = sidecar_of(file);
+    let mut file = NamedTempFile::new_in(parent(&path))?;
+    file.write_all(Value::Object(sidecar(headers, &tag_of(sum))).to_string().as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(&path).map_err(|error| error.error)?;
+    Ok(path)
 }
 
 fn stored(sum: &Crc64) -> PutResult {
-    PutResult { etag: tag_of(sum), crc64: Some(sum.value()) }
+    PutResult::new(tag_of(sum), Some(sum.value()))
 }
 
 /// Runs disk I/O on a thread that may block.
@@ -207,13 +241,13 @@ impl Store for FolderStore {
 
     async fn head(&self, key: &str) -> Result<ObjectMeta, StoreError> {
         let (own, key) = (self.clone(), key.to_owned());
-        blocking(move || Ok(own.read_head(&key)?.1)).await
+        blocking(move || Ok(own.read_head(&Pairs::read(&own.root)?, &key)?.1)).await
     }
 
     async fn get(&self, key: &str, options: GetOptions) -> Result<Object, StoreError> {
         let (own, name) = (self.clone(), key.to_owned());
         let (head, file, wanted) = blocking(move || {
-            let (mut file, head) = own.read_head(&name)?;
+            let (mut file, head) = own.read_head(&Pairs::read(&own.root)?, &name)?;
             if options.if_match.is_some_and(|wanted| wanted != head.etag) {
                 return Err(StoreError::Changed);
             }
@@ -251,16 +285,12 @@ impl Store for FolderStore {
     ) -> Result<PutResult, StoreError> {
         let (own, key, headers) = (self.clone(), key.to_owned(), headers.clone());
         blocking(move || {
-            let path = own.path(&key)?;
-            if options.create_only && path.exists() {
-                return Err(StoreError::Changed);
-            }
-            fs::create_dir_all(parent(&path))?;
-            let mut file = NamedTempFile::new_in(parent(&path))?;
-            file.write_all(&body)?;
+            own.path(&key)?;
+            let mut new = NewBytes::create(&own.root)?;
+            new.file.write_all(&body)?;
             let mut sum = Crc64::new();
             sum.update(&body);
-            own.place(&key, file, &sidecar(&headers, &sum))?;
+            own.place(&key, new, &headers, &sum, options)?;
             Ok(stored(&sum))
         })
         .await
@@ -330,19 +360,9 @@ impl Store for FolderStore {
         let (own, folder, wanted) = (self.clone(), self.upload_path(upload), parts.to_vec());
         blocking(move || {
             let arrived = parts_in(&folder)?;
-            let begun: Value = serde_json::from_slice(&fs::read(folder.join("upload.json"))?)
-                .map_err(|_| StoreError::NoUpload)?;
-            let key = begun.get("key").and_then(Value::as_str).ok_or(StoreError::NoUpload)?;
-            let headers: Headers = begun
-                .get("headers")
-                .and_then(|headers| serde_json::from_value(headers.clone()).ok())
-                .ok_or(StoreError::NoUpload)?;
-            let path = own.path(key)?;
-            if options.create_only && path.exists() {
-                return Err(StoreError::Changed);
-            }
-            fs::create_dir_all(parent(&path))?;
-            let mut whole = NamedTempFile::new_in(parent(&path))?;
+            let (key, headers) = begun_in(&folder)?;
+            own.path(&key)?;
+            let mut whole = NewBytes::create(&own.root)?;
             let mut sum = Crc64::new();
             let mut chunk = vec![0; CHUNK];
             for (number, etag) in &wanted {
@@ -357,10 +377,10 @@ impl Store for FolderStore {
                         break;
                     };
                     sum.update(bytes);
-                    whole.write_all(bytes)?;
+                    whole.file.write_all(bytes)?;
                 }
             }
-            own.place(key, whole, &sidecar(&headers, &sum))?;
+            own.place(&key, whole, &headers, &sum, options)?;
             fs::remove_dir_all(&folder)?;
             Ok(stored(&sum))
         })
@@ -406,65 +426,70 @@ impl Store for FolderStore {
         let (own, key) = (self.clone(), key.to_owned());
         let (if_match, headers) = (if_match.to_owned(), headers.clone());
         blocking(move || {
-            let (path, (_, head)) = (own.path(&key)?, own.read_head(&key)?);
+            let pairs = Pairs::write(&own.root)?;
+            let (_, head) = own.read_head(&pairs, &key)?;
             if head.etag != if_match {
                 return Err(StoreError::Changed);
             }
-            let mut map: Map<String, Value> =
-                headers.into_iter().map(|(name, value)| (name, value.into())).collect();
-            map.insert(TAG.to_owned(), head.etag.into());
-            let mut file = NamedTempFile::new_in(parent(&path))?;
-            file.write_all(Value::Object(map).to_string().as_bytes())?;
-            file.as_file().sync_all()?;
-            file.persist(sidecar_of(&path)).map_err(|error| error.error)?;
-            Ok(())
+            pairs.replace_headers(&own.path(&key)?, &sidecar(&headers, &head.etag))
         })
         .await
+    }
+
+    async fn is_created_with(
+        &self,
+        upload: &Upload,
+        headers: &Headers,
+    ) -> Result<Option<bool>, StoreError> {
+        let (folder, headers) = (self.upload_path(upload), headers.clone());
+        blocking(move || Ok(Some(begun_in(&folder)?.1 == headers))).await
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {
         let (own, prefix, after) =
             (self.clone(), prefix.to_owned(), after.unwrap_or_default().to_owned());
         blocking(move || {
-            let mut keys = Vec::new();
-            walk(&own.root, "", &mut keys)?;
-            keys.retain(|key| key.starts_with(&prefix) && (after.is_empty() || *key > after));
-            keys.sort_unstable();
-            let next = keys.get(999).filter(|_| keys.len() > 1000).cloned();
-            keys.truncate(1000);
+            let pairs = Pairs::read(&own.root)?;
+            let mut cursor = own.cursor.lock().unwrap_or_else(PoisonError::into_inner);
+            let left = cursor.take().filter(|it| it.prefix == prefix && it.last == after);
+            let mut walk = match left {
+                Some(cursor) => cursor.walk,
+                None => Walk::new(&own.root, &prefix, &after)?,
+            };
             let mut entries = Vec::new();
-            for key in keys {
-                match own.read_head(&key) {
-                    Ok((_, head)) => entries.push(Entry {
-                        key,
-                        len: head.len,
-                        etag: head.etag,
-                        modified: head.modified,
-                    }),
-                    Err(StoreError::NotFound) => {}
-                    Err(error) => return Err(error),
-                }
+            while entries.len() < PAGE {
+                let Some(key) = walk.next() else { return Ok(Page::new(entries, None)) };
+                entries.extend(own.entry(&pairs, key?)?);
             }
-            Ok(Page { entries, next })
+            let next = entries.last().map(|entry| entry.key.clone());
+            *cursor = next.clone().map(|last| Cursor { prefix, last, walk });
+            Ok(Page::new(entries, next))
         })
         .await
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        let path = self.path(key)?;
+        let (own, path) = (self.clone(), self.path(key)?);
         blocking(move || {
-            for path in [sidecar_of(&path), path] {
-                match fs::remove_file(path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(error.into());
-                    }
-                    _ => {}
-                }
+            if !own.root.exists() {
+                return Ok(());
             }
-            Ok(())
+            Pairs::write(&own.root)?.delete(&path)
         })
         .await
     }
+}
+
+/// Returns the key and the headers that an upload was created with.
+fn begun_in(folder: &Path) -> Result<(String, Headers), StoreError> {
+    let text = match fs::read(folder.join("upload.json")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(StoreError::NoUpload),
+        text => text?,
+    };
+    let begun: Value = serde_json::from_slice(&text).map_err(|_| StoreError::NoUpload)?;
+    let key = begun.get("key").and_then(Value::as_str).map(str::to_owned);
+    let headers = begun.get("headers").cloned().and_then(|it| serde_json::from_value(it).ok());
+    key.zip(headers).ok_or(StoreError::NoUpload)
 }
 
 fn parts_in(folder: &Path) -> Result<Vec<(UploadedPart, PathBuf)>, StoreError> {
@@ -484,24 +509,4 @@ fn parts_in(folder: &Path) -> Result<Vec<(UploadedPart, PathBuf)>, StoreError> {
     }
     parts.sort_unstable_by_key(|(part, _)| part.number);
     Ok(parts)
-}
-
-fn walk(folder: &Path, before: &str, keys: &mut Vec<String>) -> Result<(), StoreError> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        // Keys are UTF-8, so a file with any other name is not an object.
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let key = format!("{before}{name}");
-        let kind = entry.file_type()?;
-        if kind.is_dir() && !is_internal(&key) {
-            walk(&entry.path(), &format!("{key}/"), keys)?;
-        } else if kind.is_file() && !is_internal(&key) && !name.starts_with(".tmp") {
-            keys.push(key);
-        }
-    }
-    Ok(())
 }

@@ -91,13 +91,14 @@ impl Kept {
             len: self.bytes.len() as u64,
             etag: self.etag.clone(),
             crc64: Some(self.crc64),
+            version_id: None,
             modified: None,
             headers,
         }
     }
 
     fn stored(&self) -> PutResult {
-        PutResult { etag: self.etag.clone(), crc64: Some(self.crc64) }
+        PutResult::new(self.etag.clone(), Some(self.crc64))
     }
 }
 
@@ -236,6 +237,16 @@ impl Store for MemoryStore {
         let kept = state.kept(bytes, headers.clone());
         state.objects.insert(key.to_owned(), kept);
         Ok(())
+    }
+
+    async fn is_created_with(
+        &self,
+        upload: &Upload,
+        headers: &Headers,
+    ) -> Result<Option<bool>, StoreError> {
+        let state = self.state();
+        let begun = state.uploads.get(&upload.id).ok_or(StoreError::NoUpload)?;
+        Ok(Some(begun.headers == *headers))
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {

@@ -11,6 +11,7 @@ use md5::{Digest as _, Md5};
 use super::{
     Fault,
     answer::{Answer, document, escape, refusal},
+    http_date,
     route::{Call, decode, encode},
     rules::{self, Announced},
     signature::hex,
@@ -23,8 +24,11 @@ type Name = (String, String);
 #[derive(Default)]
 pub(super) struct State {
     objects: BTreeMap<Name, Kept>,
+    /// Earlier versions, the newest last.
+    old: BTreeMap<Name, Vec<Kept>>,
     uploads: BTreeMap<String, Begun>,
     count: u64,
+    keeps_versions: bool,
 }
 
 #[derive(Clone)]
@@ -34,6 +38,7 @@ struct Kept {
     etag: String,
     crc64: u64,
     written: Timestamp,
+    version: Option<String>,
 }
 
 struct Begun {
@@ -50,6 +55,7 @@ impl Kept {
             etag: format!("\"{}\"", hex(&Md5::digest(&bytes)).to_uppercase()),
             crc64: checksum(CrcAlgorithm::Crc64Xz, &bytes),
             written: Timestamp::now(),
+            version: None,
             bytes,
             headers,
         }
@@ -58,18 +64,19 @@ impl Kept {
     fn answer(&self, fault: Option<Fault>) -> Answer {
         let wrong = u64::from(fault == Some(Fault::WrongChecksum));
         let crc64 = (self.crc64 ^ wrong).to_string();
-        let headers = vec![
-            ("etag".to_owned(), self.etag.clone()),
+        let other = fault == Some(Fault::OtherTag);
+        let etag = if other { "\"0123456789ABCDEF\"".to_owned() } else { self.etag.clone() };
+        let mut headers = vec![
+            ("etag".to_owned(), etag),
             ("x-oss-hash-crc64ecma".to_owned(), crc64.clone()),
             ("x-cos-hash-crc64ecma".to_owned(), crc64),
             ("last-modified".to_owned(), http_date(self.written)),
         ];
+        for name in ["x-oss-version-id", "x-cos-version-id"] {
+            headers.extend(self.version.clone().map(|version| (name.to_owned(), version)));
+        }
         Answer { status: 200, headers, body: Bytes::new() }
     }
-}
-
-fn http_date(time: Timestamp) -> String {
-    time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
 fn iso_date(time: Timestamp) -> String {
@@ -80,6 +87,57 @@ impl State {
     pub(super) fn object(&self, bucket: &str, key: &str) -> Option<(Bytes, Headers)> {
         let kept = self.objects.get(&(bucket.to_owned(), key.to_owned()))?;
         Some((kept.bytes.clone(), kept.headers.clone()))
+    }
+
+    pub(super) const fn keep_versions(&mut self) {
+        self.keeps_versions = true;
+    }
+
+    pub(super) fn versions(&self, bucket: &str, key: &str) -> usize {
+        let name = (bucket.to_owned(), key.to_owned());
+        self.old.get(&name).map_or(0, Vec::len) + usize::from(self.objects.contains_key(&name))
+    }
+
+    /// Stores an object, and returns the answer to the request.
+    fn store(&mut self, name: Name, mut kept: Kept, fault: Option<Fault>) -> Answer {
+        if self.keeps_versions {
+            self.count += 1;
+            kept.version = Some(format!("V{}", self.count));
+            if let Some(before) = self.objects.remove(&name) {
+                self.old.entry(name.clone()).or_default().push(before);
+            }
+        }
+        let answer = kept.answer(fault);
+        self.objects.insert(name, kept);
+        answer
+    }
+
+    /// Refuses to replace an object. Buckets that keep versions do not.
+    fn forbid_overwrite(&self, call: &Call, name: &Name) -> Result<(), Answer> {
+        let forbidden = call.own_header("forbid-overwrite") == Some("true");
+        if forbidden && !self.keeps_versions && self.objects.contains_key(name) {
+            return Err(refusal(409, "FileAlreadyExists", ""));
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, call: &Call) -> Answer {
+        let name = (call.bucket.clone(), call.key.clone());
+        let version = call.query("versionId");
+        let current = self.objects.get(&name).and_then(|kept| kept.version.as_deref());
+        if version.is_empty() || current == Some(version) {
+            let removed = self.objects.remove(&name);
+            let old = self.old.entry(name.clone()).or_default();
+            if version.is_empty() {
+                // The real services leave a marker, and the version stays.
+                old.extend(removed.filter(|_| self.keeps_versions));
+            } else if let Some(before) = old.pop() {
+                self.objects.insert(name, before);
+            }
+        } else if let Some(old) = self.old.get_mut(&name) {
+            old.retain(|kept| kept.version.as_deref() != Some(version));
+        }
+        Answer { status: 204, ..Answer::default() }
     }
 
     pub(super) fn arrived(&self) -> Vec<u64> {
@@ -101,16 +159,13 @@ impl State {
             "POST" if has("uploads") => self.initiate(call, fault),
             "POST" if has("uploadId") => self.complete(call, fault),
             "POST" if has("append") => self.append(call),
-            "GET" if has("uploadId") => self.parts(call),
+            "GET" if has("uploadId") => self.parts(call, fault),
             "GET" | "HEAD" => self.get(call, fault),
             "DELETE" if has("uploadId") => match self.uploads.remove(call.query("uploadId")) {
                 Some(_) => Ok(Answer { status: 204, ..Answer::default() }),
                 None => Err(refusal(404, "NoSuchUpload", "")),
             },
-            "DELETE" => {
-                self.objects.remove(&(call.bucket.clone(), call.key.clone()));
-                Ok(Answer { status: 204, ..Answer::default() })
-            }
+            "DELETE" => Ok(self.delete(call)),
             _ => Err(refusal(405, "MethodNotAllowed", "")),
         }
     }
@@ -118,21 +173,15 @@ impl State {
     fn put(&mut self, call: &Call, fault: Option<Fault>) -> Result<Answer, Answer> {
         rules::put(call)?;
         let name = (call.bucket.clone(), call.key.clone());
-        if call.own_header("forbid-overwrite") == Some("true") && self.objects.contains_key(&name) {
-            return Err(refusal(409, "FileAlreadyExists", ""));
-        }
-        let md5 = call.header("content-md5");
-        if !md5.is_empty() && md5 != STANDARD.encode(Md5::digest(&call.body)) {
-            return Err(refusal(400, "InvalidDigest", ""));
-        }
+        self.forbid_overwrite(call, &name)?;
+        check_md5(call)?;
         let kept = Kept::new(arrived(&call.body, fault), metadata(call, fault));
-        let answer = kept.answer(fault);
-        self.objects.insert(name, kept);
-        Ok(answer)
+        Ok(self.store(name, kept, fault))
     }
 
     fn initiate(&mut self, call: &Call, fault: Option<Fault>) -> Result<Answer, Answer> {
         let announced = rules::initiate(call)?;
+        self.forbid_overwrite(call, &(call.bucket.clone(), call.key.clone()))?;
         self.count += 1;
         let id = format!("{:032X}", self.count);
         let name = (call.bucket.clone(), call.key.clone());
@@ -159,20 +208,32 @@ impl State {
         if let Some(announced) = &begun.announced {
             rules::part(call, announced, number)?;
         }
+        check_md5(call)?;
         let kept = Kept::new(arrived(&call.body, fault), Headers::new());
         let answer = kept.answer(fault);
         begun.parts.insert(number, kept);
         Ok(answer)
     }
 
-    fn parts(&mut self, call: &Call) -> Result<Answer, Answer> {
+    fn parts(&mut self, call: &Call, fault: Option<Fault>) -> Result<Answer, Answer> {
         let begun = self.begun(call)?;
         let after: u64 = call.query("part-number-marker").parse().unwrap_or(0);
-        let most: usize = call.query("max-parts").parse().unwrap_or(1000);
+        let most: usize = call.query("max-parts").parse().unwrap_or(1000).min(call.page);
         let mut listed: Vec<_> = begun.parts.range(after + 1..).take(most + 1).collect();
         let more = listed.len() > most;
         listed.truncate(most);
         let next = listed.last().map_or(0, |(number, _)| **number);
+        let (more, next) = match fault {
+            Some(Fault::SameMarker) => (true, after.to_string()),
+            Some(Fault::NoMarker) => (true, String::new()),
+            _ => (more, next.to_string()),
+        };
+        // OSS tells what the parts belong to (seen in the OSS Go SDK version 2).
+        let key =
+            begun.headers.iter().find(|(name, _)| name == "x-oss-meta-client-side-encryption-key");
+        let key = key.map_or(String::new(), |(_, key)| {
+            format!("<ClientEncryptionKey>{}</ClientEncryptionKey>", escape(key))
+        });
         let parts: String = listed
             .into_iter()
             .map(|(number, part)| {
@@ -188,7 +249,7 @@ impl State {
         Ok(document(&format!(
             "<ListPartsResult><Bucket>{}</Bucket><Key>{}</Key><UploadId>{}</UploadId>\
              <NextPartNumberMarker>{next}</NextPartNumberMarker>\
-             <IsTruncated>{more}</IsTruncated>{parts}</ListPartsResult>",
+             <IsTruncated>{more}</IsTruncated>{key}{parts}</ListPartsResult>",
             call.bucket,
             escape(&call.key),
             call.query("uploadId")
@@ -196,6 +257,8 @@ impl State {
     }
 
     fn complete(&mut self, call: &Call, fault: Option<Fault>) -> Result<Answer, Answer> {
+        let name = self.begun(call)?.name.clone();
+        self.forbid_overwrite(call, &name)?;
         let begun = self.begun(call)?;
         let text = String::from_utf8_lossy(&call.body).into_owned();
         let numbers: Vec<u64> =
@@ -216,13 +279,12 @@ impl State {
             digests.update(Md5::digest(&part.bytes));
             whole.extend_from_slice(&part.bytes);
         }
-        let (name, headers) = (begun.name.clone(), begun.headers.clone());
+        let headers = begun.headers.clone();
         self.uploads.remove(call.query("uploadId"));
         let headers = if fault == Some(Fault::LoseMetadata) { Headers::new() } else { headers };
         let mut kept = Kept::new(whole.freeze(), headers);
         let digest = hex(&digests.finalize()).to_uppercase();
         kept.etag = format!("\"{digest}-{}\"", numbers.len());
-        let mut answer = kept.answer(fault);
         let text = document(&format!(
             "<CompleteMultipartUploadResult><Location>x</Location><Bucket>{}</Bucket>\
              <Key>{}</Key><ETag>{}</ETag></CompleteMultipartUploadResult>",
@@ -230,9 +292,9 @@ impl State {
             escape(&name.1),
             escape(&kept.etag)
         ));
+        let mut answer = self.store(name, kept, fault);
         answer.headers.extend(text.headers);
         answer.body = text.body;
-        self.objects.insert(name, kept);
         Ok(answer)
     }
 
@@ -272,14 +334,14 @@ impl State {
             return Err(rules::copy());
         }
         let headers = if replaces { metadata(call, fault) } else { kept.headers.clone() };
-        let kept = Kept::new(kept.bytes.clone(), headers);
-        let answer = document(&format!(
+        let kept = Kept::new(arrived(&kept.bytes, fault), headers);
+        let text = document(&format!(
             "<CopyObjectResult><ETag>{}</ETag><LastModified>{}</LastModified></CopyObjectResult>",
             escape(&kept.etag),
             iso_date(kept.written)
         ));
-        self.objects.insert((call.bucket.clone(), call.key.clone()), kept);
-        Ok(answer)
+        self.store((call.bucket.clone(), call.key.clone()), kept, fault);
+        Ok(text)
     }
 
     fn get(&self, call: &Call, fault: Option<Fault>) -> Result<Answer, Answer> {
@@ -333,7 +395,7 @@ impl State {
     }
 
     /// Lists the objects or the open multipart uploads of a bucket.
-    pub(super) fn list(&self, call: &Call) -> Answer {
+    pub(super) fn list(&self, call: &Call, fault: Option<Fault>) -> Answer {
         let encoded = call.query("encoding-type") == "url";
         let shown = |key: &str| if encoded { encode(key, "/") } else { escape(key) };
         let kind = if encoded { "<EncodingType>url</EncodingType>" } else { "" };
@@ -342,31 +404,14 @@ impl State {
             return document("<LocationConstraint>loop</LocationConstraint>");
         }
         if call.query.contains_key("uploads") {
-            let open: String = self
-                .uploads
-                .iter()
-                .filter(|(_, it)| it.name.0 == call.bucket && it.name.1.starts_with(prefix))
-                .map(|(id, it)| {
-                    format!(
-                        "<Upload><Key>{}</Key><UploadId>{id}</UploadId>\
-                         <Initiated>{}</Initiated></Upload>",
-                        shown(&it.name.1),
-                        iso_date(it.begun)
-                    )
-                })
-                .collect();
-            return document(&format!(
-                "<ListMultipartUploadsResult><Bucket>{}</Bucket>{kind}\
-                 <IsTruncated>false</IsTruncated>{open}</ListMultipartUploadsResult>",
-                call.bucket
-            ));
+            return self.open_list(call, fault, kind, &shown);
         }
         let after = ["continuation-token", "start-after", "marker"]
             .iter()
             .map(|name| call.query(name))
             .find(|after| !after.is_empty())
             .unwrap_or_default();
-        let most = call.query("max-keys").parse().unwrap_or(1000_usize);
+        let most = call.query("max-keys").parse().unwrap_or(1000_usize).min(call.page);
         let delimiter = call.query("delimiter");
         let (mut contents, mut folders) = (String::new(), BTreeSet::new());
         let (mut count, mut last, mut more) = (0, String::new(), false);
@@ -405,7 +450,14 @@ impl State {
             .iter()
             .map(|it| format!("<CommonPrefixes><Prefix>{}</Prefix></CommonPrefixes>", shown(it)))
             .collect();
-        let next = shown(&last);
+        let (more, next) = match fault {
+            Some(Fault::SameMarker) => (true, shown(after)),
+            Some(Fault::NoMarker) => (true, String::new()),
+            _ => (more, shown(&last)),
+        };
+        if fault == Some(Fault::NoMarker) {
+            contents.clear();
+        }
         let next = if more {
             format!(
                 "<NextMarker>{next}</NextMarker>\
@@ -426,11 +478,70 @@ impl State {
     }
 }
 
-/// Returns the body as the server receives it.
-fn arrived(body: &Bytes, fault: Option<Fault>) -> Bytes {
-    if fault != Some(Fault::ChangeByte) {
-        return body.clone();
+impl State {
+    /// Lists the open uploads of a bucket.
+    fn open_list(
+        &self,
+        call: &Call,
+        fault: Option<Fault>,
+        kind: &str,
+        shown: &dyn Fn(&str) -> String,
+    ) -> Answer {
+        let after = (call.query("key-marker"), call.query("upload-id-marker"));
+        let mut open: Vec<(&str, &str, &Begun)> = self
+            .uploads
+            .iter()
+            .filter(|(_, it)| it.name.0 == call.bucket)
+            .map(|(id, it)| (it.name.1.as_str(), id.as_str(), it))
+            .filter(|(key, id, _)| key.starts_with(call.query("prefix")) && (*key, *id) > after)
+            .collect();
+        open.sort_unstable_by_key(|(key, id, _)| (*key, *id));
+        let more = open.len() > call.page;
+        open.truncate(call.page);
+        let last = open.last().map_or(("", ""), |(key, id, _)| (*key, *id));
+        let (more, next) = match fault {
+            Some(Fault::SameMarker) => (true, after),
+            Some(Fault::NoMarker) => (true, ("", "")),
+            _ => (more, last),
+        };
+        let text: String = open
+            .into_iter()
+            .map(|(key, id, it)| {
+                format!(
+                    "<Upload><Key>{}</Key><UploadId>{id}</UploadId>\
+                     <Initiated>{}</Initiated></Upload>",
+                    shown(key),
+                    iso_date(it.begun)
+                )
+            })
+            .collect();
+        document(&format!(
+            "<ListMultipartUploadsResult><Bucket>{}</Bucket>{kind}\
+             <NextKeyMarker>{}</NextKeyMarker><NextUploadIdMarker>{}</NextUploadIdMarker>\
+             <IsTruncated>{more}</IsTruncated>{text}</ListMultipartUploadsResult>",
+            call.bucket,
+            shown(next.0),
+            next.1
+        ))
     }
+}
+
+/// Compares a body with the checksum that came with it.
+fn check_md5(call: &Call) -> Result<(), Answer> {
+    let md5 = call.header("content-md5");
+    if !md5.is_empty() && md5 != STANDARD.encode(Md5::digest(&call.body)) {
+        return Err(refusal(400, "InvalidDigest", ""));
+    }
+    Ok(())
+}
+
+/// Returns the body as the server stores it.
+fn arrived(body: &Bytes, fault: Option<Fault>) -> Bytes {
+    if fault == Some(Fault::ChangeByte) { changed(body) } else { body.clone() }
+}
+
+/// Returns other bytes.
+pub(super) fn changed(body: &Bytes) -> Bytes {
     let mut changed = body.to_vec();
     if let Some(byte) = changed.first_mut() {
         *byte ^= 1;

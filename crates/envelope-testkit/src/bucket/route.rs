@@ -17,6 +17,8 @@ pub(super) struct Call {
     /// Headers by lowercase name.
     pub(super) headers: BTreeMap<String, String>,
     pub(super) body: Bytes,
+    /// The most entries on a page of a listing.
+    pub(super) page: usize,
 }
 
 impl Call {
@@ -54,7 +56,16 @@ impl Call {
             .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
             .map(|(name, value)| (decode(name, true), decode(value, true)))
             .collect();
-        Self { method: parts.method.to_string(), bucket, key, path, query, headers, body }
+        Self {
+            method: parts.method.to_string(),
+            bucket,
+            key,
+            path,
+            query,
+            headers,
+            body,
+            page: 1000,
+        }
     }
 
     pub(super) fn header(&self, name: &str) -> &str {

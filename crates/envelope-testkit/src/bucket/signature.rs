@@ -9,7 +9,7 @@ use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    ACCESS_KEY, SECRET,
+    ACCESS_KEY,
     route::{Call, decode, encode},
 };
 
@@ -43,20 +43,27 @@ const SUBRESOURCES: [&str; 24] = [
 /// Maximum clock skew, in seconds.
 const SKEW: i64 = 900;
 
-pub(super) fn is_right(call: &Call) -> bool {
+/// What a signature is verified with.
+pub(super) struct Account<'a> {
+    pub(super) secret: &'a str,
+    /// The time of the server.
+    pub(super) now: Timestamp,
+}
+
+pub(super) fn is_right(call: &Call, account: &Account<'_>) -> bool {
     let authorization = call.header("authorization");
     if let Some(fields) = authorization.strip_prefix("OSS4-HMAC-SHA256") {
-        v4(call, fields).unwrap_or(false)
+        v4(call, account, fields).unwrap_or(false)
     } else if let Some(signed) = authorization.strip_prefix("OSS ") {
-        v1(call, signed)
+        v1(call, account, signed)
     } else if authorization.starts_with("q-sign-algorithm") {
-        cos(call, authorization).unwrap_or(false)
+        cos(call, account, authorization).unwrap_or(false)
     } else {
         false
     }
 }
 
-fn v1(call: &Call, signed: &str) -> bool {
+fn v1(call: &Call, account: &Account<'_>, signed: &str) -> bool {
     let own: String = call
         .headers
         .iter()
@@ -82,7 +89,8 @@ fn v1(call: &Call, signed: &str) -> bool {
             head.join("\n"),
             date.unwrap_or_else(|| call.header("date"))
         );
-        let mut mac = Hmac::<Sha1>::new_from_slice(SECRET.as_bytes()).expect("HMAC takes any key");
+        let mut mac =
+            Hmac::<Sha1>::new_from_slice(account.secret.as_bytes()).expect("HMAC takes any key");
         mac.update(text.as_bytes());
         signed == format!("{ACCESS_KEY}:{}", STANDARD.encode(mac.finalize().into_bytes()))
     })
@@ -94,14 +102,14 @@ fn resources(call: &Call) -> impl Iterator<Item = String> {
     [format!("/{}/{}", call.bucket, call.key), call.path.clone()].into_iter()
 }
 
-fn v4(call: &Call, fields: &str) -> Option<bool> {
+fn v4(call: &Call, account: &Account<'_>, fields: &str) -> Option<bool> {
     let fields: BTreeMap<&str, &str> =
         fields.split(',').filter_map(|field| field.trim().split_once('=')).collect();
     let (id, scope) = fields.get("Credential")?.split_once('/')?;
     let date = call.header("x-oss-date");
     let added = fields.get("AdditionalHeaders").map(|it| it.to_lowercase()).unwrap_or_default();
     let listed: Vec<&str> = added.split(';').collect();
-    if id != ACCESS_KEY || !is_near(date) || !scope.starts_with(date.get(..8)?) {
+    if id != ACCESS_KEY || !is_near(date, account.now) || !scope.starts_with(date.get(..8)?) {
         return None;
     }
     let headers: String = call
@@ -125,7 +133,7 @@ fn v4(call: &Call, fields: &str) -> Option<bool> {
         .collect();
     let mut query = query;
     query.sort_unstable();
-    let mut key = format!("aliyun_v4{SECRET}").into_bytes();
+    let mut key = format!("aliyun_v4{}", account.secret).into_bytes();
     for part in scope.split('/') {
         key = sha256_mac(&key, part);
     }
@@ -143,12 +151,12 @@ fn v4(call: &Call, fields: &str) -> Option<bool> {
     }))
 }
 
-fn cos(call: &Call, authorization: &str) -> Option<bool> {
+fn cos(call: &Call, account: &Account<'_>, authorization: &str) -> Option<bool> {
     let fields: BTreeMap<&str, &str> =
         authorization.split('&').filter_map(|field| field.split_once('=')).collect();
     let time = *fields.get("q-key-time")?;
     let (from, until) = time.split_once(';')?;
-    let now = Timestamp::now().as_second();
+    let now = account.now.as_second();
     let (from, until): (i64, i64) = (from.parse().ok()?, until.parse().ok()?);
     if fields.get("q-ak") != Some(&ACCESS_KEY) || now < from - SKEW || now > until + SKEW {
         return None;
@@ -169,7 +177,7 @@ fn cos(call: &Call, authorization: &str) -> Option<bool> {
     let query = list("q-url-param-list", &|name| {
         lower.get(name).map_or(String::new(), |value| (*value).clone())
     })?;
-    let key = hex(&sha1_mac(SECRET.as_bytes(), time));
+    let key = hex(&sha1_mac(account.secret.as_bytes(), time));
     let method = call.method.to_lowercase();
     Some([format!("/{}", call.key), call.path.clone()].iter().any(|path| {
         let text = format!("{method}\n{path}\n{query}\n{headers}\n");
@@ -179,13 +187,11 @@ fn cos(call: &Call, authorization: &str) -> Option<bool> {
     }))
 }
 
-fn is_near(date: &str) -> bool {
+fn is_near(date: &str, now: Timestamp) -> bool {
     jiff::fmt::strtime::parse("%Y%m%dT%H%M%SZ", date)
         .and_then(|broken| broken.to_datetime())
         .and_then(|time| time.to_zoned(jiff::tz::TimeZone::UTC))
-        .is_ok_and(|time| {
-            (time.timestamp().as_second() - Timestamp::now().as_second()).abs() < SKEW
-        })
+        .is_ok_and(|time| (time.timestamp().as_second() - now.as_second()).abs() < SKEW)
 }
 
 fn sha256_mac(key: &[u8], text: &str) -> Vec<u8> {

@@ -1,6 +1,9 @@
 //! Interpretation of responses.
 
-use std::ops::Range;
+use std::{
+    ops::Range,
+    time::{Duration, SystemTime},
+};
 
 use http::{HeaderMap, StatusCode};
 use meta_codec::Vendor;
@@ -29,14 +32,24 @@ pub(super) fn crc64(headers: &HeaderMap) -> Option<u64> {
 
 /// Parses an ISO 8601 date in UTC into seconds since 1970.
 pub(super) fn seconds(date: &str) -> Option<u64> {
-    let date: reqsign_core::time::Timestamp = date.parse().ok()?;
+    let date: jiff::Timestamp = date.parse().ok()?;
     u64::try_from(date.as_second()).ok()
 }
 
-pub(super) fn stored(response: &reqwest::Response) -> Result<PutResult, StoreError> {
-    let etag = text(response.headers(), "etag")
+/// Returns the time of the service.
+pub(super) fn date(headers: &HeaderMap) -> Option<SystemTime> {
+    httpdate::parse_http_date(text(headers, "date")?).ok()
+}
+
+/// Returns the ID of the version, which a bucket has that keeps versions or once did.
+pub(super) fn version_id(headers: &HeaderMap) -> Option<String> {
+    own_header(headers, "version-id").map(str::to_owned)
+}
+
+pub(super) fn stored(headers: &HeaderMap) -> Result<PutResult, StoreError> {
+    let etag = text(headers, "etag")
         .ok_or_else(|| StoreError::Malformed("the response has no entity tag".to_owned()))?;
-    Ok(PutResult::new(tag(etag), crc64(response.headers())))
+    Ok(PutResult::new(tag(etag), crc64(headers)).with_version_id(version_id(headers)))
 }
 
 /// Returns the metadata of an object. `whole` is its length if the `Content-Length` is that of a
@@ -61,6 +74,7 @@ pub(super) fn head_of(
         len,
         etag: tag(etag),
         crc64: crc64(headers),
+        version_id: version_id(headers),
         modified: text(headers, "last-modified").map(str::to_owned),
         headers: all,
     })
@@ -106,13 +120,14 @@ fn content_range(text: &str) -> Option<(Range<u64>, u64)> {
     Some((first.parse().ok()?..end, whole.parse().ok()?))
 }
 
-/// Converts an unsuccessful response into an error.
-pub(super) async fn failure(response: reqwest::Response) -> StoreError {
+/// Converts an unsuccessful response into an error. `stall` limits the wait for its document.
+pub(super) async fn failure(response: reqwest::Response, stall: Duration) -> StoreError {
     let status = response.status();
     let header = |name: &str| text(response.headers(), name).unwrap_or_default().to_owned();
     let id = own_header(response.headers(), "request-id").unwrap_or_default().to_owned();
     let cause = header("x-oss-ec");
-    let document = read_text(response).await.unwrap_or_default();
+    let pause = retry_after(&header("retry-after"), SystemTime::now());
+    let document = read_text(response, stall).await.unwrap_or_default();
     let mut refusal = xml::refusal(status.as_u16(), &document);
     if refusal.request_id.is_empty() {
         refusal.request_id = id;
@@ -120,7 +135,20 @@ pub(super) async fn failure(response: reqwest::Response) -> StoreError {
     if refusal.cause.is_empty() {
         refusal.cause = cause;
     }
-    classify(refusal)
+    match (classify(refusal), pause) {
+        (StoreError::Unavailable(reason), Some(retry_after)) => {
+            StoreError::Busy { reason, retry_after }
+        }
+        (error, _) => error,
+    }
+}
+
+/// Reads `Retry-After`: seconds, or a date.
+fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
+    match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(now).ok(),
+    }
 }
 
 fn classify(refusal: ErrorResponse) -> StoreError {
@@ -128,10 +156,14 @@ fn classify(refusal: ErrorResponse) -> StoreError {
         (404, "NoSuchUpload") => StoreError::NoUpload,
         (404, "" | "NoSuchKey" | "NoSuchObject") => StoreError::NotFound,
         (412, _) | (409, "FileAlreadyExists" | "ObjectAlreadyExists") => StoreError::Changed,
-        (401 | 403, _) => StoreError::Denied(refusal.to_string()),
-        (400, "RequestTimeout" | "IncompleteBody") | (408 | 429 | 500..=599, _) => {
-            StoreError::Unavailable(refusal.to_string())
+        // Some gateways answer 400 to a token that has expired.
+        (401 | 403, _)
+        | (400, "ExpiredToken" | "InvalidSecurityToken" | "SecurityTokenExpired") => {
+            StoreError::Denied(refusal.to_string())
         }
+        // The body arrived damaged or incomplete, and is sent again.
+        (400, "RequestTimeout" | "IncompleteBody" | "InvalidDigest" | "BadDigest")
+        | (408 | 429 | 500..=599, _) => StoreError::Unavailable(refusal.to_string()),
         _ => StoreError::Refused(refusal),
     }
 }
@@ -147,6 +179,30 @@ mod tests {
         for bad in ["", "bytes */10", "bytes 5-9/*", "5-9/10", "bytes 5-18446744073709551615/9"] {
             assert_eq!(content_range(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn pauses() {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        assert_eq!(retry_after("7", now), Some(Duration::from_secs(7)));
+        let later = retry_after("Sun, 06 Nov 1994 08:50:37 GMT", now);
+        assert_eq!(later, Some(Duration::from_secs(60)));
+        for none in ["", "-1", "soon", "Sun, 06 Nov 1994 08:49:36 GMT"] {
+            assert_eq!(retry_after(none, now), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn refusals() {
+        let of = |status, code: &str| {
+            classify(ErrorResponse { status, code: code.to_owned(), ..ErrorResponse::default() })
+        };
+        assert!(matches!(of(403, "AccessDenied"), StoreError::Denied(_)));
+        assert!(matches!(of(400, "SecurityTokenExpired"), StoreError::Denied(_)));
+        assert!(matches!(of(400, "BadDigest"), StoreError::Unavailable(_)));
+        assert!(matches!(of(400, "InvalidArgument"), StoreError::Refused(_)));
+        assert!(matches!(of(404, "NoSuchBucket"), StoreError::Refused(_)));
+        assert!(matches!(of(404, "NoSuchUpload"), StoreError::NoUpload));
     }
 
     #[test]

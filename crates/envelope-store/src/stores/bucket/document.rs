@@ -1,7 +1,8 @@
 //! The bodies of responses that are documents, and the errors of the transport.
 
-use std::error::Error as _;
+use std::{error::Error as _, time::Duration};
 
+use super::transmit::next_chunk;
 use crate::StoreError;
 
 /// Maximum length of an XML document, in bytes.
@@ -23,11 +24,12 @@ pub(super) fn words(error: &reqwest::Error) -> String {
 }
 
 /// Reads a document of limited length.
-pub(super) async fn read_text(mut response: reqwest::Response) -> Result<String, StoreError> {
+pub(super) async fn read_text(
+    mut response: reqwest::Response,
+    stall: Duration,
+) -> Result<String, StoreError> {
     let mut bytes = Vec::new();
-    while let Some(chunk) =
-        response.chunk().await.map_err(|error| StoreError::Unavailable(words(&error)))?
-    {
+    while let Some(chunk) = next_chunk(&mut response, stall).await? {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > MAX_TEXT {
             return Err(StoreError::Malformed("the document is too long".to_owned()));

@@ -1,16 +1,21 @@
 //! Building, signing, sending and retrying requests.
 
+use std::io;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use md5::{Digest as _, Md5};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tracing::Instrument as _;
 
 use super::{
     Bucket, answer,
     document::{read_text, words},
+    transmit::transmit,
     xml,
 };
-use crate::{Headers, RetryPolicy, StoreError, retry::retry};
+use crate::{Credentials, Headers, RetryPolicy, StoreError, retry::retry};
 
 /// Percent-encodes everything but the unreserved characters of RFC 3986. A path also keeps slashes.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -70,22 +75,39 @@ pub(super) fn url_path(key: &str) -> String {
     utf8_percent_encode(key, PATH).to_string()
 }
 
+/// Returns the value of the header `Content-MD5`, with which the service refuses a body that was
+/// damaged on its way.
+async fn content_md5(body: &Bytes) -> Result<String, StoreError> {
+    let body = body.clone();
+    let digest = move || STANDARD.encode(Md5::digest(&body));
+    Ok(tokio::task::spawn_blocking(digest).await.map_err(io::Error::other)?)
+}
+
 impl Bucket {
     /// Sends a request, retrying transient errors.
     pub(super) async fn send(&self, request: &Request) -> Result<reqwest::Response, StoreError> {
         self.attempts(request, || self.send_once(request)).await
     }
 
-    /// Returns the document in the response.
-    pub(super) async fn text(&self, request: &Request) -> Result<String, StoreError> {
-        Ok(self.text_and_crc(request).await?.0)
+    /// Sends a request whose body the service compares with a checksum.
+    pub(super) async fn send_checked(
+        &self,
+        request: Request,
+    ) -> Result<reqwest::Response, StoreError> {
+        let md5 = content_md5(&request.body).await?;
+        self.send(&request.header("content-md5", md5)).await
     }
 
-    /// Returns the document in the response, and the checksum in its headers.
-    pub(super) async fn text_and_crc(
+    /// Returns the document in the response.
+    pub(super) async fn text(&self, request: &Request) -> Result<String, StoreError> {
+        Ok(self.text_and_headers(request).await?.0)
+    }
+
+    /// Returns the document in the response, and the headers.
+    pub(super) async fn text_and_headers(
         &self,
         request: &Request,
-    ) -> Result<(String, Option<u64>), StoreError> {
+    ) -> Result<(String, HeaderMap), StoreError> {
         self.attempts(request, || self.text_once(request)).await
     }
 
@@ -102,33 +124,62 @@ impl Bucket {
             method = %request.method,
             key = request.key,
         );
-        retry(policy, attempt).instrument(span).await
+        retry(policy, &self.wait_listener, attempt).instrument(span).await
     }
 
-    async fn text_once(&self, request: &Request) -> Result<(String, Option<u64>), StoreError> {
+    async fn text_once(&self, request: &Request) -> Result<(String, HeaderMap), StoreError> {
         let response = self.send_once(request).await?;
-        let crc64 = answer::crc64(response.headers());
-        let text = read_text(response).await?;
+        let headers = response.headers().clone();
+        let text = read_text(response, self.stall).await?;
         // An error document with status 200 is retried, too.
         xml::refuse_error(&text)?;
-        Ok((text, crc64))
+        Ok((text, headers))
     }
 
+    /// Makes one attempt. A request that was denied is signed once more if the clock or the access
+    /// key was the reason: the service's time is known now, and the key may have been replaced.
     async fn send_once(&self, request: &Request) -> Result<reqwest::Response, StoreError> {
-        let (mut parts, ()) = self.parts(request)?.into_parts();
-        self.signer.sign(&mut parts).await?;
-        let signed = http::Request::from_parts(parts, request.body.clone());
-        let signed = reqwest::Request::try_from(signed)
-            .map_err(|error| StoreError::Malformed(words(&error)))?;
-        let response = self
-            .client
-            .execute(signed)
-            .await
-            .map_err(|error| StoreError::Unavailable(words(&error)))?;
+        let key = self.signer.key().await?;
+        let response = self.transmit(request, &key).await?;
         if response.status().is_success() {
             return Ok(response);
         }
-        Err(answer::failure(response).await)
+        let date = answer::date(response.headers());
+        let error = answer::failure(response, self.stall).await;
+        if !matches!(error, StoreError::Denied(_)) {
+            return Err(error);
+        }
+        let corrected = date.is_some_and(|date| self.signer.correct_clock(date));
+        let renewed = self.signer.key().await?;
+        let same = (renewed.id(), renewed.secret(), renewed.token())
+            == (key.id(), key.secret(), key.token());
+        if same && !corrected {
+            return Err(error);
+        }
+        let response = self.transmit(request, &renewed).await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(answer::failure(response, self.stall).await)
+    }
+
+    /// Signs and sends a request.
+    async fn transmit(
+        &self,
+        request: &Request,
+        key: &Credentials,
+    ) -> Result<reqwest::Response, StoreError> {
+        let (mut parts, ()) = self.parts(request)?.into_parts();
+        let path = parts.uri.path().to_owned();
+        self.signer.sign(&mut parts, &request.key, key)?;
+        let signed = reqwest::Request::try_from(http::Request::from_parts(parts, Bytes::new()))
+            .map_err(|error| StoreError::Malformed(words(&error)))?;
+        // The client's URLs resolve `.` and `..`, and there is no other way to write these. The
+        // request would go to another object, or to another bucket.
+        if signed.url().path() != path {
+            return Err(StoreError::Key(request.key.clone()));
+        }
+        transmit(&self.client, signed, request.body.clone(), self.stall).await
     }
 
     fn parts(&self, request: &Request) -> Result<http::Request<()>, StoreError> {

@@ -30,6 +30,7 @@ pub(crate) struct Parts {
     pub(crate) part: Vec<Part>,
     pub(crate) is_truncated: bool,
     pub(crate) next_part_number_marker: String,
+    pub(crate) client_encryption_key: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -46,6 +47,9 @@ pub(crate) struct Part {
 pub(crate) struct Uploads {
     pub(crate) upload: Vec<OpenUpload>,
     pub(crate) encoding_type: String,
+    pub(crate) is_truncated: bool,
+    pub(crate) next_key_marker: String,
+    pub(crate) next_upload_id_marker: String,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -1,0 +1,140 @@
+//! The verification that follows every upload, and what precedes it if something may be replaced.
+//!
+//! A store may answer wrongly once, for example because a proxy does. Whatever is seen to be wrong
+//! is looked at again, and nothing is deleted that is not provably this upload's own.
+
+use std::time::Duration;
+
+use envelope_cloud::jitter;
+use meta_codec::Envelope;
+
+use super::{Put, UploadResult};
+use crate::{
+    Event, ObjectMeta, PutResult, StoreError, TransferError, object_envelope::envelope_in,
+};
+
+/// How often an object that was just written is looked for.
+const LOOKS: u32 = 4;
+/// The version ID of objects in buckets that keep no versions any more. Writing replaces them.
+const NULL_VERSION: &str = "null";
+
+/// What a look at an object shows.
+enum Look {
+    Right,
+    /// It is another writer's by now.
+    Changed,
+    /// The metadata arrived changed, but opens the object.
+    Altered,
+    Wrong(&'static str),
+}
+
+impl Put {
+    /// Refuses to go on if the object exists and must not.
+    pub(super) async fn check_new(&self) -> Result<(), TransferError> {
+        if !self.create_only {
+            return Ok(());
+        }
+        match self.store.head(&self.key).await {
+            Ok(_) => Err(StoreError::Changed.into()),
+            Err(StoreError::NotFound) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Refuses to replace any other version than the one that is expected. Neither vendor has a
+    /// condition for that on writes, so this is the last request before the one that replaces.
+    pub(super) async fn check_expected(&self) -> Result<(), TransferError> {
+        let Some(expected) = &self.expected else { return Ok(()) };
+        match self.store.head(&self.key).await {
+            Ok(meta) if meta.is_same_version(expected) => Ok(()),
+            Ok(_) | Err(StoreError::NotFound) => Err(StoreError::Changed.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Returns the metadata of an object that must exist, because it was just written.
+    pub(super) async fn head_written(&self) -> Result<ObjectMeta, StoreError> {
+        let looks = self.retry.attempts.clamp(2, LOOKS);
+        let mut backoff = self.retry.with_attempts(looks).start();
+        loop {
+            match self.store.head(&self.key).await {
+                Err(StoreError::NotFound) => match backoff.next_delay(jitter()) {
+                    Some(delay) => tokio::time::sleep(delay).await,
+                    None => return Err(StoreError::NotFound),
+                },
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Verifies that the stored object is the one that was sent. `answer` is what the store said
+    /// when it was written.
+    pub(super) async fn verify(
+        &self,
+        sent: &UploadResult,
+        answer: &PutResult,
+        envelope: Option<&Envelope>,
+    ) -> Result<(), TransferError> {
+        let mut head = self.head_written().await.map_err(TransferError::Unverified)?;
+        let mut look = look_at(&head, sent, answer, envelope);
+        if !matches!(look, Look::Right) {
+            tokio::time::sleep(self.retry.initial_backoff.min(Duration::from_secs(1))).await;
+            head = self.head_written().await.map_err(TransferError::Unverified)?;
+            look = look_at(&head, sent, answer, envelope);
+        }
+        let what = match look {
+            Look::Right => {
+                if self.create_only && answer.version_id.is_some() {
+                    self.listener.notify(Event::Warning(
+                        "the bucket keeps versions, or once did: nothing was at this key when it \
+                         was looked at, but the store does not guarantee it"
+                            .to_owned(),
+                    ));
+                }
+                return Ok(());
+            }
+            Look::Changed => return Err(StoreError::Changed.into()),
+            Look::Altered => {
+                let words = "the metadata arrived changed; the object can be decrypted";
+                return Err(TransferError::Corrupt(words.to_owned()));
+            }
+            Look::Wrong(what) => what,
+        };
+        let own = answer.version_id.as_deref().filter(|id| *id != NULL_VERSION);
+        let removed = match own.filter(|id| head.version_id.as_deref() == Some(id)) {
+            Some(version_id) => self.store.delete_version(&self.key, version_id).await.is_ok(),
+            None => false,
+        };
+        Err(TransferError::Damaged { what, removed })
+    }
+}
+
+fn look_at(
+    head: &ObjectMeta,
+    sent: &UploadResult,
+    answer: &PutResult,
+    envelope: Option<&Envelope>,
+) -> Look {
+    if head.etag != sent.etag {
+        return Look::Changed;
+    }
+    if head.len != sent.len {
+        return Look::Wrong("it has another length");
+    }
+    if head.crc64.or(answer.crc64).is_some_and(|crc64| crc64 != sent.crc64) {
+        return Look::Wrong("its checksum is another");
+    }
+    let found = envelope_in(&head.headers).ok().flatten();
+    if found.as_ref() == envelope {
+        return Look::Right;
+    }
+    let opens = |one: &Envelope, other: &Envelope| {
+        (one.wrapped_key(), one.iv()) == (other.wrapped_key(), other.iv())
+            && one.content_algorithm() == other.content_algorithm()
+            && one.wrap_algorithm() == other.wrap_algorithm()
+    };
+    match found.as_ref().zip(envelope) {
+        Some((one, other)) if opens(one, other) => Look::Altered,
+        _ => Look::Wrong("its metadata differs"),
+    }
+}

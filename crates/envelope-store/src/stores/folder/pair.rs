@@ -1,0 +1,329 @@
+//! The bytes and the headers of an object in a folder, which change at one moment.
+//!
+//! They are two files, and no file system renames two at once. So a writer first states its
+//! intention in a file of the store: the key, the name of the file with the new bytes, and the new
+//! headers. The moment at which the new version takes effect is the rename of the bytes. Before it,
+//! the file that the intention names exists, and the old pair is in force. After it, that file is
+//! gone, and the headers in force are those of the intention, until they are in the sidecar and the
+//! intention is removed. A process that is killed in between leaves the intention to the next.
+//!
+//! Writers exclude each other and readers with a lock, which they hold only for this.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use envelope_core::Crc64;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tempfile::NamedTempFile;
+
+use super::{CHUNK, TAG, UPLOADS, absent, parent, sidecar_of, tag_of};
+use crate::StoreError;
+
+/// The intention of a writer.
+const INTENTION: &str = "intention.json";
+/// The file that is locked.
+const LOCK: &str = "lock";
+/// How the names of files with new bytes begin.
+const NEW: &str = "new-";
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Intention {
+    key: String,
+    /// The name of the file with the new bytes.
+    bytes: String,
+    headers: Map<String, Value>,
+}
+
+/// The pairs of a store, read under a lock.
+#[derive(Debug)]
+pub(super) struct Pairs<'a> {
+    root: &'a Path,
+    /// Released when this is dropped. `None` in a store that nobody has written to.
+    _lock: Option<File>,
+}
+
+/// The bytes of a new version, which are being written.
+#[derive(Debug)]
+pub(super) struct NewBytes {
+    pub(super) file: NamedTempFile,
+}
+
+impl NewBytes {
+    /// Creates the file, and removes those of writers that were killed.
+    pub(super) fn create(root: &Path) -> Result<Self, StoreError> {
+        let folder = internal_folder(root)?;
+        {
+            let pairs = Pairs::write(root)?;
+            pairs.remove_abandoned(&folder)?;
+        }
+        loop {
+            let file = tempfile::Builder::new().prefix(NEW).tempfile_in(&folder)?;
+            // A file without a lock is abandoned, and somebody may have thought so of this one.
+            if file.as_file().try_lock().is_ok() && file.path().exists() {
+                return Ok(Self { file });
+            }
+        }
+    }
+}
+
+impl<'a> Pairs<'a> {
+    /// Waits until no writer is at work.
+    pub(super) fn read(root: &'a Path) -> Result<Self, StoreError> {
+        let lock = match File::open(root.join(UPLOADS).join(LOCK)) {
+            Ok(file) => {
+                file.lock_shared()?;
+                Some(file)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self { root, _lock: lock })
+    }
+
+    /// Waits until nobody else is at work, and completes what a killed writer has begun.
+    pub(super) fn write(root: &'a Path) -> Result<Self, StoreError> {
+        let path = internal_folder(root)?.join(LOCK);
+        let file = File::options().create(true).append(true).open(path)?;
+        file.lock()?;
+        let pairs = Self { root, _lock: Some(file) };
+        pairs.recover()?;
+        Ok(pairs)
+    }
+
+    fn intention_path(&self) -> PathBuf {
+        self.root.join(UPLOADS).join(INTENTION)
+    }
+
+    /// Returns the intention of a writer whose bytes are in place already, if there is one.
+    fn effective(&self) -> Result<Option<Intention>, StoreError> {
+        let text = match fs::read(self.intention_path()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            text => text?,
+        };
+        let malformed = |_| StoreError::Malformed(format!("{UPLOADS}/{INTENTION} is damaged"));
+        let intention: Intention = serde_json::from_slice(&text).map_err(malformed)?;
+        let bytes = self.root.join(UPLOADS).join(&intention.bytes);
+        Ok(Some(intention).filter(|_| !bytes.exists()))
+    }
+
+    /// Returns the file and the headers of an object.
+    pub(super) fn open(&self, key: &str, path: &Path) -> Result<(File, Value), StoreError> {
+        let file = File::open(path).map_err(absent)?;
+        if !file.metadata()?.is_file() {
+            return Err(StoreError::NotFound);
+        }
+        if let Some(intention) = self.effective()?.filter(|it| it.key == key) {
+            return Ok((file, Value::Object(intention.headers)));
+        }
+        match fs::read(sidecar_of(path)) {
+            Ok(text) => Ok((file, serde_json::from_slice(&text).unwrap_or_default())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok((file, Value::Object(Map::new())))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Replaces an object.
+    pub(super) fn place(
+        &self,
+        key: &str,
+        path: &Path,
+        new: NewBytes,
+        headers: Map<String, Value>,
+    ) -> Result<(), StoreError> {
+        let NewBytes { file } = new;
+        file.as_file().sync_all()?;
+        fs::create_dir_all(parent(path))?;
+        let name = file.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let intention = Intention { key: key.to_owned(), bytes: name, headers };
+        let text = serde_json::to_vec(&intention).map_err(io::Error::other)?;
+        write_at_once(&self.intention_path(), &text)?;
+        let placed = file.persist(path).map_err(|error| error.error);
+        if placed.is_err() {
+            fs::remove_file(self.intention_path())?;
+        }
+        placed?;
+        sync_folder(parent(path))?;
+        self.finish(path, &intention.headers)
+    }
+
+    /// Writes the headers of an intention whose bytes are in place.
+    fn finish(&self, path: &Path, headers: &Map<String, Value>) -> Result<(), StoreError> {
+        self.replace_headers(path, headers)?;
+        fs::remove_file(self.intention_path())?;
+        Ok(())
+    }
+
+    /// Replaces the headers of an object.
+    pub(super) fn replace_headers(
+        &self,
+        path: &Path,
+        headers: &Map<String, Value>,
+    ) -> Result<(), StoreError> {
+        let text = serde_json::to_vec(headers).map_err(io::Error::other)?;
+        Ok(write_at_once(&sidecar_of(path), &text)?)
+    }
+
+    /// Deletes an object, whose bytes go first: without them, there is no object.
+    pub(super) fn delete(&self, path: &Path) -> Result<(), StoreError> {
+        for path in [path.to_owned(), sidecar_of(path)] {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Completes or drops the intention of a writer that was killed.
+    fn recover(&self) -> Result<(), StoreError> {
+        // A file that somebody has removed by hand proves nothing, but the checksum does.
+        let placed = self
+            .effective()?
+            .filter(|intention| describes(&intention.headers, &self.root.join(&intention.key)));
+        match placed {
+            Some(intention) => self.finish(&self.root.join(&intention.key), &intention.headers),
+            None => match fs::remove_file(self.intention_path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    fn remove_abandoned(&self, folder: &Path) -> Result<(), StoreError> {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            if !entry.file_name().to_string_lossy().starts_with(NEW) {
+                continue;
+            }
+            let abandoned = File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+            if abandoned {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns whether the entity tag in the headers is that of a file.
+fn describes(headers: &Map<String, Value>, path: &Path) -> bool {
+    let sum = || -> io::Result<Crc64> {
+        let (mut file, mut sum) = (File::open(path)?, Crc64::new());
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let read = file.read(&mut chunk)?;
+            match chunk.get(..read).filter(|bytes| !bytes.is_empty()) {
+                Some(bytes) => sum.update(bytes),
+                None => return Ok(sum),
+            }
+        }
+    };
+    let tag = headers.get(TAG).and_then(Value::as_str);
+    sum().is_ok_and(|sum| tag == Some(tag_of(&sum).as_str()))
+}
+
+/// Creates the folder of the store's own files.
+fn internal_folder(root: &Path) -> io::Result<PathBuf> {
+    let folder = root.join(UPLOADS);
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+/// Writes a file that is there completely or not at all.
+fn write_at_once(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = NamedTempFile::new_in(parent(path))?;
+    file.write_all(text)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    sync_folder(parent(path))
+}
+
+/// Waits until the names in a folder are on the disk. Not every file system can.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Headers with this name, and the entity tag of bytes that are the name.
+    fn headers(name: &str) -> Map<String, Value> {
+        let mut sum = Crc64::new();
+        sum.update(name.as_bytes());
+        let pairs = [(name.to_owned(), "x".into()), (TAG.to_owned(), tag_of(&sum).into())];
+        pairs.into_iter().collect()
+    }
+
+    fn put(root: &Path, bytes: &str, name: &str) {
+        let mut new = NewBytes::create(root).unwrap();
+        new.file.write_all(bytes.as_bytes()).unwrap();
+        let pairs = Pairs::write(root).unwrap();
+        pairs.place("a/key", &root.join("a/key"), new, headers(name)).unwrap();
+    }
+
+    fn get(root: &Path) -> (String, Map<String, Value>) {
+        let pairs = Pairs::read(root).unwrap();
+        let (file, headers) = pairs.open("a/key", &root.join("a/key")).unwrap();
+        let headers = headers.as_object().unwrap().clone();
+        (io::read_to_string(file).unwrap(), headers)
+    }
+
+    #[test]
+    fn a_writer_killed_at_any_step_leaves_the_old_pair_or_the_new_one() {
+        // The steps of `place`, of which a killed writer has made only some.
+        for steps in 0..=3 {
+            let folder = tempfile::tempdir().unwrap();
+            let root = folder.path();
+            put(root, "old", "old");
+            let mut new = NewBytes::create(root).unwrap();
+            new.file.write_all(b"new").unwrap();
+            let bytes = new.file.path().file_name().unwrap().to_string_lossy().into_owned();
+            let intention = Intention { key: "a/key".into(), bytes, headers: headers("new") };
+            let text = serde_json::to_vec(&intention).unwrap();
+            if steps > 0 {
+                write_at_once(&root.join(UPLOADS).join(INTENTION), &text).unwrap();
+            }
+            // A killed process has no lock, and removes nothing.
+            let (file, path) = new.file.keep().unwrap();
+            drop(file);
+            if steps > 1 {
+                fs::rename(path, root.join("a/key")).unwrap();
+            }
+            if steps > 2 {
+                let text = serde_json::to_vec(&intention.headers).unwrap();
+                write_at_once(&root.join("a/key.headers.json"), &text).unwrap();
+            }
+            let want = if steps > 1 { "new" } else { "old" };
+            for _ in 0..2 {
+                assert_eq!(get(root), (want.to_owned(), headers(want)), "after {steps} steps");
+                // A writer completes what was begun.
+                drop(Pairs::write(root).unwrap());
+                assert!(!root.join(UPLOADS).join(INTENTION).exists());
+            }
+            put(root, "newer", "newer");
+            assert_eq!(get(root), ("newer".to_owned(), headers("newer")));
+            // What was left behind is gone: only the lock is there.
+            assert_eq!(fs::read_dir(root.join(UPLOADS)).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_being_written_are_not_abandoned() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = NewBytes::create(folder.path()).unwrap();
+        let second = NewBytes::create(folder.path()).unwrap();
+        first.file.write_all(b"first").unwrap();
+        drop(second);
+        let pairs = Pairs::write(folder.path()).unwrap();
+        pairs.place("a/key", &folder.path().join("a/key"), first, headers("first")).unwrap();
+        drop(pairs);
+        assert_eq!(get(folder.path()).0, "first");
+    }
+}
