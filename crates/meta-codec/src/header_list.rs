@@ -40,7 +40,8 @@ pub fn read_headers(list: &[u8]) -> Result<Vec<(String, Vec<u8>)>, HeaderListErr
         if let Some(rest) = line.strip_prefix(b"HTTP/") {
             headers.clear();
             ended = false;
-            failed = failed_status(rest);
+            let status = status(rest).ok_or(HeaderListError::Line(index.saturating_add(1)))?;
+            failed = Some(status).filter(|status| !(200..300).contains(status));
             continue;
         }
         let Some((name, value)) = header(line).filter(|_| !ended) else {
@@ -63,11 +64,11 @@ fn header(line: &[u8]) -> Option<(&str, &[u8])> {
     name.bytes().all(|byte| byte.is_ascii_graphic()).then_some((name, value))
 }
 
-/// Returns the status code of a status line, unless it indicates success.
-fn failed_status(line: &[u8]) -> Option<u16> {
-    let text = std::str::from_utf8(line).ok()?;
-    let status = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
-    (!(200..300).contains(&status)).then_some(status)
+/// Returns the status code of a status line, without its `HTTP/`.
+fn status(line: &[u8]) -> Option<u16> {
+    let text =
+        line.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty()).nth(1)?;
+    std::str::from_utf8(text).ok()?.parse().ok().filter(|status| (100..1000).contains(status))
 }
 
 /// An error from reading a saved header list.
@@ -127,5 +128,23 @@ mod tests {
         let moved = b"HTTP/2 302\na: b\n\nHTTP/2 200\nc: \xff\n";
         assert_eq!(read_headers(moved), Ok(vec![("c".into(), vec![0xff])]));
         assert_eq!(read_headers(b"{\"a\":\"\xff\"}"), Err(HeaderListError::NotUtf8));
+        // A reason may be in any encoding.
+        assert!(read_headers(b"HTTP/1.1 200 \xe5\n").is_ok());
+        assert_eq!(read_headers(b"HTTP/1.1 404 \xe5\n"), Err(HeaderListError::Status(404)));
+        // Where there is no status, nobody knows whether the response was successful.
+        for bad in [
+            "HTTP/1.1",
+            "HTTP/",
+            "HTTP/1.1 ",
+            "HTTP/1.1 OK",
+            "HTTP/1.1 4o4",
+            "HTTP/1.1 -200",
+            "HTTP/1.1 0",
+            "HTTP/1.1 99",
+            "HTTP/1.1 65736",
+        ] {
+            let text = format!("{bad}\na: b\n");
+            assert_eq!(read_headers(text.as_bytes()), Err(HeaderListError::Line(1)), "{bad}");
+        }
     }
 }
