@@ -12,6 +12,7 @@ mod async_wrapper;
 pub(crate) mod kms;
 pub(crate) mod rsa;
 pub(crate) mod rsa_key;
+mod rsa_limits;
 mod shared;
 
 pub use async_wrapper::{AsyncKeyWrapper, BoxFuture};

@@ -25,6 +25,8 @@ use pkcs8::{DecodePrivateKey as _, DecodePublicKey as _, EncryptedPrivateKeyInfo
 use rsa::{PrivateKey, PublicKey, traits::PublicKeyParts as _};
 use zeroize::Zeroizing;
 
+use super::rsa_limits::{check_derivation, check_numbers};
+
 /// An RSA key from a key file: a key pair, or the public half alone.
 pub(crate) enum RsaKey {
     Private(Box<PrivateKey>),
@@ -53,6 +55,10 @@ pub enum RsaKeyError {
     /// The passphrase does not decrypt the file.
     #[error("the passphrase does not open the key file")]
     PassphraseWrong,
+    /// Decrypting the file would take more than 256 MiB of memory (scrypt) or ten million
+    /// iterations (PBKDF2).
+    #[error("the key file demands too much memory or time to be decrypted")]
+    TooCostly,
     /// The key size is outside the supported range.
     #[error("RSA keys must have 1024 to 8192 bits, not {0}")]
     Size(usize),
@@ -132,13 +138,13 @@ impl RsaKey {
     fn read_der(der: &[u8], passphrase: Option<&[u8]>) -> Result<Self, RsaKeyError> {
         if let Ok(encrypted) = EncryptedPrivateKeyInfoRef::try_from(der) {
             let passphrase = passphrase.ok_or(RsaKeyError::PassphraseMissing)?;
-            if encrypted.encryption_algorithm.pbes2().is_none() {
-                return Err(RsaKeyError::Cipher);
-            }
+            let parameters = encrypted.encryption_algorithm.pbes2();
+            check_derivation(parameters.ok_or(RsaKeyError::Cipher)?)?;
             let document =
                 encrypted.decrypt(passphrase).map_err(|_| RsaKeyError::PassphraseWrong)?;
             return Self::read_der(document.as_bytes(), None);
         }
+        check_numbers(der)?;
         let private = PrivateKey::from_pkcs8_der(der)
             .or_else(|_| PrivateKey::from_pkcs1_der(der).map_err(|_| RsaKeyError::Malformed));
         let key = match private {
@@ -148,10 +154,7 @@ impl RsaKey {
                 .map(Self::Public)
                 .map_err(|_| RsaKeyError::Malformed)?,
         };
-        match key.public().n_bits() {
-            1024..=8192 => Ok(key),
-            bits => Err(RsaKeyError::Size(bits)),
-        }
+        Ok(key)
     }
 
     pub(crate) fn public(&self) -> PublicKey {
