@@ -49,13 +49,14 @@ pub use backend::Backend;
 /// ```
 #[derive(Clone)]
 #[expect(missing_debug_implementations, reason = "secrets must not be printed")]
-pub struct Aes256Ctr(Arc<Keys>);
+pub struct Aes256Ctr(Keys);
 
 /// The round keys, in the form that each backend requires.
+#[derive(Clone)]
 enum Keys {
     #[cfg(target_arch = "x86_64")]
-    X86(x86::Kernel, x86::RoundKeys),
-    Portable(PortableKeys),
+    X86(x86::Kernel, Arc<x86::RoundKeys>),
+    Portable(Arc<PortableKeys>),
 }
 
 impl Aes256Ctr {
@@ -63,8 +64,7 @@ impl Aes256Ctr {
     #[must_use]
     pub fn new(key: &[u8; 32]) -> Self {
         // The portable backend is always available.
-        Self::with_backend(key, Backend::best())
-            .unwrap_or_else(|| Self(Arc::new(Keys::Portable(PortableKeys::new(key)))))
+        Self::with_backend(key, Backend::best()).unwrap_or_else(|| Self::portable(key))
     }
 
     /// Expands a key for the given backend, for tests and benchmarks. Returns `None` if this
@@ -73,19 +73,19 @@ impl Aes256Ctr {
     pub fn with_backend(key: &[u8; 32], backend: Backend) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         if let Some(kernel) = x86::Kernel::of(backend) {
-            let mut keys = Arc::new(Keys::X86(kernel, x86::RoundKeys::empty()));
-            let Some(Keys::X86(_, empty)) = Arc::get_mut(&mut keys) else { return None };
-            empty.expand(key, kernel);
-            return Some(Self(keys));
+            return Some(Self(Keys::X86(kernel, x86::RoundKeys::shared(key, kernel))));
         }
-        (backend == Backend::Portable)
-            .then(|| Self(Arc::new(Keys::Portable(PortableKeys::new(key)))))
+        (backend == Backend::Portable).then(|| Self::portable(key))
+    }
+
+    fn portable(key: &[u8; 32]) -> Self {
+        Self(Keys::Portable(Arc::new(PortableKeys::new(key))))
     }
 
     /// Returns the backend that this key is expanded for.
     #[must_use]
     pub fn backend(&self) -> Backend {
-        match &*self.0 {
+        match &self.0 {
             #[cfg(target_arch = "x86_64")]
             Keys::X86(kernel, _) => kernel.backend(),
             Keys::Portable(_) => Backend::Portable,
@@ -131,7 +131,7 @@ impl Aes256Ctr {
                 .unwrap_or(usize::MAX & !15)
                 .min(data.len());
             let (now, later) = data.split_at(room);
-            match &*self.0 {
+            match &self.0 {
                 #[cfg(target_arch = "x86_64")]
                 Keys::X86(kernel, keys) => kernel.apply(keys, counter, now),
                 Keys::Portable(keys) => keys.apply(counter, now),

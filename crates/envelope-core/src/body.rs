@@ -121,7 +121,8 @@ const HELD: usize = 16;
 
 impl BodyDecryptor {
     fn new(cipher: Decrypting) -> Self {
-        Self { cipher, check: None, held: Zeroizing::new(Vec::new()) }
+        // Growing it later would leave plaintext behind: what is held, and CBC's last block.
+        Self { cipher, check: None, held: Zeroizing::new(Vec::with_capacity(2 * HELD)) }
     }
 
     /// Checks the plaintext against the length and MD5 that the metadata states.

@@ -4,6 +4,7 @@ use aes::Aes256;
 use cbc::Decryptor;
 use cipher::{BlockModeDecrypt as _, KeyIvInit as _};
 use meta_codec::ContentAlgorithm;
+use zeroize::Zeroizing;
 
 use crate::{ContentKey, IntegrityError};
 
@@ -77,7 +78,7 @@ impl CbcCipher {
 
     /// Returns the last block without its padding.
     pub(crate) fn finish(mut self) -> Result<Vec<u8>, IntegrityError> {
-        let mut last = std::mem::take(&mut self.held);
+        let mut last = Zeroizing::new(std::mem::take(&mut self.held));
         if last.len() == Self::BLOCK {
             self.decrypt(Self::BLOCK, &mut last);
             let padding = usize::from(last.last().copied().unwrap_or_default());
@@ -95,7 +96,7 @@ impl CbcCipher {
                 (_, Some(_)) => {}
                 _ => return Err(IntegrityError::Padding),
             }
-            Ok(last)
+            Ok(std::mem::take(&mut *last))
         } else if self.salvage.is_some() {
             Ok(Vec::new())
         } else {

@@ -5,7 +5,8 @@ use std::{
         __m128i, _mm_aeskeygenassist_si128, _mm_loadu_si128, _mm_shuffle_epi32, _mm_slli_si128,
         _mm_xor_si128,
     },
-    mem,
+    mem::MaybeUninit,
+    sync::Arc,
 };
 
 use zeroize::{Zeroize as _, ZeroizeOnDrop};
@@ -13,27 +14,36 @@ use zeroize::{Zeroize as _, ZeroizeOnDrop};
 use super::Kernel;
 
 /// The 15 round keys, wiped on drop.
-#[repr(align(64))]
-pub(crate) struct RoundKeys(pub(super) [__m128i; 15]);
+///
+/// There is no padding between them and the end: whatever was on the stack when they were moved
+/// would stay in it.
+#[repr(C, align(64))]
+pub(crate) struct RoundKeys(pub(super) [__m128i; 15], [u8; 16]);
+
+const _: () = assert!(size_of::<RoundKeys>() == 16 * 16);
 
 impl RoundKeys {
-    /// Creates zeroed round keys, to be expanded in place.
-    pub(crate) const fn empty() -> Self {
-        // SAFETY: all-zero bits are a valid register.
-        Self(unsafe { [mem::zeroed(); 15] })
-    }
-
-    /// Expands a key in place, because a move would leave behind a copy that is never wiped. The
-    /// kernel proves that AES-NI is available.
-    pub(crate) fn expand(&mut self, key: &[u8; 32], _proof: Kernel) {
-        // SAFETY: every kernel requires AES-NI, see `Kernel::of`.
-        unsafe { expand(key, self) };
+    /// Expands a key where it stays, because a move would leave behind a copy that is never wiped.
+    /// The kernel proves that AES-NI is available.
+    pub(crate) fn shared(key: &[u8; 32], _proof: Kernel) -> Arc<Self> {
+        let mut keys = Arc::<Self>::new_uninit();
+        if let Some(new) = Arc::get_mut(&mut keys) {
+            *new = MaybeUninit::zeroed();
+        }
+        // SAFETY: nobody else has the new keys, and all-zero bits are valid registers.
+        let mut keys = unsafe { keys.assume_init() };
+        if let Some(empty) = Arc::get_mut(&mut keys) {
+            // SAFETY: every kernel requires AES-NI, see `Kernel::of`.
+            unsafe { expand(key, empty) };
+        }
+        keys
     }
 }
 
 impl Drop for RoundKeys {
     fn drop(&mut self) {
         self.0.zeroize();
+        self.1.zeroize();
     }
 }
 

@@ -202,7 +202,8 @@ impl Get {
     ) -> Result<(Range<u64>, u64), TransferError> {
         let mut body = self.range(meta, range.clone()).await?;
         let len = usize::try_from(range.end.saturating_sub(range.start));
-        let mut bytes = Vec::with_capacity(len.map_err(io::Error::other)?);
+        // Allocated at once: growing it would leave plaintext behind, and so would dropping it.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(len.map_err(io::Error::other)?));
         while let Some(chunk) = body.try_next().await? {
             bytes.extend_from_slice(&chunk);
         }

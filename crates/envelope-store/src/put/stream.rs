@@ -17,6 +17,9 @@ use crate::{Event, Headers, TransferError, Upload, master_key};
 /// Number of bytes read from a stream at a time.
 const CHUNK: u64 = 256 * 1024;
 
+/// The most memory that is reserved before anything was read.
+const MAX_CAPACITY: u64 = 64 << 20;
+
 /// A part that arrived: number, entity tag, CRC-64, length.
 type Sent = Result<(u16, String, u64, u64), TransferError>;
 
@@ -208,7 +211,9 @@ async fn read_up_to(
     from: &mut (impl AsyncRead + Send + Unpin),
     most: u64,
 ) -> Result<Vec<u8>, TransferError> {
-    let mut bytes = Vec::new();
+    // Growing it would leave plaintext behind. The room is for the read that finds the end.
+    let capacity = usize::try_from(most.min(MAX_CAPACITY)).map_err(io::Error::other)?;
+    let mut bytes = Vec::with_capacity(capacity.saturating_add(64));
     from.take(most).read_to_end(&mut bytes).await?;
     Ok(bytes)
 }
