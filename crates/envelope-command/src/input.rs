@@ -8,7 +8,10 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use crate::{args::Passphrase, failure::Failure};
+use crate::{
+    args::Passphrase,
+    failure::{Failure, Status, warn},
+};
 
 /// A file, or standard input.
 pub(crate) enum Input {
@@ -97,9 +100,53 @@ fn is_at_end(mut file: &File) -> bool {
     end || file.rewind().is_err()
 }
 
+/// Reads a small file that holds a secret.
+///
+/// The name of a file that does not exist is not shown if it may be the secret itself, which
+/// somebody has given in place of a file.
+pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    if !is_dash(path) && path.metadata().is_err() && may_be_secret(path) {
+        return Err(Failure::new(
+            Status::Io,
+            "there is no such file; its name is not shown, because it may be a secret",
+            "specify the path of a file that holds the secret, not the secret itself; if this was \
+             one, it is in the history of your shell",
+        ));
+    }
+    read_small(path)
+}
+
+/// Returns whether a path looks like a key or a passphrase rather than like a path.
+fn may_be_secret(path: &Path) -> bool {
+    let Some(text) = path.to_str() else { return true };
+    let encoded = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=-_".contains(&byte);
+    let is_plain_name = !text.contains(['/', '.']);
+    is_plain_name || text.contains('\n') || (text.len() >= 16 && text.bytes().all(encoded))
+}
+
+/// Warns if other users can read a file that holds a secret.
+pub(crate) fn warn_if_exposed(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let Ok(metadata) = path.metadata() else { return };
+        let mode = metadata.permissions().mode();
+        if metadata.is_file() && mode & 0o044 != 0 {
+            warn(format_args!(
+                "{}: other users can read this file, which holds a secret (mode {:04o}); chmod 600",
+                path.display(),
+                mode & 0o7777
+            ));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+}
+
 /// Reads a passphrase: a small file without its trailing line break.
 pub(crate) fn read_text_line(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let mut bytes = read_small(path)?;
+    let mut bytes = read_secret(path)?;
+    warn_if_exposed(path);
     drop_line_end(&mut bytes);
     Ok(bytes)
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use envelope_core::{
-    AesKeyWrapper, KeyWrapper, Keyring, KmsKeyWrapper, RsaKeyError, RsaKeyWrapper,
+    AesKeyError, AesKeyWrapper, KeyWrapper, Keyring, KmsKeyWrapper, RsaKeyError, RsaKeyWrapper,
 };
 use meta_codec::{Dialect, MaterialDescription};
 use zeroize::Zeroizing;
@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::{
     args::{KmsStyle, Passphrase},
     failure::{Failure, Status, warn},
-    input::{drop_line_end, read_small},
+    input::{drop_line_end, read_secret, read_small, warn_if_exposed},
     kms::{AnyKms, KmsKey},
 };
 
@@ -26,20 +26,55 @@ pub(crate) enum MasterKey {
     Rsa(RsaKeyWrapper),
 }
 
+/// What a master key is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// Objects will be lost if it is not the key that its owner means.
+    Wrap,
+    /// At worst, it does not open the object.
+    Unwrap,
+}
+
 impl MasterKey {
     /// Reads a key file of any kind.
-    pub(crate) fn read(path: &Path, passphrase: Option<&[u8]>) -> Result<Self, Failure> {
-        let file = read_small(path)?;
-        if let Ok(aes) = AesKeyWrapper::read(&file) {
+    fn read(path: &Path, passphrase: Option<&[u8]>, purpose: Purpose) -> Result<Self, Failure> {
+        let file = read_secret(path)?;
+        let aes = match (AesKeyWrapper::read(&file), purpose) {
+            (Err(error @ AesKeyError::Ambiguous), Purpose::Wrap) => {
+                let cause = format_args!("{}: {error}", path.display());
+                let advice = "if it is base64, append a line break to the file; if these are the \
+                              bytes of the key, encode them: base64 KEY > NEW";
+                return Err(Failure::new(Status::Key, cause, advice));
+            }
+            (Err(error @ AesKeyError::Ambiguous), Purpose::Unwrap) => {
+                warn(format_args!(
+                    "{}: {error}; it is read as base64. If these are the bytes of the key, encode \
+                     them: base64 KEY > NEW",
+                    path.display()
+                ));
+                AesKeyWrapper::read_text(&file)
+            }
+            (outcome, _) => outcome,
+        };
+        if let Ok(aes) = aes {
+            warn_if_exposed(path);
             return Ok(Self::Aes(aes));
         }
         match RsaKeyWrapper::read(&file, passphrase) {
-            Ok(rsa) => Ok(Self::Rsa(rsa)),
+            Ok(rsa) => {
+                if rsa.is_private() {
+                    warn_if_exposed(path);
+                }
+                Ok(Self::Rsa(rsa))
+            }
             Err(error) => {
                 let advice = match error {
                     RsaKeyError::PassphraseMissing | RsaKeyError::PassphraseWrong => {
                         "supply the passphrase with --passphrase-file, --passphrase-fd or \
                          --passphrase-env"
+                    }
+                    RsaKeyError::TooCostly => {
+                        "check where the file comes from; OpenSSL uses far less by default"
                     }
                     RsaKeyError::Cipher => {
                         "convert it: openssl pkcs8 -topk8 -v2 aes-256-cbc -in KEY -out NEW"
@@ -69,7 +104,7 @@ impl MasterKey {
                 "--kms-blob-twice and --kms-context-go are only valid with a master key in a KMS",
                 "omit them",
             )),
-            (Some(path), None) => Self::read(path, passphrase),
+            (Some(path), None) => Self::read(path, passphrase, Purpose::Wrap),
         }
     }
 
@@ -122,7 +157,7 @@ pub(crate) fn keyring(
         keyring.push(Arc::new(kms.reader()?));
     }
     for path in paths {
-        let key = MasterKey::read(path, passphrase)?;
+        let key = MasterKey::read(path, passphrase, Purpose::Unwrap)?;
         key.warn_if_small(path);
         keyring.push(key.wrapper());
     }
@@ -133,7 +168,8 @@ impl Passphrase {
     /// Reads the passphrase, if a source is named. One trailing line break is removed.
     pub(crate) fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
         let mut passphrase = if let Some(path) = &self.passphrase_file {
-            read_small(path)?
+            warn_if_exposed(path);
+            read_secret(path)?
         } else if self.passphrase_fd == Some(0) {
             read_small(Path::new("-"))?
         } else if let Some(fd) = self.passphrase_fd {

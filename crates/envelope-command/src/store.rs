@@ -1,7 +1,7 @@
 //! Access to stores, blocking until they answer.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,6 +15,7 @@ use envelope_store::{
 use crate::{
     args::{Bucket, Keys, OssSignature},
     failure::{Failure, Status, warn},
+    input::warn_if_exposed,
     key_file,
     progress::say_wait,
 };
@@ -39,6 +40,9 @@ impl Bucket {
         if let Some(path) = path.filter(|path| named || path.exists()) {
             let profile = self.profile.as_deref().unwrap_or("default");
             settings = settings.with_profile(&path, profile)?;
+            if fs::read_to_string(&path).is_ok_and(|text| text.contains("access_key_secret")) {
+                warn_if_exposed(&path);
+            }
         }
         if let Some(region) = &self.region {
             settings = settings.with_region(region);

@@ -19,6 +19,8 @@ use crate::ContentKey;
 /// The envelope is fed as a list of byte strings, each preceded by its length in 8 big-endian
 /// bytes, so that no two envelopes feed the same bytes.
 pub(crate) fn key_check(key: &ContentKey, envelope: &Envelope) -> [u8; 16] {
+    #[cfg(test)]
+    tests::COMPUTED.with(|computed| computed.set(computed.get() + 1));
     let mut mac_key = Zeroizing::new([0; 64]);
     // Cannot fail: this takes one block of HMAC-SHA-256, and HKDF yields up to 8160 bytes.
     let _ = Hkdf::<Sha256>::new(None, key.cek()).expand(b"envelope-check v1", &mut mac_key[..]);
@@ -55,4 +57,37 @@ pub(crate) fn passes(key: &ContentKey, envelope: &Envelope) -> bool {
         let passes: Choice = key_check(key, envelope).ct_eq(&want);
         passes.into()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use crate::{AesKeyWrapper, Decryptor, Dialect, Encryptor, Keyring, RsaKeyWrapper};
+
+    thread_local! {
+        /// How often the key check was computed on this thread.
+        pub(super) static COMPUTED: Cell<u32> = const { Cell::new(0) };
+    }
+
+    /// Whoever forges wrapped keys must not learn from the time which of them are well formed.
+    #[test]
+    fn it_is_computed_for_every_key_that_is_tried() {
+        let (aes, rsa) = (AesKeyWrapper::generate().unwrap(), RsaKeyWrapper::generate(2048));
+        let rsa = rsa.unwrap();
+        let aes_object = Encryptor::new(&aes, Dialect::COS_V2).with_key_check();
+        let rsa_object = Encryptor::new(&rsa, Dialect::COS_V2).with_key_check();
+        for object in [aes_object, rsa_object] {
+            let envelope = object.encrypt().unwrap().into_inner().0;
+            let wrong = RsaKeyWrapper::generate(2048).unwrap();
+            for (right, keyring) in [
+                (true, Keyring::new().with(aes.clone()).with(rsa.clone())),
+                (false, Keyring::new().with(AesKeyWrapper::generate().unwrap()).with(wrong)),
+            ] {
+                let before = COMPUTED.get();
+                assert_eq!(Decryptor::new(&keyring).decrypt(&envelope).is_ok(), right);
+                assert_eq!(COMPUTED.get() - before, 1, "{right}");
+            }
+        }
+    }
 }

@@ -89,6 +89,14 @@ fn a_file_with_several_blocks() {
 fn an_aes_key_raw_or_as_text() {
     assert!(AesKeyWrapper::read(&[0xa7; 32]).is_ok());
     assert!(AesKeyWrapper::read(b"AAAAAAAAAAAAAAAAAAAAAA==\n").is_ok());
+    // 32 characters are the text of 24 bytes, or a key of 32 bytes. A line break decides.
+    for text in ["0123456789abcdef0123456789abcdef", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] {
+        let outcome = AesKeyWrapper::read(text.as_bytes()).map(|_| ());
+        assert_eq!(outcome, Err(envelope_core::AesKeyError::Ambiguous), "{text}");
+        assert!(AesKeyWrapper::read(format!("{text}\n").as_bytes()).is_ok());
+        assert!(AesKeyWrapper::new(text.as_bytes()).is_ok());
+        assert!(AesKeyWrapper::read_text(text.as_bytes()).is_ok());
+    }
     for bad in [&b""[..], &[1; 31], b"AAAAAAAAAAAAAAAAAAAAAA=\n", b"AAAA"] {
         assert!(AesKeyWrapper::read(bad).is_err());
     }

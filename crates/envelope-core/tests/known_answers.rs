@@ -41,7 +41,7 @@ fn keyring(case: &Case) -> Keyring {
     };
     let file = std::fs::read(path).unwrap();
     let passphrase = case.passphrase();
-    match AesKeyWrapper::read(&file) {
+    match AesKeyWrapper::read_text(&file) {
         Ok(aes) => Keyring::new().with(aes),
         Err(_) => Keyring::new()
             .with(RsaKeyWrapper::read(&file, passphrase.as_deref().map(str::as_bytes)).unwrap()),

@@ -31,7 +31,7 @@ fn keyring(case: &Case) -> Option<Keyring> {
     let file = std::fs::read(case.key()?).unwrap();
     let passphrase = case.passphrase();
     let passphrase = passphrase.as_deref().map(str::as_bytes);
-    Some(match AesKeyWrapper::read(&file) {
+    Some(match AesKeyWrapper::read_text(&file) {
         Ok(aes) => Keyring::new().with(aes),
         Err(_) => Keyring::new().with(RsaKeyWrapper::read(&file, passphrase).unwrap()),
     })

@@ -76,10 +76,18 @@ fn kek<C: Kek + KeyInit + 'static>(bytes: &[u8]) -> Option<Arc<dyn Kek>> {
     Some(Arc::new(C::new_from_slice(bytes).ok()?))
 }
 
-/// The error returned for bytes that are not an AES master key.
+/// An error from reading an AES master key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an AES key must be 16, 24 or 32 bytes, either raw or as base64 text")]
-pub struct AesKeyError;
+#[non_exhaustive]
+pub enum AesKeyError {
+    /// The file is base64 text of a key of 192 bits, or the 32 bytes of a key of 256 bits that all
+    /// happen to be such characters.
+    #[error("these 32 characters are either a key of 32 bytes, or 24 bytes in base64")]
+    Ambiguous,
+    /// The bytes are not an AES master key.
+    #[error("an AES key must be 16, 24 or 32 bytes, either raw or as base64 text")]
+    Length,
+}
 
 impl AesKeyWrapper {
     /// Creates a master key from 16, 24 or 32 bytes.
@@ -93,28 +101,48 @@ impl AesKeyWrapper {
             32 => kek::<Aes256>(bytes),
             _ => None,
         };
-        Ok(Self { kek: kek.ok_or(AesKeyError)?, description: MaterialDescription::default() })
+        Ok(Self {
+            kek: kek.ok_or(AesKeyError::Length)?,
+            description: MaterialDescription::default(),
+        })
     }
 
     /// Reads the master key in a key file: base64 text, as COS Python stores it, with or without
     /// surrounding white space; or the raw bytes, as the COS Java demo writes them.
     ///
     /// # Errors
-    /// If `text` is anything else.
+    /// [`AesKeyError::Ambiguous`] for 32 characters of base64 without a line break: use
+    /// [`new`](Self::new) if they are the key itself, and [`read_text`](Self::read_text) if they
+    /// are text.
+    /// [`AesKeyError::Length`] if `text` is anything else.
     pub fn read(text: &[u8]) -> Result<Self, AesKeyError> {
         let mut bytes = Zeroizing::new([0; 36]);
         match STANDARD.decode_slice(text.trim_ascii(), &mut bytes[..]) {
-            Ok(len) => Self::new(bytes.get(..len).ok_or(AesKeyError)?),
+            // The text of 128 bits has as many characters as a key of 192 bits has bytes, but it
+            // ends with a padding that no random key has.
+            Ok(24) if text.len() == 32 => Err(AesKeyError::Ambiguous),
+            Ok(len) => Self::new(bytes.get(..len).ok_or(AesKeyError::Length)?),
             // Damaged text must not be mistaken for raw bytes.
             Err(_)
                 if text
                     .iter()
                     .all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()) =>
             {
-                Err(AesKeyError)
+                Err(AesKeyError::Length)
             }
             Err(_) => Self::new(text),
         }
+    }
+
+    /// Reads the master key in base64 text, with or without surrounding white space.
+    ///
+    /// # Errors
+    /// [`AesKeyError::Length`] if `text` is anything else.
+    pub fn read_text(text: &[u8]) -> Result<Self, AesKeyError> {
+        let mut bytes = Zeroizing::new([0; 36]);
+        let len = STANDARD.decode_slice(text.trim_ascii(), &mut bytes[..]);
+        let len = len.map_err(|_| AesKeyError::Length)?;
+        Self::new(bytes.get(..len).ok_or(AesKeyError::Length)?)
     }
 
     /// Generates a 256-bit master key that lives as long as this value.
@@ -133,7 +161,7 @@ impl AesKeyWrapper {
     pub fn generate_text() -> Result<Zeroizing<String>, NoRandomness> {
         let mut bytes = Zeroizing::new([0; 32]);
         SysRng.try_fill_bytes(&mut bytes[..]).map_err(|_| NoRandomness)?;
-        Ok(Zeroizing::new(STANDARD.encode(*bytes)))
+        Ok(Zeroizing::new(STANDARD.encode(&bytes[..])))
     }
 
     /// Sets the description, which is written into metadata and used to find the key again.
