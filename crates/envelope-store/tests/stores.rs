@@ -11,7 +11,7 @@ use bytes::Bytes;
 use envelope_core::Crc64;
 use envelope_store::{
     Bucket, Credentials, FolderStore, GetOptions, Headers, MemoryStore, PutOptions, Signature,
-    Store, StoreError, blocking::Runtime,
+    Store, StoreError, blocking::Runtime, list_all,
 };
 use envelope_testkit::bucket::{ACCESS_KEY, LoopbackBucket, SECRET};
 use futures_util::TryStreamExt as _;
@@ -161,7 +161,10 @@ fn a_folder_gives_nothing_from_outside() {
     std::fs::write(folder.path().join("secret"), b"secret").unwrap();
     let (store, runtime) = (FolderStore::new(folder.path().join("store")), Runtime::new().unwrap());
     runtime.block_on(store.put("k", Bytes::new(), &Headers::new(), PutOptions::default())).unwrap();
-    for key in ["../secret", "/etc/passwd", "", "a/../../secret", "k/", ".envelope-uploads/x"] {
+    // And nothing under another name: a key is a path byte for byte.
+    let aliases = ["./k", "k/.", "a//b", "a/./b", "//k", "a/../k", ".", "..", "k\0"];
+    let outside = ["../secret", "/etc/passwd", "", "a/../../secret", "k/", ".envelope-uploads/x"];
+    for key in outside.into_iter().chain(aliases) {
         assert!(runtime.block_on(store.get(key, GetOptions::default())).is_err(), "{key}");
         assert!(
             runtime
@@ -172,6 +175,64 @@ fn a_folder_gives_nothing_from_outside() {
         assert!(runtime.block_on(store.delete(key)).is_err(), "{key}");
     }
     assert_eq!(std::fs::read(folder.path().join("secret")).unwrap(), b"secret");
+}
+
+/// Of many writers at once, one may create an object. The pair is always that of one writer.
+#[test]
+fn a_folder_has_one_writer_at_a_time() {
+    let (folder, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
+    let put = |n: usize, create_only: bool| {
+        // Another process, as far as locks are concerned.
+        let store = FolderStore::new(folder.path());
+        let body = Bytes::from(n.to_string().repeat(1000));
+        let own = headers(&[("x-oss-meta-n", &n.to_string())]);
+        let options = PutOptions::default().with_create_only(create_only);
+        runtime.block_on(store.put("a/key", body, &own, options))
+    };
+    let created: usize = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..8).map(|n| scope.spawn(move || put(n, true).is_ok())).collect();
+        running.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum()
+    });
+    assert_eq!(created, 1);
+    std::thread::scope(|scope| {
+        for n in 0..4 {
+            scope.spawn(move || (0..25).for_each(|_| drop(put(n, false).unwrap())));
+        }
+        scope.spawn(|| {
+            let store = FolderStore::new(folder.path());
+            for _ in 0..200 {
+                let object = runtime.block_on(store.get("a/key", GetOptions::default())).unwrap();
+                let n = object.meta.header("x-oss-meta-n").unwrap().to_owned();
+                let chunks: Vec<Bytes> = runtime.block_on(object.body.try_collect()).unwrap();
+                assert_eq!(chunks.concat(), n.repeat(1000).as_bytes());
+            }
+        });
+    });
+}
+
+/// Every folder is read once, whatever the number of pages.
+#[test]
+fn a_folder_lists_what_is_there_in_order() {
+    let (folder, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
+    let mut keys: Vec<String> =
+        (0..2500_u32).map(|n| format!("{}/{}", n % 7, n * 7919 % 10_007)).collect();
+    for key in &keys {
+        let path = folder.path().join(key);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, b"by hand").unwrap();
+    }
+    // An object with a damaged sidecar is there all the same.
+    std::fs::write(folder.path().join(format!("{}.headers.json", keys[7])), b"not JSON").unwrap();
+    keys.sort_unstable();
+    let store: std::sync::Arc<dyn Store> = std::sync::Arc::new(FolderStore::new(folder.path()));
+    let all = |store| runtime.block_on(list_all(store, "").try_collect::<Vec<_>>()).unwrap();
+    let found: Vec<String> = all(store.clone()).into_iter().map(|entry| entry.key).collect();
+    assert_eq!(found, keys);
+    // A page can be asked for by anybody.
+    let page =
+        runtime.block_on(FolderStore::new(folder.path()).list("", Some(&keys[999]))).unwrap();
+    assert_eq!(page.entries[0].key, keys[1000]);
+    assert!(all(store).len() == 2500);
 }
 
 #[test]

@@ -238,6 +238,11 @@ impl LoopbackBucket {
         lock(&self.shared.state).object(bucket, key)
     }
 
+    /// Stores an object without metadata, as another client may have written it.
+    pub fn store(&self, bucket: &str, key: &str, bytes: &[u8]) {
+        lock(&self.shared.state).insert(bucket, key, bytes);
+    }
+
     /// Returns the part numbers received for all open multipart uploads.
     #[must_use]
     pub fn arrived(&self) -> Vec<u64> {

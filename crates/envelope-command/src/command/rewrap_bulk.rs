@@ -176,8 +176,9 @@ impl Job<'_> {
                 }
             }
         };
-        let mut seen = HashSet::new();
+        let (mut seen, mut rows) = (HashSet::new(), 0_u64);
         for row in inventory(path, &to.location)? {
+            rows = rows.saturating_add(1);
             match row? {
                 Row::Key(key) => {
                     if !seen.contains(&key) {
@@ -194,6 +195,11 @@ impl Job<'_> {
                     line(report, to, &key, &Err(cause))?;
                 }
             }
+        }
+        if rows == 0 {
+            let words =
+                format_args!("{}: the inventory names no objects", path.display()).to_string();
+            return Err(Failure::usage(words, "check that it is the right file"));
         }
         Ok(())
     }
@@ -287,6 +293,14 @@ fn line(
     writeln!(report, "{line}").map_err(|error| Failure::io("the report".as_ref(), &error))
 }
 
+/// Returns whether the cell before a cell `key` could be a bucket, so that nobody can tell whether
+/// these are names of columns.
+fn is_perhaps_bucket(cell: Option<&str>) -> bool {
+    const COLUMNS: [&str; 5] = ["bucket", "etag", "id", "name", "size"];
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    cell.is_some_and(|cell| cell.bytes().all(plain) && !COLUMNS.contains(&cell))
+}
+
 /// A row of an inventory.
 enum Row {
     Key(String),
@@ -335,8 +349,12 @@ fn inventory<'a>(
         // The first row has the names of columns, unless it is an object of this bucket already.
         if n == 0 && (bucket.is_none() || bucket != row.get(0)) {
             column = row.iter().position(|name| name.eq_ignore_ascii_case("key"));
-            if column.is_some() {
-                return None;
+            match column {
+                Some(1) if row.len() == 2 && is_perhaps_bucket(row.get(0)) => {
+                    return Some(Err(bad(n)));
+                }
+                Some(_) => return None,
+                None => {}
             }
         }
         Some(match column {

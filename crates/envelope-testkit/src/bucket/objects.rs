@@ -89,6 +89,11 @@ impl State {
         Some((kept.bytes.clone(), kept.headers.clone()))
     }
 
+    pub(super) fn insert(&mut self, bucket: &str, key: &str, bytes: &[u8]) {
+        let kept = Kept::new(Bytes::copy_from_slice(bytes), Headers::new());
+        self.store((bucket.to_owned(), key.to_owned()), kept, None);
+    }
+
     pub(super) const fn keep_versions(&mut self) {
         self.keeps_versions = true;
     }

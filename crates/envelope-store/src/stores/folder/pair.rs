@@ -142,7 +142,7 @@ impl<'a> Pairs<'a> {
         let name = file.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
         let intention = Intention { key: key.to_owned(), bytes: name, headers };
         let text = serde_json::to_vec(&intention).map_err(io::Error::other)?;
-        write_at_once(&self.intention_path(), &text)?;
+        self.write_at_once(&self.intention_path(), &text)?;
         let placed = file.persist(path).map_err(|error| error.error);
         if placed.is_err() {
             fs::remove_file(self.intention_path())?;
@@ -166,7 +166,7 @@ impl<'a> Pairs<'a> {
         headers: &Map<String, Value>,
     ) -> Result<(), StoreError> {
         let text = serde_json::to_vec(headers).map_err(io::Error::other)?;
-        Ok(write_at_once(&sidecar_of(path), &text)?)
+        Ok(self.write_at_once(&sidecar_of(path), &text)?)
     }
 
     /// Deletes an object, whose bytes go first: without them, there is no object.
@@ -193,6 +193,16 @@ impl<'a> Pairs<'a> {
                 _ => Ok(()),
             },
         }
+    }
+
+    /// Writes a file that is there completely or not at all. If the process is killed, what it
+    /// leaves is among the abandoned files.
+    fn write_at_once(&self, path: &Path, text: &[u8]) -> io::Result<()> {
+        let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(self.root.join(UPLOADS))?;
+        file.write_all(text)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        sync_folder(parent(path))
     }
 
     fn remove_abandoned(&self, folder: &Path) -> Result<(), StoreError> {
@@ -232,15 +242,6 @@ fn internal_folder(root: &Path) -> io::Result<PathBuf> {
     let folder = root.join(UPLOADS);
     fs::create_dir_all(&folder)?;
     Ok(folder)
-}
-
-/// Writes a file that is there completely or not at all.
-fn write_at_once(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = NamedTempFile::new_in(parent(path))?;
-    file.write_all(text)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    sync_folder(parent(path))
 }
 
 /// Waits until the names in a folder are on the disk. Not every file system can.
@@ -288,7 +289,7 @@ mod tests {
             let intention = Intention { key: "a/key".into(), bytes, headers: headers("new") };
             let text = serde_json::to_vec(&intention).unwrap();
             if steps > 0 {
-                write_at_once(&root.join(UPLOADS).join(INTENTION), &text).unwrap();
+                fs::write(root.join(UPLOADS).join(INTENTION), &text).unwrap();
             }
             // A killed process has no lock, and removes nothing.
             let (file, path) = new.file.keep().unwrap();
@@ -298,7 +299,7 @@ mod tests {
             }
             if steps > 2 {
                 let text = serde_json::to_vec(&intention.headers).unwrap();
-                write_at_once(&root.join("a/key.headers.json"), &text).unwrap();
+                fs::write(root.join("a/key.headers.json"), &text).unwrap();
             }
             let want = if steps > 1 { "new" } else { "old" };
             for _ in 0..2 {
