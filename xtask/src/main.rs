@@ -1,5 +1,4 @@
-//! Development tasks: `cargo xtask test`, `cargo xtask fuzz`, `cargo xtask bench`,
-//! `cargo xtask package`.
+//! Development tasks: `cargo xtask` lists them.
 
 mod bench;
 mod fuzz;
@@ -14,6 +13,10 @@ cargo xtask test            run all tests: Rust, the SDKs from PyPI and npm, rec
 cargo xtask fuzz [SECONDS]  run each fuzz target for SECONDS, 30 by default (requires nightly)
 cargo xtask bench           compare speed with the peers; writes benches/RESULTS.md (requires
                             the headers of OpenSSL and libgcrypt)
+cargo xtask kills [N]       kill put, get and rewrap N times each at random moments, 200 by default
+cargo xtask tampering       change every bit of an object in every dialect, and compare what is
+                            noticed with the table in SECURITY.md
+cargo xtask forgery         unwrap 100 000 forged RSA wraps of each kind, and compare the outcomes
 cargo xtask package         build the packages as they would be published, and test their examples";
 
 fn main() -> ExitCode {
@@ -23,6 +26,10 @@ fn main() -> ExitCode {
         ["test"] => test(),
         ["bench"] => bench::gate(),
         ["package"] => package::check(),
+        ["kills"] => kills("200"),
+        ["kills", times] => kills(times),
+        ["forgery"] => long("envelope-core", "forgery"),
+        ["tampering"] => long("envelope-core", "tampering"),
         ["fuzz"] => fuzz::run_all(30),
         ["fuzz", seconds] => match seconds.parse() {
             Ok(seconds) => fuzz::run_all(seconds),
@@ -37,6 +44,25 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs the long form of a test, which prints what it found.
+fn long(package: &str, name: &str) -> Result<(), String> {
+    run::run(
+        std::process::Command::new("cargo")
+            .args(["test", "--release", "--package", package, "--test", name])
+            .args(["--", "--nocapture"])
+            .env("ENVELOPE_LONG", "1"),
+    )
+}
+
+fn kills(times: &str) -> Result<(), String> {
+    run::run(
+        std::process::Command::new("cargo")
+            .args(["test", "--package", "envelope-command", "--test", "kills"])
+            .args(["--", "--nocapture"])
+            .env("ENVELOPE_KILLS", times),
+    )
 }
 
 fn test() -> Result<(), String> {
