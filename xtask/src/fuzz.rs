@@ -6,28 +6,37 @@ use std::{
     process::Command,
 };
 
-use crate::{root, run::run, target};
+use crate::{root, run::run, target, tool};
 
-const TARGETS: [&str; 4] = ["parse", "instruction", "key_file", "keystream"];
+const TARGETS: [&str; 10] = [
+    "answer",
+    "decrypt",
+    "header_list",
+    "instruction",
+    "journal",
+    "key_file",
+    "key_file_passphrase",
+    "keystream",
+    "parse",
+    "ranges",
+];
 const CARGO_FUZZ: &str = "0.13.2";
 
 pub(crate) fn run_all(seconds: u32) -> Result<(), String> {
-    let tools = target().join("tools");
-    run(Command::new("cargo")
-        .args(["install", "cargo-fuzz", "--version", CARGO_FUZZ, "--locked", "--quiet", "--root"])
-        .arg(&tools))?;
+    let tools = tool::install("cargo-fuzz", CARGO_FUZZ)?;
     for name in TARGETS {
         let corpus = target().join("fuzz-corpus").join(name);
-        let seeds = seeds(name)?;
+        let (seeds, found) = (seeds(name)?, root().join("fuzz/corpus").join(name));
+        fs::create_dir_all(&found).map_err(|error| error.to_string())?;
         fs::create_dir_all(&corpus).map_err(|error| error.to_string())?;
         // Through rustup, so that nightly is found whichever toolchain runs this program.
         run(Command::new("rustup")
             .args(["run", "nightly"])
-            .arg(tools.join("bin/cargo-fuzz"))
+            .arg(tools.join("cargo-fuzz"))
             .args(["run", "--fuzz-dir", "fuzz", "--target-dir"])
             .arg(target().join("fuzz"))
             .arg(name)
-            .args([&corpus, &seeds])
+            .args([&corpus, &seeds, &found])
             .args(["--", "-verbosity=0", "-print_final_stats=1", "-max_len=20000"])
             .arg(format!("-max_total_time={seconds}"))
             .env_remove("CARGO")
@@ -41,7 +50,9 @@ fn seeds(name: &str) -> Result<PathBuf, String> {
     let folder = target().join("fuzz-seeds").join(name);
     fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
     let wanted = |file: &Path| match name {
-        "parse" => file.ends_with("headers.json"),
+        // What these read is made up by the fuzzer, which starts from what it has found before.
+        "answer" | "journal" | "ranges" => false,
+        "decrypt" | "header_list" | "parse" => file.ends_with("headers.json"),
         "instruction" => file.ends_with("instruction.json"),
         "keystream" => file.ends_with("cipher.bin"),
         _ => file.extension().is_some_and(|ending| ending == "pem" || ending == "der"),
@@ -54,11 +65,21 @@ fn seeds(name: &str) -> Result<PathBuf, String> {
             if path.is_dir() {
                 folders.push(path);
             } else if wanted(&path) {
-                fs::copy(&path, folder.join(count.to_string()))
+                let mut seed = fs::read(&path).map_err(|error| error.to_string())?;
+                if name == "decrypt" {
+                    // The headers of an object, and its body.
+                    let body = fs::read(path.with_file_name("cipher.bin")).unwrap_or_default();
+                    seed = [b"@", &seed[..], b"\n\n", &body].concat();
+                }
+                fs::write(folder.join(count.to_string()), seed)
                     .map_err(|error| error.to_string())?;
                 count += 1;
             }
         }
     }
-    if count == 0 { Err(format!("no seeds found for {name}")) } else { Ok(folder) }
+    let made_up = ["answer", "journal", "ranges"].contains(&name);
+    if count == 0 && !made_up {
+        return Err(format!("no seeds found for {name}"));
+    }
+    Ok(folder)
 }

@@ -1,10 +1,13 @@
 //! Development tasks: `cargo xtask` lists them.
 
 mod bench;
+mod coverage;
 mod fuzz;
+mod mutants;
 mod package;
 mod run;
 mod sdks;
+mod tool;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -16,6 +19,12 @@ cargo xtask bench           compare speed with the peers; writes benches/RESULTS
 cargo xtask kills [N]       kill put, get and rewrap N times each at random moments, 200 by default
 cargo xtask tampering       change every bit of an object in every dialect, and compare what is
                             noticed with the table in SECURITY.md
+cargo xtask coverage        measure the lines of meta-codec and envelope-core that tests run
+                            (installs Debian's llvm-22)
+cargo xtask mutants [SCOPE [I/N]]
+                            change the code of a crate, or of the lines of the last commit, and see
+                            that a test notices; goes on where it ended
+cargo xtask deny            check the licences and the sources of all dependencies
 cargo xtask forgery         unwrap 100 000 forged RSA wraps of each kind, and compare the outcomes
 cargo xtask package         build the packages as they would be published, and test their examples";
 
@@ -26,6 +35,11 @@ fn main() -> ExitCode {
         ["test"] => test(),
         ["bench"] => bench::gate(),
         ["package"] => package::check(),
+        ["deny"] => deny(),
+        ["coverage"] => coverage::measure(),
+        ["mutants"] => mutants::of_change(),
+        ["mutants", scope] => mutants::of_scope(scope, None),
+        ["mutants", scope, shard] => mutants::of_scope(scope, Some(shard)),
         ["kills"] => kills("200"),
         ["kills", times] => kills(times),
         ["forgery"] => long("envelope-core", "forgery"),
@@ -44,6 +58,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Checks licences, sources and duplicates of all dependencies.
+fn deny() -> Result<(), String> {
+    let tools = tool::install("cargo-deny", "0.20.2")?;
+    run::run(std::process::Command::new(tools.join("cargo-deny")).args([
+        "--all-features",
+        "check",
+        "bans",
+        "licenses",
+        "sources",
+    ]))
 }
 
 /// Runs the long form of a test, which prints what it found.

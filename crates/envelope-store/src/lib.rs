@@ -76,6 +76,21 @@ pub use store::{
 pub use stores::*;
 pub use transfer_error::TransferError;
 
+/// What fuzz targets call, because it is not public.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzz {
+    /// Reads an answer of a store as every document that is expected anywhere.
+    pub fn answer(text: &str) {
+        crate::stores::bucket::fuzz(text);
+    }
+
+    /// Reads the journal of an upload.
+    pub fn journal(text: &str) {
+        crate::put::fuzz(text);
+    }
+}
+
 /// The examples in the README, which are compiled as documentation tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

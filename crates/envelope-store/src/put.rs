@@ -458,6 +458,12 @@ impl Put {
     }
 }
 
+/// Reads the journal of an upload.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(text: &str) {
+    upload_journal::fuzz(text);
+}
+
 /// An upload of an earlier run that can be continued.
 struct Resumed<'a> {
     job: Multipart<'a>,

@@ -16,11 +16,11 @@ use super::rsa_key::RsaKeyError;
 pub(super) const BITS: std::ops::RangeInclusive<usize> = 1024..=8192;
 
 /// The most memory that scrypt may use, in bytes. OpenSSL's default is 16 MiB, its limit 32 MiB.
-const MAX_SCRYPT_MEMORY: u64 = 256 << 20;
+const MAX_SCRYPT_MEMORY: u64 = if cfg!(fuzzing) { 256 << 10 } else { 256 << 20 };
 /// The most times that scrypt may go through that memory.
 const MAX_SCRYPT_PASSES: u16 = 16;
 /// The most iterations of PBKDF2. OWASP recommends 600 000 for SHA-256.
-const MAX_PBKDF2_ITERATIONS: u32 = 10_000_000;
+const MAX_PBKDF2_ITERATIONS: u32 = if cfg!(fuzzing) { 1000 } else { 10_000_000 };
 
 /// Checks the cost of deriving a key from the passphrase.
 ///

@@ -226,6 +226,17 @@ fn warn(listener: &ProgressListener, path: &Path, error: &io::Error) {
     )));
 }
 
+/// Reads a journal. Only one of this very file may be continued.
+#[cfg(fuzzing)]
+pub(super) fn fuzz(text: &str) {
+    let Some(earlier) = Earlier::read(text) else { return };
+    let _ = earlier.lost();
+    if let Ok(continued) = earlier.continued("key", (1000, 77)) {
+        assert_eq!(continued.size, 1000);
+        assert!(earlier.upload("key").is_some_and(|upload| upload.key == "key"));
+    }
+}
+
 /// Returns the current time, in seconds since 1970.
 pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()

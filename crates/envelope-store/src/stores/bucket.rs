@@ -475,6 +475,19 @@ pub fn decode_key(key: &str) -> Option<String> {
     percent_decode_str(key).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
 
+/// Reads a text as every document that is expected anywhere.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(text: &str) {
+    let _ = xml::read::<xml::Listing>(text, "ListBucketResult");
+    let _ = xml::read::<xml::Parts>(text, "ListPartsResult");
+    let _ = xml::read::<xml::Uploads>(text, "ListMultipartUploadsResult");
+    for root in ["InitiateMultipartUploadResult", "CompleteMultipartUploadResult"] {
+        let _ = xml::read::<xml::Done>(text, root);
+    }
+    let refusal = xml::refusal(500, text);
+    assert!(refusal.message.chars().count() <= 300);
+}
+
 fn plain_key(key: &str, encoded: bool) -> String {
     if encoded { percent_decode_str(key).decode_utf8_lossy().into_owned() } else { key.to_owned() }
 }

@@ -1,0 +1,27 @@
+//! Tools that come from a registry, in the versions that are known to work.
+
+use std::{path::PathBuf, process::Command};
+
+use crate::{run::run, target};
+
+/// Installs a program with cargo, unless it is there already, and returns the folder of programs.
+pub(crate) fn install(name: &str, version: &str) -> Result<PathBuf, String> {
+    let tools = target().join("tools");
+    run(Command::new("cargo")
+        .args(["install", name, "--version", version, "--locked", "--quiet", "--root"])
+        .arg(&tools))?;
+    Ok(tools.join("bin"))
+}
+
+/// Returns a program of Debian's LLVM, whose package is installed if it is not there.
+pub(crate) fn llvm(name: &str) -> Result<PathBuf, String> {
+    // The LLVM of the toolchain that writes the profiles.
+    const VERSION: &str = "22";
+    let path = PathBuf::from(format!("/usr/lib/llvm-{VERSION}/bin/{name}"));
+    if !path.exists() {
+        let package = format!("llvm-{VERSION}");
+        let arguments = ["install", "--yes", "--no-install-recommends", &package];
+        run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))?;
+    }
+    if path.exists() { Ok(path) } else { Err(format!("{} is missing", path.display())) }
+}
