@@ -20,8 +20,12 @@ pub(crate) fn llvm(name: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(format!("/usr/lib/llvm-{VERSION}/bin/{name}"));
     if !path.exists() {
         let package = format!("llvm-{VERSION}");
-        let arguments = ["install", "--yes", "--no-install-recommends", &package];
-        run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))?;
+        let apt = |arguments: &[&str]| {
+            run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
+        };
+        let install = ["install", "--yes", "--no-install-recommends", &package];
+        // The lists of packages may be missing or old.
+        apt(&install).or_else(|_| apt(&["update"]).and_then(|()| apt(&install)))?;
     }
     if path.exists() { Ok(path) } else { Err(format!("{} is missing", path.display())) }
 }

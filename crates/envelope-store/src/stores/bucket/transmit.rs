@@ -28,6 +28,9 @@ const KERNEL_BUFFER: u64 = 4 << 20;
 /// second.
 const SLOWEST: u64 = 16 * 1024;
 
+/// Longer than anybody waits, and short enough to be added to the time.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// When something last moved, and how many bytes were handed to the connection.
 #[derive(Clone)]
 struct Progress(Arc<Mutex<(Instant, u64)>>);
@@ -46,7 +49,7 @@ impl Progress {
     fn deadline(&self, stall: Duration) -> Instant {
         let (last, sent) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let hidden = Duration::from_secs(sent.min(KERNEL_BUFFER).div_ceil(SLOWEST));
-        last + stall.saturating_add(hidden)
+        last + stall.min(FOREVER).saturating_add(hidden)
     }
 }
 
