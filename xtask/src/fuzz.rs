@@ -69,7 +69,7 @@ fn seeds(name: &str) -> Result<PathBuf, String> {
                 if name == "decrypt" {
                     // The headers of an object, and its body.
                     let body = fs::read(path.with_file_name("cipher.bin")).unwrap_or_default();
-                    seed = [b"@", &seed[..], b"\n\n", &body].concat();
+                    seed = [b"@", seed.trim_ascii_end(), b"\n\n", &body].concat();
                 }
                 fs::write(folder.join(count.to_string()), seed)
                     .map_err(|error| error.to_string())?;

@@ -22,8 +22,8 @@ cargo xtask tampering       change every bit of an object in every dialect, and 
 cargo xtask coverage        measure the lines of meta-codec and envelope-core that tests run
                             (installs Debian's llvm-22)
 cargo xtask mutants [SCOPE [I/N]]
-                            change the code of a crate, or of the lines of the last commit, and see
-                            that a test notices; goes on where it ended
+                            change the code of a crate, or a few of the lines that the last commit
+                            changed, and see that a test notices
 cargo xtask deny            check the licences and the sources of all dependencies
 cargo xtask forgery         unwrap 100 000 forged RSA wraps of each kind, and compare the outcomes
 cargo xtask package         build the packages as they would be published, and test their examples";
@@ -42,8 +42,9 @@ fn main() -> ExitCode {
         ["mutants", scope, shard] => mutants::of_scope(scope, Some(shard)),
         ["kills"] => kills("200"),
         ["kills", times] => kills(times),
-        ["forgery"] => long("envelope-core", "forgery"),
-        ["tampering"] => long("envelope-core", "tampering"),
+        ["forgery"] => long("envelope-core", "forgery", &[])
+            .and_then(|()| long("envelope-core", "forgery", &["--features", "aws-lc"])),
+        ["tampering"] => long("envelope-core", "tampering", &[]),
         ["fuzz"] => fuzz::run_all(30),
         ["fuzz", seconds] => match seconds.parse() {
             Ok(seconds) => fuzz::run_all(seconds),
@@ -73,10 +74,11 @@ fn deny() -> Result<(), String> {
 }
 
 /// Runs the long form of a test, which prints what it found.
-fn long(package: &str, name: &str) -> Result<(), String> {
+fn long(package: &str, name: &str, features: &[&str]) -> Result<(), String> {
     run::run(
         std::process::Command::new("cargo")
             .args(["test", "--release", "--package", package, "--test", name])
+            .args(features)
             .args(["--", "--nocapture"])
             .env("ENVELOPE_LONG", "1"),
     )

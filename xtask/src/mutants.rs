@@ -1,6 +1,6 @@
 //! Mutants: changes to the code that a test must notice.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use crate::{root, run::run, target, tool};
 
@@ -49,64 +49,105 @@ const SCOPES: [Scope; 5] = [
 ];
 
 /// The most mutants of a change that are tried in the gate.
-const MOST: usize = 12;
+const MOST: usize = 8;
+/// The least share that tests must catch, in percent: of a scope, and of the few of a change.
+const LEAST: usize = 95;
+const LEAST_OF_CHANGE: usize = 80;
 
-/// Tries the mutants of a scope, or a shard of them, such as `0/8`. What an earlier run caught is
-/// not tried again.
+/// Tries the mutants of a scope, or a shard of them, such as `0/8`. A shard that was tried goes on
+/// with what it has not caught.
 pub(crate) fn of_scope(name: &str, shard: Option<&str>) -> Result<(), String> {
     let names = || SCOPES.map(|scope| scope.name).join(", ");
     let scope = SCOPES.iter().find(|scope| scope.name == name);
     let scope = scope.ok_or_else(|| format!("there is no {name}; there are {}", names()))?;
     let mut command = mutants(scope)?;
-    command.arg("--iterate").arg("--output").arg(target().join("mutants").join(name));
-    command.args(shard.map(|shard| format!("--shard={shard}")));
-    run(&mut command)
+    // What was caught is left out before the rest is divided, so that shards have to be kept apart.
+    let part = shard.map_or("all".to_owned(), |shard| shard.replace('/', "-of-"));
+    if let Some(shard) = shard {
+        command.args(["--sharding", "round-robin", "--shard", shard]);
+    } else {
+        command.arg("--iterate");
+    }
+    let output = target().join("mutants").join(name).join(part);
+    judge(&mut command, &output, LEAST)
 }
 
-/// Tries mutants of the lines that the last commit changed.
+/// Tries a few mutants of the lines that the last commit changed.
 pub(crate) fn of_change() -> Result<(), String> {
-    let diff = Command::new("git")
-        .args(["diff", "HEAD~1", "HEAD", "--", "crates"])
-        .current_dir(root())
-        .output()
-        .map_err(|error| error.to_string())?;
+    let git = |arguments: &[&str]| text(Command::new("git").args(arguments));
+    let diff = git(&["diff", "HEAD~1", "HEAD", "--", "crates"])?;
+    let commit = git(&["rev-parse", "HEAD"])?;
     let path = target().join("change.diff");
-    fs::write(&path, &diff.stdout).map_err(|error| error.to_string())?;
+    fs::write(&path, &diff).map_err(|error| error.to_string())?;
     for scope in &SCOPES {
-        let folder = format!("crates/{}/src", scope.package);
-        if !String::from_utf8_lossy(&diff.stdout).contains(&folder) {
+        if !diff.contains(&format!("crates/{}/src", scope.package)) {
             continue;
         }
-        let mut list = mutants(scope)?;
-        let list = list.arg("--in-diff").arg(&path).arg("--list").output();
-        let list = list.map_err(|error| error.to_string())?;
-        let count = String::from_utf8_lossy(&list.stdout).lines().count();
+        let list = text(mutants(scope)?.arg("--in-diff").arg(&path).arg("--list"))?;
+        let count = list.lines().count();
         if count == 0 {
             continue;
         }
         let shards = count.div_ceil(MOST);
-        println!("{}: {count} mutants of this change, shard 0 of {shards}", scope.name);
+        // Another shard with every commit, but the same one whenever it is tried again.
+        let number = commit.get(..8).and_then(|hex| usize::from_str_radix(hex, 16).ok());
+        let shard = number.unwrap_or_default().checked_rem(shards).unwrap_or_default();
+        println!("{}: {count} mutants of this change, shard {shard} of {shards}", scope.name);
         let mut command = mutants(scope)?;
-        command
-            .arg("--in-diff")
-            .arg(&path)
-            .arg(format!("--shard=0/{shards}"))
-            .arg("--output")
-            .arg(target().join("mutants-of-change").join(scope.name));
-        run(&mut command)?;
+        command.arg("--in-diff").arg(&path);
+        command.args(["--sharding", "round-robin", "--shard", &format!("{shard}/{shards}")]);
+        let output = target().join("mutants-of-change").join(scope.name);
+        judge(&mut command, &output, LEAST_OF_CHANGE)?;
     }
     Ok(())
+}
+
+/// Runs the mutants, and fails if tests caught too few of those that compile.
+fn judge(command: &mut Command, output: &Path, least: usize) -> Result<(), String> {
+    fs::create_dir_all(output).map_err(|error| error.to_string())?;
+    let outcome = run(command.arg("--output").arg(output));
+    let count = |name: &str| {
+        let path = output.join("mutants.out").join(name);
+        fs::read_to_string(path).map(|text| text.lines().count())
+    };
+    let error = |error: std::io::Error| format!("{}: {error}", output.display());
+    let caught = count("caught.txt").map_err(error)? + count("timeout.txt").map_err(error)?;
+    // With --iterate, what was caught before is listed here.
+    let caught = caught + count("previously_caught.txt").unwrap_or_default();
+    let missed = count("missed.txt").map_err(error)?;
+    let all = caught + missed;
+    println!("{caught} of {all} mutants were caught");
+    if all == 0 {
+        // Without a single mutant, only the tests themselves can have failed.
+        return outcome;
+    }
+    if caught * 100 < least * all {
+        return Err(format!("{missed} of {all} mutants were missed; see {}", output.display()));
+    }
+    Ok(())
+}
+
+/// Returns what a command prints.
+fn text(command: &mut Command) -> Result<String, String> {
+    let output = command.current_dir(root()).output().map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    String::from_utf8(output.stdout).map_err(|error| error.to_string())
 }
 
 fn mutants(scope: &Scope) -> Result<Command, String> {
     let tools = tool::install("cargo-mutants", "27.1.0")?;
     let mut command = Command::new(tools.join("cargo-mutants"));
     command.args(["mutants", "--package", scope.package, "--no-shuffle"]);
-    command.args(["--minimum-test-timeout", "120", "--colors", "never"]);
+    // Without features, files would be changed that are not compiled.
+    command.args(["--all-features", "--minimum-test-timeout", "120", "--colors", "never"]);
     command.args(["--test-package", &scope.tests.join(",")]);
     for file in scope.files {
         command.args(["--file", file]);
     }
+    // The dependencies are built already, wherever the changed copy is.
+    command.env("CARGO_TARGET_DIR", target());
     command.current_dir(root());
     Ok(command)
 }

@@ -163,7 +163,7 @@ fn the_allocator_sees() {
     assert_eq!(found(&[PLAIN], wipe), 0);
 }
 
-/// Encrypting, decrypting and rewrapping, with every content algorithm and both kinds of keys.
+/// Encrypting, decrypting and rewrapping, with AES-CTR and AES-GCM and both kinds of keys.
 #[test]
 fn no_key_is_left() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -209,7 +209,9 @@ fn no_key_is_left() {
                 assert_eq!(found(&secrets, parts), 0, "parts {what}");
             }
             // Errors: a wrong key, an altered key check, altered wraps.
-            let other = Keyring::new().with(AesKeyWrapper::generate().unwrap());
+            let other = Keyring::new()
+                .with(AesKeyWrapper::generate().unwrap())
+                .with(RsaKeyWrapper::generate(2048).unwrap());
             let wrong = || assert!(Decryptor::new(&other).decrypt(&envelope).is_err());
             assert_eq!(found(&secrets, wrong), 0, "wrong key {what}");
             let altered = envelope.clone().with_key_check([9; 16]);
@@ -382,9 +384,25 @@ fn of_a_private_key_only_what_its_library_leaves() {
     let left = count(&as_in_memory, &file, None);
     println!("the rsa crate leaves a number of the key in {left} blocks");
     assert!(left <= LEFT_BY_RSA, "{left}");
-    // A damaged key takes the same ways.
-    let damaged = text.replacen('A', "B", 40);
+    // A damaged key takes the same ways, up to the end: its numbers contradict each other.
+    let (head, body) = text.split_at(text.len() / 2);
+    let damaged = format!("{head}{}", body.replacen('A', "B", 1));
+    let outcome = RsaKeyWrapper::read(damaged.as_bytes(), None).map(|_| ());
+    assert_eq!(outcome, Err(envelope_core::RsaKeyError::Malformed));
     assert_eq!(count(&as_in_file, damaged.as_bytes(), None), 0);
+    // What an encrypted file holds, with every cipher and derivation.
+    let passphrase = b"correct horse";
+    let mut encrypted = 0;
+    for entry in std::fs::read_dir(folder("keys/forms")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if name.starts_with("encrypted-") {
+            let file = std::fs::read(&path).unwrap();
+            encrypted += u32::from(RsaKeyWrapper::read(&file, Some(passphrase)).is_ok());
+            assert_eq!(count(&as_in_file, &file, Some(passphrase)), 0, "{name}");
+        }
+    }
+    assert!(encrypted >= 8, "{encrypted} were opened");
 }
 
 /// A passphrase, and the file that it opens.

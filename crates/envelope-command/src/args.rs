@@ -388,11 +388,32 @@ pub(crate) struct Passphrase {
     #[arg(long, value_name = "FILE", group = "passphrase_source")]
     pub(crate) passphrase_file: Option<PathBuf>,
     /// The open file descriptor from which to read the passphrase.
-    #[arg(long, value_name = "N", group = "passphrase_source")]
+    #[arg(long, value_name = "N", group = "passphrase_source", value_parser = Descriptor)]
     pub(crate) passphrase_fd: Option<u32>,
     /// The environment variable that holds the passphrase.
     #[arg(long, value_name = "NAME", group = "passphrase_source")]
     pub(crate) passphrase_env: Option<String>,
+}
+
+/// A parser of descriptors whose errors do not repeat what was given, because it may be the
+/// passphrase itself.
+#[derive(Clone, Debug)]
+struct Descriptor;
+
+impl TypedValueParser for Descriptor {
+    type Value = u32;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<u32, clap::Error> {
+        value.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
+            let words = "--passphrase-fd takes the number of an open descriptor";
+            command.clone().error(clap::error::ErrorKind::ValueValidation, words)
+        })
+    }
 }
 
 /// Returns a parser of the dialects that are written, with their writers in the help.

@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use envelope_core::{
     DecryptError, EncryptError, IntegrityError, KeyringError, PolicyError, RewrapError,
     UnwrapError, WrapError, io::FilePassError, kms::KmsError,
@@ -149,6 +149,23 @@ pub(crate) fn arguments(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         let _ = error.print();
         return ExitCode::from(if error.use_stderr() { Status::Usage as u8 } else { 0 });
+    }
+    // What nobody expected may be a secret that was meant for another option.
+    let unexpected = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(text)) if error.kind() == ErrorKind::UnknownArgument => {
+            Some(text)
+        }
+        _ => None,
+    };
+    let is_option = |text: &str| {
+        let name = text.trim_start_matches('-');
+        name.len() < text.len()
+            && name.len() < 30
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+    };
+    if unexpected.is_some_and(|text| !is_option(text)) {
+        let words = "an unexpected argument was found; it may be a secret, and is not shown";
+        return Failure::usage(words, "see `envelope help COMMAND`").report();
     }
     let text = error.to_string();
     let paragraph = text.split("\n\n").next().unwrap_or_default();

@@ -100,28 +100,41 @@ fn is_at_end(mut file: &File) -> bool {
     end || file.rewind().is_err()
 }
 
-/// Reads a small file that holds a secret.
-///
-/// The name of a file that does not exist is not shown if it may be the secret itself, which
-/// somebody has given in place of a file.
-pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    if !is_dash(path) && path.metadata().is_err() && may_be_secret(path) {
-        return Err(Failure::new(
-            Status::Io,
-            "there is no such file; its name is not shown, because it may be a secret",
-            "specify the path of a file that holds the secret, not the secret itself; if this was \
-             one, it is in the history of your shell",
-        ));
-    }
-    read_small(path)
+/// What a file with a secret is given for, and with which option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Secret {
+    /// A master key, or a key for server-side encryption.
+    Key,
+    Passphrase,
 }
 
-/// Returns whether a path looks like a key or a passphrase rather than like a path.
-fn may_be_secret(path: &Path) -> bool {
-    let Some(text) = path.to_str() else { return true };
-    let encoded = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=-_".contains(&byte);
-    let is_plain_name = !text.contains(['/', '.']);
-    is_plain_name || text.contains('\n') || (text.len() >= 16 && text.bytes().all(encoded))
+/// Reads a small file that holds a secret.
+///
+/// The name of a file that does not exist may be the secret itself, which somebody has given in
+/// place of a file, so it is not shown. Only a key cannot have a dot, and paths of keys often do.
+pub(crate) fn read_secret(path: &Path, secret: Secret) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let text = path.to_string_lossy();
+    let is_path = secret == Secret::Key && text.contains('.') && !text.contains("-----");
+    let exists = match path.metadata() {
+        Ok(_) => true,
+        Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+    };
+    if is_dash(path) || exists || is_path {
+        return read_small(path);
+    }
+    let option = match secret {
+        Secret::Key => "a key",
+        Secret::Passphrase => "a passphrase",
+    };
+    Err(Failure::new(
+        Status::Io,
+        format_args!(
+            "the file given for {option} does not exist; its name may be a secret, and is \
+                      not shown"
+        ),
+        "specify the path of a file that holds the secret, not the secret itself; if this was one, \
+         it is in the history of your shell",
+    ))
 }
 
 /// Warns if other users can read a file that holds a secret.
@@ -145,7 +158,7 @@ pub(crate) fn warn_if_exposed(path: &Path) {
 
 /// Reads a passphrase: a small file without its trailing line break.
 pub(crate) fn read_text_line(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let mut bytes = read_secret(path)?;
+    let mut bytes = read_secret(path, Secret::Passphrase)?;
     warn_if_exposed(path);
     drop_line_end(&mut bytes);
     Ok(bytes)

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::{
     args::{KmsStyle, Passphrase},
     failure::{Failure, Status, warn},
-    input::{drop_line_end, read_secret, read_small, warn_if_exposed},
+    input::{Secret, drop_line_end, read_secret, read_small, warn_if_exposed},
     kms::{AnyKms, KmsKey},
 };
 
@@ -28,17 +28,18 @@ pub(crate) enum MasterKey {
 
 /// What a master key is read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    /// Objects will be lost if it is not the key that its owner means.
+pub(crate) enum Purpose {
+    /// Objects will be lost if it is not the key that its owner means. That holds for the old key
+    /// of a rewrap, too: the wrap of COS Python opens with any.
     Wrap,
-    /// At worst, it does not open the object.
+    /// At worst, what is read is garbage.
     Unwrap,
 }
 
 impl MasterKey {
     /// Reads a key file of any kind.
     fn read(path: &Path, passphrase: Option<&[u8]>, purpose: Purpose) -> Result<Self, Failure> {
-        let file = read_secret(path)?;
+        let file = read_secret(path, Secret::Key)?;
         let aes = match (AesKeyWrapper::read(&file), purpose) {
             (Err(error @ AesKeyError::Ambiguous), Purpose::Wrap) => {
                 let cause = format_args!("{}: {error}", path.display());
@@ -151,13 +152,14 @@ pub(crate) fn keyring(
     paths: &[PathBuf],
     passphrase: Option<&[u8]>,
     kms: Option<KmsKey<'_>>,
+    purpose: Purpose,
 ) -> Result<Keyring, Failure> {
     let mut keyring = Keyring::new();
     if let Some(kms) = kms {
         keyring.push(Arc::new(kms.reader()?));
     }
     for path in paths {
-        let key = MasterKey::read(path, passphrase, Purpose::Unwrap)?;
+        let key = MasterKey::read(path, passphrase, purpose)?;
         key.warn_if_small(path);
         keyring.push(key.wrapper());
     }
@@ -169,15 +171,21 @@ impl Passphrase {
     pub(crate) fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
         let mut passphrase = if let Some(path) = &self.passphrase_file {
             warn_if_exposed(path);
-            read_secret(path)?
+            read_secret(path, Secret::Passphrase)?
         } else if self.passphrase_fd == Some(0) {
             read_small(Path::new("-"))?
         } else if let Some(fd) = self.passphrase_fd {
-            read_small(&PathBuf::from(format!("/dev/fd/{fd}")))?
+            // Somebody may have given the passphrase itself, so what was given is not shown.
+            read_small(&PathBuf::from(format!("/dev/fd/{fd}"))).map_err(|_| {
+                Failure::usage(
+                    "the descriptor given with --passphrase-fd cannot be read",
+                    "open it in the shell, such as with 3< FILE",
+                )
+            })?
         } else if let Some(name) = &self.passphrase_env {
             let value = std::env::var_os(name).ok_or_else(|| {
                 Failure::usage(
-                    format_args!("the environment variable {name} is not set"),
+                    "the environment variable named with --passphrase-env is not set",
                     "set it, or supply the passphrase with --passphrase-file",
                 )
             })?;

@@ -1,6 +1,7 @@
 //! Progress, on standard error.
 
 use std::{
+    io::{self, Write as _},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -30,13 +31,17 @@ pub(crate) fn set_json(json: bool) {
 /// Says something on standard error, for people or for programs.
 pub(crate) fn say(json: &Value, words: &str) {
     if JSON.load(Ordering::Relaxed) {
-        eprintln!("{json}");
-        return;
+        return print(&json.to_string());
     }
     match &*BAR.lock().unwrap_or_else(PoisonError::into_inner) {
-        Some(bar) => bar.suspend(|| eprintln!("{}", one_line(words))),
-        None => eprintln!("{}", one_line(words)),
+        Some(bar) => bar.suspend(|| print(&one_line(words))),
+        None => print(&one_line(words)),
     }
+}
+
+/// Prints a line on standard error. Nobody may be listening, which is no reason to end a transfer.
+fn print(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 /// Says that the store is waited for, if it takes a while.
@@ -89,7 +94,7 @@ impl ProgressReporter {
                 } else if state.1.elapsed() >= Duration::from_secs(1) || Some(state.0) == self.total
                 {
                     state.1 = Instant::now();
-                    eprintln!("{}", json!({ "moved": state.0, "total": self.total }));
+                    print(&json!({ "moved": state.0, "total": self.total }).to_string());
                 }
             }
             Event::Resumed(bytes) => {

@@ -16,7 +16,7 @@ use crate::{
     args::{Bucket, Keys, OssSignature},
     failure::{Failure, Status, warn},
     input::warn_if_exposed,
-    key_file,
+    key_file::{self, Purpose},
     progress::say_wait,
 };
 
@@ -66,7 +66,7 @@ impl Keys {
     pub(crate) fn keyring(&self) -> Result<Keyring, Failure> {
         let passphrase = self.passphrase.read()?;
         let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
-        key_file::keyring(&self.key, passphrase, self.kms.key()?)
+        key_file::keyring(&self.key, passphrase, self.kms.key()?, Purpose::Unwrap)
     }
 }
 
@@ -114,7 +114,8 @@ impl From<StoreError> for Failure {
             StoreError::Changed => "another process may be writing the object; retry",
             StoreError::NoUpload => "retry",
             StoreError::Key(_) => {
-                "copy the object to a key without `.` and `..` with the vendor's tool"
+                "use a key without `.` and `..`; an object that has one can be copied with the \
+                 vendor's tool"
             }
             error if error.forbids_new_metadata() => {
                 "OSS does not allow changing the metadata of an encrypted object; use --reupload \
@@ -138,13 +139,20 @@ impl From<TransferError> for Failure {
             TransferError::Corrupt(_) => {
                 Self::new(Status::Integrity, error, "retry; discard any output already written")
             }
-            TransferError::Damaged { .. } => Self::new(Status::Integrity, error, "upload it again"),
+            TransferError::Damaged { .. } => {
+                Self::new(Status::Integrity, error, "upload it again from its source or a copy")
+            }
             TransferError::Kept { path, source } => {
+                let only_headers = path.extension().is_some_and(|ending| ending == "json");
                 let words = format!("what the object was before is kept in {}", path.display());
                 let inner = Self::from(*source);
                 let cause = format!("{}; {words}", inner.cause());
-                let advice = "compare the object with the copy before you remove it: the copy can \
-                              be read as an object with the address file:FOLDER/NAME";
+                let advice = if only_headers {
+                    "these are its headers; with its body, `envelope decrypt --metadata` reads them"
+                } else {
+                    "compare the object with the copy before you remove it: the copy can be read \
+                     as an object with the address file:FOLDER/NAME"
+                };
                 Self::new(inner.status(), cause, advice)
             }
             TransferError::Output(error) => error.into(),

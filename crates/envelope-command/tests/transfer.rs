@@ -195,10 +195,17 @@ fn an_inventory_passes_nothing_over() {
     assert_eq!(out.status.code(), Some(1), "{}", said(&out));
     assert!(lines(&out)[0].contains("another bucket"), "{:?}", lines(&out));
     // The names of columns, or an object of another bucket?
-    for text in ["b-2,key\nb-1,x\n", "", "key\n"] {
+    for text in ["b-2,key\nb-1,x\n", "b-2,key,123\n", "", "key\n"] {
         let out = rewrap(&world.file("unclear.csv", text.as_bytes()), &[]);
         assert_eq!(out.status.code(), Some(2), "{text}: {}", said(&out));
     }
+    for text in ["Bucket,Key,Size\nb-2,key,1\n", "{\"bucket\":\"b-2\",\"key\":\"key\"}\n"] {
+        let out = rewrap(&world.file("foreign", text.as_bytes()), &[]);
+        assert_eq!(out.status.code(), Some(1), "{text}: {}", said(&out));
+        assert!(lines(&out)[0].contains("another bucket"), "{:?}", lines(&out));
+    }
+    let out = rewrap(&world.file("gone.csv", b"key\nnone%2Fhere\n"), &[]);
+    assert!(out.status.success() && said(&out).contains("URL-encoded"), "{}", said(&out));
     world.put("cos://b-1/secret", b"not this one");
     for odd in ["a/../secret", "./secret", "../b-2/secret"] {
         let out = rewrap(&world.file("odd.csv", format!("key\n{odd}\n").as_bytes()), &[]);
@@ -380,6 +387,10 @@ fn a_journal_that_cannot_be_written_is_a_warning() {
 fn what_may_be_a_secret_is_not_repeated() {
     let world = World::new();
     let file = world.file("file", b"bytes");
+    let (body, headers) = (world.text("body"), world.text("headers"));
+    let key = world.text("key.pem");
+    let encrypt = ["encrypt", &file, "--key", &key, "-o", &body, "--metadata-out", &headers];
+    assert!(world.bare(&encrypt).output().unwrap().status.success());
     for secret in [
         "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
         "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY",
@@ -387,21 +398,30 @@ fn what_may_be_a_secret_is_not_repeated() {
         "+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/8=",
         "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSj\n",
         "correct horse battery staple",
+        "Tr0ub4dor.3 with/slashes.too",
+        "-----BEGIN PRIVATE KEY-----MIIEvQIBADANBgkqhkiG9w0BAQEFAASC.BKcwggSj",
     ] {
-        let key = world.text("key.pem");
-        let commands: [&[&str]; 6] = [
+        let commands: [&[&str]; 9] = [
             &["put", &file, "oss://b-1/key", "--key", secret],
             &["cat", "oss://b-1/key", "--key", secret],
             &["rewrap", "oss://b-1/key", "--key", &key, "--to-key", secret],
             &["put", &file, "oss://b-1/key", "--key", &key, "--passphrase-file", secret],
-            &["encrypt", &file, "--key", secret, "--out", "x", "--metadata-out", "y"],
-            &["decrypt", &file, "--metadata", &file, "--key", secret, "--out", "x"],
+            &["put", &file, "oss://b-1/key", "--key", &key, "--passphrase-env", secret],
+            &["put", &file, "oss://b-1/key", "--key", &key, "--passphrase-fd", secret],
+            &["cat", "oss://b-1/key", "--kms", "aliyun:cn-x", "--kms-passphrase-file", secret],
+            &["encrypt", &file, "--key", secret, "-o", "x", "--metadata-out", "y"],
+            &["decrypt", &body, "--metadata", &headers, "--key", secret, "-o", "x"],
         ];
-        for arguments in commands {
+        // A passphrase with a dot may be shown where a key is wanted, which has none.
+        let only_passphrase = secret.starts_with("Tr0");
+        let takes_passphrase = |it: &&[&str]| it.iter().any(|word| word.contains("-passphrase-"));
+        for arguments in commands.into_iter().filter(|it| !only_passphrase || takes_passphrase(it))
+        {
             let bucket = matches!(arguments[0], "put" | "cat" | "rewrap");
             let out =
                 if bucket { world.run(arguments) } else { world.bare(arguments).output().unwrap() };
             assert!(!out.status.success(), "{arguments:?}");
+            assert!(!said(&out).contains("Usage:"), "the arguments were understood");
             let all = format!("{}{}", said(&out), String::from_utf8_lossy(&out.stdout));
             let middle = &secret[secret.len() / 4..secret.len() / 4 + 12];
             assert!(!all.contains(middle), "{arguments:?}: {all}");

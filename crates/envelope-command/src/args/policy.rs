@@ -46,7 +46,7 @@ impl Require {
 }
 
 impl Require {
-    /// Returns whether an object without encryption has not the protection that is required.
+    /// Returns whether an object without encryption lacks the required protection.
     pub(crate) const fn demands_encryption(&self) -> bool {
         !self.require.is_empty()
     }

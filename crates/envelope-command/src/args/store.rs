@@ -36,8 +36,9 @@ pub(crate) struct Bucket {
     /// How often a failed request is repeated; by default, as often as --timeout allows.
     #[arg(long, value_name = "N")]
     pub(crate) retries: Option<u32>,
-    /// How long a request is repeated while the store fails or cannot be reached: a number of
-    /// seconds, or one with `s`, `m` or `h`. A slow line is no failure as long as bytes move.
+    /// How long a request is repeated while the store fails or cannot be reached: a number,
+    /// optionally followed by `s` (the default), `m` or `h`. A slow line is no failure as long as
+    /// bytes move.
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5m")]
     pub(crate) timeout: Duration,
 }
@@ -162,7 +163,7 @@ pub(crate) struct Put {
     #[arg(long)]
     pub(crate) no_resume: bool,
     /// Refuse to overwrite an existing object. In a bucket that keeps versions, or once did, the
-    /// store does not enforce it: there, it is a look before the upload, and a warning says so.
+    /// store does not enforce it: there, the command only looks before it uploads, and warns.
     #[arg(long = "only-new")]
     pub(crate) create_only: bool,
     /// Print progress and the outcome as lines of JSON.

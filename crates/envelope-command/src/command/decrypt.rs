@@ -41,7 +41,8 @@ pub(crate) fn run(args: &Decrypt) -> Result<(), Failure> {
     }
     let passphrase = args.passphrase.read()?;
     let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
-    let keyring = key_file::keyring(&args.key, passphrase, args.kms.key()?)?;
+    let keyring =
+        key_file::keyring(&args.key, passphrase, args.kms.key()?, key_file::Purpose::Unwrap)?;
     let decryptor = Decryptor::new(&keyring).with_policy(policy);
     if let Some(wanted) = args.range {
         let cipher = decryptor.decrypt_range(&envelope)?;

@@ -3,11 +3,13 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use envelope_core::Decryptor;
 use envelope_store::{
-    Address, GetResult, Location, ObjectMeta, OutputFile, OutputOptions, TransferError,
+    Address, Event, GetResult, Location, ObjectMeta, OutputFile, OutputOptions, Store,
+    TransferError,
 };
 use futures_util::TryStreamExt as _;
 use meta_codec::Envelope;
@@ -20,7 +22,7 @@ use crate::{
     failure::{Failure, warn},
     input::{check_one_stdin, is_dash, standard},
     output::{MAX_HELD_BACK, print_line},
-    progress::{ProgressReporter, set_json},
+    progress::{ProgressReporter, say_wait, set_json},
     store::{object, runtime},
     weakness::warn_before_reading,
 };
@@ -87,10 +89,9 @@ fn download(args: &Get, key: &str, output: &OutputFile) -> Result<(ObjectMeta, u
     let total = Some(meta.len).filter(|_| args.read.range.is_none());
     let reporter = ProgressReporter::new(total);
     let told = reporter.clone();
-    let get = envelope_store::Get::new(store, key)
+    let get = reader(store, key, &args.read)
         .with_part_size(args.part_size)
         .with_concurrency(args.parallel.into())
-        .with_retry(args.read.bucket.retry())
         .with_inspector(warn_before_reading)
         .with_progress(move |event| told.notify(event));
     let outcome = runtime.block_on(async {
@@ -121,7 +122,7 @@ pub(crate) fn verify(args: &Verify) -> Result<(), Failure> {
     set_json(args.json);
     check_keys(&args.read)?;
     let store = args.read.bucket.store(&args.from.location)?;
-    let get = envelope_store::Get::new(store, object(&args.from)?);
+    let get = reader(store, object(&args.from)?, &args.read);
     let decryptor = decryptor(&args.read)?;
     let outcome = runtime()?.block_on(async {
         let result = get.decrypt(&decryptor).await?;
@@ -169,7 +170,7 @@ fn print(from: &Address, read: &Read) -> Result<(), Failure> {
 /// Decrypts an object to something that cannot be taken back.
 fn stream(from: &Address, read: &Read, to: fs::File) -> Result<(ObjectMeta, u64), Failure> {
     let store = read.bucket.store(&from.location)?;
-    let get = envelope_store::Get::new(store, object(from)?).with_inspector(warn_before_reading);
+    let get = reader(store, object(from)?, read).with_inspector(warn_before_reading);
     let decryptor = decryptor(read)?;
     let mut to = tokio::fs::File::from_std(to);
     let failed = |error: TransferError| Failure::from(error).about(from);
@@ -213,6 +214,17 @@ async fn write(
     }
     to.flush().await?;
     Ok((meta, len))
+}
+
+/// Returns a download that repeats what fails as the arguments say, and tells of it.
+fn reader(store: Arc<dyn Store>, key: &str, read: &Read) -> envelope_store::Get {
+    envelope_store::Get::new(store, key).with_retry(read.bucket.retry()).with_progress(|event| {
+        match event {
+            Event::Waiting { delay, reason } => say_wait(delay, &reason),
+            Event::Warning(words) => warn(words),
+            _ => {}
+        }
+    })
 }
 
 fn decryptor(read: &Read) -> Result<Decryptor, Failure> {

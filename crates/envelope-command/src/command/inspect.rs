@@ -56,7 +56,8 @@ fn verify(args: &Inspect, envelope: &Envelope) -> Result<bool, Failure> {
     }
     let passphrase = args.passphrase.read()?;
     let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
-    let keyring = key_file::keyring(&args.key, passphrase, args.kms.key()?)?;
+    let keyring =
+        key_file::keyring(&args.key, passphrase, args.kms.key()?, key_file::Purpose::Unwrap)?;
     Decryptor::new(&keyring).with_policy(args.require.policy()).decrypt(envelope)?;
     Ok(envelope.key_check().is_some())
 }

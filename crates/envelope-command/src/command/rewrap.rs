@@ -51,7 +51,8 @@ pub(crate) fn run(args: &Rewrap) -> Result<(), Failure> {
     };
     let passphrase = args.passphrase.read()?;
     let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
-    let keyring = key_file::keyring(&args.key, passphrase, args.kms.key()?)?;
+    let keyring =
+        key_file::keyring(&args.key, passphrase, args.kms.key()?, key_file::Purpose::Wrap)?;
     warn_before_reading(&envelope);
     let new = MasterKey::one(
         args.to_key.as_deref(),

@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Rewrap, to: &Address) -> Result<(), Failure> {
     let dialect = args.wrapping.dialect.unwrap_or_else(default);
     let passphrase = args.passphrase.read()?;
     let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
-    let old = key_file::keyring(&args.key, passphrase, args.kms.key()?)?;
+    let old = key_file::keyring(&args.key, passphrase, args.kms.key()?, key_file::Purpose::Wrap)?;
     let (path, kms) = (args.to_key.as_deref(), args.to_kms.key()?);
     let master = MasterKey::one(path, passphrase, kms, args.style, dialect)?;
     let new = master.keyring();
@@ -80,8 +80,11 @@ pub(crate) fn run(args: &Rewrap, to: &Address) -> Result<(), Failure> {
     let mut report = report(bulk)?;
     if !bulk.prefix && bulk.inventory.is_none() {
         let outcome = runtime.block_on(job.rewrap(object(to)?));
-        line(&mut *report, to, &to.key, &outcome.as_ref().map(|it| *it).map_err(Cause::of))?;
+        let told = outcome.as_ref().map(|it| *it).map_err(Cause::of);
+        let reported = line(&mut *report, to, &to.key, &told);
+        // What became of the object matters more than the report.
         outcome.map_err(|error| Failure::from(error).about(to))?;
+        reported?;
         warn_of_old_keys();
         return Ok(());
     }
@@ -90,6 +93,9 @@ pub(crate) fn run(args: &Rewrap, to: &Address) -> Result<(), Failure> {
     say(&json!({ "counts": tally.0 }), &format!("{tally}"));
     outcome?;
     warn_of_old_keys();
+    if tally.of("gone") > 0 && tally.of("gone") == tally.0.values().sum::<u64>() {
+        warn("none of these objects exists; are the keys in the inventory URL-encoded?");
+    }
     if tally.of("failed") > 0 {
         return Err(Failure::new(
             Status::Io,
@@ -230,7 +236,14 @@ impl Job<'_> {
             cause.status = "failed";
         }
         tally.count(status(&outcome));
-        line(report, to, key, &outcome)
+        line(report, to, key, &outcome).map_err(|failure| match &outcome {
+            Err(cause) => Failure::new(
+                failure.status(),
+                format_args!("{key}: {}; {}", cause.error, failure.cause()),
+                failure.advice(),
+            ),
+            Ok(_) => failure,
+        })
     }
 }
 
@@ -293,6 +306,18 @@ fn line(
     writeln!(report, "{line}").map_err(|error| Failure::io("the report".as_ref(), &error))
 }
 
+impl Row {
+    /// The row of a key in the bucket `of`, if that is known, for work on the bucket `wanted`.
+    fn of(key: &str, of: Option<&str>, wanted: Option<&str>) -> Self {
+        match (of, wanted) {
+            (Some(of), Some(wanted)) if of != wanted => {
+                Self::Foreign { bucket: of.to_owned(), key: key.to_owned() }
+            }
+            _ => Self::Key(key.to_owned()),
+        }
+    }
+}
+
 /// Returns whether the cell before a cell `key` could be a bucket, so that nobody can tell whether
 /// these are names of columns.
 fn is_perhaps_bucket(cell: Option<&str>) -> bool {
@@ -325,6 +350,10 @@ fn inventory<'a>(
             "use CSV of bucket and key, CSV with a column `key`, or lines of JSON with a `key`",
         )
     };
+    let bucket = match place {
+        Location::Bucket(_, bucket) => Some(bucket.as_str()),
+        _ => None,
+    };
     if start.trim_ascii_start().starts_with(b"{") {
         let lines = file
             .lines()
@@ -333,15 +362,14 @@ fn inventory<'a>(
         return Ok(Box::new(lines.map(move |(n, line)| {
             let line = line.map_err(|error| Failure::io(path, &error))?;
             let value: Value = serde_json::from_str(&line).map_err(|_| bad(n))?;
-            let key = value.get("key").or_else(|| value.get("Key")).and_then(Value::as_str);
-            key.map(|key| Row::Key(key.to_owned())).ok_or_else(|| bad(n))
+            let field = |name: &str, other: &str| {
+                value.get(name).or_else(|| value.get(other)).and_then(Value::as_str)
+            };
+            let of = field("bucket", "Bucket");
+            field("key", "Key").map(|key| Row::of(key, of, bucket)).ok_or_else(|| bad(n))
         })));
     }
-    let bucket = match place {
-        Location::Bucket(_, bucket) => Some(bucket.as_str()),
-        _ => None,
-    };
-    let mut column = None;
+    let (mut column, mut bucket_column) = (None, None);
     let rows = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(file);
     let rows = rows.into_records().enumerate();
     Ok(Box::new(rows.filter_map(move |(n, row)| {
@@ -350,21 +378,24 @@ fn inventory<'a>(
         if n == 0 && (bucket.is_none() || bucket != row.get(0)) {
             column = row.iter().position(|name| name.eq_ignore_ascii_case("key"));
             match column {
-                Some(1) if row.len() == 2 && is_perhaps_bucket(row.get(0)) => {
-                    return Some(Err(bad(n)));
+                Some(1) if is_perhaps_bucket(row.get(0)) => return Some(Err(bad(n))),
+                Some(_) => {
+                    bucket_column = row.iter().position(|it| it.eq_ignore_ascii_case("bucket"));
+                    return None;
                 }
-                Some(_) => return None,
                 None => {}
             }
         }
         Some(match column {
-            Some(at) => row.get(at).map(|key| Row::Key(key.to_owned())).ok_or_else(|| bad(n)),
+            Some(at) => {
+                let of = bucket_column.and_then(|column| row.get(column));
+                row.get(at).map(|key| Row::of(key, of, bucket)).ok_or_else(|| bad(n))
+            }
             // The format of the stores: bucket, then URL-encoded key. A COS bucket includes its
             // APPID.
             None => match (row.get(0), row.get(1)) {
                 (Some(of), Some(key)) => match envelope_store::decode_key(key) {
-                    Some(key) if bucket.is_none_or(|bucket| bucket == of) => Ok(Row::Key(key)),
-                    Some(key) => Ok(Row::Foreign { bucket: of.to_owned(), key }),
+                    Some(key) => Ok(Row::of(&key, Some(of), bucket)),
                     None => Err(bad(n)),
                 },
                 (Some(key), None) => Ok(Row::Key(key.to_owned())),

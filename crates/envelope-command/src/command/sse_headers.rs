@@ -12,7 +12,7 @@ use meta_codec::sse::{
 use crate::{
     args::{self, SseMode, SseRequest, SseScheme},
     failure::{Failure, Status},
-    input::{read_secret, standard},
+    input::{Secret, read_secret, standard},
 };
 
 pub(crate) fn run(args: &args::SseHeaders) -> Result<(), Failure> {
@@ -86,7 +86,7 @@ fn check(args: &args::SseHeaders) -> Result<(), Failure> {
 }
 
 fn customer_key(path: &Path) -> Result<CustomerKey, Failure> {
-    CustomerKey::read(&read_secret(path)?).map_err(|_| {
+    CustomerKey::read(&read_secret(path, Secret::Key)?).map_err(|_| {
         Failure::new(
             Status::Key,
             format_args!("{}: not 32 bytes in base64", path.display()),

@@ -132,7 +132,9 @@ impl RsaKey {
         if encrypted && EncryptedPrivateKeyInfoRef::try_from(&der[..]).is_err() {
             return Err(RsaKeyError::Cipher);
         }
-        Self::read_der(&der, passphrase)
+        // The first private key ends the search, so that no file, whatever its other blocks hold,
+        // makes more than one derivation of a key from the passphrase.
+        Self::read_der(&der, passphrase.filter(|_| encrypted))
     }
 
     fn read_der(der: &[u8], passphrase: Option<&[u8]>) -> Result<Self, RsaKeyError> {

@@ -171,6 +171,27 @@ mod tests {
         }
     }
 
+    /// However many blocks demand it, the work is done at most once.
+    #[test]
+    fn a_file_makes_one_derivation() {
+        use base64::{Engine as _, engine::general_purpose::STANDARD};
+        // About a tenth of a second each, and minutes for all of them.
+        let body = STANDARD.encode(file(pbkdf2(100_000)));
+        let block =
+            |label: &str| format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n");
+        let begun = std::time::Instant::now();
+        for label in ["PUBLIC KEY", "RSA PUBLIC KEY", "PRIVATE KEY", "ENCRYPTED PRIVATE KEY"] {
+            let text = block(label).repeat(2000);
+            let outcome = RsaKeyWrapper::read(text.as_bytes(), Some(b"a passphrase")).map(|_| ());
+            let want = match label {
+                "ENCRYPTED PRIVATE KEY" => RsaKeyError::PassphraseWrong,
+                _ => RsaKeyError::PassphraseMissing,
+            };
+            assert_eq!(outcome, Err(want), "{label}");
+        }
+        assert!(begun.elapsed().as_secs() < 20);
+    }
+
     /// The numbers of a private key with these lengths in bytes, as PKCS#1.
     fn private(lens: [usize; 8]) -> Vec<u8> {
         let numbers = lens.map(|len| {
