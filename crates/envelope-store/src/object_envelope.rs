@@ -1,6 +1,6 @@
 //! The envelope of an object in a store.
 
-use meta_codec::{Envelope, ParseError, Reason, Vendor, parse, parse_instruction};
+use meta_codec::{Dialect, Envelope, ParseError, Reason, Vendor, parse, parse_instruction};
 
 use crate::{GetOptions, Headers, ObjectMeta, Store, StoreError, TransferError, body::collect};
 
@@ -29,11 +29,18 @@ pub async fn envelope_of(
     }
     let file = match store.get(&format!("{key}.instruction"), GetOptions::default()).await {
         Ok(file) if file.meta.len <= MAX_INSTRUCTION => collect(file.body).await?,
-        Ok(_) | Err(StoreError::NotFound | StoreError::Denied(_)) => return Ok(parsed?),
+        // Whoever may not read it does not know whether the object is encrypted.
+        Ok(_) | Err(StoreError::NotFound) => return Ok(parsed?),
         Err(error) => return Err(error.into()),
     };
     let text = String::from_utf8_lossy(&file);
     Ok(Some(parse_instruction(pairs(&meta.headers), &text)?))
+}
+
+/// Returns whether a header is one of those that hold an envelope, in any dialect.
+pub(crate) fn is_of_envelope(name: &str) -> bool {
+    let mut dialects = Dialect::ALL.into_iter();
+    dialects.any(|dialect| dialect.header_names().any(|known| known == name))
 }
 
 /// Returns the envelope in headers.

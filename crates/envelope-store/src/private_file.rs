@@ -1,11 +1,14 @@
 //! Files that only their owner can access.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     path::Path,
 };
 
 use crate::TransferError;
+
+/// How often a file is opened that another process keeps renaming.
+const ATTEMPTS: u32 = 100;
 
 /// Creates a file that only its owner can access, or truncates an existing one, and locks it.
 /// Symbolic links are not followed. Where there are no Unix permissions, the file has those of its
@@ -22,20 +25,25 @@ pub fn create_private(path: &Path) -> Result<File, TransferError> {
 
 /// Opens or creates such a file without truncating it, and locks it.
 pub(crate) fn open_private(path: &Path) -> Result<File, TransferError> {
-    loop {
+    for _ in 0..ATTEMPTS {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
         let file = unix::open(options, path)?;
         #[cfg(not(unix))]
         let file = options.open(path)?;
-        file.try_lock().map_err(|_| TransferError::Locked)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(TransferError::Locked),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
         // The process that held the lock a moment ago may have given the file its final name, or
         // removed it. Then this is not the file of that path any more.
         if is_still_at(&file, path) {
             return Ok(file);
         }
     }
+    Err(TransferError::Locked)
 }
 
 #[cfg(unix)]

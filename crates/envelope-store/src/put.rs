@@ -22,12 +22,14 @@ use tokio::io::AsyncRead;
 
 use self::{
     multipart::Multipart,
-    source::Source,
+    source::{FileDigest, Source},
     upload_journal::{Earlier, UploadJournal},
 };
 use crate::{
     Event, Headers, ObjectMeta, PutOptions, RetryPolicy, StopSignal, Store, StoreError,
-    TransferError, Upload, master_key, object_envelope::envelope_in, progress::ProgressListener,
+    TransferError, Upload, master_key,
+    object_envelope::{envelope_in, is_of_envelope},
+    progress::ProgressListener,
 };
 
 /// Longest object that is uploaded in one request, by default.
@@ -237,12 +239,14 @@ impl Put {
             source.check_unchanged()?;
             return self.encrypt_single(plain, encryptor).await;
         }
-        let mut journal = None;
+        let (mut journal, mut superseded) = (None, None);
         if let Some(path) = &self.journal {
-            let digest = source.digest().await?;
             let (opened, earlier) = UploadJournal::open(path, &self.listener)?;
+            let part_size = self.part_size_for(len);
+            let of_earlier = earlier.as_ref().and_then(Earlier::part_size).unwrap_or(part_size);
+            let mut digest = source.digest(of_earlier).await?;
             if let Some(earlier) = earlier {
-                match self.resumed(&earlier, &source, digest, resume).await? {
+                match self.resumed(&earlier, &source, &digest, resume, encryptor).await? {
                     Ok(resumed) => {
                         match resumed
                             .job
@@ -255,18 +259,26 @@ impl Put {
                             outcome => return outcome,
                         }
                     }
-                    Err(reason) => {
-                        self.listener.notify(Event::Restarted(reason));
-                        self.abort_earlier(&earlier).await;
-                    }
+                    Err(reason) => self.listener.notify(Event::Restarted(reason)),
                 }
+                superseded = Some(earlier);
+            }
+            if of_earlier != part_size {
+                digest = source.digest(part_size).await?;
             }
             journal = Some((opened, digest));
         }
         self.check_new().await?;
         let plan = self.plan(len, encryptor.dialect())?;
         let object = master_key::encrypt(&encryptor.clone().with_parts(plan)).await?;
-        self.multipart(plan, object, &source).start(journal).await
+        // Not before there is a key for the new upload. If the old one is said to be gone, and that
+        // is not true, it would stay open.
+        if let Some(earlier) = superseded {
+            self.abort_earlier(&earlier).await;
+        }
+        let plain_sums = journal.as_ref().map(|(_, digest)| Arc::clone(&digest.parts));
+        let job = Multipart { plain_sums, ..self.multipart(plan, object, &source) };
+        job.start(journal).await
     }
 
     /// Uploads a file as it is: the complete ciphertext of an object whose headers describe it.
@@ -301,6 +313,7 @@ impl Put {
             envelope,
             object: None,
             source: source.clone(),
+            plain_sums: None,
             buffers: part_buffer::Pool::default(),
         };
         job.start(None).await
@@ -405,6 +418,7 @@ impl Put {
             envelope: Some(object.envelope().clone()),
             object: Some(Arc::new(object)),
             source: source.clone(),
+            plain_sums: None,
             buffers: part_buffer::Pool::default(),
         }
     }
@@ -417,10 +431,11 @@ impl Put {
         &'a self,
         earlier: &Earlier,
         source: &Source,
-        digest: u64,
+        digest: &FileDigest,
         resume: Option<&Decryptor>,
+        encryptor: &Encryptor,
     ) -> Result<Result<Resumed<'a>, &'static str>, TransferError> {
-        let continued = match earlier.continued(&self.key, (source.len(), digest)) {
+        let continued = match earlier.continued(&self.key, (source.len(), digest.whole)) {
             Ok(continued) => continued,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -429,6 +444,9 @@ impl Put {
         else {
             return Ok(Err("the journal contains no envelope"));
         };
+        if envelope.dialect() != encryptor.dialect() || !self.asks_for(continued.headers) {
+            return Ok(Err("this run asks for other headers"));
+        }
         let Some(decryptor) = resume else {
             return Ok(Err("the content key cannot be unwrapped without a private key"));
         };
@@ -443,8 +461,21 @@ impl Put {
         };
         let job = self.multipart(plan, object, source);
         // The journal knows the headers that the upload was created with.
-        let job = Multipart { headers: continued.headers.clone(), ..job };
+        let headers = continued.headers.clone();
+        let job = Multipart { headers, plain_sums: Some(Arc::clone(&digest.parts)), ..job };
         Ok(Ok(Resumed { job, upload, envelope }))
+    }
+
+    /// Returns whether the headers of an earlier upload, apart from its envelope, are those that
+    /// this one would have.
+    fn asks_for(&self, headers: &Headers) -> bool {
+        let others = |headers: &Headers| {
+            let mut headers = headers.clone();
+            headers.retain(|(name, _)| !is_of_envelope(name));
+            headers.sort_unstable();
+            headers
+        };
+        others(headers) == others(&self.headers)
     }
 
     /// Aborts the upload of an earlier run, whose journal is ours.

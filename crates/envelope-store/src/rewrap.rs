@@ -14,7 +14,7 @@ use crate::{
     Event, GetOptions, Headers, ObjectMeta, Put, RetryPolicy, Store, StoreError, TransferError,
     inspector::Inspector,
     master_key,
-    object_envelope::{envelope_in, envelope_of},
+    object_envelope::{envelope_in, envelope_of, is_of_envelope},
     progress::ProgressListener,
 };
 
@@ -167,6 +167,10 @@ impl Rewrap {
             return Err(TransferError::Instruction);
         }
         self.inspector.inspect(&envelope);
+        if kept(&meta.headers).iter().any(|(_, value)| value.contains('\u{fffd}')) {
+            let words = "a header of the object is not UTF-8, and would be changed";
+            return Err(TransferError::Corrupt(words.to_owned()));
+        }
         let dialect = encryptor.dialect();
         if let Some(vendor) = self.store.vendor().filter(|vendor| *vendor != dialect.vendor()) {
             return Err(TransferError::Vendor { dialect, vendor });
@@ -294,13 +298,24 @@ impl Rewrap {
         if !object.meta.is_same_version(meta) {
             return Err(StoreError::Changed.into());
         }
-        let kept = KeptObject::save(&self.folder, &meta.headers, object.body, meta.crc64).await?;
+        let saved = KeptObject::save(&self.folder, &meta.headers, object.body, meta.crc64);
+        let mut kept = saved.await?;
         self.listener.notify(Event::Kept(kept.path().to_owned()));
-        let Err(error) = put.stored(kept.path()).await else { return Ok(()) };
+        kept.keep();
+        let Err(error) = put.stored(kept.path()).await else {
+            kept.discard();
+            return Ok(());
+        };
         match self.store.head(&self.key).await {
             // The object is what it was, so the copy is not needed.
-            Ok(now) if now.is_same_version(meta) => Err(error),
-            _ => Err(TransferError::Kept { path: kept.keep(), source: Box::new(error) }),
+            Ok(now) if now.is_same_version(meta) => {
+                kept.discard();
+                Err(error)
+            }
+            _ => {
+                let path = kept.path().to_owned();
+                Err(TransferError::Kept { path, source: Box::new(error) })
+            }
         }
     }
 }
@@ -334,16 +349,12 @@ fn kept(headers: &Headers) -> Headers {
         "content-type",
         "expires",
     ];
-    let is_envelope = |name: &str| {
-        let dialects = Dialect::ALL.into_iter();
-        dialects.flat_map(Dialect::header_names).any(|known| known == name)
-    };
     headers
         .iter()
         .filter(|(name, _)| {
             let mut vendors = Vendor::ALL.into_iter();
             let user = vendors.any(|vendor| name.starts_with(vendor.metadata_prefix()));
-            (user && !is_envelope(name))
+            (user && !is_of_envelope(name))
                 || Vendor::ALL.iter().any(|it| it.copied_headers().contains(&name.as_str()))
                 || STANDARD.contains(&name.as_str())
         })

@@ -159,12 +159,16 @@ fn buckets() {
 fn a_folder_gives_nothing_from_outside() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("secret"), b"secret").unwrap();
+    let none = Headers::new();
     let (store, runtime) = (FolderStore::new(folder.path().join("store")), Runtime::new().unwrap());
     runtime.block_on(store.put("k", Bytes::new(), &Headers::new(), PutOptions::default())).unwrap();
     // And nothing under another name: a key is a path byte for byte.
     let aliases = ["./k", "k/.", "a//b", "a/./b", "//k", "a/../k", ".", "..", "k\0"];
+    // And nothing that would be in the way of a sidecar, which no write could undo.
+    let long = "x".repeat(243);
+    let in_the_way = ["k.headers.json", "k.headers.json/y", "a/k.headers.json/y", &long];
     let outside = ["../secret", "/etc/passwd", "", "a/../../secret", "k/", ".envelope-uploads/x"];
-    for key in outside.into_iter().chain(aliases) {
+    for key in outside.into_iter().chain(aliases).chain(in_the_way) {
         assert!(runtime.block_on(store.get(key, GetOptions::default())).is_err(), "{key}");
         assert!(
             runtime
@@ -175,6 +179,18 @@ fn a_folder_gives_nothing_from_outside() {
         assert!(runtime.block_on(store.delete(key)).is_err(), "{key}");
     }
     assert_eq!(std::fs::read(folder.path().join("secret")).unwrap(), b"secret");
+    let longest = "x".repeat(242);
+    let put = store.put(&longest, Bytes::new(), &none, PutOptions::default());
+    runtime.block_on(put).unwrap();
+    // An upload ID that is no name is none of ours.
+    for id in ["", ".", "..", "a/b", "../store", "lock"] {
+        let upload = envelope_store::Upload::new("k", id);
+        let _ = runtime.block_on(store.abort(&upload));
+        assert!(runtime.block_on(store.list_parts(&upload)).is_err(), "{id}");
+    }
+    assert!(runtime.block_on(store.head("k")).is_ok());
+    let again = store.put("k", Bytes::new(), &none, PutOptions::default());
+    runtime.block_on(again).unwrap();
 }
 
 /// Of many writers at once, one may create an object. The pair is always that of one writer.

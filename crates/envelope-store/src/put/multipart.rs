@@ -10,17 +10,21 @@ use envelope_core::{Crc64, CtrCipher, EncryptedObject, Part, PartPlan};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use md5::{Digest as _, Md5};
 use meta_codec::Envelope;
+use zeroize::Zeroize as _;
 
 use super::{
     MAX_CORRUPT_ATTEMPTS, Put, UploadResult,
     part_buffer::Pool,
-    source::Source,
+    source::{FileDigest, Source},
     upload_journal::{Earlier, UploadJournal, now},
 };
 use crate::{
     Event, Headers, ObjectMeta, PutResult, StoreError, TransferError, Upload,
     object_envelope::envelope_in, retry::again,
 };
+
+/// How far the clocks of a store and of this machine may differ, in seconds.
+const MAX_SKEW: u64 = 900;
 
 /// A multipart upload, with everything but its ID.
 pub(super) struct Multipart<'a> {
@@ -32,6 +36,8 @@ pub(super) struct Multipart<'a> {
     /// The cipher of the parts; `None` if the file is ciphertext already.
     pub(super) object: Option<Arc<EncryptedObject<CtrCipher>>>,
     pub(super) source: Source,
+    /// The CRC-64 of the plaintext of each part, if it was taken before.
+    pub(super) plain_sums: Option<Arc<[u64]>>,
     pub(super) buffers: Pool,
 }
 
@@ -42,10 +48,10 @@ impl Multipart<'_> {
     /// Creates the upload, sends all parts and completes it.
     pub(super) async fn start(
         self,
-        journal: Option<(UploadJournal, u64)>,
+        journal: Option<(UploadJournal, FileDigest)>,
     ) -> Result<UploadResult, TransferError> {
         if let Some((journal, digest)) = &journal {
-            let file = (self.source.len(), *digest);
+            let file = (self.source.len(), digest.whole);
             let part_size = self.plan.layout().part_size();
             journal.begin(&self.put.key, file, part_size, &self.headers).await;
         }
@@ -70,7 +76,9 @@ impl Multipart<'_> {
             // It may have been completed, and only the response was lost.
             Err(StoreError::NoUpload) => {
                 let outcome = self.completed_earlier(envelope).await;
-                if outcome.as_ref().map_or_else(|error| !error.is_resumable(), |_| true) {
+                // An upload that is gone begins anew, with the same journal.
+                let gone = matches!(outcome, Err(TransferError::Store(StoreError::NoUpload)));
+                if !gone && outcome.as_ref().map_or_else(|it| !it.is_resumable(), |_| true) {
                     journal.remove();
                 }
                 return outcome;
@@ -125,6 +133,14 @@ impl Multipart<'_> {
             }
             Err(error) => error,
         };
+        let is_gone = matches!(error, TransferError::Store(StoreError::NoUpload));
+        if is_gone && journal.is_some() {
+            return Err(match self.put.store.list_parts(upload).await {
+                // There is nothing to abort, and the upload begins anew with the same journal.
+                Err(StoreError::NoUpload) => error,
+                _ => contradiction(),
+            });
+        }
         let kept = journal.is_some_and(UploadJournal::is_kept) && error.is_resumable();
         if !kept && self.put.abort(upload).await {
             journal.iter().for_each(|journal| journal.remove());
@@ -177,8 +193,11 @@ impl Multipart<'_> {
             let (_, of_part) = self.encrypt(part).await?;
             crc64 = Crc64::combined(crc64, of_part, part.len());
         }
+        self.source.check_unchanged()?;
         let parts = u16::try_from(self.plan.parts().len()).unwrap_or(u16::MAX);
-        let answer = PutResult::new(meta.etag, None).with_version_id(meta.version_id);
+        // Without the ID of its version, so that it is not deleted whatever it looks like: its
+        // checksum is that of the file today, not of what was sent.
+        let answer = PutResult::new(meta.etag, None);
         let result = UploadResult { len: meta.len, etag: answer.etag.clone(), crc64, parts };
         self.put.verify(&result, &answer, Some(envelope)).await?;
         Ok(result)
@@ -187,11 +206,17 @@ impl Multipart<'_> {
     /// Returns the ciphertext of a part and its checksum.
     async fn encrypt(&self, part: Part) -> Result<(Bytes, u64), TransferError> {
         let (source, object) = (self.source.clone(), self.object.clone());
-        let buffers = self.buffers.clone();
+        let (buffers, plain_sums) = (self.buffers.clone(), self.plain_sums.clone());
         let done = tokio::task::spawn_blocking(move || {
             let (mut buffer, mut sum) = (buffers.take(), Crc64::new());
             let bytes = buffer.bytes();
             source.read_into(bytes, part.start(), part.len())?;
+            let place = usize::from(part.number()).saturating_sub(1);
+            let wanted = plain_sums.as_ref().map(|sums| sums.get(place).copied());
+            if wanted.is_some_and(|wanted| wanted != Some(Crc64::of(bytes))) {
+                bytes.zeroize();
+                return Err(TransferError::SourceChanged);
+            }
             match object {
                 Some(object) => object.part(part.number())?.encrypt_summed(bytes, &mut sum)?,
                 None => sum.update(bytes),
@@ -243,10 +268,10 @@ impl Put {
                             self.abort(&upload).await;
                         }
                         Ok(Some(false)) | Err(StoreError::NoUpload) => {}
-                        // The clocks may differ a little.
                         Ok(None) | Err(_) => {
-                            unknown |=
-                                upload.created.is_none_or(|at| at.saturating_add(5) >= since);
+                            unknown |= upload
+                                .created
+                                .is_none_or(|at| at.saturating_add(MAX_SKEW) >= since);
                         }
                     }
                 }
@@ -321,6 +346,7 @@ impl Put {
             tags.push((number, etag.clone()));
         }
         let parts = u16::try_from(tags.len()).unwrap_or(u16::MAX);
+        self.check_new().await?;
         self.check_expected().await?;
         let answer = match self.store.complete(upload, &tags, self.options()).await {
             Ok(answer) => answer,
@@ -355,10 +381,13 @@ impl Put {
         // An upload that is known to be gone is over, but only then.
         match self.store.list_parts(upload).await {
             Err(StoreError::NoUpload) => Err(StoreError::NoUpload.into()),
-            _ => {
-                let words = "the store denies and shows the same upload";
-                Err(StoreError::Malformed(words.to_owned()).into())
-            }
+            _ => Err(contradiction()),
         }
     }
+}
+
+/// The error for an upload that is said to be gone, and is there. It can be resumed.
+fn contradiction() -> TransferError {
+    let words = "the store denies and shows the same upload";
+    StoreError::Malformed(words.to_owned()).into()
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use envelope_core::{Crc64, Encryptor};
 use meta_codec::Envelope;
+use zeroize::Zeroizing;
 
 use super::{MAX_CORRUPT_ATTEMPTS, Put, UploadResult};
 use crate::{
@@ -13,14 +14,16 @@ impl Put {
     /// Encrypts `plain` and uploads it in one request.
     pub(super) async fn encrypt_single(
         &self,
-        mut plain: Vec<u8>,
+        plain: Vec<u8>,
         encryptor: &Encryptor,
     ) -> Result<UploadResult, TransferError> {
+        // It is wiped if there is no key to encrypt it with.
+        let mut plain = Zeroizing::new(plain);
         let encryptor = encryptor.clone().with_plain_len(plain.len() as u64);
         let object = master_key::encrypt(&encryptor).await?;
         object.cipher().at(0).apply(&mut plain);
         let headers = self.all_headers(object.headers());
-        self.single(plain, headers, Some(object.into_inner().0)).await
+        self.single(std::mem::take(&mut *plain), headers, Some(object.into_inner().0)).await
     }
 
     /// Uploads bytes as they are in one request, and once more if what arrived is wrong.
@@ -41,7 +44,9 @@ impl Put {
             let outcome = UploadResult { len, etag: sent.etag.clone(), crc64, parts: 0 };
             match self.verify(&outcome, &sent, envelope.as_ref()).await {
                 // What is there is our own wrong bytes, so nothing is lost by replacing them.
-                Err(TransferError::Damaged { .. }) if attempts > 1 && !self.create_only => {
+                Err(TransferError::Damaged { .. })
+                    if attempts > 1 && !self.create_only && self.expected.is_none() =>
+                {
                     tracing::warn!(key = self.key, "the object arrived damaged and is sent again");
                     attempts = attempts.saturating_sub(1);
                 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use envelope_core::{Crc64, CtrCipher, io::PositionedFile as _};
+use zeroize::Zeroizing;
 
 use crate::TransferError;
 
@@ -84,13 +85,23 @@ impl Source {
         }
     }
 
-    /// Returns the CRC-64 of all bytes, which detects a changed file. It need not be collision
-    /// resistant: anyone who can choose the file's bytes already has the plaintext.
-    pub(super) async fn digest(&self) -> Result<u64, TransferError> {
+    /// Returns the CRC-64 of the file as it is now, in parts of this size.
+    pub(super) async fn digest(&self, part_size: u64) -> Result<FileDigest, TransferError> {
         let (file, len) = (Arc::clone(&self.file), self.len);
-        let done = tokio::task::spawn_blocking(move || digest(&file, len)).await;
+        let done = tokio::task::spawn_blocking(move || digest(&file, len, part_size)).await;
         done.map_err(io::Error::other)?
     }
+}
+
+/// What a file was when its upload began. Its fingerprint is no secret to whoever could choose
+/// bytes to fool it, because they have the plaintext.
+#[derive(Clone, Debug)]
+pub(super) struct FileDigest {
+    /// The CRC-64 of the whole file.
+    pub(super) whole: u64,
+    /// The CRC-64 of each part, which is compared before the part is encrypted: the keystream of a
+    /// part must never meet other bytes.
+    pub(super) parts: Arc<[u64]>,
 }
 
 fn nanoseconds(metadata: &Metadata) -> u64 {
@@ -107,12 +118,14 @@ fn read_at(file: &File, bytes: &mut Vec<u8>, start: u64, len: u64) -> Result<(),
     })
 }
 
-fn digest(file: &File, len: u64) -> Result<u64, TransferError> {
+fn digest(file: &File, len: u64, part_size: u64) -> Result<FileDigest, TransferError> {
     let threads = thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
-    let share = len.div_ceil(threads).max(CHUNK);
-    let sum = |start: u64| -> Result<Crc64, TransferError> {
-        let (mut sum, end) = (Crc64::new(), start.saturating_add(share).min(len));
-        let (mut at, mut bytes) = (start, Vec::new());
+    let count = len.div_ceil(part_size.max(1));
+    let share = count.div_ceil(threads).max(1);
+    let sum = |number: u64| -> Result<Crc64, TransferError> {
+        let mut at = number.saturating_mul(part_size);
+        let end = at.saturating_add(part_size).min(len);
+        let (mut sum, mut bytes) = (Crc64::new(), Zeroizing::new(Vec::new()));
         while at < end {
             read_at(file, &mut bytes, at, CHUNK.min(end.saturating_sub(at)))?;
             sum.update(&bytes);
@@ -121,14 +134,22 @@ fn digest(file: &File, len: u64) -> Result<u64, TransferError> {
         Ok(sum)
     };
     thread::scope(|scope| {
-        let starts = (0..threads).map(|n| n.saturating_mul(share)).take_while(|start| *start < len);
-        let running: Vec<_> = starts.map(|start| scope.spawn(move || sum(start))).collect();
-        let mut whole = Crc64::new();
+        let starts = (0..threads).map(|n| n.saturating_mul(share)).take_while(|it| *it < count);
+        let running: Vec<_> = starts
+            .map(|start| {
+                let numbers = start..start.saturating_add(share).min(count);
+                scope.spawn(move || numbers.map(sum).collect::<Result<Vec<Crc64>, _>>())
+            })
+            .collect();
+        let (mut whole, mut parts) = (Crc64::new(), Vec::new());
         for thread in running {
-            let sum =
+            let sums =
                 thread.join().map_err(|_| io::Error::other("a checksum thread panicked"))??;
-            whole.append(&sum);
+            for sum in sums {
+                whole.append(&sum);
+                parts.push(sum.value());
+            }
         }
-        Ok(whole.value())
+        Ok(FileDigest { whole: whole.value(), parts: parts.into() })
     })
 }

@@ -3,13 +3,16 @@
 use std::{
     collections::BTreeMap,
     io::{self, Write as _},
+    sync::Arc,
 };
 
 use bytes::Bytes;
 use envelope_core::{AesKeyWrapper, BodyEncryptor, Crc64, Encryptor};
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use meta_codec::{ContentAlgorithm, Dialect, Envelope, PartLayout, Vendor};
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _},
+    task::{JoinError, JoinSet},
+};
 
 use super::{Put, STREAM_PART_SIZE, UploadResult, multipart::Uploaded, source::Source};
 use crate::{Event, Headers, TransferError, Upload, master_key};
@@ -79,7 +82,9 @@ impl Put {
         let size = self.part_size.unwrap_or(STREAM_PART_SIZE);
         let size = usize::try_from(size).map_err(io::Error::other)?;
         let (mut uploaded, mut lens) = (BTreeMap::new(), Vec::new());
-        let mut sending = FuturesUnordered::new();
+        // Tasks of their own, so that parts are on their way while the stream is waited for.
+        let mut sending: JoinSet<Sent> = JoinSet::new();
+        let headers = Arc::new(headers.clone());
         loop {
             let part = tokio::select! {
                 part = body.next(size) => part?,
@@ -95,28 +100,33 @@ impl Put {
             lens.push((number, part.len() as u64));
             let crc64 = Crc64::of(&part);
             let part = Bytes::from(part);
-            sending.push(async move {
+            let (own, upload, headers) = (self.clone(), upload.clone(), Arc::clone(&headers));
+            sending.spawn(async move {
                 let len = part.len() as u64;
-                let result = self.send_part(upload, number, part, crc64, headers).await?;
+                let result = own.send_part(&upload, number, part, crc64, &headers).await?;
                 Ok((number, result.etag, crc64, len))
             });
             // Reading waits while enough parts are in flight, which bounds the memory.
             while sending.len() >= self.concurrency {
                 tokio::select! {
-                    sent = sending.next() => self.note(sent, &mut uploaded)?,
+                    sent = sending.join_next() => self.note(sent, &mut uploaded)?,
                     () = self.stopped() => return Err(TransferError::Stopped),
                 }
             }
         }
         while !sending.is_empty() {
-            self.note(sending.next().await, &mut uploaded)?;
+            self.note(sending.join_next().await, &mut uploaded)?;
         }
         self.complete(upload, &uploaded, lens.into_iter(), Some(envelope)).await
     }
 
-    fn note(&self, sent: Option<Sent>, uploaded: &mut Uploaded) -> Result<(), TransferError> {
+    fn note(
+        &self,
+        sent: Option<Result<Sent, JoinError>>,
+        uploaded: &mut Uploaded,
+    ) -> Result<(), TransferError> {
         if let Some(sent) = sent {
-            let (number, etag, crc64, len) = sent?;
+            let (number, etag, crc64, len) = sent.map_err(io::Error::other)??;
             uploaded.insert(number, (etag, crc64));
             self.listener.notify(Event::Transferred(len));
         }

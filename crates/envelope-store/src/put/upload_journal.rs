@@ -96,6 +96,11 @@ impl Earlier {
         Ok(Continued { headers, size: *size, part_size: *part_size })
     }
 
+    /// Returns the size of the parts, if the journal says it.
+    pub(super) fn part_size(&self) -> Option<u64> {
+        self.first.as_ref().map(|first| first.part_size).filter(|size| *size >= 16)
+    }
+
     /// Returns the key and the headers of an upload whose ID was not recorded any more.
     pub(super) fn lost(&self) -> Option<(&str, &Headers, u64)> {
         let first = self.first.as_ref().filter(|_| self.upload.is_none())?;

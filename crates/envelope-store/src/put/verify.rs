@@ -115,7 +115,8 @@ fn look_at(
     answer: &PutResult,
     envelope: Option<&Envelope>,
 ) -> Look {
-    if head.etag != sent.etag {
+    let other_version = head.version_id.as_ref().zip(answer.version_id.as_ref());
+    if head.etag != sent.etag || other_version.is_some_and(|(one, other)| one != other) {
         return Look::Changed;
     }
     if head.len != sent.len {
@@ -135,6 +136,8 @@ fn look_at(
     };
     match found.as_ref().zip(envelope) {
         Some((one, other)) if opens(one, other) => Look::Altered,
-        _ => Look::Wrong("its metadata differs"),
+        // The same bytes with another key: somebody else has rewrapped the object since.
+        Some(_) => Look::Changed,
+        None => Look::Wrong("its metadata differs"),
     }
 }

@@ -59,10 +59,14 @@ impl KeptObject {
         &self.path
     }
 
-    /// Keeps the files, because the object in the store may be lost, and returns where they are.
-    pub(super) fn keep(mut self) -> PathBuf {
+    /// Keeps the files from now on, whatever happens, because the object in the store may be lost.
+    pub(super) fn keep(&mut self) {
         self.keeps = true;
-        self.path.clone()
+    }
+
+    /// Removes the files, because the object in the store is proven.
+    pub(super) fn discard(mut self) {
+        self.keeps = false;
     }
 }
 

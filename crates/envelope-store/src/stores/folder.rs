@@ -9,7 +9,7 @@ use std::{
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Component, Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::UNIX_EPOCH,
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use async_trait::async_trait;
@@ -36,6 +36,10 @@ const SIDECAR: &str = ".headers.json";
 const UPLOADS: &str = ".envelope-uploads";
 /// The sidecar's own entry: the entity tag of the bytes that it describes.
 const TAG: &str = "etag";
+/// The longest name of a file, in bytes, on the file systems of today.
+const MAX_NAME: usize = 255;
+/// How long a listing may wait for its next page before it starts anew.
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// Number of bytes read at a time.
 const CHUNK: usize = 256 * 1024;
 /// Number of entries on a page.
@@ -74,6 +78,7 @@ struct Cursor {
     prefix: String,
     last: String,
     walk: Walk,
+    since: Instant,
 }
 
 impl fmt::Debug for FolderStore {
@@ -90,9 +95,13 @@ impl FolderStore {
     }
 
     fn path(&self, key: &str) -> Result<PathBuf, StoreError> {
+        // A part that looks like a sidecar would be in the way of one, and so would a name that is
+        // too long for its sidecar.
         let plain = |part: &str| {
             Path::new(part).components().eq([Component::Normal(part.as_ref())])
                 && !part.contains('\0')
+                && !part.ends_with(SIDECAR)
+                && part.len() + SIDECAR.len() <= MAX_NAME
         };
         if !key.split('/').all(plain) || is_internal(key) {
             let words = format!("{key:?} is not a valid key in a folder");
@@ -101,8 +110,18 @@ impl FolderStore {
         Ok(self.root.join(key))
     }
 
-    fn upload_path(&self, upload: &Upload) -> PathBuf {
-        self.root.join(UPLOADS).join(Path::new(&upload.id).file_name().unwrap_or_default())
+    /// Returns the folder of an upload. An ID that is no name, such as `..`, is none of ours.
+    fn upload_path(&self, upload: &Upload) -> Result<PathBuf, StoreError> {
+        let id = Path::new(&upload.id);
+        if id.components().eq([Component::Normal(id.as_os_str())]) && !upload.id.contains('.') {
+            return Ok(self.root.join(UPLOADS).join(id));
+        }
+        Err(StoreError::NoUpload)
+    }
+
+    /// Makes listings under way see what changes now.
+    fn changes(&self) {
+        self.cursor.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Replaces an object's bytes and headers.
@@ -115,6 +134,7 @@ impl FolderStore {
         options: PutOptions,
     ) -> Result<(), StoreError> {
         let path = self.path(key)?;
+        self.changes();
         let pairs = Pairs::write(&self.root)?;
         if options.create_only && path.exists() {
             return Err(StoreError::Changed);
@@ -323,7 +343,7 @@ impl Store for FolderStore {
         body: Bytes,
         _headers: &Headers,
     ) -> Result<PutResult, StoreError> {
-        let folder = self.upload_path(upload);
+        let folder = self.upload_path(upload)?;
         blocking(move || {
             let mut sum = Crc64::new();
             sum.update(&body);
@@ -334,6 +354,8 @@ impl Store for FolderStore {
                 file => file?,
             };
             file.write_all(&body)?;
+            // The journal of the upload will say that the part is here.
+            file.as_file().sync_all()?;
             let name = format!("{number:05}.{}", tag_of(&sum).trim_matches('"'));
             for (other, path) in parts_in(&folder)? {
                 if other.number == number && path.file_name() != Some(name.as_ref()) {
@@ -347,7 +369,7 @@ impl Store for FolderStore {
     }
 
     async fn list_parts(&self, upload: &Upload) -> Result<Vec<UploadedPart>, StoreError> {
-        let folder = self.upload_path(upload);
+        let folder = self.upload_path(upload)?;
         blocking(move || Ok(parts_in(&folder)?.into_iter().map(|(part, _)| part).collect())).await
     }
 
@@ -357,7 +379,7 @@ impl Store for FolderStore {
         parts: &[(u16, String)],
         options: PutOptions,
     ) -> Result<PutResult, StoreError> {
-        let (own, folder, wanted) = (self.clone(), self.upload_path(upload), parts.to_vec());
+        let (own, folder, wanted) = (self.clone(), self.upload_path(upload)?, parts.to_vec());
         blocking(move || {
             let arrived = parts_in(&folder)?;
             let (key, headers) = begun_in(&folder)?;
@@ -370,15 +392,20 @@ impl Store for FolderStore {
                     .iter()
                     .find(|(part, _)| part.number == *number && part.etag == *etag)
                     .ok_or(StoreError::Changed)?;
-                let mut file = File::open(&part.1)?;
+                let (mut file, mut of_part) = (File::open(&part.1)?, Crc64::new());
                 loop {
                     let got = file.read(&mut chunk)?;
                     let Some(bytes) = chunk.get(..got).filter(|bytes| !bytes.is_empty()) else {
                         break;
                     };
-                    sum.update(bytes);
+                    of_part.update(bytes);
                     whole.file.write_all(bytes)?;
                 }
+                // Before anything is replaced: the disk may have lost what was written.
+                if tag_of(&of_part) != *etag {
+                    return Err(StoreError::Malformed(format!("part {number} is damaged")));
+                }
+                sum.append(&of_part);
             }
             own.place(&key, whole, &headers, &sum, options)?;
             fs::remove_dir_all(&folder)?;
@@ -388,7 +415,7 @@ impl Store for FolderStore {
     }
 
     async fn abort(&self, upload: &Upload) -> Result<(), StoreError> {
-        let folder = self.upload_path(upload);
+        let Ok(folder) = self.upload_path(upload) else { return Ok(()) };
         blocking(move || match fs::remove_dir_all(folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
@@ -441,7 +468,7 @@ impl Store for FolderStore {
         upload: &Upload,
         headers: &Headers,
     ) -> Result<Option<bool>, StoreError> {
-        let (folder, headers) = (self.upload_path(upload), headers.clone());
+        let (folder, headers) = (self.upload_path(upload)?, headers.clone());
         blocking(move || Ok(Some(begun_in(&folder)?.1 == headers))).await
     }
 
@@ -451,7 +478,9 @@ impl Store for FolderStore {
         blocking(move || {
             let pairs = Pairs::read(&own.root)?;
             let mut cursor = own.cursor.lock().unwrap_or_else(PoisonError::into_inner);
-            let left = cursor.take().filter(|it| it.prefix == prefix && it.last == after);
+            let left = cursor.take().filter(|it| {
+                it.prefix == prefix && it.last == after && it.since.elapsed() < MAX_PAUSE
+            });
             let mut walk = match left {
                 Some(cursor) => cursor.walk,
                 None => Walk::new(&own.root, &prefix, &after)?,
@@ -462,7 +491,7 @@ impl Store for FolderStore {
                 entries.extend(own.entry(&pairs, key?)?);
             }
             let next = entries.last().map(|entry| entry.key.clone());
-            *cursor = next.clone().map(|last| Cursor { prefix, last, walk });
+            *cursor = next.clone().map(|last| Cursor { prefix, last, walk, since: Instant::now() });
             Ok(Page::new(entries, next))
         })
         .await
@@ -474,6 +503,7 @@ impl Store for FolderStore {
             if !own.root.exists() {
                 return Ok(());
             }
+            own.changes();
             Pairs::write(&own.root)?.delete(&path)
         })
         .await

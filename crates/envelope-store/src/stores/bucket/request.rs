@@ -139,7 +139,7 @@ impl Bucket {
     /// Makes one attempt. A request that was denied is signed once more if the clock or the access
     /// key was the reason: the service's time is known now, and the key may have been replaced.
     async fn send_once(&self, request: &Request) -> Result<reqwest::Response, StoreError> {
-        let key = self.signer.key().await?;
+        let (key, skew) = (self.signer.key().await?, self.signer.skew());
         let response = self.transmit(request, &key).await?;
         if response.status().is_success() {
             return Ok(response);
@@ -149,7 +149,9 @@ impl Bucket {
         if !matches!(error, StoreError::Denied(_)) {
             return Err(error);
         }
-        let corrected = date.is_some_and(|date| self.signer.correct_clock(date));
+        date.into_iter().for_each(|date| self.signer.correct_clock(date));
+        // Another request may have been the one that corrected the clock.
+        let corrected = self.signer.skew() != skew;
         let renewed = self.signer.key().await?;
         let same = (renewed.id(), renewed.secret(), renewed.token())
             == (key.id(), key.secret(), key.token());
@@ -183,6 +185,11 @@ impl Bucket {
     }
 
     fn parts(&self, request: &Request) -> Result<http::Request<()>, StoreError> {
+        // Without a key, a request is about the bucket itself, and only listings are.
+        let lists = request.query.iter().any(|(name, _)| *name == "prefix");
+        if request.key.is_empty() && !lists {
+            return Err(StoreError::Key(String::new()));
+        }
         let malformed = |what: &str| StoreError::Malformed(format!("{what} cannot be sent"));
         let mut url = self.endpoint.bucket_url(&self.name, &url_path(&request.key));
         for (n, (name, value)) in request.query.iter().enumerate() {

@@ -71,21 +71,23 @@ impl RequestSigner {
         self.credentials.get().await.map_err(|error| StoreError::Denied(error.to_string()))
     }
 
-    /// Takes the time in a refusal as the right one. Returns whether that makes a difference, so
-    /// that it is worth signing again.
-    pub(super) fn correct_clock(&self, service: SystemTime) -> bool {
+    /// Returns what is added to this machine's clock now, in seconds.
+    pub(super) fn skew(&self) -> i64 {
+        self.skew.load(Ordering::Relaxed)
+    }
+
+    /// Takes the time in a refusal as the right one, if it differs by enough.
+    pub(super) fn correct_clock(&self, service: SystemTime) {
         let seconds = |time: SystemTime| {
             let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
             i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
         };
         let skew = seconds(service).saturating_sub(seconds(SystemTime::now()));
         let before = self.skew.load(Ordering::Relaxed);
-        if skew.saturating_sub(before).saturating_abs() < MAX_SKEW {
-            return false;
+        if skew.saturating_sub(before).saturating_abs() >= MAX_SKEW {
+            tracing::warn!(seconds = skew, "the clock of this machine differs from the service's");
+            self.skew.store(skew, Ordering::Relaxed);
         }
-        tracing::warn!(seconds = skew, "the clock of this machine differs from the service's");
-        self.skew.store(skew, Ordering::Relaxed);
-        true
     }
 
     /// Returns the time by the clock of the service.
@@ -284,12 +286,15 @@ mod tests {
     fn the_clock_of_the_service_is_taken_once() {
         let signer = RequestSigner::cos(SharedCredentials::new(Credentials::new(ID, SECRET)));
         let minute = std::time::Duration::from_secs(60);
-        assert!(!signer.correct_clock(SystemTime::now() + minute));
-        assert!(signer.correct_clock(SystemTime::now() + minute * 60));
-        assert!(!signer.correct_clock(SystemTime::now() + minute * 60));
+        signer.correct_clock(SystemTime::now() + minute);
+        assert_eq!(signer.skew(), 0);
+        signer.correct_clock(SystemTime::now() + minute * 60);
+        let first = signer.skew();
+        signer.correct_clock(SystemTime::now() + minute * 61);
+        assert_eq!(signer.skew(), first);
         let ahead = signer.now().duration_since(Timestamp::now()).as_secs();
         assert!((3598..=3601).contains(&ahead), "{ahead}");
-        assert!(signer.correct_clock(SystemTime::now() - minute * 60));
+        signer.correct_clock(SystemTime::now() - minute * 60);
         assert!(signer.now() < Timestamp::now());
     }
 }

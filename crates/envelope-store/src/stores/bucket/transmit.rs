@@ -104,6 +104,8 @@ pub(super) async fn transmit(
     loop {
         let deadline = progress.deadline(stall);
         tokio::select! {
+            // A response that is here counts, however late anybody looks.
+            biased;
             response = &mut response => {
                 return response.map_err(|error| StoreError::Unavailable(words(&error)));
             }

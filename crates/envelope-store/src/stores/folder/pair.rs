@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tempfile::NamedTempFile;
 
-use super::{CHUNK, TAG, UPLOADS, absent, parent, sidecar_of, tag_of};
+use super::{CHUNK, TAG, UPLOADS, absent, parent, read_tag, sidecar_of, tag_of};
 use crate::StoreError;
 
 /// The intention of a writer.
@@ -72,6 +72,10 @@ impl NewBytes {
 
 impl<'a> Pairs<'a> {
     /// Waits until no writer is at work.
+    ///
+    /// Where nobody has ever written, there is no lock. Then the first writer ever may come at the
+    /// same time, but what it replaces has no sidecar, so that the length of the bytes tells which
+    /// headers are theirs.
     pub(super) fn read(root: &'a Path) -> Result<Self, StoreError> {
         let lock = match File::open(root.join(UPLOADS).join(LOCK)) {
             Ok(file) => {
@@ -116,12 +120,24 @@ impl<'a> Pairs<'a> {
         if !file.metadata()?.is_file() {
             return Err(StoreError::NotFound);
         }
-        if let Some(intention) = self.effective()?.filter(|it| it.key == key) {
-            return Ok((file, Value::Object(intention.headers)));
+        let len = file.metadata()?.len();
+        let is_of_file = |headers: &Map<String, Value>| {
+            let tag = headers.get(TAG).and_then(Value::as_str).and_then(read_tag);
+            tag.is_some_and(|(_, of)| of == len)
+        };
+        let intention = self.effective()?;
+        if let Some(it) = intention.filter(|it| it.key == key && is_of_file(&it.headers)) {
+            return Ok((file, Value::Object(it.headers)));
         }
         match fs::read(sidecar_of(path)) {
             Ok(text) => Ok((file, serde_json::from_slice(&text).unwrap_or_default())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // A name that is too long for a sidecar has none.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename
+                ) =>
+            {
                 Ok((file, Value::Object(Map::new())))
             }
             Err(error) => Err(error.into()),
@@ -143,11 +159,11 @@ impl<'a> Pairs<'a> {
         let intention = Intention { key: key.to_owned(), bytes: name, headers };
         let text = serde_json::to_vec(&intention).map_err(io::Error::other)?;
         self.write_at_once(&self.intention_path(), &text)?;
-        let placed = file.persist(path).map_err(|error| error.error);
-        if placed.is_err() {
+        if let Err(error) = file.persist(path) {
+            // In this order: without its bytes, the intention would seem to be in force.
             fs::remove_file(self.intention_path())?;
+            return Err(error.error.into());
         }
-        placed?;
         sync_folder(parent(path))?;
         self.finish(path, &intention.headers)
     }
@@ -211,10 +227,12 @@ impl<'a> Pairs<'a> {
             if !entry.file_name().to_string_lossy().starts_with(NEW) {
                 continue;
             }
-            let abandoned = File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
-            if abandoned {
+            // The lock is held until the file is gone, so that nobody takes it up in between.
+            let Ok(file) = File::open(entry.path()) else { continue };
+            if file.try_lock().is_ok() {
                 let _ = fs::remove_file(entry.path());
             }
+            drop(file);
         }
         Ok(())
     }
