@@ -1,5 +1,5 @@
-//! Reading of arbitrary encrypted key files must neither panic nor take more than their limits allow.
-//! The limits are lower here than elsewhere, because key derivation is slow by design.
+//! Reading of arbitrary encrypted key files must neither panic nor take more than their limits
+//! allow. The limits are lower here than elsewhere, because key derivation is slow by design.
 
 #![no_main]
 

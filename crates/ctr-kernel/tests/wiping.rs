@@ -350,8 +350,8 @@ fn object(rsa: &RsaKeyWrapper, content: ContentAlgorithm, len: usize) -> (Envelo
     (envelope, mode.encrypt_padded_vec::<Pkcs7>(&plain(len)))
 }
 
-/// The number of freed blocks in which the `rsa` crate leaves a number of a private key, at most: 16,
-/// and 4 more where the key is also given to AWS-LC.
+/// The number of freed blocks in which the `rsa` crate leaves a number of a private key, at most:
+/// 16, and 4 more where the key is also given to AWS-LC.
 const LEFT_BY_RSA: usize = 20;
 
 #[test]

@@ -442,7 +442,8 @@ fn secrets_that_others_can_read_draw_a_warning() {
     let public = fs::read(envelope_testkit::folder("keys/public_key.pem")).unwrap();
     let public = world.file("public.pem", &public);
     let config = format!(
-        "[profiles.default.oss]\naccess_key_id = \"{ACCESS_KEY}\"\naccess_key_secret = \"{SECRET}\"\n"
+        "[profiles.default.oss]\naccess_key_id = \"{ACCESS_KEY}\"\n\
+         access_key_secret = \"{SECRET}\"\n"
     );
     let (open_config, config) = (
         world.file("open.toml", config.as_bytes()),

@@ -42,8 +42,8 @@ impl ContentKey {
         Ok(key)
     }
 
-    /// Returns a key that stands in for one that could not be unwrapped, where the work with it must
-    /// not depend on that.
+    /// Returns a key that stands in for one that could not be unwrapped, where the work with it
+    /// must not depend on that.
     pub(crate) fn stand_in(algorithm: ContentAlgorithm) -> Self {
         Self { algorithm, cek: Zeroizing::new([0; 32]), iv: Zeroizing::new([0; 16]) }
     }

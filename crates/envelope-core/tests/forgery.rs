@@ -110,8 +110,8 @@ fn every_forgery_has_the_same_outcome() {
             // There is one error, whatever was wrong.
             assert_eq!(seen.len() - usize::from(ok > 0), 1, "{seen:?}");
             // The `rsa` crate makes up a message where the padding is wrong, and its length is
-            // right once in about 150 times with 1024 bits, and once in 600 times with 2048. That is
-            // the only outcome that differs. It is made up of noise, and the key check removes it.
+            // right once in about 150 times with 1024 bits, and once in 600 times with 2048. That
+            // is the only outcome that differs. It is noise, and the key check removes it.
             let made_up = wrap == WrapAlgorithm::RsaPkcs1v15
                 && forged == Forged::Random
                 && !check

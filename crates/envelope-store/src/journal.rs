@@ -1,7 +1,7 @@
 //! The journal of a transfer: what a later run needs to resume it.
 //!
-//! It is lines of JSON, each on the disk before the next step. A line that cannot be read, because a
-//! crash cut it or something else damaged it, is ignored.
+//! It is lines of JSON, each on the disk before the next step. A line that cannot be read, because
+//! a crash cut it or something else damaged it, is ignored.
 
 use std::{
     fs::File,

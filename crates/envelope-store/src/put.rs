@@ -47,9 +47,9 @@ const MAX_CORRUPT_ATTEMPTS: u32 = 3;
 ///
 /// The object appears complete, with its envelope, or not at all: the checksums of the object and
 /// of each part are compared with those of the store, and a final HEAD request verifies the
-/// metadata. What is seen to be wrong is looked at again. If it stays wrong, an object that was sent
-/// in one request is sent again, and otherwise the upload fails with [`TransferError::Damaged`].
-/// Nothing is deleted but the version that this upload wrote.
+/// metadata. What is seen to be wrong is looked at again. If it stays wrong, an object that was
+/// sent in one request is sent again, and otherwise the upload fails with
+/// [`TransferError::Damaged`]. Nothing is deleted but the version that this upload wrote.
 ///
 /// Master keys are used on threads that may block, so that a key in a KMS blocks no task.
 /// Dropping the future of an upload ends it, and leaves a multipart upload open; give it a

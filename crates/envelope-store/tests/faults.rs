@@ -179,7 +179,10 @@ impl World {
     /// Asserts that no upload is open. Where the response to its creation was lost, COS gives no
     /// proof of whose it is; then the owner is told.
     fn check_uploads(&self, what: &str) {
-        let warned = |event: &Event| matches!(event, Event::Warning(words) if words.contains("may have been left open"));
+        let warned = |event: &Event| match event {
+            Event::Warning(words) => words.contains("may have been left open"),
+            _ => false,
+        };
         let told = self.events.lock().unwrap().iter().any(warned);
         let open = self.server.open_uploads();
         assert!(open == 0 || (told && self.dialect == Dialect::COS_V2), "{what}: {open} open");
