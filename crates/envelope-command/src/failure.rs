@@ -14,6 +14,9 @@ use envelope_core::{
     UnwrapError, WrapError, io::FilePassError, kms::KmsError,
 };
 use meta_codec::{Dialect, ParseError, Reason};
+use serde_json::json;
+
+use crate::progress::say;
 
 /// Exit statuses, on which scripts may rely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +144,8 @@ impl Failure {
 
 /// Prints a warning on standard error.
 pub(crate) fn warn(words: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "warning: {}", one_line(&words.to_string()));
+    let words = words.to_string();
+    say(&json!({ "warning": words }), &format!("warning: {words}"));
 }
 
 /// Reports invalid arguments, or prints the help that was requested.

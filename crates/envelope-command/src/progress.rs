@@ -13,7 +13,7 @@ use envelope_store::Event;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::failure::one_line;
+use crate::failure::{one_line, warn};
 
 /// The shortest wait that is worth a line.
 const WAIT: Duration = Duration::from_secs(2);
@@ -111,9 +111,7 @@ impl ProgressReporter {
                 say(&json!({ "restarted": why }), &format!("starting over: {why}"));
             }
             Event::Waiting { delay, reason } => say_wait(delay, &reason),
-            Event::Warning(words) => {
-                say(&json!({ "warning": words }), &format!("warning: {words}"));
-            }
+            Event::Warning(words) => warn(words),
             _ => {}
         }
     }

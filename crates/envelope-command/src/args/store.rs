@@ -92,8 +92,9 @@ impl State {
         if self.state.is_some() {
             return self.state.clone();
         }
-        let home = env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-        let own = || Some(Path::new(&env::var_os("HOME")?).join(".local/state"));
+        let set = |name| env::var_os(name).filter(|value| !value.is_empty());
+        let home = set("XDG_STATE_HOME").map(PathBuf::from);
+        let own = || Some(Path::new(&set("HOME")?).join(".local/state"));
         home.or_else(own).map(|home| home.join("envelope"))
     }
 }
