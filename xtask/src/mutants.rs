@@ -75,6 +75,10 @@ pub(crate) fn of_scope(name: &str, shard: Option<&str>) -> Result<(), String> {
 /// Tries a few mutants of the lines that the last commit changed.
 pub(crate) fn of_change() -> Result<(), String> {
     let git = |arguments: &[&str]| text(Command::new("git").args(arguments));
+    if git(&["rev-parse", "--verify", "--quiet", "HEAD~1"]).is_err() {
+        println!("skipped: this clone has no commit before the last one");
+        return Ok(());
+    }
     let diff = git(&["diff", "HEAD~1", "HEAD", "--", "crates"])?;
     let commit = git(&["rev-parse", "HEAD"])?;
     let path = target().join("change.diff");
