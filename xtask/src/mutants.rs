@@ -83,6 +83,7 @@ pub(crate) fn of_change() -> Result<(), String> {
     let commit = git(&["rev-parse", "HEAD"])?;
     let path = target().join("change.diff");
     fs::write(&path, &diff).map_err(|error| error.to_string())?;
+    let mut tried = false;
     for scope in &SCOPES {
         if !diff.contains(&format!("crates/{}/src", scope.package)) {
             continue;
@@ -102,6 +103,10 @@ pub(crate) fn of_change() -> Result<(), String> {
         command.args(["--sharding", "round-robin", "--shard", &format!("{shard}/{shards}")]);
         let output = target().join("mutants-of-change").join(scope.name);
         judge(&mut command, &output, LEAST_OF_CHANGE)?;
+        tried = true;
+    }
+    if !tried {
+        println!("skipped: the last commit changes no code that is mutated");
     }
     Ok(())
 }
