@@ -380,6 +380,67 @@ fn a_changed_file_starts_again_and_a_touched_one_goes_on() {
 }
 
 #[test]
+fn an_upload_goes_on_in_the_parts_with_which_it_began() {
+    for dialect in DIALECTS {
+        let world = World::new(dialect);
+        let journal = interrupted(&world);
+        let put = world.new_put().with_part_size(PART / 2).with_journal(&journal);
+        let (path, encryptor, decryptor) = (world.path(), world.encryptor(), world.decryptor());
+        let outcome = world.runtime.block_on(put.file(&path, &encryptor, Some(&decryptor)));
+        world.check(Before::Nothing, &outcome, "other parts");
+        assert_eq!(outcome.unwrap().parts, 3);
+        let said = world.events.lock().unwrap().clone();
+        assert!(said.iter().any(|event| matches!(event, Event::Resumed(bytes) if *bytes > 0)));
+    }
+}
+
+/// The upload was completed, its answer was lost, and the next run cannot find out at once.
+#[test]
+fn a_completed_upload_keeps_its_journal_until_it_is_recognized() {
+    for dialect in DIALECTS {
+        let world = World::new(dialect);
+        let journal = world.folder.path().join("journal");
+        world.prepare(Before::Nothing);
+        let requests = world.requests(|| {
+            world.upload(None).unwrap();
+        });
+        let completed_at = (0..requests)
+            .find(|n| {
+                world.prepare(Before::Nothing);
+                world.server.fail(*n, Fault::CutAfter);
+                for later in n + 1..n + 60 {
+                    world.server.fail(later, Fault::Error);
+                }
+                let outcome = world.upload(Some(&journal));
+                world.server.heal();
+                let complete = outcome.is_err() && world.server.object("b-1", "key").is_some();
+                if !complete {
+                    drop(std::fs::remove_file(&journal));
+                }
+                complete
+            })
+            .expect("a request that completes");
+        assert!(journal.exists(), "{dialect}: after request {completed_at}");
+
+        // The list of parts says that there is no such upload, and nobody answers after that.
+        for later in 1..60 {
+            world.server.fail(later, Fault::Error);
+        }
+        world.upload(Some(&journal)).unwrap_err();
+        world.server.heal();
+        assert!(journal.exists(), "{dialect}: what it was is not known yet");
+
+        let before = world.server.requests().len();
+        let outcome = world.upload(Some(&journal));
+        outcome.unwrap();
+        assert!(world.download().unwrap() == world.plain);
+        assert!(!journal.exists());
+        let sent = world.server.requests().split_off(before);
+        assert!(!sent.iter().any(|it| it.contains("PUT ") || it.contains("POST ")), "{sent:?}");
+    }
+}
+
+#[test]
 fn a_damaged_journal_does_not_block_its_file() {
     let world = World::new(Dialect::COS_V2);
     for damage in [&b"not a journal"[..], b"\xff\xfe\n", b"{}\n", b"\n\n", b"null\n[]\n"] {
