@@ -26,6 +26,7 @@ cargo xtask mutants [SCOPE [I/N]]
                             changed, and see that a test notices
 cargo xtask deny            check the licences and the sources of all dependencies
 cargo xtask forgery         unwrap 100 000 forged RSA wraps of each kind, and compare the outcomes
+cargo xtask slow            carry 40 MiB up and down over a line of 100 kB/s
 cargo xtask package         build the packages as they would be published, and test their examples";
 
 fn main() -> ExitCode {
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         ["kills", times] => kills(times),
         ["forgery"] => long("envelope-core", "forgery", &[])
             .and_then(|()| long("envelope-core", "forgery", &["--features", "aws-lc"])),
+        ["slow"] => long("envelope-store", "slow_line", &[]),
         ["tampering"] => long("envelope-core", "tampering", &[]),
         ["fuzz"] => fuzz::run_all(30),
         ["fuzz", seconds] => match seconds.parse() {
