@@ -1,6 +1,7 @@
 //! A store in a folder: bytes are in a file, and headers in `NAME.headers.json` beside it.
 
 mod pair;
+mod upload;
 mod walk;
 
 use std::{
@@ -22,6 +23,7 @@ use tempfile::NamedTempFile;
 
 use self::{
     pair::{NewBytes, Pairs},
+    upload::UploadFolder,
     walk::Walk,
 };
 use crate::{
@@ -108,15 +110,6 @@ impl FolderStore {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, words).into());
         }
         Ok(self.root.join(key))
-    }
-
-    /// Returns the folder of an upload. An ID that is no name, such as `..`, is none of ours.
-    fn upload_path(&self, upload: &Upload) -> Result<PathBuf, StoreError> {
-        let id = Path::new(&upload.id);
-        if id.components().eq([Component::Normal(id.as_os_str())]) && !upload.id.contains('.') {
-            return Ok(self.root.join(UPLOADS).join(id));
-        }
-        Err(StoreError::NoUpload)
     }
 
     /// Makes listings under way see what changes now.
@@ -206,6 +199,14 @@ fn sidecar_of(path: &Path) -> PathBuf {
 
 fn is_internal(key: &str) -> bool {
     key.ends_with(SIDECAR) || key.starts_with(UPLOADS)
+}
+
+/// Takes what is not there for removed.
+fn ignore_absence(outcome: io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn absent(error: io::Error) -> StoreError {
@@ -325,12 +326,7 @@ impl Store for FolderStore {
         let (own, key, headers) = (self.clone(), key.to_owned(), headers.clone());
         blocking(move || {
             own.path(&key)?;
-            let folder = own.root.join(UPLOADS);
-            fs::create_dir_all(&folder)?;
-            let made = tempfile::Builder::new().prefix("").tempdir_in(folder)?.keep();
-            let begun = serde_json::json!({ "key": key, "headers": headers });
-            fs::write(made.join("upload.json"), begun.to_string())?;
-            let id = made.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let (_, id) = UploadFolder::create(&own.root, &key, &headers)?;
             Ok(Upload::new(key, id))
         })
         .await
@@ -343,11 +339,11 @@ impl Store for FolderStore {
         body: Bytes,
         _headers: &Headers,
     ) -> Result<PutResult, StoreError> {
-        let folder = self.upload_path(upload)?;
+        let folder = UploadFolder::of(&self.root, &upload.id)?;
         blocking(move || {
             let mut sum = Crc64::new();
             sum.update(&body);
-            let mut file = match NamedTempFile::new_in(&folder) {
+            let mut file = match NamedTempFile::new_in(&folder.path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     return Err(StoreError::NoUpload);
                 }
@@ -357,20 +353,27 @@ impl Store for FolderStore {
             // The journal of the upload will say that the part is here.
             file.as_file().sync_all()?;
             let name = format!("{number:05}.{}", tag_of(&sum).trim_matches('"'));
-            for (other, path) in parts_in(&folder)? {
+            for (other, path) in folder.parts()? {
                 if other.number == number && path.file_name() != Some(name.as_ref()) {
                     fs::remove_file(path)?;
                 }
             }
-            file.persist(folder.join(name)).map_err(|error| error.error)?;
+            file.persist(folder.path.join(name)).map_err(|error| error.error)?;
             Ok(stored(&sum))
         })
         .await
     }
 
     async fn list_parts(&self, upload: &Upload) -> Result<Vec<UploadedPart>, StoreError> {
-        let folder = self.upload_path(upload)?;
-        blocking(move || Ok(parts_in(&folder)?.into_iter().map(|(part, _)| part).collect())).await
+        let folder = UploadFolder::of(&self.root, &upload.id)?;
+        blocking(move || match folder.parts() {
+            Err(StoreError::NoUpload) => {
+                folder.remove()?;
+                Err(StoreError::NoUpload)
+            }
+            parts => Ok(parts?.into_iter().map(|(part, _)| part).collect()),
+        })
+        .await
     }
 
     async fn complete(
@@ -379,10 +382,11 @@ impl Store for FolderStore {
         parts: &[(u16, String)],
         options: PutOptions,
     ) -> Result<PutResult, StoreError> {
-        let (own, folder, wanted) = (self.clone(), self.upload_path(upload)?, parts.to_vec());
+        let folder = UploadFolder::of(&self.root, &upload.id)?;
+        let (own, wanted) = (self.clone(), parts.to_vec());
         blocking(move || {
-            let arrived = parts_in(&folder)?;
-            let (key, headers) = begun_in(&folder)?;
+            let arrived = folder.parts()?;
+            let (key, headers) = folder.begun()?;
             own.path(&key)?;
             let mut whole = NewBytes::create(&own.root)?;
             let mut sum = Crc64::new();
@@ -408,34 +412,28 @@ impl Store for FolderStore {
                 sum.append(&of_part);
             }
             own.place(&key, whole, &headers, &sum, options)?;
-            fs::remove_dir_all(&folder)?;
+            folder.remove()?;
             Ok(stored(&sum))
         })
         .await
     }
 
     async fn abort(&self, upload: &Upload) -> Result<(), StoreError> {
-        let Ok(folder) = self.upload_path(upload) else { return Ok(()) };
-        blocking(move || match fs::remove_dir_all(folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(()),
-        })
-        .await
+        let Ok(folder) = UploadFolder::of(&self.root, &upload.id) else { return Ok(()) };
+        blocking(move || Ok(folder.remove()?)).await
     }
 
     async fn list_multipart_uploads(&self, key: &str) -> Result<Vec<Upload>, StoreError> {
-        let (folder, key) = (self.root.join(UPLOADS), key.to_owned());
+        let (own, key) = (self.clone(), key.to_owned());
         blocking(move || {
             let mut found = Vec::new();
-            let Ok(entries) = fs::read_dir(folder) else { return Ok(found) };
+            let Ok(entries) = fs::read_dir(own.root.join(UPLOADS)) else { return Ok(found) };
             for entry in entries {
-                let entry = entry?;
-                let Ok(text) = fs::read(entry.path().join("upload.json")) else { continue };
-                let begun: Value = serde_json::from_slice(&text).unwrap_or_default();
-                if begun.get("key").and_then(Value::as_str) == Some(&key) {
-                    let id = entry.file_name().to_string_lossy().into_owned();
-                    let made = fs::metadata(entry.path().join("upload.json"))?.modified()?;
-                    let created = made.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs());
+                let id = entry?.file_name().to_string_lossy().into_owned();
+                let Ok(folder) = UploadFolder::of(&own.root, &id) else { continue };
+                if folder.begun().is_ok_and(|(of, _)| of == key) {
+                    let created = folder.created()?.duration_since(UNIX_EPOCH);
+                    let created = created.ok().map(|since| since.as_secs());
                     found.push(Upload::new(&key, id).with_created(created));
                 }
             }
@@ -468,8 +466,9 @@ impl Store for FolderStore {
         upload: &Upload,
         headers: &Headers,
     ) -> Result<Option<bool>, StoreError> {
-        let (folder, headers) = (self.upload_path(upload)?, headers.clone());
-        blocking(move || Ok(Some(begun_in(&folder)?.1 == headers))).await
+        let folder = UploadFolder::of(&self.root, &upload.id)?;
+        let headers = headers.clone();
+        blocking(move || Ok(Some(folder.begun()?.1 == headers))).await
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {
@@ -508,35 +507,4 @@ impl Store for FolderStore {
         })
         .await
     }
-}
-
-/// Returns the key and the headers that an upload was created with.
-fn begun_in(folder: &Path) -> Result<(String, Headers), StoreError> {
-    let text = match fs::read(folder.join("upload.json")) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(StoreError::NoUpload),
-        text => text?,
-    };
-    let begun: Value = serde_json::from_slice(&text).map_err(|_| StoreError::NoUpload)?;
-    let key = begun.get("key").and_then(Value::as_str).map(str::to_owned);
-    let headers = begun.get("headers").cloned().and_then(|it| serde_json::from_value(it).ok());
-    key.zip(headers).ok_or(StoreError::NoUpload)
-}
-
-fn parts_in(folder: &Path) -> Result<Vec<(UploadedPart, PathBuf)>, StoreError> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(StoreError::NoUpload),
-        entries => entries?,
-    };
-    let mut parts = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let part = name.split_once('.').and_then(|(number, tag)| {
-            let (_, len) = read_tag(tag)?;
-            Some(UploadedPart { number: number.parse().ok()?, etag: format!("\"{tag}\""), len })
-        });
-        parts.extend(part.map(|part| (part, path)));
-    }
-    parts.sort_unstable_by_key(|(part, _)| part.number);
-    Ok(parts)
 }

@@ -20,15 +20,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tempfile::NamedTempFile;
 
-use super::{CHUNK, TAG, UPLOADS, absent, parent, read_tag, sidecar_of, tag_of};
+use super::{CHUNK, TAG, UPLOADS, absent, ignore_absence, parent, read_tag, sidecar_of, tag_of};
 use crate::StoreError;
 
 /// The intention of a writer.
 const INTENTION: &str = "intention.json";
 /// The file that is locked.
 const LOCK: &str = "lock";
-/// How the names of files with new bytes begin.
-const NEW: &str = "new-";
+/// How the names begin of what is not finished yet: files with new bytes, and folders of uploads.
+pub(super) const NEW: &str = "new-";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Intention {
@@ -56,10 +56,7 @@ impl NewBytes {
     /// Creates the file, and removes those of writers that were killed.
     pub(super) fn create(root: &Path) -> Result<Self, StoreError> {
         let folder = internal_folder(root)?;
-        {
-            let pairs = Pairs::write(root)?;
-            pairs.remove_abandoned(&folder)?;
-        }
+        Pairs::write(root)?.remove_abandoned()?;
         loop {
             let file = tempfile::Builder::new().prefix(NEW).tempfile_in(&folder)?;
             // A file without a lock is abandoned, and somebody may have thought so of this one.
@@ -188,10 +185,7 @@ impl<'a> Pairs<'a> {
     /// Deletes an object, whose bytes go first: without them, there is no object.
     pub(super) fn delete(&self, path: &Path) -> Result<(), StoreError> {
         for path in [path.to_owned(), sidecar_of(path)] {
-            match fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-                _ => {}
-            }
+            ignore_absence(fs::remove_file(path))?;
         }
         Ok(())
     }
@@ -204,10 +198,7 @@ impl<'a> Pairs<'a> {
             .filter(|intention| describes(&intention.headers, &self.root.join(&intention.key)));
         match placed {
             Some(intention) => self.finish(&self.root.join(&intention.key), &intention.headers),
-            None => match fs::remove_file(self.intention_path()) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-                _ => Ok(()),
-            },
+            None => Ok(ignore_absence(fs::remove_file(self.intention_path()))?),
         }
     }
 
@@ -221,10 +212,16 @@ impl<'a> Pairs<'a> {
         sync_folder(parent(path))
     }
 
-    fn remove_abandoned(&self, folder: &Path) -> Result<(), StoreError> {
-        for entry in fs::read_dir(folder)? {
+    /// Removes what killed processes have not finished.
+    pub(super) fn remove_abandoned(&self) -> Result<(), StoreError> {
+        for entry in fs::read_dir(self.root.join(UPLOADS))? {
             let entry = entry?;
             if !entry.file_name().to_string_lossy().starts_with(NEW) {
+                continue;
+            }
+            // Folders are made under the lock of the store, which is held here.
+            if entry.file_type()?.is_dir() {
+                let _ = fs::remove_dir_all(entry.path());
                 continue;
             }
             // The lock is held until the file is gone, so that nobody takes it up in between.
