@@ -1,8 +1,8 @@
 //! The material description (`matdesc`), which identifies the master key of an object.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _, marker::PhantomData};
 
-use serde::de::{Deserializer as _, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer as _, MapAccess, Visitor};
 
 /// A flat map of names to values that tells a reader which master key to use.
 ///
@@ -66,7 +66,7 @@ impl MaterialDescription {
         if let Some(position) = text.bytes().position(|byte| byte.is_ascii_control()) {
             return Err(DescriptionError::Control(position));
         }
-        Ok(Self { text: text.to_owned(), map: unique(flat_json(text)?.into_iter())? })
+        Ok(Self { text: text.to_owned(), map: unique(flat_json::<String>(text)?.into_iter())? })
     }
 
     /// Returns the JSON text exactly as it was read, or an empty string if the object has no
@@ -122,11 +122,13 @@ pub enum DescriptionError {
 }
 
 /// Returns the entries of a flat JSON object in textual order, including duplicates.
-pub(crate) fn flat_json(text: &str) -> Result<Vec<(String, String)>, DescriptionError> {
-    struct Flat;
+pub(crate) fn flat_json<T: DeserializeOwned>(
+    text: &str,
+) -> Result<Vec<(String, T)>, DescriptionError> {
+    struct Flat<T>(PhantomData<T>);
 
-    impl<'de> Visitor<'de> for Flat {
-        type Value = Vec<(String, String)>;
+    impl<'de, T: DeserializeOwned> Visitor<'de> for Flat<T> {
+        type Value = Vec<(String, T)>;
 
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             f.write_str("a flat JSON object")
@@ -142,7 +144,8 @@ pub(crate) fn flat_json(text: &str) -> Result<Vec<(String, String)>, Description
     }
 
     let mut json = serde_json::Deserializer::from_str(text);
-    json.deserialize_map(Flat).and_then(|entries| json.end().map(|()| entries)).map_err(|error| {
+    let entries = json.deserialize_map(Flat(PhantomData));
+    entries.and_then(|entries| json.end().map(|()| entries)).map_err(|error| {
         if error.is_data() {
             DescriptionError::NotFlat(error.column())
         } else {

@@ -25,7 +25,7 @@ pub fn read_headers(list: &[u8]) -> Result<Vec<(String, Vec<u8>)>, HeaderListErr
     let list = list.strip_prefix(b"\xef\xbb\xbf").unwrap_or(list);
     if list.trim_ascii_start().starts_with(b"{") {
         let text = std::str::from_utf8(list).map_err(|_| HeaderListError::NotUtf8)?;
-        let entries = flat_json(text)?;
+        let entries = flat_json::<String>(text)?;
         return Ok(entries.into_iter().map(|(name, value)| (name, value.into_bytes())).collect());
     }
     let mut headers = Vec::new();

@@ -5,7 +5,8 @@ mod found;
 use self::found::Found;
 use crate::{
     ContentAlgorithm, Dialect, Envelope, IvForm, Vendor,
-    description::flat_json,
+    description::{DescriptionError, flat_json},
+    dialect::Field,
     encoding,
     error::{ParseError, Reason},
 };
@@ -117,7 +118,7 @@ where
         return Err(ParseError::new(FILE, Reason::TooLarge { limit: MAX_LEN }));
     }
     let entries =
-        flat_json(file).map_err(|error| ParseError::new(FILE, Reason::Instruction(error)))?;
+        entries(file).map_err(|error| ParseError::new(FILE, Reason::Instruction(error)))?;
     let mut found = Found::collect(entries, |each| *each == dialect)?;
     let object = Found::collect(headers, |each| each.table().in_headers)?;
     found.0.extend(object.0);
@@ -129,6 +130,27 @@ where
         }
     }
     found.envelope(dialect)
+}
+
+/// Returns the entries of an instruction file.
+///
+/// Where there is no description, COS Java 5.6.50 to 5.6.244.4 writes `null` for it
+/// (`ContentCryptoMaterial.toJsonString`).
+fn entries(file: &str) -> Result<Vec<(String, String)>, DescriptionError> {
+    let fault = match flat_json(file) {
+        Err(fault @ DescriptionError::NotFlat(_)) => fault,
+        outcome => return outcome,
+    };
+    let table = Dialect::COS_INSTRUCTION.table();
+    let text = |(name, value): (String, Option<String>)| match value {
+        Some(value) => Some((name, value)),
+        None if table.field(&name).is_some_and(|(field, _)| field == Field::Description) => {
+            Some((name, "{}".to_owned()))
+        }
+        None => None,
+    };
+    let entries = flat_json::<Option<String>>(file)?;
+    entries.into_iter().map(text).collect::<Option<_>>().ok_or(fault)
 }
 
 fn header_dialects() -> impl Iterator<Item = Dialect> {

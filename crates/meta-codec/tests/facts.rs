@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
 
 use meta_codec::{
-    ContentAlgorithm, Dialect, IvForm, LayoutError, PartLayout, Reason, Vendor, WrapAlgorithm,
-    parse, parse_instruction, parse_user_metadata,
+    ContentAlgorithm, DescriptionError, Dialect, IvForm, LayoutError, PartLayout, Reason, Vendor,
+    WrapAlgorithm, parse, parse_instruction, parse_user_metadata,
 };
 
 #[test]
@@ -152,4 +152,34 @@ fn an_instruction_file_has_a_limit() {
     let text = format!("{{\"a\":\"{}\"}}", "x".repeat(100_000));
     let error = parse_instruction(headers, &text).unwrap_err();
     assert!(matches!(error.reason(), Reason::TooLarge { .. }), "{error}");
+}
+
+/// COS Java 5.6.50 to 5.6.244.4 writes `null` for an absent description
+/// (`ContentCryptoMaterial.toJsonString`); later versions leave it out.
+#[test]
+fn an_instruction_file_may_have_a_null_description() {
+    let headers: [(&str, &str); 0] = [];
+    let iv = "AAAAAAAAAAAAAAAAAAAAAA==";
+    let key = "A".repeat(342) + "==";
+    let file = |description: &str, iv: &str| {
+        format!(
+            "{{\"x-cos-cek-alg\":\"AES/CTR/NoPadding\",\"x-cos-iv\":{iv},\"x-cos-key-v2\":\"{key}\",\
+             \"x-cos-wrap-alg\":\"RSA/ECB/OAEPWithSHA-256AndMGF1Padding\"{description}}}"
+        )
+    };
+    let read =
+        |description: &str| parse_instruction(headers, &file(description, &format!("\"{iv}\"")));
+    let is_not_flat = |text: &str| {
+        let error = read(text).unwrap_err();
+        matches!(error.reason(), Reason::Instruction(DescriptionError::NotFlat(_)))
+    };
+    let absent = read("").unwrap();
+    assert!(absent.description().is_empty());
+    assert_eq!(read(",\"x-cos-matdesc\":null").unwrap(), absent);
+    assert!(is_not_flat(",\"x-cos-matdesc\":{}"));
+    assert!(is_not_flat(",\"x-cos-matdesc\":1"));
+    // Null is nothing that any other value may be, and does not hide a second description.
+    assert!(is_not_flat(",\"x-cos-tag-len\":null"));
+    assert!(read(",\"x-cos-matdesc\":null,\"x-cos-matdesc\":\"{}\"").is_err());
+    assert!(parse_instruction(headers, &file("", "null")).is_err());
 }
