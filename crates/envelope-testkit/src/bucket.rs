@@ -240,7 +240,18 @@ impl LoopbackBucket {
 
     /// Stores an object without metadata, as another client may have written it.
     pub fn store(&self, bucket: &str, key: &str, bytes: &[u8]) {
-        lock(&self.shared.state).insert(bucket, key, bytes);
+        self.store_with(bucket, key, bytes, Vec::new());
+    }
+
+    /// Stores an object with these headers, such as a recorded one.
+    pub fn store_with(
+        &self,
+        bucket: &str,
+        key: &str,
+        bytes: &[u8],
+        headers: Vec<(String, String)>,
+    ) {
+        lock(&self.shared.state).insert(bucket, key, bytes, headers);
     }
 
     /// Returns the part numbers received for all open multipart uploads.

@@ -82,6 +82,15 @@ impl LoopbackKms {
         format!("http://{}", self.address)
     }
 
+    /// Makes the server decrypt a blob that it did not make, such as a recorded one.
+    ///
+    /// # Panics
+    /// Panics if the context is not a JSON object of strings.
+    pub fn learn(&self, blob: &str, plaintext: &str, context: &str) {
+        let context = canonical(context).expect("a JSON object of strings");
+        lock(&self.state).blobs.insert(blob.to_owned(), (plaintext.to_owned(), context));
+    }
+
     /// Returns the number of calls received, including failed ones.
     #[must_use]
     pub fn calls(&self) -> usize {

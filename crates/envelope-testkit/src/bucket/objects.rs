@@ -89,8 +89,8 @@ impl State {
         Some((kept.bytes.clone(), kept.headers.clone()))
     }
 
-    pub(super) fn insert(&mut self, bucket: &str, key: &str, bytes: &[u8]) {
-        let kept = Kept::new(Bytes::copy_from_slice(bytes), Headers::new());
+    pub(super) fn insert(&mut self, bucket: &str, key: &str, bytes: &[u8], headers: Headers) {
+        let kept = Kept::new(Bytes::copy_from_slice(bytes), headers);
         self.store((bucket.to_owned(), key.to_owned()), kept, None);
     }
 
@@ -157,7 +157,9 @@ impl State {
         let has = |name: &str| call.query.contains_key(name);
         match call.method.as_str() {
             _ if call.key.is_empty() && has("delete") => Ok(self.delete_many(call)),
-            "PUT" if call.key.is_empty() => Ok(Answer { status: 200, ..Answer::default() }),
+            "PUT" | "HEAD" if call.key.is_empty() => {
+                Ok(Answer { status: 200, ..Answer::default() })
+            }
             "PUT" if has("uploadId") => self.part(call, fault),
             "PUT" if call.own_header("copy-source").is_some() => self.copy(call, fault),
             "PUT" => self.put(call, fault),
@@ -268,8 +270,10 @@ impl State {
         let text = String::from_utf8_lossy(&call.body).into_owned();
         let numbers: Vec<u64> =
             elements(&text, "PartNumber").map_while(|n| n.parse().ok()).collect();
-        let tags: Vec<String> =
-            elements(&text, "ETag").map(|tag| tag.replace("&quot;", "").replace('"', "")).collect();
+        // The quotation marks of tags as the SDKs write them; Go's XML has them as numbers.
+        let tags: Vec<String> = elements(&text, "ETag")
+            .map(|tag| tag.replace("&quot;", "").replace("&#34;", "").replace('"', ""))
+            .collect();
         let ordered = numbers.windows(2).all(|pair| pair[0] < pair[1]);
         if numbers.is_empty() || !ordered || tags.len() != numbers.len() {
             return Err(refusal(400, "InvalidPartOrder", ""));
