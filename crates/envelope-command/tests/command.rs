@@ -408,6 +408,27 @@ fn rewrap_changes_the_key_and_the_dialect() {
 }
 
 #[test]
+fn inspect_says_who_reads_it() {
+    let shell = Shell::with_keys();
+    let encrypt = |line: &str| {
+        shell.ok(&format!("encrypt plain {line} --metadata-out h.json --output cipher --force"));
+    };
+    encrypt("--key public_key.pem --dialect oss-v1");
+    let words = shell.ok("inspect h.json");
+    assert!(words.contains("read by        oss2 2.9.1, but no ranges\n"), "{words}");
+    assert!(words.contains("               oss2 2.19.1\n"), "{words}");
+    let json: serde_json::Value = serde_json::from_str(&shell.ok("inspect h.json --json")).unwrap();
+    assert_eq!(json["readers"][0]["id"], "oss-python-old");
+    assert_eq!(json["readers"][0]["ranges"], false);
+    assert_eq!(json["readers"][1]["versions"][0], "2.19.1");
+    // A description that Go writes differently.
+    encrypt("--key public_key.pem --matdesc a=<b>");
+    let words = shell.ok("inspect h.json");
+    assert!(!words.contains(" aliyun-oss-go-sdk"), "{words}");
+    assert!(words.contains(" alibabacloud-oss-go-sdk-v2 1."), "{words}");
+}
+
+#[test]
 fn inspect_says_what_is_weak() {
     let shell = Shell::with_keys();
     let weak = |line: &str| {

@@ -183,6 +183,33 @@ fn compact(map: &BTreeMap<String, String>) -> String {
     text
 }
 
+/// Returns the text that Go's `encoding/json` makes of a map, or of none an empty one. Some SDKs in Go
+/// compare a description with it.
+pub(crate) fn go_text(map: &BTreeMap<String, String>) -> String {
+    if map.is_empty() {
+        return String::new();
+    }
+    let quoted = |text: &str| {
+        let mut quoted = String::from("\"");
+        for character in text.chars() {
+            match character {
+                '"' | '\\' => quoted.extend(['\\', character]),
+                '\n' => quoted.push_str("\\n"),
+                '\r' => quoted.push_str("\\r"),
+                '\t' => quoted.push_str("\\t"),
+                '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..' ' => {
+                    // Writing to a `String` cannot fail.
+                    let _ = write!(quoted, "\\u{:04x}", u32::from(character));
+                }
+                _ => quoted.push(character),
+            }
+        }
+        quoted + "\""
+    };
+    let entries = map.iter().map(|(name, value)| format!("{}:{}", quoted(name), quoted(value)));
+    format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
+}
+
 /// Appends a JSON string in printable ASCII, the only characters that are safe in a header value
 /// everywhere.
 fn push_string(text: &mut String, value: &str) {

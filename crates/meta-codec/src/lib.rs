@@ -53,6 +53,7 @@ mod header_list;
 mod kms_convention;
 mod layout;
 mod parse;
+mod reader;
 mod vendor;
 
 pub use algorithm::{ContentAlgorithm, WrapAlgorithm};
@@ -65,6 +66,7 @@ pub use header_list::{HeaderListError, read_headers};
 pub use kms_convention::{BlobForm, KmsContext, KmsConvention};
 pub use layout::{LayoutError, PartLayout};
 pub use parse::{parse, parse_instruction, parse_user_metadata};
+pub use reader::{Reach, Reader};
 pub use vendor::Vendor;
 
 /// The examples in the README, which are compiled as documentation tests.

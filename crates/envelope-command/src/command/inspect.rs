@@ -7,7 +7,7 @@ use std::{
 
 use envelope_core::{Decryptor, PolicyError};
 use envelope_store::{Address, envelope_of};
-use meta_codec::{Envelope, IvForm};
+use meta_codec::{Envelope, IvForm, Reach, Reader};
 use serde_json::json;
 
 use crate::{
@@ -103,10 +103,23 @@ fn words(envelope: &Envelope, verified: bool) -> String {
         ("plaintext md5", if envelope.plain_md5().is_some() { "present" } else { "absent" }.into()),
         ("key check", key_check(envelope, verified).to_owned()),
     ];
+    for (index, words) in readers(envelope).into_iter().enumerate() {
+        lines.push((if index == 0 { "read by" } else { "" }, words));
+    }
     for (index, weakness) in weaknesses(envelope).into_iter().enumerate() {
         lines.push((if index == 0 { "weak" } else { "" }, weakness.words));
     }
     lines.into_iter().map(|(name, words)| format!("{name:<14} {words}\n")).collect()
+}
+
+/// Describes the SDKs that read the object.
+fn readers(envelope: &Envelope) -> Vec<String> {
+    let describe = |(reader, reach): (Reader, Reach)| {
+        let more = if reach == Reach::Whole { ", but no ranges" } else { "" };
+        format!("{} {}{more}", reader.sdk(), reader.versions().join(", "))
+    };
+    let readers: Vec<String> = envelope.readers().map(describe).collect();
+    if readers.is_empty() { vec!["envelope only".to_owned()] } else { readers }
 }
 
 fn json(envelope: &Envelope, verified: bool) -> String {
@@ -129,6 +142,13 @@ fn json(envelope: &Envelope, verified: bool) -> String {
         "part_count": envelope.layout().and_then(|layout| layout.part_count()),
         "plain_md5": envelope.plain_md5().is_some(),
         "key_check": check,
+        "readers": envelope
+            .readers()
+            .map(|(reader, reach)| {
+                json!({"id": reader.id(), "sdk": reader.sdk(), "versions": reader.versions(),
+                    "ranges": reach == Reach::Ranges})
+            })
+            .collect::<Vec<_>>(),
         "weaknesses": weaknesses(envelope)
             .into_iter()
             .map(|weakness| json!({"id": weakness.id, "words": weakness.words}))
