@@ -64,6 +64,8 @@ struct State {
     blobs: BTreeMap<String, (String, String)>,
     calls: Vec<Request>,
     fault: Option<(Fault, u32)>,
+    /// Whether no context is another one than the empty map.
+    is_strict: bool,
 }
 
 impl LoopbackKms {
@@ -82,13 +84,20 @@ impl LoopbackKms {
         format!("http://{}", self.address)
     }
 
+    /// From now on, takes a context that is absent for another one than the empty map. What the
+    /// real services do is not known, and SDKs differ in what they send.
+    pub fn tell_empty_contexts_apart(&self) {
+        lock(&self.state).is_strict = true;
+    }
+
     /// Makes the server decrypt a blob that it did not make, such as a recorded one.
     ///
     /// # Panics
     /// Panics if the context is not a JSON object of strings.
     pub fn learn(&self, blob: &str, plaintext: &str, context: &str) {
-        let context = canonical(context).expect("a JSON object of strings");
-        lock(&self.state).blobs.insert(blob.to_owned(), (plaintext.to_owned(), context));
+        let mut state = lock(&self.state);
+        let context = canonical(context, state.is_strict).expect("a JSON object of strings");
+        state.blobs.insert(blob.to_owned(), (plaintext.to_owned(), context));
     }
 
     /// Returns the number of calls received, including failed ones.
@@ -182,7 +191,8 @@ fn perform(state: &mut State, request: &Request, tencent: bool) -> Result<Value,
         true => Refusal(200, "InvalidParameterValue.InvalidCiphertext"),
         false => Refusal(400, "InvalidParameter"),
     };
-    let context = canonical(&parameter("EncryptionContext")).ok_or_else(invalid)?;
+    let context = canonical(&parameter("EncryptionContext"), state.is_strict);
+    let context = context.ok_or_else(invalid)?;
     if parameter("KeyId") == DISABLED_KEY {
         return Err(match tencent {
             true => Refusal(200, "ResourceUnavailable.CmkDisabled"),
@@ -226,10 +236,10 @@ fn perform(state: &mut State, request: &Request, tencent: bool) -> Result<Value,
     Ok(answer)
 }
 
-/// Returns a context as a sorted JSON map. An empty context is the empty map.
-fn canonical(context: &str) -> Option<String> {
+/// Returns a context as a sorted JSON map. Unless the server is strict, no context is the empty map.
+fn canonical(context: &str, is_strict: bool) -> Option<String> {
     if context.is_empty() {
-        return Some("{}".to_owned());
+        return Some(if is_strict { String::new() } else { "{}".to_owned() });
     }
     let map: BTreeMap<String, String> = serde_json::from_str(context).ok()?;
     serde_json::to_string(&map).ok()
