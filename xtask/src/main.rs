@@ -3,6 +3,7 @@
 mod bench;
 mod coverage;
 mod fuzz;
+mod interop;
 mod mutants;
 mod package;
 mod run;
@@ -12,7 +13,9 @@ mod tool;
 use std::{path::PathBuf, process::ExitCode};
 
 const USAGE: &str = "\
-cargo xtask test            run all tests: Rust, the SDKs from PyPI and npm, recorded objects
+cargo xtask test [all]      run all tests: Rust, the SDKs of four languages, recorded objects; SDKs
+                            whose language or registry is missing are skipped, unless `all` is given
+cargo xtask interop         let every SDK read what every SDK writes; writes docs/interop.md
 cargo xtask fuzz [SECONDS]  run each fuzz target for SECONDS, 30 by default (requires nightly)
 cargo xtask bench           compare speed with the peers; writes benches/RESULTS.md (requires
                             the headers of OpenSSL and libgcrypt)
@@ -33,7 +36,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
-        ["test"] => test(),
+        ["test"] => test(false),
+        ["test", "all"] => test(true),
+        ["interop"] => interop::publish(),
         ["bench"] => bench::gate(),
         ["package"] => package::check(),
         ["deny"] => deny(),
@@ -95,7 +100,7 @@ fn kills(times: &str) -> Result<(), String> {
     )
 }
 
-fn test() -> Result<(), String> {
+fn test(all: bool) -> Result<(), String> {
     run::cargo(["build", "--bin", "envelope"])?;
     run::cargo(["build", "--package", "envelope-testkit", "--features", "servers"])?;
     run::cargo(["test", "--workspace", "--all-features"])?;
@@ -106,6 +111,7 @@ fn test() -> Result<(), String> {
     sdks::key_management()?;
     sdks::buckets()?;
     sdks::node()?;
+    interop::check(all)?;
     sdks::recorded_objects()
 }
 

@@ -1,0 +1,3 @@
+module envelope.interop/protocol
+
+go 1.26.0
