@@ -159,3 +159,37 @@ fn value<'a, N: AsRef<str>, V: AsRef<str>>(headers: &'a [(N, V)], name: &str) ->
         .find(|(each, _)| each.as_ref().eq_ignore_ascii_case(name))
         .map(|(_, value)| value.as_ref())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_empty_list_is_empty() {
+        let mut headers = SseHeaders::default();
+        assert!(headers.is_empty());
+        headers.push("name", "value");
+        assert!(!headers.is_empty());
+        assert_eq!(headers.iter().collect::<Vec<_>>(), [("name", "value")]);
+    }
+
+    #[test]
+    fn a_key_id_has_up_to_256_characters() {
+        for id in ["k", "a/b:c~!", &"x".repeat(256)] {
+            assert_eq!(key_id(Some(id)), Ok(Some(id.to_owned())));
+        }
+        for id in ["", "a b", "a\u{7f}", &"x".repeat(257)] {
+            assert_eq!(key_id(Some(id)), Err(SseError::KeyId), "{id:?}");
+        }
+        assert_eq!(key_id(None), Ok(None));
+    }
+
+    #[test]
+    fn the_names_of_ciphers_are_exact() {
+        assert_eq!(StoreCipher::parse("AES256"), Some(StoreCipher::Aes256));
+        assert_eq!(StoreCipher::parse("SM4"), Some(StoreCipher::Sm4));
+        for other in ["", "AES-256", "aes256", "SM4 "] {
+            assert_eq!(StoreCipher::parse(other), None, "{other:?}");
+        }
+    }
+}
