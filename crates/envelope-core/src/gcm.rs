@@ -311,6 +311,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_longest_plaintext() {
+        let most = GCM.max_plain_len();
+        assert_eq!((check_len(0), check_len(most)), (Ok(()), Ok(())));
+        assert_eq!(check_len(most + 1), Err(IntegrityError::TooLong));
+    }
+
     proptest! {
         #[test]
         fn pieces_equal_the_whole(

@@ -192,8 +192,18 @@ mod tests {
         };
         assert_eq!(read("8"), Some(8));
         assert_eq!(read("340282366920938463463374607431768211455"), Some(u128::MAX));
-        for bad in ["", "-1", "+8", " 8", "8\n", "1_0", "340282366920938463463374607431768211456"] {
+        assert_eq!(read("1234567890"), Some(1_234_567_890));
+        // The characters on either side of the digits are no digits, and both ways of becoming too
+        // large are noticed.
+        for bad in ["", "-1", "+8", " 8", "8\n", "1_0", "/1", "1:", "1/", ":"] {
             assert_eq!(read(bad), None, "{bad:?}");
+        }
+        for large in [
+            "340282366920938463463374607431768211456",
+            "340282366920938463463374607431768211460",
+            "999999999999999999999999999999999999999",
+        ] {
+            assert_eq!(read(large), None, "{large}");
         }
         let long = "9".repeat(40);
         assert_eq!(read(&long), None);

@@ -8,14 +8,18 @@
     reason = "tests fail loudly"
 )]
 
-use std::io::{self, Read, Seek as _, SeekFrom, Write};
+use std::{
+    io::{self, Read, Seek as _, SeekFrom, Write},
+    sync::{Arc, Mutex},
+};
 
 use envelope_core::{
-    AesKeyWrapper, ContentAlgorithm, ContentCipher, Crc64, Decryptor, Dialect, Encryptor, Envelope,
-    IntegrityError, IvForm, KeyWrapper, Keyring, KeyringError, MaterialDescription, PartPlan,
-    PlainCheck, Policy, PolicyError, UnwrapError, WrapAlgorithm, WrapError, WrappedKey, hazmat,
+    AesKeyWrapper, ContentAlgorithm, ContentCipher, Crc64, DecryptError, Decryptor, Dialect,
+    EncryptError, Encryptor, Envelope, IntegrityError, IvForm, KeyWrapper, Keyring, KeyringError,
+    KmsKeyWrapper, MaterialDescription, PartPlan, PlainCheck, PlainDigest, Policy, PolicyError,
+    RsaKeyWrapper, UnwrapError, WrapAlgorithm, WrapError, WrappedKey, hazmat,
     io::{DecryptReader, DecryptWriter, EncryptReader, EncryptWriter},
-    kms::KmsError,
+    kms::{Kms, KmsError, MemoryKms},
 };
 
 fn object(len: u64) -> (Keyring, Envelope, Vec<u8>) {
@@ -236,7 +240,7 @@ fn the_most_useful_error_is_reported() {
             Keyring::new().with(Failing(UnwrapError::Failed)).with(Failing(useful.clone())),
         ] {
             let error = Decryptor::new(&keyring).decrypt(&envelope).map(|_| ()).unwrap_err();
-            let want = envelope_core::DecryptError::Keyring(KeyringError::Unwrap(useful.clone()));
+            let want = DecryptError::Keyring(KeyringError::Unwrap(useful.clone()));
             assert_eq!(error, want);
         }
     }
@@ -260,4 +264,205 @@ fn errors_say_what_was_wrong() {
     assert!(matches!(check(1001), Err(IntegrityError::Length { .. })));
     let body_len = |len| envelope_core::check_body_len(&envelope, len);
     assert!(body_len(1000).is_ok() && body_len(999).is_err() && body_len(1001).is_err());
+}
+
+/// Which master keys take part in which wraps, by themselves and shared.
+#[test]
+fn a_master_key_is_tried_on_its_own_kind_of_wrap_only() {
+    fn both<W: KeyWrapper + 'static>(key: W) -> [Arc<dyn KeyWrapper>; 2] {
+        let alone: Arc<dyn KeyWrapper> = Arc::new(key);
+        [Arc::clone(&alone), Arc::new(alone)]
+    }
+    let rsa = RsaKeyWrapper::generate(2048).unwrap();
+    let public = RsaKeyWrapper::read(rsa.public_pem().unwrap().as_bytes(), None).unwrap();
+    assert_eq!((rsa.bits(), rsa.is_private()), (2048, true));
+    assert_eq!((public.bits(), public.is_private()), (2048, false));
+    let aes = AesKeyWrapper::generate().unwrap();
+    let (aliyun, tencent) = (WrapAlgorithm::KmsAliyun, WrapAlgorithm::KmsTencent);
+    let kms = |algorithm| KmsKeyWrapper::new(Arc::new(MemoryKms::new(algorithm)));
+    for wrap in WrapAlgorithm::ALL {
+        for (keys, wraps, reads) in [
+            (both(aes.clone()), wrap.is_aes(), true),
+            (both(rsa.clone()), wrap.is_rsa(), true),
+            // It writes what only the other half reads.
+            (both(public.clone()), wrap.is_rsa(), false),
+            (both(kms(aliyun)), wrap == aliyun, true),
+            (both(kms(tencent)), wrap == tencent, true),
+        ] {
+            let envelope = |len| {
+                let content = ContentAlgorithm::Aes256Ctr;
+                Envelope::new(Dialect::COS_V2, content, wrap, vec![1; len], vec![2; len])
+            };
+            for key in keys {
+                assert_eq!(key.wraps(wrap), wraps, "{wrap}");
+                assert_eq!(key.accepts(&envelope(256)), wraps && reads, "{wrap}");
+                // The modulus of another key has another length.
+                let other = wraps && reads && !wrap.is_rsa();
+                assert_eq!(key.accepts(&envelope(384)), other, "{wrap}");
+                assert!(key.description().is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_service_in_memory_remembers_contexts() {
+    for algorithm in [WrapAlgorithm::KmsAliyun, WrapAlgorithm::KmsTencent] {
+        let kms = Arc::new(MemoryKms::new(algorithm).with_answer("blob", "AAAA", None));
+        assert_eq!(Kms::algorithm(&kms), algorithm);
+        let refused = |outcome: Result<_, KmsError>| matches!(outcome, Err(KmsError::Refused(_)));
+        for context in [None, Some(""), Some("{}")] {
+            let blob = Kms::encrypt(&kms, "text", context).unwrap();
+            assert!((17..6144).contains(&blob.len()) && blob.is_ascii());
+            assert_eq!(**Kms::decrypt(&kms, &blob, context).as_ref().unwrap(), "text");
+            assert!(refused(Kms::decrypt(&kms, &blob, Some("other"))));
+            assert_ne!(Kms::encrypt(&kms, "text", context).unwrap(), blob);
+        }
+        // An answer that was recorded without a context is given for any.
+        assert_eq!(**Kms::decrypt(&kms, "blob", Some("any")).as_ref().unwrap(), "AAAA");
+        assert!(refused(Kms::decrypt(&kms, "blob2", None)));
+    }
+}
+
+/// A master key that returns another content key than it was given.
+#[derive(Clone, Default)]
+struct Confused {
+    known: Arc<Mutex<(Vec<u8>, Vec<u8>)>>,
+    flipped: (u8, u8),
+}
+
+impl KeyWrapper for Confused {
+    fn description(&self) -> &MaterialDescription {
+        static NONE: std::sync::LazyLock<MaterialDescription> =
+            std::sync::LazyLock::new(MaterialDescription::default);
+        &NONE
+    }
+
+    fn wraps(&self, algorithm: WrapAlgorithm) -> bool {
+        algorithm == WrapAlgorithm::AesKeyWrap
+    }
+
+    fn accepts(&self, _: &Envelope) -> bool {
+        true
+    }
+
+    fn wrap(
+        &self,
+        key: &envelope_core::ContentKey,
+        _: WrapAlgorithm,
+        form: IvForm,
+    ) -> Result<WrappedKey, WrapError> {
+        let (mut cek, mut iv) = (hazmat::cek(key).to_vec(), hazmat::iv(key, form).to_vec());
+        cek[31] ^= self.flipped.0;
+        iv[15] ^= self.flipped.1;
+        *self.known.lock().unwrap() = (cek, iv);
+        Ok(WrappedKey::new(vec![1; 40], vec![2; 24]))
+    }
+
+    fn unwrap(&self, envelope: &Envelope) -> Result<envelope_core::ContentKey, UnwrapError> {
+        let known = self.known.lock().unwrap();
+        let content = envelope.content_algorithm();
+        hazmat::content_key(content, IvForm::Wrapped, Some(&known.0), Some(&known.1))
+    }
+}
+
+#[test]
+fn an_object_that_its_own_key_could_not_read_is_not_made() {
+    for (flipped, readable) in [((0, 0), true), ((1, 0), false), ((0, 1), false), ((1, 1), false)] {
+        let key = Confused { flipped, ..Confused::default() };
+        let outcome = Encryptor::new(&key, Dialect::COS_V2).encrypt().map(|_| ());
+        let want = Err(EncryptError::Unreadable(UnwrapError::Failed));
+        assert_eq!(outcome, if readable { Ok(()) } else { want }, "{flipped:?}");
+    }
+}
+
+/// Not every dialect states the parts, so a plan is compared with whatever is there.
+#[test]
+fn an_upload_goes_on_with_a_plan_that_the_metadata_allows() {
+    let rsa = RsaKeyWrapper::generate(2048).unwrap();
+    let decryptor = Decryptor::new(&Keyring::new().with(rsa.clone()));
+    let resumes = |envelope: &Envelope, size, part_size, dialect| {
+        let plan = PartPlan::new(size, part_size, dialect).unwrap();
+        match decryptor.resume(envelope, plan) {
+            Ok(object) => object.plan() == Some(plan),
+            Err(error) => {
+                assert_eq!(error, DecryptError::Plan);
+                false
+            }
+        }
+    };
+    let (oss, old, python) = (Dialect::OSS_V2, Dialect::OSS_V1, Dialect::COS_V1);
+    let written = |dialect| {
+        let plan = PartPlan::new(5 << 20, 1 << 20, dialect).unwrap();
+        let encryptor = Encryptor::new(&rsa, dialect).with_parts(plan).with_plain_len(5 << 20);
+        encryptor.encrypt().unwrap().into_inner().0
+    };
+    // The length and the sizes of the parts.
+    assert!(resumes(&written(oss), 5 << 20, 1 << 20, oss));
+    assert!(!resumes(&written(oss), 5 << 20, 2 << 20, oss));
+    assert!(!resumes(&written(oss), 6 << 20, 1 << 20, oss));
+    // The length alone.
+    assert!(resumes(&written(old), 5 << 20, 1 << 20, old));
+    assert!(resumes(&written(old), 5 << 20, 2 << 20, old));
+    assert!(!resumes(&written(old), 6 << 20, 1 << 20, old));
+    // Nothing but what the service accepts.
+    assert!(resumes(&written(python), 6 << 20, 2 << 20, python));
+    assert!(!resumes(&written(python), 6 << 20, 100 << 10, oss));
+}
+
+#[test]
+fn the_end_of_a_cbc_body_is_missed_as_what_it_is() {
+    let envelope = |content| {
+        Envelope::new(Dialect::COS_V2, content, WrapAlgorithm::AesKeyWrap, vec![1; 40], vec![2; 24])
+            .with_plain_len(100)
+    };
+    let check = |content, got| envelope_core::check_body_len(&envelope(content), got);
+    let (cbc, gcm) = (ContentAlgorithm::Aes256Cbc, ContentAlgorithm::Aes256Gcm);
+    assert_eq!((check(cbc, 112), check(gcm, 116)), (Ok(()), Ok(())));
+    let wrong = |want, got| Err(IntegrityError::BodyLength { want, got });
+    for got in [0, 96, 111] {
+        assert_eq!(check(cbc, got), Err(IntegrityError::Padding));
+        assert_eq!(check(gcm, got), wrong(116, got));
+    }
+    assert_eq!((check(cbc, 113), check(gcm, 117)), (wrong(112, 113), wrong(116, 117)));
+}
+
+#[test]
+fn a_check_of_nothing_is_vacuous() {
+    let envelope = || {
+        let content = ContentAlgorithm::Aes256Ctr;
+        Envelope::new(Dialect::COS_V2, content, WrapAlgorithm::AesKeyWrap, vec![1; 40], vec![2; 24])
+    };
+    let vacuous = |envelope: &Envelope| PlainCheck::new(envelope).is_vacuous();
+    assert!(vacuous(&envelope()));
+    assert!(!vacuous(&envelope().with_plain_len(0)));
+    assert!(!vacuous(&envelope().with_plain_md5([0; 16])));
+    assert!(!vacuous(&envelope().with_plain_len(0).with_plain_md5([0; 16])));
+    let mut digest = PlainDigest::new();
+    digest.update(b"a fi");
+    digest.update(b"le");
+    let stated = envelope().with_plain_md5(digest.finish());
+    for (text, want) in [("a file", Ok(())), ("a filf", Err(IntegrityError::Md5))] {
+        let mut check = PlainCheck::new(&stated);
+        check.update(text.as_bytes());
+        assert_eq!(check.finish(), want, "{text}");
+    }
+}
+
+#[test]
+fn which_objects_every_sdk_reads_in_ranges() {
+    let cipher = |iv: u128| {
+        let (content, iv) = (ContentAlgorithm::Aes256Ctr, iv.to_be_bytes());
+        let key = hazmat::content_key(content, IvForm::Wrapped, Some(&[5; 32]), Some(&iv));
+        hazmat::ctr_cipher(&key.unwrap()).unwrap()
+    };
+    // Bytes 8 to 11 are zero, whatever is in the others.
+    assert!(cipher(0).suits_every_sdk());
+    assert!(cipher(0xffff_ffff_ffff_ffff_0000_0000_ffff_ffff).suits_every_sdk());
+    for bit in 32..64 {
+        assert!(!cipher(1 << bit).suits_every_sdk(), "{bit}");
+        assert!(!cipher(u128::MAX ^ (1 << bit)).suits_every_sdk(), "{bit}");
+    }
+    let known = ["VAES-512", "VAES-256", "AES-NI", "portable"];
+    assert!(known.contains(&cipher(0).backend()), "{}", cipher(0).backend());
 }

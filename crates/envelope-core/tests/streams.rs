@@ -307,3 +307,54 @@ fn a_reader_that_panicked_returns_nothing_more() {
     assert!(read().is_err());
     assert_eq!(read().unwrap(), Err(()));
 }
+
+#[test]
+fn a_reader_that_failed_does_not_seek_on() {
+    use std::io::{Cursor, Seek, SeekFrom};
+
+    /// Reads from a disk that fails once.
+    struct Disk(Cursor<Vec<u8>>, Option<ErrorKind>);
+    impl Read for Disk {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.1.take().map_or_else(|| self.0.read(buffer), |kind| Err(kind.into()))
+        }
+    }
+    impl Seek for Disk {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.0.seek(to)
+        }
+    }
+
+    let (keyring, envelope, cipher) = ctr();
+    let mut body = vec![7; 100];
+    cipher.at(0).apply(&mut body);
+    for (kind, goes_on) in [(ErrorKind::Interrupted, true), (ErrorKind::TimedOut, false)] {
+        let disk = Disk(Cursor::new(body.clone()), Some(kind));
+        let mut reader = DecryptReader::new(disk, open((&keyring, &envelope)));
+        assert_eq!(reader.read(&mut [0; 10]).unwrap_err().kind(), kind);
+        // The position of the disk is unknown now, and so is that of the keystream.
+        assert_eq!(reader.seek(SeekFrom::Start(90)).is_ok(), goes_on, "{kind}");
+        let mut rest = Vec::new();
+        assert_eq!(reader.read_to_end(&mut rest).is_ok(), goes_on, "{kind}");
+        assert_eq!(rest, vec![7; if goes_on { 10 } else { 0 }]);
+    }
+}
+
+#[test]
+fn a_large_body_takes_few_reads() {
+    struct Counted<'a>(&'a [u8], &'a mut usize);
+    impl Read for Counted<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            *self.1 += 1;
+            self.0.read(buffer)
+        }
+    }
+    let (keyring, envelope, cipher) = gcm();
+    let sealed = cipher.seal(vec![7; 1 << 20]).unwrap();
+    let (mut reads, mut plain) = (0, Vec::new());
+    let mut reader = DecryptReader::new(Counted(&sealed, &mut reads), open((&keyring, &envelope)));
+    reader.read_to_end(&mut plain).unwrap();
+    assert!(plain == [7; 1 << 20]);
+    // 64 KiB each, the tag and the end.
+    assert!(reads <= 18, "{reads} reads");
+}

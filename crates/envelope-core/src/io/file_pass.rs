@@ -270,4 +270,62 @@ mod tests {
             assert!(pass(3 << 20, (3 << 20) + 1, threads).is_err());
         }
     }
+
+    /// A pass over a file of `len` bytes, with a keystream that ends at byte `end` of the object.
+    fn ending(end: u64, bytes: std::ops::Range<u64>, len: usize) -> Result<(), FilePassError> {
+        let (from, to) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        from.overwrite_at(&vec![7; len], 0).unwrap();
+        let cipher = CtrCipher::with_counter(ctr_kernel::Aes256Ctr::new(&[7; 32]), 1, end);
+        let wanted = bytes.clone();
+        assert!(FilePass::new(&cipher, &from, bytes, &to).run(|_| {})?.is_none(), "no sum");
+        let mut body = vec![7; usize::try_from(wanted.end - wanted.start).unwrap()];
+        cipher.at(wanted.start).apply(&mut body);
+        let mut written = vec![0; body.len()];
+        to.read_fully_at(&mut written, 0).unwrap();
+        assert!(written == body && to.metadata().unwrap().len() == body.len() as u64);
+        Ok(())
+    }
+
+    #[test]
+    fn each_failure_has_its_reason() {
+        assert!(ending(100, 0..100, 100).is_ok() && ending(100, 30..100, 200).is_ok());
+        assert!(matches!(ending(100, 0..101, 101), Err(FilePassError::TooLong)));
+        assert!(matches!(ending(100, 30..101, 200), Err(FilePassError::TooLong)));
+        assert!(matches!(ending(u64::MAX, 30..101, 100), Err(FilePassError::Changed)));
+        let cipher = CtrCipher::with_counter(ctr_kernel::Aes256Ctr::new(&[7; 32]), 1, 100);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, [7; 100]).unwrap();
+        let (reading, other) = (File::open(&path).unwrap(), tempfile::tempfile().unwrap());
+        let writing = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        let unread = FilePass::new(&cipher, &writing, 0..100, &other).run(|_| {});
+        assert!(matches!(unread, Err(FilePassError::Read(_))));
+        let unwritten = FilePass::new(&cipher, &reading, 0..100, &reading).run(|_| {});
+        assert!(matches!(unwritten, Err(FilePassError::Write(_))));
+    }
+
+    #[test]
+    fn every_worker_has_its_share_of_a_large_file() {
+        use std::{
+            collections::BTreeMap,
+            sync::{Condvar, Mutex},
+            time::Duration,
+        };
+        let (from, to) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        from.set_len(8 << 20).unwrap();
+        let cipher = CtrCipher::with_counter(ctr_kernel::Aes256Ctr::new(&[7; 32]), 1, u64::MAX);
+        let (bytes, everybody) = (Mutex::new(BTreeMap::new()), Condvar::new());
+        let pass = FilePass::new(&cipher, &from, 0..8 << 20, &to);
+        let outcome = pass.with_threads(NonZeroUsize::new(4).unwrap()).run(|len| {
+            let mut bytes = bytes.lock().unwrap();
+            *bytes.entry(format!("{:?}", thread::current().id())).or_insert(0) += len;
+            everybody.notify_all();
+            // Nobody goes on before everybody has begun.
+            let late = Duration::from_secs(20);
+            drop(everybody.wait_timeout_while(bytes, late, |bytes| bytes.len() < 4).unwrap());
+        });
+        assert!(outcome.is_ok());
+        let bytes = bytes.into_inner().unwrap();
+        assert_eq!((bytes.len(), bytes.values().sum::<u64>()), (4, 8 << 20), "{bytes:?}");
+    }
 }

@@ -163,4 +163,54 @@ mod tests {
         let braces = MaterialDescription::parse("{}").unwrap();
         assert_eq!(candidates(&braces), [Some("{}".to_owned()), Some(String::new())]);
     }
+
+    /// The values in the order of a copied `HashMap`, as JDK 17 printed them, and as a map with the
+    /// smaller table of JDK 19 did. The entries were put into the source in the order of their
+    /// names.
+    #[test]
+    fn the_order_of_larger_maps() {
+        for (count, java_17, java_19) in [
+            (1, "0", "0"),
+            (2, "1 0", "1 0"),
+            (3, "2 1 0", "1 2 0"),
+            (4, "2 1 3 0", "2 1 3 0"),
+            (5, "2 4 1 3 0", "2 4 1 3 0"),
+            (6, "4 3 0 5 2 1", "5 2 4 1 3 0"),
+            (8, "4 7 3 0 5 2 6 1", "4 7 3 0 5 2 6 1"),
+            (11, "10 4 7 3 0 5 8 2 6 1 9", "10 4 7 3 0 5 8 2 6 1 9"),
+            (12, "4 7 3 0 5 8 11 2 6 9 10 1", "10 4 7 3 0 5 8 11 2 6 1 9"),
+            (13, "4 7 3 0 5 8 11 2 6 9 12 10 1", "4 7 3 0 5 8 11 2 6 9 12 10 1"),
+            (
+                24,
+                "20 16 7 22 3 15 5 11 9 21 10 14 1 23 4 19 0 18 8 2 6 12 17 13",
+                "20 23 16 4 19 7 22 3 0 15 18 5 8 11 2 6 9 12 17 21 13 10 14 1",
+            ),
+        ] {
+            let description = MaterialDescription::new((0..count).map(|n| {
+                let letter = if n % 3 == 0 { 'α' } else { 'a' };
+                (format!("name-{:02} of {letter}", n * 7 % 100), n.to_string())
+            }));
+            let description = description.unwrap();
+            let values = |entries: Vec<(&String, &String)>| {
+                entries.into_iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" ")
+            };
+            assert_eq!(values(java_order(&description)), java_17, "{count}");
+            assert_eq!(values(newer_java_order(&description)), java_19, "{count}");
+            // A reader tries both, and each text once.
+            let contexts = candidates(&description);
+            for context in [java_order(&description), newer_java_order(&description)] {
+                let context = Some(jackson(&context));
+                let found = contexts.iter().filter(|candidate| **candidate == context).count();
+                assert_eq!(found, 1, "{count}");
+            }
+        }
+    }
+
+    #[test]
+    fn jackson_escapes_what_json_requires() {
+        let value = "\"\\/\n\r\t\u{8}\u{c}\0\u{1f}\u{7f}é😀";
+        let description = MaterialDescription::new([("a", value), ("b", "")]).unwrap();
+        let want = r#"{"a":"\"\\/\n\r\t\b\f\u0000\u001F"#.to_owned() + "\u{7f}é😀\",\"b\":\"\"}";
+        assert_eq!(ContextStyle::Java.of(&description), want);
+    }
 }
