@@ -120,4 +120,11 @@ mod tests {
         let first = Backend::ALL.into_iter().find(|backend| backend.is_available());
         assert_eq!(Some(Backend::best()), first);
     }
+
+    #[test]
+    fn backends_have_the_names_of_their_instructions() {
+        let names = ["VAES-512", "VAES-256", "AES-NI", "portable"];
+        assert_eq!(Backend::ALL.map(Backend::name), names);
+        assert_eq!(Backend::ALL.map(|backend| backend.to_string()), names);
+    }
 }

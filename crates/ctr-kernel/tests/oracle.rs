@@ -25,12 +25,14 @@ fn pattern(len: usize) -> Vec<u8> {
     (0_u8..=255).cycle().map(|byte| byte.wrapping_mul(151)).take(len).collect()
 }
 
-/// Counters at and just below each power of two at which a carry can be lost.
+/// Counters at and just below each power of two at which a carry can be lost, and those around the
+/// first multiple of 16, from which on the kernels count in another way.
 fn counters() -> impl Iterator<Item = u128> {
-    [8_u32, 16, 32, 64, 96, 128].into_iter().flat_map(|power| {
+    let carries = [8_u32, 16, 32, 64, 96, 128].into_iter().flat_map(|power| {
         let base = 1_u128.checked_shl(power).unwrap_or(0);
         [0, 1, 3, 15, 17, 100].into_iter().map(move |below| base.wrapping_sub(below))
-    })
+    });
+    carries.chain([1, 15, 16])
 }
 
 #[test]

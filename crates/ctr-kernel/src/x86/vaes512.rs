@@ -125,3 +125,20 @@ pub(super) fn apply(keys: &RoundKeys, counter: u128, data: InOutBuf<'_, '_, u8>)
 const fn mask(len: usize) -> u64 {
     if len >= LANE { u64::MAX } else { (1 << len) - 1 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Needs no AVX-512, unlike the rest of this file.
+    #[test]
+    fn a_mask_has_one_bit_for_each_byte_that_is_left() {
+        for len in 0..=LANE {
+            let bits = mask(len);
+            assert_eq!((bits.count_ones() as usize, bits.trailing_ones() as usize), (len, len));
+        }
+        for more in [LANE + 1, 2 * LANE, usize::MAX] {
+            assert_eq!(mask(more), u64::MAX, "{more}");
+        }
+    }
+}
