@@ -249,6 +249,7 @@ mod tests {
             std::thread::sleep(Duration::from_millis(50));
             match blob {
                 "bad" => Err(KmsError::Refused("no".into())),
+                "worse" => panic!("as the test wants"),
                 _ => Ok(Zeroizing::new(blob.to_uppercase())),
             }
         }
@@ -314,5 +315,32 @@ mod tests {
         assert_eq!(ask(CacheLimits { age: Duration::ZERO, ..limits }, &["a"; 3]), (3, 1));
         assert_eq!(ask(CacheLimits { entries: 2, ..limits }, &["a", "b", "c", "b", "a"]), (4, 2));
         assert_eq!(ask(CacheLimits { entries: 0, ..limits }, &["a", "a"]), (2, 0));
+    }
+
+    #[test]
+    fn a_panic_leaves_nobody_waiting() {
+        let cache = cache(CacheLimits::default());
+        let start = Barrier::new(2);
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| {
+                start.wait();
+                cache.decrypt("worse", None).map(|_| ())
+            });
+            start.wait();
+            // Long enough for the other thread to ask, and shorter than its answer takes.
+            std::thread::sleep(Duration::from_millis(20));
+            let name = (WrapAlgorithm::KmsTencent, "worse".to_owned(), None);
+            let Found::Wait(flight) = cache.find(&name) else { panic!("nobody has asked") };
+            assert!(first.join().is_err());
+            assert!(matches!(*flight.outcome.lock().unwrap(), Some(Err(KmsError::Unavailable(_)))));
+        });
+        assert!(cache.answers().is_empty());
+    }
+
+    #[test]
+    fn limits_are_set_one_by_one() {
+        let limits =
+            CacheLimits::default().with_entries(1).with_age(Duration::from_secs(2)).with_uses(3);
+        assert_eq!(limits, CacheLimits { entries: 1, age: Duration::from_secs(2), uses: 3 });
     }
 }

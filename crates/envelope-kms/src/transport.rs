@@ -165,3 +165,31 @@ fn broken(error: &io::Error) -> TransportError {
         },
     }
 }
+
+#[cfg(all(test, feature = "blocking"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_has_its_reason() {
+        let kind = |kind: io::ErrorKind| ureq::Error::Io(kind.into());
+        let timeout = || ureq::Error::Timeout(ureq::Timeout::Global);
+        for (error, want) in [
+            (timeout(), TransportError::Timeout),
+            (kind(io::ErrorKind::TimedOut), TransportError::Timeout),
+            // While a body is read, errors of `ureq` come wrapped.
+            (ureq::Error::Io(io::Error::other(timeout())), TransportError::Timeout),
+            (
+                ureq::Error::Io(io::Error::other(ureq::Error::HostNotFound)),
+                TransportError::Connection,
+            ),
+            (kind(io::ErrorKind::InvalidData), TransportError::Tls),
+            (ureq::Error::Tls("no certificates"), TransportError::Tls),
+            (ureq::Error::BadUri("x".to_owned()), TransportError::Request),
+            (kind(io::ErrorKind::ConnectionReset), TransportError::Connection),
+            (ureq::Error::HostNotFound, TransportError::Connection),
+        ] {
+            assert_eq!(failed(&error), want, "{error:?}");
+        }
+    }
+}

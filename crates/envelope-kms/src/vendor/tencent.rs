@@ -163,3 +163,21 @@ fn body(parameters: &[(&str, &str)]) -> Zeroizing<String> {
     body.push(b'}');
     Zeroizing::new(String::from_utf8(std::mem::take(&mut *body)).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_buffer_of_a_body_never_grows() {
+        // Every character takes six in JSON.
+        let value = "\u{1}".repeat(1000);
+        for count in 1..=4 {
+            let text = body(&vec![("Plaintext", value.as_str()); count]);
+            assert!(text.starts_with(r#"{"Plaintext":"\u0001"#) && text.ends_with(r#"\u0001"}"#));
+            // A vector that grows takes twice the space.
+            let most = text.len() + 2 * count;
+            assert!((text.len()..=most).contains(&text.capacity()), "{}", text.capacity());
+        }
+    }
+}
