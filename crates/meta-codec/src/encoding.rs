@@ -113,6 +113,14 @@ mod tests {
         assert_eq!(digest, *b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f");
         assert_eq!(Md5Form::QuotedHex.emit(digest), text);
         assert!(Md5Form::QuotedHex.parse(&text[1..]).is_err());
-        assert!(Md5Form::QuotedHex.parse("\"+00102030405060708090a0b0c0d0e0f\"").is_err());
+        for bad in ["+00102030405060708090a0b0c0d0e0f", "0", &"0".repeat(31), &"0".repeat(33), ""] {
+            assert!(Md5Form::QuotedHex.parse(&format!("\"{bad}\"")).is_err(), "{bad}");
+        }
+        // A `Content-MD5` of the caller's, which is stored unchanged.
+        let text = "AAECAwQFBgcICQoLDA0ODw==";
+        assert_eq!(Md5Form::QuotedHex.parse(text), Ok(digest));
+        assert_eq!(Md5Form::Base64.parse(text), Ok(digest));
+        assert_eq!(Md5Form::Base64.emit(digest), text);
+        assert!(Md5Form::Base64.parse("AAECAwQFBgcICQoLDA0O").is_err(), "15 bytes");
     }
 }

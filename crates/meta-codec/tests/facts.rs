@@ -91,12 +91,13 @@ fn the_dialects_differ() {
             dialect.iv_form(),
         )
     };
-    assert_eq!(facts(Dialect::OSS_V2), (true, true, true, true, IvForm::Wrapped));
-    assert_eq!(facts(Dialect::COS_V2), (true, true, true, true, IvForm::Wrapped));
-    assert_eq!(Dialect::OSS_V1.iv_form(), IvForm::WrappedDecimal);
-    assert_eq!(Dialect::COS_V1.iv_form(), IvForm::Wrapped);
+    for both in [Dialect::OSS_V2, Dialect::COS_V2] {
+        assert_eq!(facts(both), (true, true, true, true, IvForm::Wrapped), "{both}");
+    }
+    assert_eq!(facts(Dialect::OSS_V1), (true, false, true, true, IvForm::WrappedDecimal));
+    assert_eq!(facts(Dialect::COS_V1), (false, false, false, false, IvForm::Wrapped));
     for clear in [Dialect::COS_ANDROID, Dialect::COS_LEGACY, Dialect::COS_INSTRUCTION] {
-        assert_eq!(clear.iv_form(), IvForm::Clear, "{clear}");
+        assert_eq!(facts(clear), (true, false, true, true, IvForm::Clear), "{clear}");
     }
     assert_eq!(Dialect::COS_V1.wrap_algorithms().count(), 2);
     assert!(Dialect::OSS_V2.wrap_algorithms().all(|wrap| !wrap.is_aes()));

@@ -326,3 +326,30 @@ fn a_header_has_a_name() {
         assert_eq!(outcome, if good { Ok(Vec::new()) } else { refused });
     }
 }
+
+#[test]
+fn a_lone_header_is_missed_in_the_default_dialect() {
+    for vendor in Vendor::ALL {
+        let check = format!("{}envelope-check", vendor.metadata_prefix());
+        let error = parse([(check.as_str(), "AAAAAAAAAAAAAAAAAAAAAA==")]).unwrap_err();
+        let key = vendor.default_dialect().header_names().next();
+        assert_eq!(Some(error.header()), key, "{error}");
+        assert!(matches!(error.reason(), Reason::Missing(there) if *there == check), "{error}");
+    }
+}
+
+#[test]
+fn a_length_under_two_names_is_a_length_twice() {
+    let mut seen = 0;
+    for case in all_cases() {
+        let Some(file) = case.instruction() else { continue };
+        let names = ["x-cos-meta-x-cos-", COS].map(|prefix| format!("{prefix}unencrypted-content"));
+        for field in ["length", "md5"] {
+            let headers = names.each_ref().map(|name| (format!("{name}-{field}"), "0"));
+            let error = parse_instruction(headers, &file).unwrap_err();
+            assert_eq!(error.reason(), &Reason::Duplicate, "{error}");
+        }
+        seen += 1;
+    }
+    assert!(seen > 0);
+}
