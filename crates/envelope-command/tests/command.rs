@@ -421,8 +421,8 @@ fn inspect_says_who_reads_it() {
     assert_eq!(json["readers"][0]["id"], "oss-python-old");
     assert_eq!(json["readers"][0]["ranges"], false);
     assert_eq!(json["readers"][1]["versions"][0], "2.19.1");
-    // A description that Go writes differently.
-    encrypt("--key public_key.pem --matdesc a=<b>");
+    // A description that Go writes differently: not in ASCII.
+    encrypt("--key public_key.pem --matdesc a=é");
     let words = shell.ok("inspect h.json");
     assert!(!words.contains(" aliyun-oss-go-sdk"), "{words}");
     assert!(words.contains(" alibabacloud-oss-go-sdk-v2 1."), "{words}");
@@ -774,7 +774,8 @@ fn an_output_that_fails_does_not_wait_for_the_input() {
         .unwrap();
     // Held open until the end of the test.
     let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(&plain()).unwrap();
+    // The command may have ended before it has taken everything.
+    let _ = stdin.write_all(&plain());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     drop(stdin);
