@@ -33,9 +33,10 @@ impl MaterialDescription {
     /// Creates a description with these entries.
     ///
     /// Its text is compact JSON with sorted names. Characters outside printable ASCII are escaped,
-    /// as are those that JSON requires to be escaped. No text suits every SDK that compares texts,
-    /// but a single name whose value consists of letters, digits, `.`, `_` and `-` has the same
-    /// text everywhere.
+    /// as are those that JSON requires to be escaped, and `<`, `>` and `&`: for printable ASCII, it
+    /// is the text that the SDKs in Go write, and compare with. No text suits every SDK that
+    /// compares texts, but a single name whose value consists of letters, digits, `.`, `_` and `-`
+    /// has the same text everywhere.
     ///
     /// # Errors
     /// Fails if a name occurs twice, or if [`MAX_LEN`](Self::MAX_LEN) or
@@ -220,7 +221,8 @@ fn push_string(text: &mut String, value: &str) {
                 text.push('\\');
                 text.push(character);
             }
-            ' '..='~' => text.push(character),
+            // Escaped, because Go's `encoding/json` does so, and some SDKs in Go compare texts.
+            ' '..='~' if !"<>&".contains(character) => text.push(character),
             _ => {
                 for unit in character.encode_utf16(&mut [0; 2]) {
                     // Writing to a `String` cannot fail.
@@ -237,6 +239,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn printable_ascii_has_the_text_of_go() {
+        let printable: String = (' '..='~').collect();
+        let description = MaterialDescription::new([("b", printable.as_str()), ("a", "")]).unwrap();
+        assert_eq!(description.text(), go_text(description.map()));
+        assert!(description.text().contains(r"\u003c=\u003e?"));
+        assert_eq!(MaterialDescription::parse(description.text()), Ok(description));
+    }
 
     #[test]
     fn texts_of_one_map_are_equal() {
