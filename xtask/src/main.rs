@@ -2,6 +2,7 @@
 
 mod bench;
 mod coverage;
+mod fixtures;
 mod fuzz;
 mod interop;
 mod mutants;
@@ -16,6 +17,8 @@ const USAGE: &str = "\
 cargo xtask test [all]      run all tests: Rust, the SDKs of four languages, recorded objects; SDKs
                             whose language or registry is missing are skipped, unless `all` is given
 cargo xtask interop         let every SDK read what every SDK writes; writes docs/interop.md
+cargo xtask fixtures --check
+                            compare the recorded objects with their schemas and with each other
 cargo xtask fuzz [SECONDS]  run each fuzz target for SECONDS, 30 by default (requires nightly)
 cargo xtask bench           compare speed with the peers; writes benches/RESULTS.md (requires
                             the headers of OpenSSL and libgcrypt)
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         ["test"] => test(false),
         ["test", "all"] => test(true),
         ["interop"] => interop::publish(),
+        ["fixtures", "--check"] => fixtures::check(),
         ["bench"] => bench::gate(),
         ["package"] => package::check(),
         ["deny"] => deny(),
@@ -101,6 +105,7 @@ fn kills(times: &str) -> Result<(), String> {
 }
 
 fn test(all: bool) -> Result<(), String> {
+    fixtures::check()?;
     run::cargo(["build", "--bin", "envelope"])?;
     run::cargo(["build", "--package", "envelope-testkit", "--features", "servers"])?;
     run::cargo(["test", "--workspace", "--all-features"])?;
