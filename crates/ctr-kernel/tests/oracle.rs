@@ -61,6 +61,29 @@ fn every_length_at_every_carry() {
     }
 }
 
+/// Before long data, the kernels first go to a multiple of 16. How far that is depends on the low
+/// bits of the counter alone, and not on how far its end is.
+#[test]
+fn long_data_at_any_distance_from_the_end_of_the_counter() {
+    let key = [9; 32];
+    let backends = backends(&key);
+    for len in [8191, 8192, 8193, 20_000] {
+        let data = pattern(len);
+        for end in [0, 1 << 64] {
+            for blocks in [1, 15, 16, 17, 520, 700, 1_000, 9_600, 20_001, 1 << 40] {
+                let counter = u128::wrapping_sub(end, blocks);
+                let (mut want, mut got) = (data.clone(), data.clone());
+                oracle(&key, counter, &mut want);
+                for cipher in &backends {
+                    got.copy_from_slice(&data);
+                    cipher.apply(counter, &mut got);
+                    assert!(got == want, "{} {counter:#x} {len}", cipher.backend());
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn from_one_buffer_to_another_at_any_alignment() {
     let key = [9; 32];
