@@ -105,8 +105,9 @@ fn readers_give_back_what_they_read_from() {
     reader.read_to_end(&mut rest).unwrap();
     assert_eq!((&few[..], &rest[..]), (&[7; 10][..], &[7; 10][..]));
     assert_eq!(reader.into_inner().into_inner(), body);
-    let reader = EncryptReader::new(&[1, 2, 3][..], cipher());
-    assert_eq!(reader.into_inner(), [1, 2, 3]);
+    let mut reader = EncryptReader::new(&[1, 2, 3][..], cipher());
+    assert_eq!(reader.read(&mut [0]).unwrap(), 1);
+    assert_eq!(reader.into_inner(), [2, 3], "nothing was read ahead");
 
     // An inner reader that claims more than there is room for.
     struct Boaster;
@@ -465,4 +466,58 @@ fn which_objects_every_sdk_reads_in_ranges() {
     }
     let known = ["VAES-512", "VAES-256", "AES-NI", "portable"];
     assert!(known.contains(&cipher(0).backend()), "{}", cipher(0).backend());
+}
+
+#[test]
+fn a_blob_is_encoded_once_more_only_where_it_was_asked_for() {
+    let key = || KmsKeyWrapper::new(Arc::new(MemoryKms::new(WrapAlgorithm::KmsAliyun)));
+    for (dialect, wrapper, twice) in [
+        (Dialect::OSS_V2, key(), false),
+        (Dialect::OSS_V2, key().with_blob_twice(), true),
+        // It has only one way.
+        (Dialect::OSS_V1, key(), false),
+        (Dialect::OSS_V1, key().with_blob_twice(), false),
+    ] {
+        let envelope = Encryptor::new(&wrapper, dialect).encrypt().unwrap().into_inner().0;
+        for wrapped in [envelope.wrapped_key(), envelope.iv()] {
+            // The blobs of this service are base64 of `memory:` and more.
+            assert_eq!(wrapped.starts_with(b"memory:"), !twice, "{dialect}");
+            assert_eq!(wrapped.starts_with(b"bWVtb3J5O"), twice, "{dialect}");
+        }
+    }
+}
+
+#[test]
+fn an_iv_in_the_clear_is_not_wrapped() {
+    let content = ContentAlgorithm::Aes256Ctr;
+    let key = hazmat::content_key(content, IvForm::Clear, Some(&[5; 32]), Some(&[6; 16])).unwrap();
+    let kms = |algorithm| KmsKeyWrapper::new(Arc::new(MemoryKms::new(algorithm)));
+    let (tencent, aliyun) = (WrapAlgorithm::KmsTencent, WrapAlgorithm::KmsAliyun);
+    let wrappers: [(&dyn KeyWrapper, WrapAlgorithm); 4] = [
+        (&AesKeyWrapper::generate().unwrap(), WrapAlgorithm::AesKeyWrap),
+        (&RsaKeyWrapper::generate(2048).unwrap(), WrapAlgorithm::RsaOaepSha256),
+        (&kms(tencent), tencent),
+        (&kms(aliyun), aliyun),
+    ];
+    for (wrapper, algorithm) in wrappers {
+        let wrapped = wrapper.wrap(&key, algorithm, IvForm::Clear).unwrap();
+        assert_eq!(wrapped.iv, [6; 16], "{algorithm}");
+        assert!(wrapped.cek != [5; 32] && wrapped.cek.len() > 32, "{algorithm}");
+        let hidden = wrapper.wrap(&key, algorithm, IvForm::Wrapped).unwrap();
+        assert!(hidden.iv.len() > 16, "{algorithm}");
+    }
+}
+
+#[test]
+fn parts_that_the_old_dialect_could_not_state_are_stated_by_the_new_one() {
+    let key = RsaKeyWrapper::generate(2048).unwrap();
+    let decryptor = Decryptor::new(&Keyring::new().with(key.clone()));
+    let plan = PartPlan::new(5 << 20, 1 << 20, Dialect::OSS_V2).unwrap();
+    let old = Encryptor::new(&key, Dialect::OSS_V1).with_plain_len(5 << 20).encrypt().unwrap();
+    let new = Encryptor::new(&key, Dialect::OSS_V2);
+    let layout = |encryptor: &Encryptor| {
+        decryptor.rewrap(old.envelope(), encryptor).unwrap().envelope().layout()
+    };
+    assert_eq!(layout(&new), None);
+    assert_eq!(layout(&new.with_parts(plan)), Some(plan.layout()));
 }
