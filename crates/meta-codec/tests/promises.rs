@@ -353,3 +353,16 @@ fn a_length_under_two_names_is_a_length_twice() {
     }
     assert!(seen > 0);
 }
+
+#[test]
+fn an_envelope_says_what_it_was_told() {
+    let envelope = cos_v2(CTR, WrapAlgorithm::AesKeyWrap, 40, 24);
+    assert_eq!((envelope.plain_md5(), envelope.key_check()), (None, None));
+    let told = envelope.with_plain_md5([7; 16]).with_key_check([9; 16]).with_plain_len(5);
+    for envelope in [told.clone(), parse(told.emit(Dialect::COS_V2).unwrap()).unwrap().unwrap()] {
+        assert_eq!(envelope.plain_md5(), Some([7; 16]));
+        assert_eq!(envelope.key_check(), Some([9; 16]));
+        assert_eq!((envelope.plain_len(), envelope.layout()), (Some(5), None));
+        assert_eq!((envelope.wrapped_key(), envelope.iv()), (&[1; 40][..], &[2; 24][..]));
+    }
+}
