@@ -17,6 +17,8 @@ use crate::{
 
 /// How often a registry is asked before it is said not to answer.
 const TRIES: u32 = 3;
+/// The time between two tries.
+const PAUSE: Duration = Duration::from_secs(20);
 
 /// An SDK, pinned to a version.
 #[derive(Clone, Copy)]
@@ -112,7 +114,7 @@ fn patiently(mut attempt: impl FnMut() -> Result<(), String>) -> Result<(), Stri
         if outcome.is_ok() {
             break;
         }
-        thread::sleep(Duration::from_secs(5));
+        thread::sleep(PAUSE);
         outcome = attempt();
     }
     outcome
