@@ -100,6 +100,7 @@ pub(crate) fn node() -> Result<(), String> {
         Some(Ok(_)) => run(Command::new("node")
             .arg(make.join("buckets.cjs"))
             .arg(url.trim())
+            .arg(envelope())
             .env("NODE_PATH", modules.join("node_modules"))),
         _ => Err("loopback-bucket did not start".to_owned()),
     };
