@@ -64,7 +64,7 @@ fn check(drivers: &str, program: &str) -> Result<(), String> {
     let setup = Setup { builds, program: PathBuf::from(program) };
     let run = || -> Result<Vec<String>, String> {
         let (results, mistakes) = matrix::run(&setup)?;
-        summarize(&results);
+        summarize(&results, &setup.builds);
         let changes = results.changes(&published, &|name| !skipped.iter().any(|it| it == name));
         Ok(changes.into_iter().chain(mistakes).collect())
     };
@@ -91,7 +91,7 @@ fn publish(drivers: &str, program: &str) -> Result<(), String> {
     let (results, mistakes) = matrix::run(&setup)?;
     let path = results_path();
     fs::write(&path, results.to_json()?).map_err(|error| format!("{}: {error}", path.display()))?;
-    summarize(&results);
+    summarize(&results, &setup.builds);
     if !mistakes.is_empty() {
         return Err(mistakes.join("\n"));
     }
@@ -117,8 +117,9 @@ fn builds(drivers: &str) -> Result<Vec<Build>, String> {
     Ok(builds)
 }
 
-/// Prints how many attempts there were, by outcome.
-fn summarize(results: &Results) {
+/// Prints the matrix, and how many attempts there were, by outcome.
+fn summarize(results: &Results, builds: &[Build]) {
+    println!("{}", page::summary(results, builds));
     let mut counts = BTreeMap::<&str, usize>::new();
     for cell in results.cells() {
         *counts.entry(cell.outcome.kind()).or_default() += 1;

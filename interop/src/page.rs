@@ -54,17 +54,26 @@ pub(crate) fn pages(
     defects: &[Defect],
     builds: &[Build],
 ) -> Result<Vec<(&'static str, String)>, String> {
-    let vendor = |build: &Build| {
-        let found = Vendor::ALL.into_iter().find(|vendor| vendor.id() == build.vendor);
-        found.map(|vendor| (build.name(), vendor))
-    };
-    let vendors = builds.iter().filter_map(vendor).collect();
-    let page = Page { results, explained, defects, vendors };
+    let page = Page { results, explained, defects, vendors: vendors(builds) };
     Ok(vec![
         ("docs/interop.md", markdown::page(&page, Language::English)),
         ("docs/interop.zh.md", markdown::page(&page, Language::Chinese)),
         ("docs/interop.html", html::page(&page)?),
     ])
+}
+
+/// Returns the matrix for a terminal: how many reads work of each writer's objects by each reader.
+pub(crate) fn summary(results: &Results, builds: &[Build]) -> String {
+    let page = Page { results, explained: &[], defects: &[], vendors: vendors(builds) };
+    markdown::matrix(&page)
+}
+
+fn vendors(builds: &[Build]) -> BTreeMap<String, Vendor> {
+    let vendor = |build: &Build| {
+        let found = Vendor::ALL.into_iter().find(|vendor| vendor.id() == build.vendor);
+        found.map(|vendor| (build.name(), vendor))
+    };
+    builds.iter().filter_map(vendor).collect()
 }
 
 /// Writes pages.

@@ -21,6 +21,15 @@ pub(super) fn page(page: &Page<'_>, language: Language) -> String {
     text
 }
 
+/// Makes the table of all writers and readers.
+pub(super) fn matrix(page: &Page<'_>) -> String {
+    let mut text = String::new();
+    for vendor in [Vendor::Oss, Vendor::Cos] {
+        let _ = summary(&mut text, page, vendor, Language::English);
+    }
+    text
+}
+
 fn introduction(
     text: &mut String,
     page: &Page<'_>,
