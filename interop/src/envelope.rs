@@ -6,6 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use envelope_testkit::bucket::{ACCESS_KEY, SECRET};
 use meta_codec::Vendor;
 use serde_json::Value;
 
@@ -113,14 +114,14 @@ impl Envelope {
 }
 
 const ENVIRONMENT: [(&str, &str); 10] = [
-    ("OSS_ACCESS_KEY_ID", "LTAIloop"),
-    ("OSS_ACCESS_KEY_SECRET", "SKloop"),
+    ("OSS_ACCESS_KEY_ID", ACCESS_KEY),
+    ("OSS_ACCESS_KEY_SECRET", SECRET),
     ("OSS_REGION", "cn-hangzhou"),
-    ("TENCENTCLOUD_SECRET_ID", "LTAIloop"),
-    ("TENCENTCLOUD_SECRET_KEY", "SKloop"),
+    ("TENCENTCLOUD_SECRET_ID", ACCESS_KEY),
+    ("TENCENTCLOUD_SECRET_KEY", SECRET),
     ("TENCENTCLOUD_REGION", "ap-guangzhou"),
-    ("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAIloop"),
-    ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "SKloop"),
+    ("ALIBABA_CLOUD_ACCESS_KEY_ID", ACCESS_KEY),
+    ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", SECRET),
     ("ALIBABA_CLOUD_SECURITY_TOKEN", ""),
     ("TENCENTCLOUD_TOKEN", ""),
 ];

@@ -64,7 +64,7 @@ struct State {
     blobs: BTreeMap<String, (String, String)>,
     calls: Vec<Request>,
     fault: Option<(Fault, u32)>,
-    /// Whether no context is another one than the empty map.
+    /// Tells the absence of a context apart from the empty map.
     is_strict: bool,
 }
 
@@ -236,7 +236,8 @@ fn perform(state: &mut State, request: &Request, tencent: bool) -> Result<Value,
     Ok(answer)
 }
 
-/// Returns a context as a sorted JSON map. Unless the server is strict, no context is the empty map.
+/// Returns a context as a sorted JSON map. Without a context, it is the empty map, unless the
+/// server is strict.
 fn canonical(context: &str, is_strict: bool) -> Option<String> {
     if context.is_empty() {
         return Some(if is_strict { String::new() } else { "{}".to_owned() });

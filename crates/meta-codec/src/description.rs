@@ -184,8 +184,8 @@ fn compact(map: &BTreeMap<String, String>) -> String {
     text
 }
 
-/// Returns the text that Go's `encoding/json` makes of a map, or of none an empty one. Some SDKs in Go
-/// compare a description with it.
+/// Returns the text that Go's `encoding/json` makes of a map; that of an empty map is empty. Some
+/// SDKs in Go compare a description with it.
 pub(crate) fn go_text(map: &BTreeMap<String, String>) -> String {
     if map.is_empty() {
         return String::new();
