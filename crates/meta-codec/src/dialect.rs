@@ -197,6 +197,8 @@ pub(crate) enum Field {
     PartSize,
     PlainLen,
     PlainMd5,
+    /// An extension, see `Envelope::seal`. Other readers ignore it.
+    Seal,
     TagLen,
     WrapAlgorithm,
 }

@@ -4,6 +4,7 @@ use crate::{
     ContentAlgorithm, Dialect, Envelope, IvForm, WrapAlgorithm,
     dialect::{Field, Row},
     encoding,
+    seal::SealFault,
 };
 
 impl Envelope {
@@ -72,6 +73,12 @@ impl Envelope {
         if self.key_check.is_some() && dialect != self.dialect {
             return Err(EmitError::KeyCheck(table.id));
         }
+        if self.seal.is_some() && dialect != self.dialect {
+            return Err(EmitError::Seal(table.id));
+        }
+        if let Some(seal) = &self.seal {
+            seal.check(self.content)?;
+        }
         if table.iv != self.dialect.iv_form() {
             return Err(EmitError::IvForm(table.id));
         }
@@ -91,6 +98,7 @@ impl Envelope {
             (self.plain_len.is_some() && !place(Field::PlainLen), "the plaintext length"),
             (self.plain_md5.is_some() && !place(Field::PlainMd5), "the plaintext MD5"),
             (self.key_check.is_some() && !place(Field::KeyCheck), "the key check"),
+            (self.seal.is_some() && !place(Field::Seal), "the seal"),
         ];
         if let Some((_, what)) = homeless.into_iter().find(|(homeless, _)| *homeless) {
             return Err(EmitError::NoPlace { dialect: table.id, what });
@@ -124,6 +132,7 @@ impl Envelope {
             Field::Key => Some(encoding::bytes_text(&self.wrapped_key)),
             Field::Iv => Some(encoding::bytes_text(&self.iv)),
             Field::KeyCheck => self.key_check.map(|check| encoding::bytes_text(&check)),
+            Field::Seal => self.seal.map(|seal| seal.text()),
             Field::ContentAlgorithm => name_of(table.contents, self.content),
             Field::WrapAlgorithm => name_of(table.wraps, self.wrap),
             Field::Description => {
@@ -188,6 +197,12 @@ pub enum EmitError {
     /// The dialect is not stored in headers.
     #[error("{0} is not stored in headers")]
     NotHeaders(&'static str),
+    /// The seal was made for another dialect.
+    #[error("the seal is not valid in {0}")]
+    Seal(&'static str),
+    /// The seal states what it cannot state of this content.
+    #[error("the seal states {0}")]
+    SealFault(#[from] SealFault),
     /// The dialect has no name for the wrap algorithm.
     #[error("{0} does not support {1}")]
     WrapAlgorithm(&'static str, WrapAlgorithm),

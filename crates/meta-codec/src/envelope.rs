@@ -1,7 +1,7 @@
 //! The encryption metadata of an object, with the content key still wrapped.
 
 use crate::{
-    ContentAlgorithm, Dialect, MaterialDescription, PartLayout, WrapAlgorithm, dialect::Field,
+    ContentAlgorithm, Dialect, MaterialDescription, PartLayout, Seal, WrapAlgorithm, dialect::Field,
 };
 
 /// The encryption metadata of an object. It holds no secrets and may be printed.
@@ -31,6 +31,7 @@ pub struct Envelope {
     pub(crate) plain_len: Option<u64>,
     pub(crate) plain_md5: Option<[u8; 16]>,
     pub(crate) key_check: Option<[u8; 16]>,
+    pub(crate) seal: Option<Seal>,
     /// The order in which the headers were parsed; empty for a new envelope.
     pub(crate) order: Vec<Field>,
 }
@@ -58,6 +59,7 @@ impl Envelope {
             plain_len: None,
             plain_md5: None,
             key_check: None,
+            seal: None,
             order: Vec::new(),
         }
     }
@@ -97,6 +99,14 @@ impl Envelope {
     #[must_use]
     pub const fn with_key_check(mut self, check: [u8; 16]) -> Self {
         self.key_check = Some(check);
+        self
+    }
+
+    /// Sets the seal, an optional extension header (`…-meta-envelope-seal`) that lets a reader
+    /// notice changes of the envelope and of the body.
+    #[must_use]
+    pub const fn with_seal(mut self, seal: Seal) -> Self {
+        self.seal = Some(seal);
         self
     }
 
@@ -156,6 +166,13 @@ impl Envelope {
         self.plain_md5
     }
 
+    /// Returns the seal, which only this library writes. It proves nothing until it was verified
+    /// with the content key.
+    #[must_use]
+    pub const fn seal(&self) -> Option<Seal> {
+        self.seal
+    }
+
     /// Returns the key check, which only this library writes, and only on request.
     #[must_use]
     pub const fn key_check(&self) -> Option<[u8; 16]> {
@@ -176,13 +193,14 @@ impl PartialEq for Envelope {
             plain_len,
             plain_md5,
             key_check,
+            seal,
             order: _,
         } = other;
         (self.dialect, self.content, self.wrap) == (*dialect, *content, *wrap)
             && (&self.wrapped_key, &self.iv) == (wrapped_key, iv)
             && self.description == *description
             && (self.layout, self.plain_len) == (*layout, *plain_len)
-            && (self.plain_md5, self.key_check) == (*plain_md5, *key_check)
+            && (self.plain_md5, self.key_check, self.seal) == (*plain_md5, *key_check, *seal)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-use crate::{DescriptionError, LayoutError};
+use crate::{DescriptionError, LayoutError, seal::SealFault};
 
 /// An error for headers that do not form a valid envelope: the offending header and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +95,9 @@ pub enum Reason {
     /// Not a plain decimal number (digits only, no sign, no leading zero, below 2^64).
     #[error("invalid decimal number: {0}")]
     Number(NumberFault),
+    /// Not a seal.
+    #[error("not a seal: {0}")]
+    Seal(#[from] SealFault),
     /// The known headers together exceed the size that any service stores.
     #[error("makes the metadata larger than {limit} bytes")]
     TooLarge {

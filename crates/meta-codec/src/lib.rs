@@ -54,6 +54,7 @@ mod kms_convention;
 mod layout;
 mod parse;
 mod reader;
+mod seal;
 mod vendor;
 
 pub use algorithm::{ContentAlgorithm, WrapAlgorithm};
@@ -67,6 +68,7 @@ pub use kms_convention::{BlobForm, KmsContext, KmsConvention};
 pub use layout::{LayoutError, PartLayout};
 pub use parse::{parse, parse_instruction, parse_user_metadata};
 pub use reader::{Reach, Reader};
+pub use seal::{Seal, SealFault, SealTerms, SealedBody};
 pub use vendor::Vendor;
 
 /// The examples in the README, which are compiled as documentation tests.

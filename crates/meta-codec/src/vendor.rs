@@ -88,6 +88,16 @@ impl Vendor {
         }
     }
 
+    /// Returns `true` if the metadata of an encrypted object cannot be replaced without uploading
+    /// its body again (OSS, EC 0005-00000421).
+    #[must_use]
+    pub const fn forbids_new_metadata(self) -> bool {
+        match self {
+            Self::Cos => false,
+            Self::Oss => true,
+        }
+    }
+
     /// Returns a header that has to accompany a range request, so that a range beyond the end is
     /// refused or cut. By default, OSS ignores such a range and sends the whole object.
     #[must_use]

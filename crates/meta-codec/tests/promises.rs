@@ -7,8 +7,8 @@ use std::error::Error as _;
 use envelope_testkit::all_cases;
 use meta_codec::{
     Base64Fault, ContentAlgorithm, DescriptionError, Dialect, EmitError, Envelope, HeaderListError,
-    MaterialDescription, NumberFault, PartLayout, Reason, Vendor, WrapAlgorithm, parse,
-    parse_instruction, read_headers,
+    MaterialDescription, NumberFault, PartLayout, Reason, Seal, SealTerms, SealedBody, Vendor,
+    WrapAlgorithm, parse, parse_instruction, read_headers,
 };
 
 const CTR: ContentAlgorithm = ContentAlgorithm::Aes256Ctr;
@@ -27,6 +27,10 @@ fn headers() -> Vec<(String, String)> {
     let envelope = cos_v2(CTR, WrapAlgorithm::AesKeyWrap, 40, 24);
     let headers = envelope.emit(Dialect::COS_V2).unwrap().into_iter();
     headers.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn seal(len: u64) -> Seal {
+    Seal::new(SealTerms::new(SealedBody::Length(len)), [3; 8], [4; 32])
 }
 
 /// The headers with another one.
@@ -101,6 +105,8 @@ fn envelopes_are_equal_if_all_but_the_order_of_their_headers_is() {
         base().with_plain_len(1),
         base().with_plain_md5([1; 16]),
         base().with_key_check([1; 16]),
+        base().with_seal(seal(1)),
+        base().with_seal(seal(2)),
     ];
     for (index, other) in others.iter().enumerate() {
         assert_ne!(other, &base(), "{index}");
@@ -143,6 +149,7 @@ fn nothing_is_dropped_for_want_of_a_header() {
         assert_eq!(outcome, Err(EmitError::NoPlace { dialect, what }));
     }
     assert!(python().with_key_check([1; 16]).emit(Dialect::COS_V1).is_ok());
+    assert!(python().with_seal(seal(1)).emit(Dialect::COS_V1).is_ok());
 }
 
 #[test]
@@ -167,6 +174,9 @@ fn another_dialect_must_represent_the_same_values() {
     let checked = || kms().with_key_check([1; 16]);
     assert!(checked().emit(Dialect::COS_V2).is_ok());
     assert_eq!(refused(checked(), Dialect::OSS_V2), EmitError::KeyCheck("oss-v2"));
+    let sealed = || kms().with_seal(seal(1));
+    assert!(sealed().emit(Dialect::COS_V2).is_ok());
+    assert_eq!(refused(sealed(), Dialect::OSS_V2), EmitError::Seal("oss-v2"));
     let gcm = cos_v2(GCM, WrapAlgorithm::KmsCustom, 100, 100);
     assert_eq!(refused(gcm, Dialect::OSS_V2), EmitError::ContentAlgorithm("oss-v2", GCM));
     let tencent = WrapAlgorithm::KmsTencent;
@@ -358,10 +368,13 @@ fn a_length_under_two_names_is_a_length_twice() {
 fn an_envelope_says_what_it_was_told() {
     let envelope = cos_v2(CTR, WrapAlgorithm::AesKeyWrap, 40, 24);
     assert_eq!((envelope.plain_md5(), envelope.key_check()), (None, None));
+    assert_eq!(envelope.seal(), None);
     let told = envelope.with_plain_md5([7; 16]).with_key_check([9; 16]).with_plain_len(5);
+    let told = told.with_seal(seal(5));
     for envelope in [told.clone(), parse(told.emit(Dialect::COS_V2).unwrap()).unwrap().unwrap()] {
         assert_eq!(envelope.plain_md5(), Some([7; 16]));
         assert_eq!(envelope.key_check(), Some([9; 16]));
+        assert_eq!(envelope.seal(), Some(seal(5)));
         assert_eq!((envelope.plain_len(), envelope.layout()), (Some(5), None));
         assert_eq!((envelope.wrapped_key(), envelope.iv()), (&[1; 40][..], &[2; 24][..]));
     }

@@ -4,8 +4,8 @@
 
 use envelope_testkit::all_cases;
 use meta_codec::{
-    ContentAlgorithm, Dialect, EmitError, Envelope, MaterialDescription, PartLayout, Vendor,
-    WrapAlgorithm, parse, read_headers,
+    ContentAlgorithm, Dialect, EmitError, Envelope, MaterialDescription, PartLayout, Seal,
+    SealTerms, SealedBody, Vendor, WrapAlgorithm, parse, read_headers,
 };
 use proptest::{prelude::*, sample::select};
 
@@ -77,6 +77,22 @@ fn description() -> impl Strategy<Value = MaterialDescription> {
 }
 
 prop_compose! {
+    fn seal()(
+        body in prop_oneof![
+            Just(SealedBody::Unknown),
+            any::<u64>().prop_map(SealedBody::Length),
+            any::<(u64, [u8; 32])>().prop_map(|(len, digest)| SealedBody::Digest { len, digest }),
+        ],
+        (name_bound, adopted, origin) in any::<(bool, bool, bool)>(),
+        (confirmation, tag) in any::<([u8; 8], [u8; 32])>(),
+    ) -> Seal {
+        let mut terms = SealTerms::new(body);
+        (terms.name_bound, terms.adopted, terms.origin) = (name_bound, adopted, origin);
+        Seal::new(terms, confirmation, tag)
+    }
+}
+
+prop_compose! {
     /// Arbitrary envelopes, most of which no dialect can represent.
     fn envelope()(
         dialect in select(Dialect::ALL.to_vec()),
@@ -91,6 +107,7 @@ prop_compose! {
         len in prop::option::of(any::<u64>()),
         md5 in prop::option::of(any::<[u8; 16]>()),
         check in prop::option::of(any::<[u8; 16]>()),
+        seal in prop::option::of(seal()),
     ) -> Envelope {
         let mut envelope = Envelope::new(dialect, content, wrap, vec![1; key], vec![2; iv])
             .with_description(description);
@@ -102,6 +119,7 @@ prop_compose! {
         if let Some(len) = len { envelope = envelope.with_plain_len(len); }
         if let Some(md5) = md5 { envelope = envelope.with_plain_md5(md5); }
         if let Some(check) = check { envelope = envelope.with_key_check(check); }
+        if let Some(seal) = seal { envelope = envelope.with_seal(seal); }
         envelope
     }
 }
@@ -129,6 +147,7 @@ proptest! {
             prop_assert_eq!(read.plain_len(), envelope.plain_len());
             prop_assert_eq!(read.plain_md5(), envelope.plain_md5());
             prop_assert_eq!(read.key_check(), envelope.key_check());
+            prop_assert_eq!(read.seal(), envelope.seal());
             prop_assert_eq!(read.emit(read.dialect()).unwrap(), headers);
         }
     }

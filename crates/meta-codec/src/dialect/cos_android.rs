@@ -24,6 +24,7 @@ pub(super) const TABLE: Table = Table {
         (Field::PlainLen, "x-cos-meta-client-side-encryption-unencrypted-content-length"),
         (Field::PlainMd5, "x-cos-meta-client-side-encryption-unencrypted-content-md5"),
         (Field::KeyCheck, "x-cos-meta-envelope-check"),
+        (Field::Seal, "x-cos-meta-envelope-seal"),
     ],
     contents: &[Row::read(Aes256Ctr, "AES/CTR/NoPadding")],
     wraps: &[

@@ -24,6 +24,7 @@ pub(super) const TABLE: Table = Table {
         (Field::PlainLen, "x-cos-meta-x-cos-unencrypted-content-length"),
         (Field::PlainMd5, "x-cos-meta-x-cos-unencrypted-content-md5"),
         (Field::KeyCheck, "x-cos-meta-envelope-check"),
+        (Field::Seal, "x-cos-meta-envelope-seal"),
     ],
     contents: &[Row::read(Aes256Gcm, "AES/GCM/NoPadding")],
     wraps: &[

@@ -19,6 +19,7 @@ pub(super) const TABLE: Table = Table {
         (Field::Key, "x-cos-meta-client-side-encryption-key"),
         (Field::Iv, "x-cos-meta-client-side-encryption-iv"),
         (Field::KeyCheck, "x-cos-meta-envelope-check"),
+        (Field::Seal, "x-cos-meta-envelope-seal"),
     ],
     contents: &[Row::write(Aes256Ctr, "")],
     wraps: &[Row::write(WrapAlgorithm::AesCtrZero, ""), Row::write(WrapAlgorithm::RsaUnstated, "")],

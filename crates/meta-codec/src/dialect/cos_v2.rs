@@ -33,6 +33,7 @@ pub(super) const TABLE: Table = Table {
         (Field::DataSize, "x-cos-meta-client-side-encryption-data-size"),
         (Field::PartSize, "x-cos-meta-client-side-encryption-part-size"),
         (Field::KeyCheck, "x-cos-meta-envelope-check"),
+        (Field::Seal, "x-cos-meta-envelope-seal"),
     ],
     contents: &[
         Row::write(Aes256Ctr, "AES/CTR/NoPadding"),

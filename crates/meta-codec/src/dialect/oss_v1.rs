@@ -26,6 +26,7 @@ pub(super) const TABLE: Table = Table {
         (Field::PlainLen, "x-oss-meta-unencrypted-content-length"),
         (Field::PlainMd5, "x-oss-meta-unencrypted-content-md5"),
         (Field::KeyCheck, "x-oss-meta-envelope-check"),
+        (Field::Seal, "x-oss-meta-envelope-seal"),
     ],
     contents: &[Row::write(Aes256Ctr, "AES/GCM/NoPadding")],
     wraps: &[

@@ -26,6 +26,7 @@ pub(super) const TABLE: Table = Table {
         (Field::DataSize, "x-oss-meta-client-side-encryption-data-size"),
         (Field::PartSize, "x-oss-meta-client-side-encryption-part-size"),
         (Field::KeyCheck, "x-oss-meta-envelope-check"),
+        (Field::Seal, "x-oss-meta-envelope-seal"),
     ],
     contents: &[Row::write(Aes256Ctr, "AES/CTR/NoPadding")],
     wraps: &[

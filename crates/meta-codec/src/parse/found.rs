@@ -1,7 +1,8 @@
 //! Collects the known headers and builds the envelope from them.
 
 use crate::{
-    ContentAlgorithm, Dialect, Envelope, IvForm, MaterialDescription, PartLayout, WrapAlgorithm,
+    ContentAlgorithm, Dialect, Envelope, IvForm, MaterialDescription, PartLayout, Seal,
+    WrapAlgorithm,
     algorithm::LengthRule,
     dialect::{Field, Row, Table},
     encoding,
@@ -157,6 +158,7 @@ impl Found {
             plain_len,
             plain_md5: self.plain_md5(table)?,
             key_check: self.key_check(table)?,
+            seal: self.seal(table, content)?,
             order,
         })
     }
@@ -277,6 +279,13 @@ impl Found {
         let bytes = encoding::bytes(text).map_err(|reason| ParseError::new(name, reason))?;
         check_len(name, bytes.len(), "the key check", LengthRule::Exactly(16))?;
         Ok(bytes.try_into().ok())
+    }
+
+    fn seal(&self, table: &Table, content: ContentAlgorithm) -> Result<Option<Seal>, ParseError> {
+        let Some((name, text)) = self.field(table, Field::Seal) else { return Ok(None) };
+        let seal = Seal::parse(text).map_err(|reason| ParseError::new(name, reason))?;
+        seal.check(content).map_err(|fault| ParseError::new(name, fault.into()))?;
+        Ok(Some(seal))
     }
 }
 
