@@ -2,6 +2,7 @@
 
 mod kms;
 mod policy;
+mod seal;
 mod store;
 
 use std::{num::NonZeroUsize, path::PathBuf, thread};
@@ -18,6 +19,7 @@ use crate::checksum::Checksum;
 pub(crate) use self::{
     kms::{Kms, KmsStyle, ToKms},
     policy::{Accept, Require},
+    seal::{Sealed, Sealing},
     store::{Bucket, BulkArgs, Cat, Get, Keys, Ls, OssSignature, Put, Read, Rm, Verify},
 };
 
@@ -61,7 +63,7 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Keygen {
     /// The kind of key: `rsa` writes private_key.pem (PKCS#8) and public_key.pem; `aes` writes
-    /// master.key (32 bytes in base64).
+    /// master.key (32 bytes in base64); `origin` writes origin.key (the same, for --origin-key).
     pub(crate) kind: KeyKind,
     /// The folder to write the files to, created if necessary. Existing files are never
     /// overwritten.
@@ -77,6 +79,7 @@ pub(crate) struct Keygen {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum KeyKind {
     Aes,
+    Origin,
     Rsa,
 }
 
@@ -96,7 +99,13 @@ pub(crate) struct Encrypt {
     pub(crate) passphrase: Passphrase,
     #[command(flatten)]
     pub(crate) wrapping: Wrapping,
-    /// The content cipher. `gcm` detects tampering, but only cos-v2 supports it.
+    #[command(flatten)]
+    pub(crate) sealing: Sealing,
+    /// Bind the seal to the name under which the object will be stored: the key, without the
+    /// bucket. Readers then notice if it is another object's.
+    #[arg(long, value_name = "NAME", conflicts_with = "no_seal")]
+    pub(crate) bind_name: Option<String>,
+    /// The content cipher. `gcm` authenticates itself, but only cos-v2 supports it.
     #[arg(long, default_value = "ctr")]
     pub(crate) content: Content,
     /// Record in the metadata that the object will be uploaded in parts of this many bytes: a
@@ -212,6 +221,12 @@ pub(crate) struct Decrypt {
     pub(crate) range: Option<ByteRange>,
     #[command(flatten)]
     pub(crate) accept: Accept,
+    #[command(flatten)]
+    pub(crate) sealed: Sealed,
+    /// Read the object twice, and write nothing before the first time has verified all of it. It
+    /// takes a regular file.
+    #[arg(long, conflicts_with_all = ["range", "delayed", "salvage"])]
+    pub(crate) verify_first: bool,
     /// Write an AES-GCM object to a pipe while it is being decrypted; tampering is then detected
     /// only at the end (exit status 5). Without this, up to 64 MiB are held back until the object
     /// is verified.
@@ -245,13 +260,16 @@ pub(crate) struct Inspect {
     /// Print the result as JSON.
     #[arg(long)]
     pub(crate) json: bool,
-    /// The master keys with which to open the envelope and verify its key check, if it has one.
+    /// The master keys with which to open the envelope and verify its seal and its key check, if it
+    /// has them.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(crate) key: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) kms: Kms,
     #[command(flatten)]
     pub(crate) require: Require,
+    #[command(flatten)]
+    pub(crate) sealed: Sealed,
     #[command(flatten)]
     pub(crate) passphrase: Passphrase,
 }
@@ -295,6 +313,15 @@ pub(crate) struct Rewrap {
     pub(crate) style: KmsStyle,
     #[command(flatten)]
     pub(crate) wrapping: Wrapping,
+    #[command(flatten)]
+    pub(crate) sealed: Sealed,
+    /// Write no seal, even if the object has one.
+    #[arg(long)]
+    pub(crate) no_seal: bool,
+    /// Read the body of an object whose seal does not cover it, once, and seal it. The seal is
+    /// marked as adopted: it vouches for what is in the store now.
+    #[arg(long, conflicts_with = "no_seal")]
+    pub(crate) seal_body: bool,
     /// The output file for the new headers, required if the old ones come from a file; `-` is
     /// standard output.
     #[arg(long, value_name = "NEW.json")]

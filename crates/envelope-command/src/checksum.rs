@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::ValueEnum;
-use envelope_core::Crc64;
+use envelope_core::{BodyDigest, BodyHasher, Crc64, WholeHasher};
 use md5::{Digest as _, Md5};
 use meta_codec::Dialect;
 
@@ -24,6 +24,8 @@ pub(crate) enum Checksum {
 pub(crate) struct Checksums {
     pub(crate) crc64: Option<Crc64>,
     pub(crate) md5: Option<Md5>,
+    /// What the seal needs, which is never printed.
+    seal: Option<WholeHasher>,
 }
 
 impl Checksums {
@@ -31,7 +33,18 @@ impl Checksums {
         Self {
             crc64: wanted.contains(&Checksum::Crc64).then(Crc64::new),
             md5: wanted.contains(&Checksum::Md5).then(Md5::new),
+            seal: None,
         }
+    }
+
+    /// Hashes the body for its seal, too.
+    pub(crate) fn hash_with(&mut self, hasher: &BodyHasher) {
+        self.seal = Some(hasher.whole());
+    }
+
+    /// Returns the hash of the body for its seal, if it was asked for.
+    pub(crate) fn digest(&self) -> Option<BodyDigest> {
+        self.seal.as_ref().map(WholeHasher::finish)
     }
 
     /// Adds the next bytes of a body, in order.
@@ -41,6 +54,9 @@ impl Checksums {
         }
         if let Some(md5) = &mut self.md5 {
             md5.update(data);
+        }
+        if let Some(seal) = &mut self.seal {
+            seal.update(data);
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use envelope_core::{
-    DecryptError, EncryptError, IntegrityError, KeyringError, PolicyError, RewrapError,
+    DecryptError, EncryptError, IntegrityError, KeyringError, PolicyError, RewrapError, SealError,
     UnwrapError, WrapError, io::FilePassError, kms::KmsError,
 };
 use meta_codec::{Dialect, ParseError, Reason};
@@ -91,6 +91,7 @@ impl Failure {
         match error {
             FilePassError::Read(error) => Self::io(from, &error),
             FilePassError::Write(error) => Self::io(to, &error),
+            FilePassError::Integrity(error) => error.into(),
             _ => Self::changed(),
         }
     }
@@ -219,7 +220,10 @@ const fn policy_advice(error: PolicyError) -> (Status, &'static str) {
         PolicyError::UnauthenticatedRange(_) => {
             (Status::Usage, "decrypt the whole object, or use --unauthenticated-range")
         }
-        PolicyError::Unauthenticated(_) | PolicyError::NoKeyCheck => (
+        PolicyError::Unauthenticated(_)
+        | PolicyError::NoKeyCheck
+        | PolicyError::NoOrigin
+        | PolicyError::NoSeal => (
             Status::Metadata,
             "the object may have been relabelled; if it was written without this protection, omit \
              --require",
@@ -235,6 +239,18 @@ impl From<DecryptError> for Failure {
                 let (status, advice) = policy_advice(*policy);
                 Self::new(status, error, advice)
             }
+            DecryptError::Seal(SealError::NoName) => {
+                Self::usage(error, "supply the key under which it was stored with --name")
+            }
+            DecryptError::Seal(SealError::NoOriginKey) => {
+                Self::new(Status::Key, error, "supply it with --origin-key")
+            }
+            DecryptError::Seal(_) => Self::new(
+                Status::Integrity,
+                error,
+                "do not trust the object; if it was renamed or copied, supply its former key with \
+                 --name",
+            ),
             DecryptError::NotCtr(_) => Self::usage(error, "decrypt the whole object"),
             DecryptError::Keyring(KeyringError::Unwrap(UnwrapError::Kms(kms))) => Self::kms(kms),
             DecryptError::Keyring(KeyringError::Ambiguous) => {
@@ -275,8 +291,9 @@ impl From<EncryptError> for Failure {
                 (Status::Usage, "use an RSA key for AES-GCM, or AES-CTR for this key")
             }
             EncryptError::Emit(_) => {
-                (Status::Usage, "use a shorter description, a smaller key or another dialect")
+                (Status::Usage, "use a shorter description, a smaller key, or --no-seal")
             }
+            EncryptError::Integrity(integrity) => return (*integrity).into(),
             EncryptError::Wrap(WrapError::Kms(kms)) => return Self::kms(kms),
             EncryptError::Wrap(_) => (Status::Usage, "generate a new key with `envelope keygen`"),
             _ => (Status::Io, "retry"),

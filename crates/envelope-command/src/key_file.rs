@@ -5,8 +5,10 @@ use std::{
     sync::Arc,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use envelope_core::{
-    AesKeyError, AesKeyWrapper, KeyWrapper, Keyring, KmsKeyWrapper, RsaKeyError, RsaKeyWrapper,
+    AesKeyError, AesKeyWrapper, KeyWrapper, Keyring, KmsKeyWrapper, OriginKey, RsaKeyError,
+    RsaKeyWrapper,
 };
 use meta_codec::{Dialect, MaterialDescription};
 use zeroize::Zeroizing;
@@ -145,6 +147,24 @@ impl MasterKey {
             ));
         }
     }
+}
+
+/// Reads an origin key: 32 bytes, or their base64 as `keygen origin` writes it.
+pub(crate) fn origin_key(path: &Path) -> Result<OriginKey, Failure> {
+    let file = read_secret(path, Secret::Key)?;
+    let mut text = Zeroizing::new(file.to_vec());
+    drop_line_end(&mut text);
+    let mut bytes = Zeroizing::new([0; 32]);
+    let is_text = STANDARD.decode_slice(&text[..], &mut bytes[..]) == Ok(32);
+    if !is_text {
+        let raw = <&[u8; 32]>::try_from(&file[..]).map_err(|_| {
+            let cause = format_args!("{}: not an origin key", path.display());
+            Failure::new(Status::Key, cause, "generate one with `envelope keygen origin`")
+        })?;
+        *bytes = *raw;
+    }
+    warn_if_exposed(path);
+    Ok(OriginKey::new(bytes))
 }
 
 /// Reads several key files into a keyring, with a warning for each key that is too small.

@@ -16,6 +16,7 @@ mod key_file;
 mod kms;
 mod output;
 mod progress;
+mod protection;
 mod store;
 mod weakness;
 

@@ -42,7 +42,9 @@ pub(crate) fn weaknesses(envelope: &Envelope) -> Vec<Weakness> {
         });
     }
     let mut say = |id, words: &str| found.push(Weakness { id, words: words.to_owned() });
+    let seal = envelope.seal();
     match envelope.content_algorithm() {
+        ContentAlgorithm::Aes256Ctr if seal.is_some_and(|seal| seal.is_full()) => {}
         ContentAlgorithm::Aes256Ctr => say(
             "ctr-unauthenticated",
             "AES-CTR without authentication: anyone who can write to the bucket can flip any bit \
@@ -53,7 +55,7 @@ pub(crate) fn weaknesses(envelope: &Envelope) -> Vec<Weakness> {
             "AES-CBC without authentication is vulnerable to padding oracles, and COS Java cuts \
              the last block off multipart objects",
         ),
-        ContentAlgorithm::Aes256Gcm => say(
+        ContentAlgorithm::Aes256Gcm if seal.is_none() => say(
             "gcm-relabel",
             "AES-GCM authenticates the body, but not the metadata: a reader that also accepts \
              AES-CTR can be given this body as CTR",
@@ -81,7 +83,7 @@ pub(crate) fn weaknesses(envelope: &Envelope) -> Vec<Weakness> {
              modified",
         );
     }
-    if envelope.key_check().is_none() {
+    if envelope.key_check().is_none() && seal.is_none() {
         say(
             "metadata-unauthenticated",
             "nothing binds the metadata to the key: sizes, description and IV can be changed \
@@ -93,7 +95,8 @@ pub(crate) fn weaknesses(envelope: &Envelope) -> Vec<Weakness> {
 
 /// Warns of everything that a reader should know before trusting the plaintext.
 pub(crate) fn warn_before_reading(envelope: &Envelope) {
-    if envelope.wrap_algorithm() == WrapAlgorithm::AesCtrZero && envelope.key_check().is_none() {
+    let unverifiable = envelope.key_check().is_none() && envelope.seal().is_none();
+    if envelope.wrap_algorithm() == WrapAlgorithm::AesCtrZero && unverifiable {
         warn(
             "the AES wrap of cos-v1 opens with any key: with the wrong one, the output is garbage; \
              check the plaintext before you discard the old metadata",
@@ -111,8 +114,9 @@ pub(crate) fn warn_before_reading(envelope: &Envelope) {
 
 /// Returns whether anyone who can write to the bucket could have made this metadata from that of an
 /// authenticated object: where the IV is in the clear, it can be extended to the counter block of
-/// CTR.
+/// CTR. Nobody can make a seal for it.
 fn can_be_relabelled(envelope: &Envelope) -> bool {
     envelope.dialect().iv_form() == IvForm::Clear
         && !envelope.content_algorithm().is_authenticated()
+        && envelope.seal().is_none()
 }

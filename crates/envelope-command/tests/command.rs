@@ -132,7 +132,7 @@ fn what_is_encrypted_is_decrypted() {
         assert_eq!(shell.read("back"), plain(), "{arguments}");
         assert_eq!(mode(&shell.path("back")), 0o600, "plaintext is private");
         let words = shell.ok("inspect h.json");
-        assert!(words.contains("dialect") && words.contains("weak"), "{words}");
+        assert!(words.contains("dialect") && words.contains("\nseal "), "{words}");
     }
 }
 
@@ -357,12 +357,12 @@ fn exit_statuses() {
     let mut flipped = body;
     flipped[7] ^= 1;
     shell.write("cipher", &flipped);
-    shell.ok(DECRYPT);
-    shell.ok(&format!("{ENCRYPT} --leak-plaintext-md5 --force"));
+    assert!(shell.fails(5, DECRYPT).contains("does not match the seal"));
+    shell.ok(&format!("{ENCRYPT} --leak-plaintext-md5 --no-seal --force"));
     let mut body = shell.read("cipher");
     body[7] ^= 1;
     shell.write("cipher", body);
-    assert!(shell.fails(5, &format!("{DECRYPT} --force")).contains("MD5"));
+    assert!(shell.fails(5, DECRYPT).contains("MD5"));
 }
 
 #[test]
@@ -439,20 +439,23 @@ fn inspect_says_what_is_weak() {
         ids.map(|each| each["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(
-        weak("--key public_key.pem --leak-plaintext-md5"),
+        weak("--key public_key.pem --leak-plaintext-md5 --no-seal"),
         "pkcs1v15 ctr-unauthenticated plaintext-md5 metadata-unauthenticated"
     );
     assert_eq!(
-        weak("--key aes-256.key --dialect cos-v1 --allow-weak-wrap"),
+        weak("--key aes-256.key --dialect cos-v1 --allow-weak-wrap --no-seal"),
         "two-time-pad ctr-unauthenticated metadata-unauthenticated"
     );
     assert_eq!(
-        weak("--key public_key.pem --dialect cos-v2 --content gcm --key-check"),
+        weak("--key public_key.pem --dialect cos-v2 --content gcm --key-check --no-seal"),
         "gcm-relabel"
     );
     let verified = shell.ok("inspect h.json --key private_key.pem");
     assert!(verified.contains("key check      verified"), "{verified}");
     shell.fails(4, "inspect h.json --key aes-256.key");
+    assert_eq!(weak("--key public_key.pem"), "pkcs1v15");
+    assert_eq!(weak("--key aes-256.key --dialect cos-v2"), "");
+    assert_eq!(weak("--key public_key.pem --dialect cos-v2 --content gcm"), "");
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn printed(output: &Output) -> String {
 
 /// Every command that reads an object, where `OBJECT` stands for an object in a folder.
 const READERS: [&str; 5] = [
-    "get OBJECT -o back --key private_key.pem",
+    "get OBJECT -o back --force --key private_key.pem",
     "cat OBJECT --key private_key.pem",
     "verify OBJECT --key private_key.pem",
     "inspect OBJECT --key private_key.pem",
@@ -120,10 +120,12 @@ fn a_relabelled_object_is_refused_and_without_a_requirement_it_is_announced() {
 #[test]
 fn every_reader_asks_for_authentication() {
     let shell = Shell::new();
-    for (content, expected) in [("ctr", 3), ("gcm", 0)] {
+    for (content, more, expected) in
+        [("ctr", " --no-seal", 3), ("gcm", " --no-seal", 0), ("ctr", "", 0), ("gcm", "", 0)]
+    {
         let put = format!(
             "put plain file:bucket/{content} --dialect cos-v2 --content {content} \
-             --key public_key.pem"
+             --key public_key.pem{more}"
         );
         let (status, words) = shell.run(&put);
         assert_eq!(status, 0, "{words}");
@@ -138,8 +140,10 @@ fn every_reader_asks_for_authentication() {
 #[test]
 fn every_reader_asks_for_a_key_check() {
     let shell = Shell::new();
-    for (more, expected) in [("", 3), (" --key-check", 0)] {
-        let name = format!("{expected}");
+    for (n, (more, expected)) in
+        [(" --no-seal", 3), (" --no-seal --key-check", 0), ("", 0)].into_iter().enumerate()
+    {
+        let name = format!("{n}");
         let put = format!("put plain file:bucket/{name} --dialect oss-v2 --key public_key.pem");
         let (status, words) = shell.run(&format!("{put}{more}"));
         assert_eq!(status, 0, "{words}");
@@ -154,7 +158,9 @@ fn every_reader_asks_for_a_key_check() {
 #[test]
 fn a_deleted_key_check_is_refused() {
     let shell = Shell::new();
-    shell.run("encrypt plain --key public_key.pem --key-check --metadata-out h.json -o cipher");
+    shell.run(
+        "encrypt plain --key public_key.pem --key-check --no-seal --metadata-out h.json -o cipher",
+    );
     let decrypt = "decrypt cipher --metadata h.json --key private_key.pem --output back --force";
     let (status, words) = shell.run(&format!("{decrypt} --require key-check"));
     assert_eq!(status, 0, "{words}");

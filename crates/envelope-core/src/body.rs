@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 use crate::{
     CbcCipher, ContentCipher, CtrCipher, GcmSealer, IntegrityError, Keystream, PlainCheck,
     gcm::{OpenStream, SealStream},
+    seal::{SealCheck, SealedContent},
 };
 
 /// Encrypts a body piece by piece, without any I/O. The adapters in [`io`](crate::io) are built on
@@ -106,6 +107,7 @@ impl From<GcmSealer> for BodyEncryptor {
 pub struct BodyDecryptor {
     cipher: Decrypting,
     check: Option<PlainCheck>,
+    seal: Option<SealCheck>,
     /// The last bytes of a checked AES-CTR or AES-CBC plaintext. AES-GCM holds back its own.
     held: Zeroizing<Vec<u8>>,
 }
@@ -122,7 +124,8 @@ const HELD: usize = 16;
 impl BodyDecryptor {
     fn new(cipher: Decrypting) -> Self {
         // Growing it later would leave plaintext behind: what is held, and CBC's last block.
-        Self { cipher, check: None, held: Zeroizing::new(Vec::with_capacity(2 * HELD)) }
+        let held = Zeroizing::new(Vec::with_capacity(2 * HELD));
+        Self { cipher, check: None, seal: None, held }
     }
 
     /// Checks the plaintext against the length and MD5 that the metadata states.
@@ -138,6 +141,9 @@ impl BodyDecryptor {
     /// If the body becomes longer than the content algorithm allows, or than the metadata states.
     /// Nothing more is released then.
     pub fn update(&mut self, data: &mut Vec<u8>) -> Result<(), IntegrityError> {
+        if let Some(seal) = &mut self.seal {
+            seal.update(data)?;
+        }
         let waiting = match &mut self.cipher {
             Decrypting::Cbc(cbc) => {
                 cbc.update(data);
@@ -152,10 +158,13 @@ impl BodyDecryptor {
                 gcm.waiting()
             }
         };
-        let Some(check) = &mut self.check else { return Ok(()) };
-        check.update(data);
-        // Otherwise, bytes appended to the body would release those that are held back.
-        check.not_longer(waiting)?;
+        if let Some(check) = &mut self.check {
+            check.update(data);
+            // Otherwise, bytes appended to the body would release those that are held back.
+            check.not_longer(waiting)?;
+        } else if self.seal.is_none() {
+            return Ok(());
+        }
         if !matches!(self.cipher, Decrypting::Gcm(_)) {
             data.splice(..0, self.held.drain(..));
             let ready = data.len().saturating_sub(HELD);
@@ -167,9 +176,13 @@ impl BodyDecryptor {
     /// Verifies whatever can be verified, and returns the last bytes of the plaintext.
     ///
     /// # Errors
-    /// GCM's authentication tag, CBC's padding, or the length or MD5 of the plaintext is wrong.
+    /// The body is not the one that was sealed, or GCM's authentication tag, CBC's padding, or the
+    /// length or MD5 of the plaintext is wrong.
     pub fn finish(self) -> Result<Zeroizing<Vec<u8>>, IntegrityError> {
-        let Self { cipher, check, mut held } = self;
+        let Self { cipher, check, seal, mut held } = self;
+        if let Some(seal) = seal {
+            seal.finish()?;
+        }
         let last = Zeroizing::new(match cipher {
             Decrypting::Cbc(cbc) => cbc.finish()?,
             Decrypting::Ctr(_) => Vec::new(),
@@ -186,7 +199,8 @@ impl BodyDecryptor {
 
 impl From<CtrCipher> for BodyDecryptor {
     fn from(cipher: CtrCipher) -> Self {
-        cipher.at(0).into()
+        let seal = cipher.seal().map(SealedContent::check);
+        Self { seal, ..Self::from(cipher.at(0)) }
     }
 }
 
@@ -200,7 +214,7 @@ impl From<ContentCipher> for BodyDecryptor {
     fn from(cipher: ContentCipher) -> Self {
         Self::new(match cipher {
             ContentCipher::Cbc(cbc) => Decrypting::Cbc(cbc),
-            ContentCipher::Ctr(ctr) => Decrypting::Ctr(ctr.at(0)),
+            ContentCipher::Ctr(ctr) => return ctr.into(),
             ContentCipher::Gcm(gcm) => Decrypting::Gcm(OpenStream::new(gcm)),
         })
     }
@@ -239,7 +253,9 @@ impl Transform for BodyDecryptor {
     fn keystream(&mut self) -> Option<&mut Keystream> {
         match &mut self.cipher {
             // A check holds bytes back, and then nothing stays where it is.
-            Decrypting::Ctr(keystream) if self.check.is_none() => Some(keystream),
+            Decrypting::Ctr(keystream) if self.check.is_none() && self.seal.is_none() => {
+                Some(keystream)
+            }
             _ => None,
         }
     }

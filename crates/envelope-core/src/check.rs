@@ -99,6 +99,11 @@ impl PlainCheck {
 /// [`CbcCipher::salvage`](crate::CbcCipher::salvage) may still read it.
 pub fn check_body_len(envelope: &Envelope, got: u64) -> Result<(), IntegrityError> {
     let content = envelope.content_algorithm();
+    if let Some(want) = envelope.seal().and_then(|seal| seal.terms().body.stated_len())
+        && want != got
+    {
+        return Err(IntegrityError::BodyLength { want, got });
+    }
     match envelope.plain_len().and_then(|len| content.body_len(len)) {
         Some(want) if got < want && content == ContentAlgorithm::Aes256Cbc => {
             Err(IntegrityError::Padding)
@@ -156,6 +161,9 @@ pub enum IntegrityError {
         /// The actual length, in bytes.
         got: u64,
     },
+    /// The body is not the one that was verified when it was read before.
+    #[error("the body changed after it was verified")]
+    Changed,
     /// The plaintext is too short or too long.
     #[error("the plaintext has {got} bytes, but the metadata says {want}")]
     Length {
@@ -170,6 +178,9 @@ pub enum IntegrityError {
     /// The last block of an AES-CBC body is truncated, or its padding is invalid.
     #[error("the last block of the body is missing or damaged")]
     Padding,
+    /// The body is not the one that was sealed.
+    #[error("the body does not match the seal: it was altered after it was sealed")]
+    Seal,
     /// The authentication tag of an AES-GCM body does not match.
     #[error("the authentication tag does not match: modified or truncated body, or wrong key")]
     Tag,

@@ -2,7 +2,9 @@
 
 use meta_codec::ContentAlgorithm;
 
-use crate::{CbcCipher, ContentKey, CtrCipher, GcmOpener, IntegrityError, NotCtr};
+use crate::{
+    CbcCipher, ContentKey, CtrCipher, GcmOpener, IntegrityError, NotCtr, seal::SealedContent,
+};
 
 /// The cipher of one object, for reading it.
 ///
@@ -36,10 +38,10 @@ pub enum ContentCipher {
 }
 
 impl ContentCipher {
-    pub(crate) fn new(key: &ContentKey) -> Option<Self> {
+    pub(crate) fn new(key: &ContentKey, seal: Option<SealedContent>) -> Option<Self> {
         CtrCipher::new(key)
             .ok()
-            .map(Self::Ctr)
+            .map(|cipher| Self::Ctr(cipher.sealed(seal)))
             .or_else(|| GcmOpener::new(key).map(Self::Gcm))
             .or_else(|| CbcCipher::new(key).map(Self::Cbc))
     }
@@ -54,6 +56,11 @@ impl ContentCipher {
             Self::Cbc(cbc) => cbc.open(body),
             Self::Gcm(gcm) => gcm.open(body),
             Self::Ctr(ctr) => {
+                if let Some(seal) = ctr.seal() {
+                    let mut check = seal.check();
+                    check.update(&body)?;
+                    check.finish()?;
+                }
                 ctr.at(0).try_apply(&mut body).map_err(|_| IntegrityError::TooLong)?;
                 Ok(body)
             }

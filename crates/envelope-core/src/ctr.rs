@@ -4,7 +4,7 @@ use ctr_kernel::Aes256Ctr;
 use meta_codec::ContentAlgorithm;
 use zeroize::Zeroizing;
 
-use crate::{ContentKey, Crc64};
+use crate::{BodyHasher, ContentKey, Crc64, IntegrityError, Stretch, seal::SealedContent};
 
 /// The error returned for a content algorithm without a seekable keystream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +38,8 @@ pub struct CtrCipher {
     iv: u128,
     /// The byte of the object at which the keystream ends.
     end: u64,
+    /// What the seal says of the body, for reading the whole of it.
+    seal: Option<SealedContent>,
 }
 
 impl CtrCipher {
@@ -53,7 +55,37 @@ impl CtrCipher {
     }
 
     pub(crate) const fn with_counter(aes: Aes256Ctr, iv: u128, end: u64) -> Self {
-        Self { aes, iv, end }
+        Self { aes, iv, end, seal: None }
+    }
+
+    /// Adds what the seal says of the body.
+    pub(crate) fn sealed(self, seal: Option<SealedContent>) -> Self {
+        Self { seal, ..self }
+    }
+
+    /// Returns the hasher of the body, if the cipher is for reading an object whose seal covers it.
+    #[must_use]
+    pub fn body_hasher(&self) -> Option<&BodyHasher> {
+        self.seal.as_ref().map(SealedContent::hasher)
+    }
+
+    /// Compares a body with the seal, if that covers it. All of the body was hashed in stretches
+    /// with the [hasher](Self::body_hasher), which are given in order.
+    ///
+    /// # Errors
+    /// [`IntegrityError::Seal`] if the body is another.
+    pub fn check_body(
+        &self,
+        stretches: impl IntoIterator<Item = Stretch>,
+    ) -> Result<(), IntegrityError> {
+        let Some(seal) = &self.seal else { return Ok(()) };
+        let body = seal.hasher().join(stretches).ok_or(IntegrityError::Seal)?;
+        seal.matches(&body)
+    }
+
+    /// Returns what the seal says of the body, if the cipher is for reading a sealed object.
+    pub(crate) const fn seal(&self) -> Option<&SealedContent> {
+        self.seal.as_ref()
     }
 
     /// Returns the keystream starting at byte `offset` of the object.

@@ -6,8 +6,13 @@ use meta_codec::{EmitError, Envelope};
 
 use crate::{
     ContentCipher, ContentKey, CtrCipher, EncryptError, EncryptedObject, Encryptor, KeyCacheLimits,
-    Keyring, KeyringError, NotCtr, PartPlan, PlainCheck, Policy, PolicyError, encryptor::Sizes,
-    io::DecryptReader, key_cache::KeyCache, wrap::run_now,
+    Keyring, KeyringError, NotCtr, OriginKey, PartPlan, PlainCheck, Policy, PolicyError, SealError,
+    SealOptions,
+    encryptor::Sizes,
+    io::DecryptReader,
+    key_cache::KeyCache,
+    seal::{self, SealedContent, Sealer},
+    wrap::run_now,
 };
 
 /// A decryptor that opens envelopes with the keys of a keyring, as far as a policy allows. Clones
@@ -33,13 +38,16 @@ pub struct Decryptor {
     keyring: Keyring,
     policy: Policy,
     cache: Option<Arc<KeyCache>>,
+    /// What it knows of the seals of the objects that it reads.
+    seal: SealOptions,
 }
 
 impl Decryptor {
     /// Creates a decryptor with these keys and the default [`Policy`].
     #[must_use]
     pub fn new(keyring: &Keyring) -> Self {
-        Self { keyring: keyring.clone(), policy: Policy::default(), cache: None }
+        let seal = SealOptions::new();
+        Self { keyring: keyring.clone(), policy: Policy::default(), cache: None, seal }
     }
 
     /// Sets the policy.
@@ -54,6 +62,27 @@ impl Decryptor {
     #[must_use]
     pub fn with_cache(mut self, limits: KeyCacheLimits) -> Self {
         self.cache = Some(Arc::new(KeyCache::new(limits)));
+        self
+    }
+
+    /// Sets the name of the object that is read, for seals that are bound to it: the key under
+    /// which it is stored, without the name of the bucket.
+    #[must_use]
+    pub fn with_name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.seal = self.seal.with_name(name);
+        self
+    }
+
+    /// Returns the name of the object that is read, if it was set.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.seal.name()
+    }
+
+    /// Sets the origin key, for seals that were made with it.
+    #[must_use]
+    pub fn with_origin_key(mut self, key: OriginKey) -> Self {
+        self.seal = self.seal.with_origin_key(key);
         self
     }
 
@@ -134,6 +163,10 @@ impl Decryptor {
     /// description is that of the new key. Sizes, MD5 and the presence of a key check are kept if
     /// the new dialect can express them.
     ///
+    /// A seal is made anew for the new envelope, with what the old one said of the body. If there
+    /// was none and the encryptor [seals](Encryptor::with_seal), the new seal is marked as adopted;
+    /// it covers the body after [`EncryptedObject::seal_body`].
+    ///
     /// The IV also stays unchanged. COS Python, Java and Android generate IVs with which OSS SDKs
     /// seek to the wrong counter; see [`CtrCipher::suits_every_sdk`].
     ///
@@ -158,7 +191,8 @@ impl Decryptor {
     /// As [`decrypt`](Self::decrypt).
     pub async fn decrypt_async(&self, envelope: &Envelope) -> Result<ContentCipher, DecryptError> {
         self.policy.admit(Some(envelope))?;
-        Ok(cipher(&*self.unwrap(envelope).await?)?)
+        let (key, seal) = self.unwrap(envelope).await?;
+        Ok(cipher(&key, seal)?)
     }
 
     /// As [`decrypt_ctr`](Self::decrypt_ctr), waiting for the master key. The future can be dropped
@@ -168,7 +202,8 @@ impl Decryptor {
     /// As [`decrypt_ctr`](Self::decrypt_ctr).
     pub async fn decrypt_ctr_async(&self, envelope: &Envelope) -> Result<CtrCipher, DecryptError> {
         self.policy.admit(Some(envelope))?;
-        Ok(CtrCipher::new(&*self.unwrap(envelope).await?)?)
+        let (key, seal) = self.unwrap(envelope).await?;
+        Ok(CtrCipher::new(&key)?.sealed(seal))
     }
 
     /// As [`decrypt_range`](Self::decrypt_range), waiting for the master key. The future can be
@@ -181,7 +216,9 @@ impl Decryptor {
         envelope: &Envelope,
     ) -> Result<CtrCipher, DecryptError> {
         self.policy.admit_range(Some(envelope))?;
-        Ok(cipher(&*self.unwrap(envelope).await?)?.into_keystream()?)
+        // What the seal says of the body is of no use for a part of it.
+        let (key, _) = self.unwrap(envelope).await?;
+        Ok(cipher(&key, None)?.into_keystream()?)
     }
 
     /// As [`resume`](Self::resume), waiting for the master key. The future can be dropped at any
@@ -201,9 +238,12 @@ impl Decryptor {
         if !stated {
             return Err(DecryptError::Plan);
         }
-        let cipher = self.decrypt_ctr_async(envelope).await?;
+        self.policy.admit(Some(envelope))?;
+        let (key, _) = self.unwrap(envelope).await?;
+        let cipher = CtrCipher::new(&key)?;
         let headers = envelope.emit(envelope.dialect())?;
-        Ok(EncryptedObject::new(envelope.clone(), headers, cipher, Some(plan)))
+        let sealer = envelope.seal().map(|seal| Sealer::again(&key, &seal, &self.seal));
+        Ok(EncryptedObject::new(envelope.clone(), headers, cipher, Some(plan), sealer))
     }
 
     /// As [`rewrap`](Self::rewrap), waiting for the master keys. Dropping the future has no effect,
@@ -217,8 +257,8 @@ impl Decryptor {
         encryptor: &Encryptor,
     ) -> Result<EncryptedObject<ContentCipher>, RewrapError> {
         self.policy.admit(Some(envelope)).map_err(|error| RewrapError::Decrypt(error.into()))?;
-        let key = self.unwrap(envelope).await.map_err(RewrapError::Decrypt)?;
-        let cipher = cipher(&key).map_err(|error| RewrapError::Decrypt(error.into()))?;
+        let (key, seal) = self.unwrap(envelope).await.map_err(RewrapError::Decrypt)?;
+        let cipher = cipher(&key, seal).map_err(|error| RewrapError::Decrypt(error.into()))?;
         let sizes = Sizes {
             layout: envelope.layout().or_else(|| encryptor.layout()),
             len: envelope.plain_len(),
@@ -228,7 +268,8 @@ impl Decryptor {
             Some(_) => &encryptor.clone().with_key_check(),
             None => encryptor,
         };
-        encryptor.object(&key, sizes, cipher).await.map_err(RewrapError::Encrypt)
+        let sealer = encryptor.resealer(&key, envelope.seal(), &self.seal);
+        encryptor.object(&key, sizes, cipher, sealer).await.map_err(RewrapError::Encrypt)
     }
 
     /// Runs a future that waits for nothing, because no key is async. If one is, nothing is run.
@@ -239,21 +280,30 @@ impl Decryptor {
         run_now(future).ok_or(DecryptError::AsyncKey)
     }
 
-    /// The content key of an envelope that the policy has admitted.
-    async fn unwrap(&self, envelope: &Envelope) -> Result<Arc<ContentKey>, DecryptError> {
-        if let Some(key) = self.cache.as_ref().and_then(|cache| cache.find(envelope)) {
-            return Ok(key);
-        }
-        let key = Arc::new(self.keyring.unwrap(envelope).await?);
-        if let Some(cache) = &self.cache {
-            cache.insert(envelope, &key);
-        }
-        Ok(key)
+    /// The content key of an envelope that the policy has admitted, and what its seal says of the
+    /// body. The seal is verified each time: the cache holds keys, and no verdicts.
+    async fn unwrap(
+        &self,
+        envelope: &Envelope,
+    ) -> Result<(Arc<ContentKey>, Option<SealedContent>), DecryptError> {
+        let cached = self.cache.as_ref().and_then(|cache| cache.find(envelope));
+        let key = match cached {
+            Some(key) => key,
+            None => {
+                let key = Arc::new(self.keyring.unwrap(envelope).await?);
+                if let Some(cache) = &self.cache {
+                    cache.insert(envelope, &key);
+                }
+                key
+            }
+        };
+        let seal = seal::verify(&key, envelope, &self.seal)?;
+        Ok((key, seal))
     }
 }
 
-fn cipher(key: &ContentKey) -> Result<ContentCipher, NotCtr> {
-    ContentCipher::new(key).ok_or(NotCtr(key.algorithm()))
+fn cipher(key: &ContentKey, seal: Option<SealedContent>) -> Result<ContentCipher, NotCtr> {
+    ContentCipher::new(key, seal).ok_or(NotCtr(key.algorithm()))
 }
 
 /// An error from decrypting an object.
@@ -278,6 +328,9 @@ pub enum DecryptError {
     /// The reader's policy does not allow the envelope.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// The seal does not match, or cannot be verified.
+    #[error(transparent)]
+    Seal(#[from] SealError),
 }
 
 /// An error from rewrapping an envelope.

@@ -2,7 +2,7 @@
 
 use meta_codec::Envelope;
 
-use crate::{CtrCipher, PartCipher, PartPlan};
+use crate::{BodyDigest, BodyHasher, CtrCipher, EncryptError, PartCipher, PartPlan, seal::Sealer};
 
 /// An object that is about to be written: the headers to send with it, and the cipher for its body.
 ///
@@ -25,6 +25,7 @@ pub struct EncryptedObject<C> {
     headers: Vec<(&'static str, String)>,
     cipher: C,
     plan: Option<PartPlan>,
+    sealer: Option<Sealer>,
 }
 
 impl<C> EncryptedObject<C> {
@@ -33,8 +34,9 @@ impl<C> EncryptedObject<C> {
         headers: Vec<(&'static str, String)>,
         cipher: C,
         plan: Option<PartPlan>,
+        sealer: Option<Sealer>,
     ) -> Self {
-        Self { envelope, headers, cipher, plan }
+        Self { envelope, headers, cipher, plan, sealer }
     }
 
     /// Returns the headers to send with the object: names in lower case, and values. A multipart
@@ -48,6 +50,48 @@ impl<C> EncryptedObject<C> {
     #[must_use]
     pub const fn envelope(&self) -> &Envelope {
         &self.envelope
+    }
+
+    /// Returns the hasher of the body, as it is stored, if the object is sealed.
+    #[must_use]
+    pub fn body_hasher(&self) -> Option<BodyHasher> {
+        self.sealer.as_ref().map(|sealer| sealer.hasher().clone())
+    }
+
+    /// Seals the body, which was hashed with the [hasher](Self::body_hasher) of this object. Until
+    /// then, the seal in the headers covers the metadata only. An object that is not
+    /// [to be sealed](crate::Encryptor::with_seal) stays as it is.
+    ///
+    /// ```
+    /// use envelope_core::{AesKeyWrapper, Decryptor, Dialect, Encryptor, Keyring, SealOptions};
+    ///
+    /// let key = AesKeyWrapper::generate()?;
+    /// let encryptor = Encryptor::new(&key, Dialect::COS_V2).with_seal(SealOptions::new());
+    /// let mut object = encryptor.encrypt()?;
+    /// let mut body = b"a file".to_vec();
+    /// object.cipher().at(0).apply(&mut body);
+    /// if let Some(hasher) = object.body_hasher() {
+    ///     let mut whole = hasher.whole();
+    ///     whole.update(&body);
+    ///     object.seal_body(whole.finish())?;
+    /// }
+    /// let decryptor = Decryptor::new(&Keyring::new().with(key));
+    /// body[0] ^= 1; // what AES-CTR alone does not notice
+    /// assert!(decryptor.decrypt(object.envelope())?.decrypt(body).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the content algorithm is not AES-CTR, because AES-GCM authenticates its body on its own;
+    /// or [`EncryptError::Integrity`] if the seal covers another body already, as that of an object
+    /// that was [rewrapped](crate::Decryptor::rewrap) may.
+    pub fn seal_body(&mut self, body: BodyDigest) -> Result<(), EncryptError> {
+        if let Some(sealer) = &mut self.sealer {
+            sealer.set_body(body)?;
+            self.envelope = self.envelope.clone().with_seal(sealer.seal(&self.envelope));
+            self.headers = self.envelope.emit(self.envelope.dialect())?;
+        }
+        Ok(())
     }
 
     /// Returns the cipher for the body.

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use meta_codec::{
-    ContentAlgorithm, Dialect, EmitError, Envelope, IvForm, LayoutError, PartLayout, WrapAlgorithm,
+    ContentAlgorithm, Dialect, EmitError, Envelope, IvForm, LayoutError, PartLayout, Seal,
+    WrapAlgorithm,
 };
 use subtle::ConstantTimeEq as _;
 
 use crate::{
-    AsyncKeyWrapper, BodyEncryptor, ContentKey, CtrCipher, EncryptedObject, GcmSealer, KeyWrapper,
-    NoRandomness, NotCtr, PartPlan, UnwrapError, WrapError,
+    AsyncKeyWrapper, BodyEncryptor, ContentKey, CtrCipher, EncryptedObject, GcmSealer,
+    IntegrityError, KeyWrapper, NoRandomness, NotCtr, PartPlan, SealOptions, UnwrapError,
+    WrapError,
     key_check::key_check,
     kms::KmsError,
+    seal::Sealer,
     wrap::{SharedWrapper, run_now},
 };
 
@@ -45,7 +48,17 @@ pub struct Encryptor {
     sizes: Sizes,
     plan: Option<PartPlan>,
     key_check: bool,
+    seal: Sealing,
     allow_weak_wrap: bool,
+}
+
+/// What becomes of the seal.
+#[derive(Clone)]
+enum Sealing {
+    /// An object has one if it had one before it was rewrapped.
+    Kept,
+    Made(SealOptions),
+    Never,
 }
 
 /// The facts about the plaintext that metadata can state.
@@ -81,6 +94,7 @@ impl Encryptor {
             sizes: Sizes::default(),
             plan: None,
             key_check: false,
+            seal: Sealing::Kept,
             allow_weak_wrap: false,
         }
     }
@@ -128,6 +142,56 @@ impl Encryptor {
     pub const fn with_key_check(mut self) -> Self {
         self.key_check = true;
         self
+    }
+
+    /// Adds the seal, a header of our own that lets our readers notice every change of the object
+    /// and of its metadata. Other readers ignore it.
+    ///
+    /// An encrypted object has a seal of its metadata at once, and of its body after
+    /// [`EncryptedObject::seal_body`]. AES-GCM needs only the former.
+    #[must_use]
+    pub fn with_seal(mut self, options: SealOptions) -> Self {
+        self.seal = Sealing::Made(options);
+        self
+    }
+
+    /// Writes no seal, even if an object that is [rewrapped](crate::Decryptor::rewrap) has one. By
+    /// default, it is kept.
+    #[must_use]
+    pub fn without_seal(mut self) -> Self {
+        self.seal = Sealing::Never;
+        self
+    }
+
+    /// Returns whether it seals objects.
+    #[must_use]
+    pub const fn seals(&self) -> bool {
+        matches!(self.seal, Sealing::Made(_))
+    }
+
+    /// Returns whether the body and the metadata of this envelope's object are sealed as this
+    /// encryptor would seal them, or not sealed as this one would not, either.
+    #[must_use]
+    pub fn seals_as(&self, envelope: &Envelope) -> bool {
+        match (&self.seal, envelope.seal()) {
+            (Sealing::Made(options), seal) => seal.is_some_and(|seal| options.are_of(&seal)),
+            (_, seal) => seal.is_none(),
+        }
+    }
+
+    /// Returns what seals an object that has this seal now. `known` is what the reader of that one
+    /// knows.
+    pub(crate) fn resealer(
+        &self,
+        key: &ContentKey,
+        seal: Option<Seal>,
+        known: &SealOptions,
+    ) -> Option<Sealer> {
+        match (&self.seal, seal) {
+            (Sealing::Never, _) | (Sealing::Kept, None) => None,
+            (_, Some(seal)) => Some(Sealer::again(key, &seal, known)),
+            (Sealing::Made(options), None) => Some(Sealer::adopting(key, options)),
+        }
     }
 
     /// Allows [`WrapAlgorithm::AesCtrZero`], which reveals all content keys under a master key to
@@ -242,7 +306,16 @@ impl Encryptor {
             self.dialect.layout(size, layout.part_size())?;
         }
         let key = ContentKey::generate(content)?;
-        self.object(&key, self.sizes, cipher(&key)?).await
+        let mut sealer = match &self.seal {
+            Sealing::Made(options) => Some(Sealer::new(&key, options)),
+            Sealing::Kept | Sealing::Never => None,
+        };
+        let len = self.sizes.layout.and_then(|layout| layout.data_size()).or(self.sizes.len);
+        if let (Some(sealer), Some(len)) = (&mut sealer, len.and_then(|len| content.body_len(len)))
+        {
+            sealer.set_len(len);
+        }
+        self.object(&key, self.sizes, cipher(&key)?, sealer).await
     }
 
     /// Wraps a content key and builds the metadata. Metadata that cannot be emitted is refused
@@ -252,6 +325,7 @@ impl Encryptor {
         key: &ContentKey,
         sizes: Sizes,
         cipher: C,
+        sealer: Option<Sealer>,
     ) -> Result<EncryptedObject<C>, EncryptError> {
         let (dialect, content) = (self.dialect, key.algorithm());
         let algorithm = self.algorithm(content)?;
@@ -275,9 +349,17 @@ impl Encryptor {
             let check = key_check(key, &envelope);
             envelope = envelope.with_key_check(check);
         }
+        if let Some(sealer) = &sealer {
+            if content == ContentAlgorithm::Aes256Ctr {
+                // If the seal of the body will not fit, that is better known now.
+                envelope.clone().with_seal(sealer.longest()).emit(dialect)?;
+            }
+            let seal = sealer.seal(&envelope);
+            envelope = envelope.with_seal(seal);
+        }
         let headers = envelope.emit(dialect)?;
         self.prove_readable(key, &envelope).await?;
-        Ok(EncryptedObject::new(envelope, headers, cipher, self.plan))
+        Ok(EncryptedObject::new(envelope, headers, cipher, self.plan, sealer))
     }
 
     /// Unwraps what was just wrapped, if the master key here can unwrap. A service that denies this
@@ -328,6 +410,9 @@ pub enum EncryptError {
     /// The part plan does not follow the rules of the dialect's vendor.
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    /// The body is not the one that the seal covers already.
+    #[error(transparent)]
+    Integrity(#[from] IntegrityError),
     /// No randomness was available.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),

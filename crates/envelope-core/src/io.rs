@@ -13,6 +13,7 @@ mod file_pass;
 #[cfg(any(unix, windows))]
 mod positioned;
 mod reader;
+mod second_read;
 #[cfg(feature = "bytes")]
 mod stream;
 mod writer;
@@ -22,10 +23,11 @@ use std::io;
 #[cfg(feature = "tokio")]
 pub use async_reader::{AsyncDecryptReader, AsyncEncryptReader};
 #[cfg(any(unix, windows))]
-pub use file_pass::{FilePass, FilePassError};
+pub use file_pass::{FilePass, FilePassError, PassSums};
 #[cfg(any(unix, windows))]
 pub use positioned::PositionedFile;
 pub use reader::{DecryptReader, EncryptReader};
+pub use second_read::{FirstRead, SecondRead, SecondReader};
 #[cfg(feature = "bytes")]
 pub use stream::{DecryptStream, EncryptStream};
 pub use writer::{DecryptWriter, EncryptWriter};

@@ -4,48 +4,23 @@
 //! swapped IV, altered sizes and an altered description *before* any plaintext is released. It does
 //! not authenticate the body, and anyone who can wrap a key of their own can also compute it.
 
-use hkdf::Hkdf;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use meta_codec::Envelope;
-use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq as _};
-use zeroize::Zeroizing;
 
-use crate::ContentKey;
+use crate::{
+    ContentKey,
+    transcript::{Transcript, derive},
+};
 
 /// Computes the first 16 bytes of HMAC-SHA-256 over the envelope, keyed with HKDF-SHA-256 of the
-/// CEK.
-///
-/// The envelope is fed as a list of byte strings, each preceded by its length in 8 big-endian
-/// bytes, so that no two envelopes feed the same bytes.
+/// CEK. The seal of the envelope is not covered: it covers the key check.
 pub(crate) fn key_check(key: &ContentKey, envelope: &Envelope) -> [u8; 16] {
     #[cfg(test)]
     tests::COMPUTED.with(|computed| computed.set(computed.get() + 1));
-    let mut mac_key = Zeroizing::new([0; 64]);
-    // Cannot fail: this takes one block of HMAC-SHA-256, and HKDF yields up to 8160 bytes.
-    let _ = Hkdf::<Sha256>::new(None, key.cek()).expand(b"envelope-check v1", &mut mac_key[..]);
-    let mut mac = Hmac::<Sha256>::new((&*mac_key).into());
-    let mut feed = |bytes: &[u8]| {
-        mac.update(&(bytes.len() as u64).to_be_bytes());
-        mac.update(bytes);
-    };
-
-    feed(envelope.dialect().id().as_bytes());
-    feed(envelope.content_algorithm().to_string().as_bytes());
-    feed(envelope.wrap_algorithm().id().as_bytes());
-    feed(envelope.wrapped_key());
-    feed(envelope.iv());
-    feed(key.iv());
-    feed(envelope.description().text().as_bytes());
-    let number = |value: Option<u64>| value.map(u64::to_be_bytes);
-    let layout = envelope.layout();
-    feed(number(layout.and_then(|layout| layout.data_size())).as_ref().map_or(&[], |n| n));
-    feed(number(layout.map(|layout| layout.part_size())).as_ref().map_or(&[], |n| n));
-    feed(number(envelope.plain_len()).as_ref().map_or(&[], |n| n));
-    feed(envelope.plain_md5().as_ref().map_or(&[], |digest| digest));
-
+    let mut transcript = Transcript::new(&derive::<64>(key, None, b"envelope-check v1"));
+    transcript.feed_envelope(key.iv(), envelope);
     let mut check = [0; 16];
-    for (to, from) in check.iter_mut().zip(mac.finalize().into_bytes()) {
+    for (to, from) in check.iter_mut().zip(transcript.finish()) {
         *to = from;
     }
     check

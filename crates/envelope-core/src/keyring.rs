@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, hint::black_box, sync::Arc};
 use meta_codec::{Envelope, IvForm, WrapAlgorithm};
 
 use crate::{
-    AsyncKeyWrapper, ContentKey, KeyWrapper, UnwrapError, key_check::passes, kms::KmsError,
+    AsyncKeyWrapper, ContentKey, KeyWrapper, UnwrapError, key_check, kms::KmsError, seal,
     wrap::SharedWrapper,
 };
 
@@ -81,14 +81,16 @@ impl Keyring {
     }
 
     /// Unwraps an envelope's content key with the first key that succeeds, and verifies the key
-    /// check if the envelope has one. Asking the policy is the caller's business.
+    /// check, and that the seal confirms the key, if the envelope has them. Asking the policy and
+    /// verifying the rest of the seal are the caller's business.
     ///
     /// # Errors
     /// If no key matches the envelope's public data, every matching key fails, or several keys
     /// match a wrap that does not show which one is right.
     pub(crate) async fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, KeyringError> {
         let unverifiable = envelope.wrap_algorithm() == WrapAlgorithm::AesCtrZero
-            && envelope.key_check().is_none();
+            && envelope.key_check().is_none()
+            && envelope.seal().is_none();
         let candidates = self.candidates(envelope);
         if unverifiable && candidates.len() > 1 {
             return Err(KeyringError::Ambiguous);
@@ -98,11 +100,13 @@ impl Keyring {
             description: envelope.description().text().to_owned(),
         });
         for key in candidates {
-            // The key check is computed in any case: its time would tell someone who forges wrapped
+            // The checks are computed in any case: their time would tell someone who forges wrapped
             // keys which of them are well formed.
             let unwrapped = key.unwrap(envelope).await;
             let stand_in = ContentKey::stand_in(envelope.content_algorithm());
-            let passes = black_box(passes(unwrapped.as_ref().unwrap_or(&stand_in), envelope));
+            let tried = unwrapped.as_ref().unwrap_or(&stand_in);
+            let passes = black_box(key_check::passes(tried, envelope))
+                & black_box(seal::confirms(tried, envelope));
             let failed = match unwrapped {
                 Ok(content_key) if passes => return Ok(content_key),
                 Ok(_) => UnwrapError::Failed,

@@ -2,9 +2,10 @@
 //! SDKs wrote.
 //!
 //! **The formats are AES-CTR without authentication.** Anyone who can write to the bucket can flip
-//! any bit of a plaintext, swap two objects, or substitute a key of their own choosing, and a
-//! reader does not notice. Encryption here keeps the store from *reading* your data, and nothing
-//! more. See [`PlainCheck`] for what can be checked.
+//! any bit of a plaintext, swap two objects, or substitute a key of their own choosing, and other
+//! readers do not notice. This one does if the object is [sealed](Encryptor::with_seal), with one
+//! more header that the others pass over, and the [`Policy`] insists on it. See [`PlainCheck`] for
+//! what can be checked without.
 //!
 //! ```text
 //!  encrypt   ContentKey --wrap--> Envelope --emit--> headers --+
@@ -22,6 +23,7 @@ pub mod io;
 pub mod kms;
 
 mod body;
+mod body_digest;
 mod cbc;
 mod check;
 mod content_cipher;
@@ -35,13 +37,17 @@ mod key;
 mod key_cache;
 mod key_check;
 mod keyring;
+mod origin_key;
 mod part_cipher;
 mod plan;
 mod policy;
 mod range;
+mod seal;
+mod transcript;
 mod wrap;
 
 pub use body::{BodyDecryptor, BodyEncryptor};
+pub use body_digest::{BodyDigest, BodyHasher, Stretch, StretchHasher, WholeHasher};
 pub use cbc::CbcCipher;
 pub use check::{IntegrityError, PlainCheck, PlainDigest, check_body_len};
 pub use content_cipher::ContentCipher;
@@ -57,12 +63,15 @@ pub use keyring::{Keyring, KeyringError};
 pub use meta_codec;
 pub use meta_codec::{
     ContentAlgorithm, DescriptionError, Dialect, EmitError, Envelope, IvForm, LayoutError,
-    MaterialDescription, ParseError, PartLayout, Vendor, WrapAlgorithm, parse, parse_user_metadata,
+    MaterialDescription, ParseError, PartLayout, Seal, SealTerms, SealedBody, Vendor,
+    WrapAlgorithm, parse, parse_user_metadata,
 };
+pub use origin_key::OriginKey;
 pub use part_cipher::{PartCipher, PartLengthError};
 pub use plan::{Part, PartPlan};
 pub use policy::{Policy, PolicyError};
 pub use range::{ByteRange, RangeError, RangeSyntax};
+pub use seal::{SealError, SealOptions};
 pub use wrap::{
     AsyncKeyWrapper, BoxFuture, KeyWrapper, UnwrapError, WrapError, WrappedKey,
     aes::{AesKeyError, AesKeyWrapper},

@@ -35,6 +35,8 @@ pub struct Policy {
     unauthenticated_ranges: bool,
     authenticated_only: bool,
     key_check: bool,
+    seal: bool,
+    origin: bool,
 }
 
 impl Default for Policy {
@@ -49,6 +51,8 @@ impl Default for Policy {
             unauthenticated_ranges: false,
             authenticated_only: false,
             key_check: false,
+            seal: false,
+            origin: false,
         }
     }
 }
@@ -91,8 +95,8 @@ impl Policy {
         self
     }
 
-    /// Accepts only objects in which a modified body is detected: AES-GCM, read as a whole. This
-    /// outweighs everything that other methods allow.
+    /// Accepts only objects in which a modified body is detected: AES-GCM, and AES-CTR with a seal
+    /// of the body, read as a whole. This outweighs everything that other methods allow.
     ///
     /// Without it, anyone who can write to the bucket can relabel an object of a dialect whose IV
     /// is in the clear from AES-GCM to AES-CTR, and then flip bits undetected.
@@ -102,16 +106,38 @@ impl Policy {
         self
     }
 
-    /// Accepts only envelopes that carry a key check, which our own writers add on request. Without
-    /// it, anyone who can write to the bucket can remove the key check along with what it protects.
+    /// Accepts only envelopes that carry a key check or a seal, which our own writers add on
+    /// request. Without it, anyone who can write to the bucket can remove the key check along with
+    /// what it protects.
     #[must_use]
     pub const fn require_key_check(mut self) -> Self {
         self.key_check = true;
         self
     }
 
-    /// Allows ranges of authenticated objects. The authentication tag covers the whole body, so
-    /// nothing authenticates a range.
+    /// Accepts only envelopes that carry a seal, and no ranges, unless they are
+    /// [allowed](Self::allow_unauthenticated_ranges). Without it, anyone who can write to the
+    /// bucket can remove the seal along with what it protects.
+    ///
+    /// A seal may cover the metadata only, if the object was uploaded as a stream;
+    /// [`authenticated_only`](Self::authenticated_only) asks for more.
+    #[must_use]
+    pub const fn require_seal(mut self) -> Self {
+        self.seal = true;
+        self
+    }
+
+    /// Accepts only envelopes whose seal was made with an [origin key](crate::OriginKey). Without
+    /// it, anyone who has a public RSA key can write whole new objects, with a seal of their own.
+    /// Everything that [`require_seal`](Self::require_seal) says holds, too.
+    #[must_use]
+    pub const fn require_origin(mut self) -> Self {
+        (self.seal, self.origin) = (true, true);
+        self
+    }
+
+    /// Allows ranges of authenticated objects. The authentication tag, and the seal, cover the
+    /// whole body, so nothing authenticates a range.
     #[must_use]
     pub const fn allow_unauthenticated_ranges(mut self) -> Self {
         self.unauthenticated_ranges = true;
@@ -133,7 +159,8 @@ impl Policy {
     /// If this policy does not allow it.
     pub fn admit(&self, envelope: Option<&Envelope>) -> Result<(), PolicyError> {
         let Some(envelope) = envelope else {
-            let refused = !self.plaintext || self.authenticated_only || self.key_check;
+            let strict = self.authenticated_only || self.key_check || self.seal;
+            let refused = strict || !self.plaintext;
             return if refused { Err(PolicyError::NotEncrypted) } else { Ok(()) };
         };
         let (wrap, content) = (envelope.wrap_algorithm(), envelope.content_algorithm());
@@ -141,10 +168,14 @@ impl Policy {
             Err(PolicyError::Wrap(wrap))
         } else if !self.contents.contains(&content) {
             Err(PolicyError::Content(content))
-        } else if self.authenticated_only && !content.is_authenticated() {
+        } else if self.authenticated_only && !is_authenticated(envelope) {
             Err(PolicyError::Unauthenticated(content))
-        } else if self.key_check && envelope.key_check().is_none() {
+        } else if self.key_check && envelope.key_check().is_none() && envelope.seal().is_none() {
             Err(PolicyError::NoKeyCheck)
+        } else if self.seal && envelope.seal().is_none() {
+            Err(PolicyError::NoSeal)
+        } else if self.origin && envelope.seal().is_none_or(|seal| !seal.terms().origin) {
+            Err(PolicyError::NoOrigin)
         } else {
             Ok(())
         }
@@ -156,16 +187,21 @@ impl Policy {
     /// If this policy does not allow it.
     pub fn admit_range(&self, envelope: Option<&Envelope>) -> Result<(), PolicyError> {
         self.admit(envelope)?;
-        match envelope.map(Envelope::content_algorithm) {
-            Some(content)
-                if content.is_authenticated()
-                    && (self.authenticated_only || !self.unauthenticated_ranges) =>
-            {
-                Err(PolicyError::UnauthenticatedRange(content))
-            }
-            _ => Ok(()),
+        let Some(envelope) = envelope else { return Ok(()) };
+        let content = envelope.content_algorithm();
+        // Whoever insists on the seal insists on what it covers.
+        let covered = content.is_authenticated() || self.seal;
+        if self.authenticated_only || covered && !self.unauthenticated_ranges {
+            return Err(PolicyError::UnauthenticatedRange(content));
         }
+        Ok(())
     }
+}
+
+/// Returns whether a reader of the whole object notices every change of its body.
+fn is_authenticated(envelope: &Envelope) -> bool {
+    envelope.content_algorithm().is_authenticated()
+        || envelope.seal().is_some_and(|seal| seal.is_full())
 }
 
 /// The error returned for an object that the reader's policy does not allow.
@@ -178,6 +214,12 @@ pub enum PolicyError {
     /// The envelope carries no key check, and one is required.
     #[error("the metadata has no key check, or it was removed; the policy requires one")]
     NoKeyCheck,
+    /// The seal was not made with an origin key, and that is required.
+    #[error("the object has no seal that was made with an origin key; the policy requires one")]
+    NoOrigin,
+    /// The envelope carries no seal, and one is required.
+    #[error("the metadata has no seal, or it was removed; the policy requires one")]
+    NoSeal,
     /// There is no encryption metadata at all.
     #[error("the object is not encrypted, or its metadata was stripped")]
     NotEncrypted,

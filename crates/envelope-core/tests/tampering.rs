@@ -14,13 +14,16 @@
 use std::{fmt::Write as _, time::Duration};
 
 use envelope_core::{
-    AesKeyWrapper, BodyDecryptor, ContentAlgorithm, Decryptor, Dialect, Encryptor, KeyCacheLimits,
-    Keyring, PlainCheck, Policy, RsaKeyWrapper, WrapAlgorithm, check_body_len, io::EncryptReader,
-    parse,
+    AesKeyWrapper, BodyDecryptor, ContentAlgorithm, Decryptor, Dialect, Encryptor, Envelope,
+    KeyCacheLimits, Keyring, PlainCheck, Policy, RsaKeyWrapper, SealOptions, WrapAlgorithm,
+    check_body_len, io::EncryptReader, parse,
 };
 use envelope_testkit::{all_cases, folder};
 
 const LEN: usize = 4096;
+
+/// The name that seals are bound to.
+const NAME: &str = "films/film.mkv";
 
 /// The stored form of an object, and how to open it.
 struct Object {
@@ -203,13 +206,30 @@ fn written(dialect: Dialect, content: ContentAlgorithm, by_rsa: bool, more: &str
     if more.contains("key check") {
         encryptor = encryptor.with_key_check();
     }
-    let object = encryptor.encrypt_with(content).unwrap();
-    let headers = object.headers().iter();
-    let headers =
-        headers.map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes())).collect();
+    let sealed = more.contains("seal");
+    if sealed {
+        encryptor = encryptor.with_seal(SealOptions::new().with_name(NAME));
+    }
     let mut body = Vec::new();
-    let mut reader = EncryptReader::new(&plain[..], object.into_cipher());
-    std::io::copy(&mut reader, &mut body).unwrap();
+    let encrypted = if content == ContentAlgorithm::Aes256Ctr {
+        let mut object = encryptor.encrypt().unwrap();
+        let mut reader = EncryptReader::new(&plain[..], object.cipher().at(0));
+        std::io::copy(&mut reader, &mut body).unwrap();
+        if let Some(hasher) = object.body_hasher() {
+            let mut whole = hasher.whole();
+            whole.update(&body);
+            object.seal_body(whole.finish()).unwrap();
+        }
+        object.headers().to_vec()
+    } else {
+        let object = encryptor.encrypt_with(content).unwrap();
+        let headers = object.headers().to_vec();
+        let mut reader = EncryptReader::new(&plain[..], object.into_cipher());
+        std::io::copy(&mut reader, &mut body).unwrap();
+        headers
+    };
+    let headers = encrypted.into_iter();
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.into_bytes())).collect();
     let keyring = Keyring::new();
     let keyring = if by_rsa { keyring.with(rsa) } else { keyring.with(aes) };
     let wrap = if by_rsa {
@@ -219,6 +239,9 @@ fn written(dialect: Dialect, content: ContentAlgorithm, by_rsa: bool, more: &str
     } else {
         "AES"
     };
+    let own = decryptor(&keyring).with_name(NAME);
+    let policy = Policy::every_algorithm();
+    let decryptor = if sealed { own.with_policy(policy.require_seal()) } else { own };
     let with = if more.is_empty() { String::new() } else { format!(", {more}") };
     Object {
         name: format!("{dialect} {wrap} {content}{with}"),
@@ -226,7 +249,7 @@ fn written(dialect: Dialect, content: ContentAlgorithm, by_rsa: bool, more: &str
         instruction: None,
         body,
         plain,
-        decryptor: decryptor(&keyring),
+        decryptor,
         is_slow: by_rsa,
     }
 }
@@ -266,6 +289,21 @@ fn recorded(name: &str) -> Object {
     object
 }
 
+/// A sealed object of every dialect that is written.
+fn sealed() -> Vec<Object> {
+    use ContentAlgorithm::{Aes256Ctr as Ctr, Aes256Gcm as Gcm};
+    vec![
+        written(Dialect::OSS_V2, Ctr, true, "seal"),
+        written(Dialect::OSS_V2, Ctr, true, "length, MD5, key check, seal"),
+        written(Dialect::OSS_V1, Ctr, true, "seal"),
+        written(Dialect::COS_V2, Ctr, false, "seal"),
+        written(Dialect::COS_V2, Ctr, true, "seal"),
+        written(Dialect::COS_V2, Gcm, true, "seal"),
+        written(Dialect::COS_V1, Ctr, true, "seal"),
+        written(Dialect::COS_V1, Ctr, false, "seal"),
+    ]
+}
+
 fn objects() -> Vec<Object> {
     use ContentAlgorithm::{Aes256Ctr as Ctr, Aes256Gcm as Gcm};
     let mut objects = vec![
@@ -281,6 +319,7 @@ fn objects() -> Vec<Object> {
         written(Dialect::COS_V1, Ctr, true, ""),
         written(Dialect::COS_V1, Ctr, false, ""),
     ];
+    objects.extend(sealed());
     let names = [
         "cos-android/SYNTHETIC-aes",
         "cos-java/aes-cbc-put-1000",
@@ -306,10 +345,10 @@ fn what_is_noticed() {
         let has = |words: &str| name.contains(words);
         assert!(prefixes.all() > 10 && body.all() > 30 && metadata.all() > 50, "{name}");
         // The promises.
-        if has("length") || has("GCM") {
+        if has("length") || has("GCM") || has("seal") {
             assert_eq!(prefixes.unnoticed, 0, "{name}: {prefixes:?}");
         }
-        if has("MD5") || has("GCM") {
+        if has("MD5") || has("GCM") || has("seal") {
             assert_eq!(body.unnoticed, 0, "{name}: {body:?}");
             assert_eq!(metadata.unnoticed, 0, "{name}: {metadata:?}");
         } else {
@@ -332,5 +371,96 @@ fn what_is_noticed() {
         let security = concat!(env!("CARGO_MANIFEST_DIR"), "/../../SECURITY.md");
         let security = std::fs::read_to_string(security).unwrap();
         assert!(security.contains(&table), "SECURITY.md has another table");
+    }
+}
+
+/// Whatever the metadata is turned into, a sealed object opens only as what it was.
+#[test]
+fn a_sealed_object_cannot_be_presented_as_another() {
+    for object in sealed() {
+        let pairs = object.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+        let own = parse(pairs).unwrap().unwrap();
+        let open = |envelope: &Envelope| object.decryptor.decrypt(envelope).is_ok();
+        let name = &object.name;
+        assert!(open(&own), "{name}");
+        let seal = own.seal().unwrap();
+
+        // Other algorithms and dialects, with the IV as each of them wants it.
+        let mut ivs = vec![own.iv().to_vec(), own.iv()[..12].to_vec(), own.iv()[..16].to_vec()];
+        ivs.push([&own.iv()[..12], &[0, 0, 0, 2]].concat());
+        let contents =
+            [ContentAlgorithm::Aes256Cbc, ContentAlgorithm::Aes256Ctr, ContentAlgorithm::Aes256Gcm];
+        let mut tried = 0;
+        for dialect in Dialect::ALL {
+            for content in contents {
+                for wrap in WrapAlgorithm::ALL {
+                    for iv in &ivs {
+                        let key = own.wrapped_key().to_vec();
+                        let mut other = Envelope::new(dialect, content, wrap, key, iv.clone());
+                        other = other.with_description(own.description().clone()).with_seal(seal);
+                        if let Some(len) = own.plain_len() {
+                            other = other.with_plain_len(len);
+                        }
+                        if let Some(digest) = own.plain_md5() {
+                            other = other.with_plain_md5(digest);
+                        }
+                        if let Some(check) = own.key_check() {
+                            other = other.with_key_check(check);
+                        }
+                        assert!(!open(&other) || other == own, "{name}: {other:?}");
+                        tried += 1;
+                    }
+                }
+            }
+        }
+        assert!(tried > 500, "{tried}");
+
+        // Without the header, or with another name for it.
+        let at = object.headers.iter().position(|(name, _)| name.ends_with("-seal")).unwrap();
+        let mut headers = object.headers.clone();
+        headers.remove(at);
+        assert_eq!(object.open(&headers, None, &object.body), Outcome::Noticed, "{name}");
+        for bit in 0..object.headers[at].0.len() * 8 {
+            let mut headers = object.headers.clone();
+            let mut changed = headers[at].0.clone().into_bytes();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let Ok(changed) = String::from_utf8(changed) else { continue };
+            // Names are compared without regard to case.
+            let harmless = changed.eq_ignore_ascii_case(&headers[at].0);
+            headers[at].0 = changed;
+            let outcome = object.open(&headers, None, &object.body);
+            let want = if harmless { Outcome::Harmless } else { Outcome::Noticed };
+            assert_eq!(outcome, want, "{name} {bit}");
+        }
+    }
+}
+
+/// Two objects of one owner, under one master key, take each other's place.
+#[test]
+fn sealed_objects_cannot_be_swapped() {
+    let key = AesKeyWrapper::new(&[7; 32]).unwrap();
+    let keyring = Keyring::new().with(key.clone());
+    let names = ["a", "b", "A", "a/", "films/film.mkv", ""];
+    for dialect in Dialect::ALL.into_iter().filter(|dialect| dialect.is_writable()) {
+        let wraps = dialect
+            .wrap_algorithms()
+            .any(|wrap| matches!(wrap, WrapAlgorithm::AesKeyWrap | WrapAlgorithm::AesCtrZero));
+        let rsa = std::fs::read(folder("keys/private_key.pem")).unwrap();
+        let rsa = RsaKeyWrapper::read(&rsa, None).unwrap();
+        let objects = names.map(|name| {
+            let encryptor =
+                if wraps { Encryptor::new(&key, dialect) } else { Encryptor::new(&rsa, dialect) };
+            let options = SealOptions::new().with_name(name);
+            encryptor.allow_weak_wrap().with_seal(options).encrypt().unwrap().into_inner().0
+        });
+        let decryptor = Decryptor::new(&keyring.clone().with(rsa))
+            .with_policy(Policy::every_algorithm().require_seal());
+        for (object, own) in objects.iter().zip(names) {
+            for name in names {
+                let opened = decryptor.clone().with_name(name).decrypt(object).is_ok();
+                assert_eq!(opened, name == own, "{dialect}: {own} as {name}");
+            }
+            assert!(decryptor.decrypt(object).is_err(), "{dialect}: no name is given");
+        }
     }
 }

@@ -4,11 +4,16 @@ mod download_journal;
 mod file;
 mod result;
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use envelope_core::{
-    ByteRange, Crc64, Decryptor, Envelope, PlainCheck, check_body_len, io::DecryptStream,
+    ByteRange, Crc64, Decryptor, EncryptError, Envelope, IntegrityError, PlainCheck,
+    check_body_len,
+    io::{DecryptStream, FirstRead, SecondRead},
 };
 use futures_util::{
     StreamExt as _, TryStreamExt as _, future,
@@ -19,14 +24,17 @@ pub use self::result::GetResult;
 use crate::{
     Body, Event, GetOptions, Object, ObjectMeta, RetryPolicy, Store, StoreError, TransferError,
     body::check_crc64, inspector::Inspector, master_key, object_envelope::envelope_of,
-    progress::ProgressListener, retry::again,
+    object_name::named, progress::ProgressListener, retry::again,
 };
 
 /// A download of one object.
 ///
-/// What may be read is decided by the [policy](envelope_core::Policy) of the decryptor. Master keys
-/// are used on threads that may block, so that a key in a KMS blocks no task. Every future can be
-/// dropped at any time.
+/// What may be read is decided by the [policy](envelope_core::Policy) of the decryptor. A seal that
+/// is bound to the name of its object is compared with the key, unless the decryptor has another
+/// [name](Decryptor::with_name).
+///
+/// Master keys are used on threads that may block, so that a key in a KMS blocks no task. Every
+/// future can be dropped at any time.
 ///
 /// ```
 /// # use envelope_core::{AesKeyWrapper, Dialect, Encryptor};
@@ -119,7 +127,7 @@ impl Get {
     }
 
     /// Decrypts the whole object. Headers and bytes come with one response. At the end of the
-    /// stream everything that can be checked is: the length, the store's checksum, GCM's
+    /// stream everything that can be checked is: the length, the store's checksum, the seal, GCM's
     /// authentication tag, CBC's padding, and the MD5 in the metadata. **Until then the plaintext
     /// is unverified**; its last bytes are held back until then. The future can be dropped at any
     /// time.
@@ -128,16 +136,59 @@ impl Get {
     /// Any [`TransferError`].
     pub async fn decrypt(&self, decryptor: &Decryptor) -> Result<GetResult, TransferError> {
         let Object { meta, bytes, body } = self.store.get(&self.key, GetOptions::default()).await?;
-        let body = self.steady(&meta, bytes.clone(), body);
+        let body = self.steady(&meta, bytes, body);
+        self.whole(decryptor, meta, body).await
+    }
+
+    /// As [`decrypt`](Self::decrypt), but reads the object twice: the first time to verify all of
+    /// it, and the second time to return what is the same as before. **Nothing unverified is
+    /// returned**, however large the object is. The future can be dropped at any time.
+    ///
+    /// # Errors
+    /// Any [`TransferError`]. The stream ends with [`IntegrityError::Changed`] where the body
+    /// differs from the one that was verified.
+    pub async fn decrypt_verified(
+        &self,
+        decryptor: &Decryptor,
+    ) -> Result<GetResult, TransferError> {
+        let Object { meta, bytes, body } = self.store.get(&self.key, GetOptions::default()).await?;
+        let read = FirstRead::new().map_err(EncryptError::from)?;
+        let read = Arc::new(Mutex::new(read));
+        let first = Arc::clone(&read);
+        let body = self.steady(&meta, bytes.clone(), body).inspect_ok(move |chunk| {
+            first.lock().unwrap_or_else(PoisonError::into_inner).update(chunk);
+        });
+        let quiet = Self { listener: ProgressListener::default(), ..self.clone() };
+        let result = quiet.whole(decryptor, meta.clone(), body.boxed()).await?;
+        let mut plain = result.into_stream();
+        while plain.try_next().await?.is_some() {}
+        drop(plain);
+        let read = read.lock().unwrap_or_else(PoisonError::into_inner).clone().finish();
+        let body = match bytes.is_empty() {
+            true => stream::empty().boxed(),
+            false => self.range(&meta, bytes).await?,
+        };
+        let again = Self { inspector: Inspector::default(), ..self.clone() };
+        again.whole(decryptor, meta, second(body, read)).await
+    }
+
+    /// Decrypts a whole body.
+    async fn whole(
+        &self,
+        decryptor: &Decryptor,
+        meta: ObjectMeta,
+        body: PlainBody,
+    ) -> Result<GetResult, TransferError> {
         let envelope = self.envelope(&meta).await?;
         envelope.iter().for_each(|envelope| self.inspector.inspect(envelope));
         decryptor.policy().admit(envelope.as_ref())?;
         let body = summed(body, meta.crc64);
         let Some(envelope) = envelope else {
+            let bytes = 0..meta.len;
             return Ok(GetResult::new(meta, None, Some(bytes), self.counted(body)));
         };
         check_body_len(&envelope, meta.len)?;
-        let cipher = master_key::decrypt(decryptor, &envelope).await?;
+        let cipher = master_key::decrypt(&named(decryptor, &self.key), &envelope).await?;
         let plain_len =
             envelope.content_algorithm().plain_len(meta.len).or_else(|| envelope.plain_len());
         let body = DecryptStream::new(body, cipher).with_check(PlainCheck::new(&envelope));
@@ -145,8 +196,8 @@ impl Get {
         Ok(GetResult::new(meta, Some(envelope), bytes, body))
     }
 
-    /// Decrypts a range of the plaintext. Nothing can be checked except that the bytes are those of
-    /// the range, all of one version of the object.
+    /// Decrypts a range of the plaintext. Nothing can be checked except the seal of the metadata,
+    /// and that the bytes are those of the range, all of one version of the object.
     /// The future can be dropped at any time.
     ///
     /// # Errors
@@ -167,7 +218,8 @@ impl Get {
             return Ok(GetResult::new(meta, None, Some(wanted), self.counted(body)));
         };
         check_body_len(&envelope, meta.len)?;
-        let cipher = master_key::decrypt_range(decryptor, &envelope).await?;
+        let decryptor = named(decryptor, &self.key);
+        let cipher = master_key::decrypt_range(&decryptor, &envelope).await?;
         let len = envelope.content_algorithm().plain_len(meta.len).unwrap_or_default();
         let wanted = range.resolve(len)?;
         let body = self.range(&meta, wanted.clone()).await?;
@@ -256,6 +308,32 @@ fn summed(body: PlainBody, crc64: Option<u64>) -> PlainBody {
             future::ready(checked.map(|()| chunk))
         })
         .boxed()
+}
+
+/// Returns a body that was read before, and ends with an error before anything that is different.
+fn second(body: PlainBody, read: SecondRead) -> PlainBody {
+    let start = (body, read, BytesMut::new(), false);
+    stream::try_unfold(start, |(mut body, mut read, mut piece, ended)| async move {
+        if ended {
+            return Ok(None);
+        }
+        let mut ended = false;
+        while piece.len() < SecondRead::PIECE && !ended {
+            match body.try_next().await? {
+                Some(chunk) => piece.extend_from_slice(&chunk),
+                None => ended = true,
+            }
+        }
+        let rest = piece.split_off(piece.len().min(SecondRead::PIECE));
+        // A body that ends with a whole piece has an empty one after it.
+        let ends = ended && rest.is_empty() && piece.len() < SecondRead::PIECE;
+        let admitted = read.admits(&piece) && (!ends || piece.is_empty() || read.admits(b""));
+        if !admitted {
+            return Err(IntegrityError::Changed.into());
+        }
+        Ok(Some((piece.freeze(), (body, read, rest, ends))))
+    })
+    .boxed()
 }
 
 /// Checks that a response holds the bytes that were asked for, of the version that was seen before.

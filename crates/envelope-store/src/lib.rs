@@ -39,6 +39,7 @@ mod journal;
 mod listing;
 mod master_key;
 mod object_envelope;
+mod object_name;
 mod output;
 mod private_file;
 mod progress;

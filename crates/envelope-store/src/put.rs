@@ -2,6 +2,7 @@
 
 mod multipart;
 mod part_buffer;
+mod part_proof;
 mod single;
 mod source;
 mod stream;
@@ -17,18 +18,20 @@ use envelope_core::{
     CtrCipher, DecryptError, Decryptor, EncryptedObject, Encryptor, KeyringError, PartPlan,
     UnwrapError, kms::KmsError,
 };
-use meta_codec::{ContentAlgorithm, Dialect, Envelope, PartLayout, Vendor};
+use meta_codec::{ContentAlgorithm, Dialect, EmitError, Envelope, PartLayout, Vendor};
 use tokio::io::AsyncRead;
 
 use self::{
     multipart::Multipart,
-    source::{FileDigest, Source},
+    part_proof::PartProof,
+    source::Source,
     upload_journal::{Earlier, UploadJournal},
 };
 use crate::{
     Event, Headers, ObjectMeta, PutOptions, RetryPolicy, StopSignal, Store, StoreError,
     TransferError, Upload, master_key,
     object_envelope::{envelope_in, is_of_envelope},
+    object_name::named,
     progress::ProgressListener,
 };
 
@@ -40,6 +43,8 @@ const PART_SIZE: u64 = 8 << 20;
 const STREAM_PART_SIZE: u64 = 16 << 20;
 /// The most bytes of parts that are in flight where the size of the parts is not our choice.
 const MAX_IN_FLIGHT: u64 = 64 << 20;
+/// How often an upload that is to be sealed starts again because its source changed.
+const MAX_SOURCE_CHANGES: u32 = 2;
 /// Maximum number of attempts for what arrives corrupted.
 const MAX_CORRUPT_ATTEMPTS: u32 = 3;
 
@@ -85,6 +90,7 @@ pub struct Put {
     create_only: bool,
     expected: Option<ObjectMeta>,
     journal: Option<PathBuf>,
+    spool: bool,
     listener: ProgressListener,
     stop: Option<StopSignal>,
     retry: RetryPolicy,
@@ -119,6 +125,7 @@ impl Put {
             create_only: false,
             expected: None,
             journal: None,
+            spool: false,
             listener: ProgressListener::default(),
             stop: None,
             retry: RetryPolicy::default(),
@@ -189,6 +196,15 @@ impl Put {
         self
     }
 
+    /// Sets whether a long stream that is to be sealed goes by way of a temporary file, as it does
+    /// on OSS in any case. Otherwise its seal covers the metadata only, and an [`Event::Warning`]
+    /// says so. AES-GCM objects need no temporary file.
+    #[must_use]
+    pub const fn with_spool(mut self, spool: bool) -> Self {
+        self.spool = spool;
+        self
+    }
+
     /// Ends the upload with [`TransferError::Stopped`] when the signal is given. A multipart upload
     /// is then left open if there is a journal, and aborted otherwise.
     #[must_use]
@@ -227,6 +243,27 @@ impl Put {
         encryptor: &Encryptor,
         resume: Option<&Decryptor>,
     ) -> Result<UploadResult, TransferError> {
+        let mut changes = 0;
+        loop {
+            match self.file_once(path, encryptor, resume).await {
+                // None of it is in the store: what was sealed is sent, or nothing.
+                Err(TransferError::SourceChanged)
+                    if encryptor.seals() && changes < MAX_SOURCE_CHANGES =>
+                {
+                    self.listener.notify(Event::Restarted("the file changed while it was read"));
+                    changes = changes.saturating_add(1);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn file_once(
+        &self,
+        path: &Path,
+        encryptor: &Encryptor,
+        resume: Option<&Decryptor>,
+    ) -> Result<UploadResult, TransferError> {
         let source = Source::open(path)?;
         let len = source.len();
         if self.content != ContentAlgorithm::Aes256Ctr {
@@ -242,11 +279,8 @@ impl Put {
         let (mut journal, mut superseded) = (None, None);
         if let Some(path) = &self.journal {
             let (opened, earlier) = UploadJournal::open(path, &self.listener)?;
-            let part_size = self.part_size_for(len);
-            let of_earlier = earlier.as_ref().and_then(Earlier::part_size).unwrap_or(part_size);
-            let mut digest = source.digest(of_earlier).await?;
             if let Some(earlier) = earlier {
-                match self.resumed(&earlier, &source, &digest, resume, encryptor).await? {
+                match self.resumed(&earlier, &source, resume, encryptor).await? {
                     Ok(resumed) => {
                         match resumed
                             .job
@@ -263,22 +297,10 @@ impl Put {
                 }
                 superseded = Some(earlier);
             }
-            if of_earlier != part_size {
-                digest = source.digest(part_size).await?;
-            }
-            journal = Some((opened, digest));
+            journal = Some(opened);
         }
         self.check_new().await?;
-        let plan = self.plan(len, encryptor.dialect())?;
-        let object = master_key::encrypt(&encryptor.clone().with_parts(plan)).await?;
-        // Not before there is a key for the new upload. If the old one is said to be gone, and that
-        // is not true, it would stay open.
-        if let Some(earlier) = superseded {
-            self.abort_earlier(&earlier).await;
-        }
-        let plain_sums = journal.as_ref().map(|(_, digest)| Arc::clone(&digest.parts));
-        let job = Multipart { plain_sums, ..self.multipart(plan, object, &source) };
-        job.start(journal).await
+        self.source(source, encryptor, journal, superseded).await
     }
 
     /// Uploads a file as it is: the complete ciphertext of an object whose headers describe it.
@@ -313,7 +335,7 @@ impl Put {
             envelope,
             object: None,
             source: source.clone(),
-            plain_sums: None,
+            proof: None,
             buffers: part_buffer::Pool::default(),
         };
         job.start(None).await
@@ -337,15 +359,51 @@ impl Put {
         self.put_stream(plain, len, encryptor).await
     }
 
-    /// Encrypts and uploads a source that is long enough for parts.
+    /// Encrypts and uploads a source that is long enough for parts. `superseded` is an earlier
+    /// upload whose place this one takes.
     async fn source(
         &self,
         source: Source,
         encryptor: &Encryptor,
+        journal: Option<UploadJournal>,
+        superseded: Option<Earlier>,
     ) -> Result<UploadResult, TransferError> {
         let plan = self.plan(source.len(), encryptor.dialect())?;
         let object = master_key::encrypt(&encryptor.clone().with_parts(plan)).await?;
-        self.multipart(plan, object, &source).start(None).await
+        let (object, proof) = tokio::select! {
+            proven = self.proven(&source, object, plan, journal.is_some()) => proven?,
+            () = self.stopped() => return Err(TransferError::Stopped),
+        };
+        // Not before there is a key for the new upload. If the old one is said to be gone, and that
+        // is not true, it would stay open.
+        if let Some(earlier) = superseded {
+            self.abort_earlier(&earlier).await;
+        }
+        let job = Multipart { proof, ..self.multipart(plan, object, &source)? };
+        job.start(journal).await
+    }
+
+    /// Reads all of a source, to seal it, or to be able to resume its upload.
+    async fn proven(
+        &self,
+        source: &Source,
+        object: EncryptedObject<CtrCipher>,
+        plan: PartPlan,
+        is_resumable: bool,
+    ) -> Result<(EncryptedObject<CtrCipher>, Option<PartProof>), TransferError> {
+        let Some(hasher) = object.body_hasher() else {
+            if !is_resumable {
+                return Ok((object, None));
+            }
+            let proof = PartProof::plain(source, plan.layout().part_size()).await?;
+            return Ok((object, Some(proof)));
+        };
+        let shared = Arc::new(object);
+        let (proof, body) = PartProof::sealed(source, &shared, hasher, plan).await?;
+        // The threads that shared it are done.
+        let mut object = Arc::into_inner(shared).ok_or(TransferError::Stopped)?;
+        object.seal_body(body)?;
+        Ok((object, Some(proof)))
     }
 
     /// Completes when the caller wants no more.
@@ -396,13 +454,28 @@ impl Put {
     }
 
     /// Adds the headers of an envelope to those that the caller gave.
-    fn all_headers(&self, of_envelope: &[(&'static str, String)]) -> Headers {
+    ///
+    /// # Errors
+    /// If they are more than the vendor stores. Its limit is for all metadata of the user.
+    fn all_headers(
+        &self,
+        vendor: Vendor,
+        of_envelope: &[(&'static str, String)],
+    ) -> Result<Headers, TransferError> {
         let mut headers = self.headers.clone();
         for (name, value) in of_envelope {
             headers.retain(|(other, _)| other != name);
             headers.push(((*name).to_owned(), value.clone()));
         }
-        headers
+        let users = headers.iter().filter(|(name, _)| name.starts_with(vendor.metadata_prefix()));
+        let size = users.fold(0_usize, |size, (name, value)| {
+            size.saturating_add(name.len()).saturating_add(value.len())
+        });
+        let limit = vendor.header_budget();
+        if size > limit {
+            return Err(EmitError::HeaderBudget { size, limit }.into());
+        }
+        Ok(headers)
     }
 
     fn multipart(
@@ -410,17 +483,18 @@ impl Put {
         plan: PartPlan,
         object: EncryptedObject<CtrCipher>,
         source: &Source,
-    ) -> Multipart<'_> {
-        Multipart {
+    ) -> Result<Multipart<'_>, TransferError> {
+        let vendor = object.envelope().dialect().vendor();
+        Ok(Multipart {
             put: self,
             plan,
-            headers: self.all_headers(object.headers()),
+            headers: self.all_headers(vendor, object.headers())?,
             envelope: Some(object.envelope().clone()),
             object: Some(Arc::new(object)),
             source: source.clone(),
-            plain_sums: None,
+            proof: None,
             buffers: part_buffer::Pool::default(),
-        }
+        })
     }
 
     /// Returns the upload that a journal describes, or why this run cannot continue it.
@@ -431,20 +505,32 @@ impl Put {
         &'a self,
         earlier: &Earlier,
         source: &Source,
-        digest: &FileDigest,
         resume: Option<&Decryptor>,
         encryptor: &Encryptor,
     ) -> Result<Result<Resumed<'a>, &'static str>, TransferError> {
-        let continued = match earlier.continued(&self.key, (source.len(), digest.whole)) {
+        let envelope = match earlier.headers().map(envelope_in) {
+            None => return Ok(Err("the journal is damaged")),
+            Some(Ok(Some(envelope))) => envelope,
+            Some(_) => return Ok(Err("the journal contains no envelope")),
+        };
+        let plain = match earlier.part_size() {
+            Some(part_size) if envelope.seal().is_none() => {
+                Some(PartProof::plain(source, part_size).await?)
+            }
+            _ => None,
+        };
+        let digest = plain.as_ref().and_then(PartProof::whole);
+        let continued = match earlier.continued(&self.key, (source.len(), digest)) {
             Ok(continued) => continued,
             Err(reason) => return Ok(Err(reason)),
         };
-        let (Some(upload), Ok(Some(envelope))) =
-            (earlier.upload(&self.key), envelope_in(continued.headers))
-        else {
-            return Ok(Err("the journal contains no envelope"));
+        let Some(upload) = earlier.upload(&self.key) else {
+            return Ok(Err("the upload had hardly begun"));
         };
-        if envelope.dialect() != encryptor.dialect() || !self.asks_for(continued.headers) {
+        if envelope.dialect() != encryptor.dialect()
+            || !encryptor.seals_as(&envelope)
+            || !self.asks_for(continued.headers)
+        {
             return Ok(Err("this run asks for other headers"));
         }
         let Some(decryptor) = resume else {
@@ -454,15 +540,22 @@ impl Put {
         else {
             return Ok(Err("the journal contains no valid part plan"));
         };
-        let object = match master_key::resume(decryptor, &envelope, plan).await {
+        let decryptor = named(decryptor, &self.key);
+        let object = match master_key::resume(&decryptor, &envelope, plan).await {
             Ok(object) => object,
             Err(error) if is_undecided(&error) => return Err(error),
             Err(_) => return Ok(Err("this key does not open the earlier upload")),
         };
-        let job = self.multipart(plan, object, source);
+        let mut job = self.multipart(plan, object, source)?;
+        job.proof = match plain {
+            Some(plain) => Some(plain),
+            None => job.proven_again(&envelope).await?,
+        };
+        if job.proof.is_none() {
+            return Ok(Err("the file changed after its upload began"));
+        }
         // The journal knows the headers that the upload was created with.
-        let headers = continued.headers.clone();
-        let job = Multipart { headers, plain_sums: Some(Arc::clone(&digest.parts)), ..job };
+        job.headers.clone_from(continued.headers);
         Ok(Ok(Resumed { job, upload, envelope }))
     }
 

@@ -5,16 +5,21 @@ mod kept;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use envelope_core::{
-    ContentCipher, Decryptor, EncryptedObject, Encryptor, PolicyError, check_body_len,
+    BodyHasher, ContentAlgorithm, ContentCipher, Crc64, Decryptor, EncryptedObject, Encryptor,
+    PolicyError, check_body_len,
 };
+use futures_util::TryStreamExt as _;
 use meta_codec::{Dialect, Envelope, Vendor};
 
 use self::kept::KeptObject;
 use crate::{
-    Event, GetOptions, Headers, ObjectMeta, Put, RetryPolicy, Store, StoreError, TransferError,
+    Event, GetOptions, Headers, Object, ObjectMeta, Put, RetryPolicy, Store, StoreError,
+    TransferError,
+    body::check_crc64,
     inspector::Inspector,
     master_key,
     object_envelope::{envelope_in, envelope_of, is_of_envelope},
+    object_name::named,
     progress::ProgressListener,
 };
 
@@ -70,6 +75,7 @@ pub struct Rewrap {
     store: Arc<dyn Store>,
     key: String,
     reupload: bool,
+    seal_body: bool,
     folder: PathBuf,
     retry: RetryPolicy,
     new: Option<NewKeys>,
@@ -95,6 +101,7 @@ impl Rewrap {
             store,
             key: key.into(),
             reupload: false,
+            seal_body: false,
             folder: std::env::temp_dir(),
             retry: RetryPolicy::default(),
             new: None,
@@ -108,6 +115,15 @@ impl Rewrap {
     #[must_use]
     pub const fn with_reupload(mut self, reupload: bool) -> Self {
         self.reupload = reupload;
+        self
+    }
+
+    /// Sets whether the body of an object whose seal does not cover it is read once, to seal it,
+    /// too. Such a seal is marked as adopted: it vouches for what is there now, whoever wrote it.
+    /// The encryptor must [seal](Encryptor::with_seal).
+    #[must_use]
+    pub const fn with_seal_body(mut self, seal_body: bool) -> Self {
+        self.seal_body = seal_body;
         self
     }
 
@@ -175,11 +191,23 @@ impl Rewrap {
         if let Some(vendor) = self.store.vendor().filter(|vendor| *vendor != dialect.vendor()) {
             return Err(TransferError::Vendor { dialect, vendor });
         }
-        let rewrapped = match master_key::rewrap(old, &envelope, encryptor).await? {
+        let old = &named(old, &self.key);
+        let mut rewrapped = match master_key::rewrap(old, &envelope, encryptor).await? {
             Ok(rewrapped) => rewrapped,
             Err(_) if self.opens_already(&envelope).await => return Ok(Rewrapped::Already),
             Err(error) => return Err(error.into()),
         };
+        let is_ctr = envelope.content_algorithm() == ContentAlgorithm::Aes256Ctr;
+        let is_full = envelope.seal().is_some_and(|seal| seal.is_full());
+        if self.seal_body && is_ctr && !is_full {
+            let vendor = self.store.vendor();
+            if self.reupload && vendor.is_some_and(Vendor::forbids_new_metadata) {
+                // Its body passes by here once, in any case.
+                self.upload_again(&meta, &envelope, rewrapped, old, encryptor).await?;
+                return Ok(Rewrapped::Reuploaded);
+            }
+            self.read_body(&meta, &envelope, &mut rewrapped).await?;
+        }
         let mut attempts = MAX_ATTEMPTS;
         loop {
             let headers = with_envelope(&meta.headers, rewrapped.headers());
@@ -214,6 +242,39 @@ impl Rewrap {
             let words = "the store accepted new metadata but kept the old; nothing changed";
             return Err(TransferError::Corrupt(words.to_owned()));
         }
+    }
+
+    /// Reads the body of an object to seal it.
+    async fn read_body(
+        &self,
+        meta: &ObjectMeta,
+        envelope: &Envelope,
+        rewrapped: &mut EncryptedObject<ContentCipher>,
+    ) -> Result<(), TransferError> {
+        let Some(hasher) = rewrapped.body_hasher() else { return Ok(()) };
+        check_body_len(envelope, meta.len)?;
+        let mut object = self.get(meta).await?;
+        let (mut sum, mut whole) = (Crc64::new(), hasher.whole());
+        while let Some(chunk) = object.body.try_next().await? {
+            sum.update(&chunk);
+            whole.update(&chunk);
+        }
+        check_crc64(meta.crc64, sum.value())?;
+        if sum.len() != meta.len {
+            return Err(StoreError::Changed.into());
+        }
+        rewrapped.seal_body(whole.finish())?;
+        Ok(())
+    }
+
+    /// Returns the version of the object that was seen before.
+    async fn get(&self, meta: &ObjectMeta) -> Result<Object, StoreError> {
+        let options = GetOptions::default().with_if_match(&meta.etag);
+        let object = self.store.get(&self.key, options).await?;
+        if !object.meta.is_same_version(meta) {
+            return Err(StoreError::Changed);
+        }
+        Ok(object)
     }
 
     /// Looks at an object whose headers were replaced, and looks again if that failed.
@@ -264,7 +325,9 @@ impl Rewrap {
 
     async fn opens_already(&self, envelope: &Envelope) -> bool {
         match &self.new {
-            Some(NewKeys(new)) => master_key::decrypt(new, envelope).await.is_ok(),
+            Some(NewKeys(new)) => {
+                master_key::decrypt(&named(new, &self.key), envelope).await.is_ok()
+            }
             None => false,
         }
     }
@@ -290,16 +353,19 @@ impl Rewrap {
             let encryptor = encryptor.clone().with_parts(plan);
             rewrapped = master_key::rewrap(old, envelope, &encryptor).await??;
         }
+        let object = self.get(meta).await?;
+        // A seal covers the body from now on, because all of it passes by here.
+        let is_ctr = envelope.content_algorithm() == ContentAlgorithm::Aes256Ctr;
+        let hasher = rewrapped.body_hasher().filter(|_| is_ctr);
+        let mut whole = hasher.as_ref().map(BodyHasher::whole);
+        let saved = KeptObject::save(&self.folder, meta, object.body, whole.as_mut());
+        let mut kept = saved.await?;
+        if let Some(whole) = whole {
+            rewrapped.seal_body(whole.finish())?;
+        }
         for (name, value) in with_envelope(&meta.headers, rewrapped.headers()) {
             put = put.with_header(name, value);
         }
-        let options = GetOptions::default().with_if_match(&meta.etag);
-        let object = self.store.get(&self.key, options).await?;
-        if !object.meta.is_same_version(meta) {
-            return Err(StoreError::Changed.into());
-        }
-        let saved = KeptObject::save(&self.folder, &meta.headers, object.body, meta.crc64);
-        let mut kept = saved.await?;
         self.listener.notify(Event::Kept(kept.path().to_owned()));
         kept.keep();
         let Err(error) = put.stored(kept.path()).await else {

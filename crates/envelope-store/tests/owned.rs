@@ -1,7 +1,13 @@
 //! What callers can do with uploads and downloads: move them, hand them on, and keep the runtime
 //! free.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests fail loudly"
+)]
 
 use std::{
     path::Path,
@@ -12,15 +18,15 @@ use std::{
 
 use bytes::Bytes;
 use envelope_core::{
-    AesKeyWrapper, ContentAlgorithm, ContentKey, Decryptor, Dialect, Encryptor, Envelope, IvForm,
-    KeyWrapper, Keyring, MaterialDescription, Policy, UnwrapError, WrapAlgorithm, WrapError,
-    WrappedKey,
+    AesKeyWrapper, ContentAlgorithm, ContentKey, Decryptor, Dialect, Encryptor, Envelope,
+    IntegrityError, IvForm, KeyWrapper, Keyring, MaterialDescription, Policy, UnwrapError,
+    WrapAlgorithm, WrapError, WrappedKey,
 };
 use envelope_store::{
     Get, Headers, MemoryStore, Object, ObjectMeta, OutputFile, OutputOptions, Put, PutOptions,
     Rewrap, Store, StoreError, TransferError,
 };
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 
 /// A key that blocks the thread, as one in a KMS does.
 #[derive(Clone)]
@@ -118,6 +124,8 @@ async fn a_body_outlives_everything_that_opened_it() {
 /// What a [`Liar`] does with a response.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Lie {
+    /// The body of a request for a range has another byte here.
+    SecondRead(usize),
     /// Sends so many bytes more than it announces.
     Body(i64),
     /// Sends the bytes of another range.
@@ -159,6 +167,7 @@ impl Store for Liar {
         if lie == Lie::LaterRanges && options.range.as_ref().is_some_and(|range| range.start > 0) {
             return Err(StoreError::NotFound);
         }
+        let is_ranged = options.range.is_some();
         let mut object = self.0.get(key, options).await?;
         match lie {
             Lie::Body(wrong) => {
@@ -168,10 +177,23 @@ impl Store for Liar {
                 let body = stream::iter([Ok(Bytes::from(vec![7; len]))]).boxed();
                 object = Object::new(object.meta, object.bytes, body);
             }
+            // Where the first read had one byte, the second has another.
+            Lie::SecondRead(at) if is_ranged => {
+                let mut body: Vec<u8> = object
+                    .body
+                    .try_fold(Vec::new(), |mut all, chunk| async move {
+                        all.extend_from_slice(&chunk);
+                        Ok(all)
+                    })
+                    .await?;
+                body[at] ^= 1;
+                let body = stream::iter([Ok(Bytes::from(body))]).boxed();
+                object = Object::new(object.meta, object.bytes, body);
+            }
             Lie::Range => object.bytes = object.bytes.start..object.bytes.end - 1,
             Lie::Etag => object.meta.etag = "\"another\"".to_owned(),
             Lie::Len => object.meta.len += 1,
-            Lie::LaterRanges | Lie::None => {}
+            Lie::LaterRanges | Lie::None | Lie::SecondRead(_) => {}
         }
         Ok(object)
     }
@@ -352,5 +374,34 @@ async fn a_stream_of_another_length_than_announced_is_refused() {
                 assert_eq!(store.head("key").await.is_ok(), announced == 5000, "{case}");
             }
         }
+    }
+}
+
+/// Whatever the store answers the second time, only what was verified the first time is released.
+#[tokio::test]
+async fn the_second_read_is_compared_with_the_first() {
+    const PIECE: usize = 1 << 20;
+    let key = AesKeyWrapper::generate().unwrap();
+    let plain: Vec<u8> = (0..=250).cycle().take(3 * PIECE + 5).collect();
+    for at in [0, PIECE - 1, PIECE, 2 * PIECE + 7, 3 * PIECE + 4] {
+        let store = Arc::new(Liar::new(Lie::None));
+        let encryptor = Encryptor::new(&key, Dialect::COS_V2);
+        let put = Put::new(store.clone(), "key").with_threshold(u64::MAX);
+        put.stream(&plain[..], None, &encryptor).await.unwrap();
+        *store.1.lock().unwrap() = Lie::SecondRead(at);
+        let decryptor = Decryptor::new(&Keyring::new().with(key.clone()));
+        let result = Get::new(store, "key").decrypt_verified(&decryptor).await.unwrap();
+        let (mut body, mut released) = (result.into_stream(), Vec::new());
+        let error = loop {
+            match body.try_next().await {
+                Ok(Some(chunk)) => released.extend_from_slice(&chunk),
+                Ok(None) => panic!("a changed body was released"),
+                Err(error) => break error,
+            }
+        };
+        let changed = IntegrityError::Changed;
+        assert!(matches!(error, TransferError::Integrity(error) if error == changed));
+        assert!(plain.starts_with(&released), "{at}");
+        assert!(released.len() <= at / PIECE * PIECE, "{at}");
     }
 }

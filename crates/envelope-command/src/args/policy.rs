@@ -7,8 +7,10 @@ use envelope_core::Policy;
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Require {
     /// Refuse objects that lack this protection, whatever their metadata says: `authenticated`
-    /// accepts only AES-GCM, read as a whole; `key-check` accepts only metadata with a key check.
-    /// Without it, anyone who can write to the bucket can relabel objects or remove the key check.
+    /// accepts only bodies that are authenticated, by AES-GCM or by the seal, and read as a whole;
+    /// `seal` accepts only objects with a seal; `origin` only those with a seal that was made with
+    /// the origin key; `key-check` only metadata with a key check or a seal. Without it, anyone who
+    /// can write to the bucket can relabel objects or remove the seal.
     #[arg(long, value_name = "PROTECTION", value_delimiter = ',')]
     require: Vec<Requirement>,
 }
@@ -17,6 +19,8 @@ pub(crate) struct Require {
 enum Requirement {
     Authenticated,
     KeyCheck,
+    Origin,
+    Seal,
 }
 
 /// Exceptions that the user allows.
@@ -24,7 +28,8 @@ enum Requirement {
 pub(crate) struct Accept {
     #[command(flatten)]
     require: Require,
-    /// Allow a range of an AES-GCM object, whose authentication tag cannot then be verified.
+    /// Allow a range of an AES-GCM object, or of one whose seal is required. Neither covers a part
+    /// of the body.
     #[arg(long, requires = "range")]
     unauthenticated_range: bool,
     /// Copy an object without encryption metadata unchanged. Anyone who can strip the metadata can
@@ -41,6 +46,8 @@ impl Require {
         {
             Requirement::Authenticated => policy.authenticated_only(),
             Requirement::KeyCheck => policy.require_key_check(),
+            Requirement::Origin => policy.require_origin(),
+            Requirement::Seal => policy.require_seal(),
         })
     }
 }

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use envelope_core::ByteRange;
 use envelope_store::{Address, Endpoint};
 
-use super::{Accept, Content, Kms, KmsStyle, Passphrase, Wrapping, size};
+use super::{Accept, Content, Kms, KmsStyle, Passphrase, Sealed, Sealing, Wrapping, size};
 
 /// Options for reaching a bucket.
 #[derive(Debug, clap::Args)]
@@ -134,7 +134,17 @@ pub(crate) struct Put {
     pub(crate) passphrase: Passphrase,
     #[command(flatten)]
     pub(crate) wrapping: Wrapping,
-    /// The content cipher. `gcm` detects tampering, but only cos-v2 supports it.
+    #[command(flatten)]
+    pub(crate) sealing: Sealing,
+    /// Bind the seal to the key of the object. Readers then notice if it was swapped with another
+    /// one, or renamed.
+    #[arg(long, conflicts_with = "no_seal")]
+    pub(crate) bind_name: bool,
+    /// Write a long stream to an encrypted temporary file first, so that the seal can cover its
+    /// body. On OSS that is always so.
+    #[arg(long)]
+    pub(crate) spool: bool,
+    /// The content cipher. `gcm` authenticates itself, but only cos-v2 supports it.
     #[arg(long, default_value = "ctr")]
     pub(crate) content: Content,
     #[command(flatten)]
@@ -236,6 +246,11 @@ pub(crate) struct Read {
     pub(crate) range: Option<ByteRange>,
     #[command(flatten)]
     pub(crate) accept: Accept,
+    #[command(flatten)]
+    pub(crate) sealed: Sealed,
+    /// Read the object twice, and write nothing before the first time has verified all of it.
+    #[arg(long, conflicts_with_all = ["range", "delayed"])]
+    pub(crate) verify_first: bool,
     /// Write an AES-GCM object to a pipe while it is being decrypted; tampering is then detected
     /// only at the end (exit status 5). Without this, up to 64 MiB are held back until the object
     /// is verified.
@@ -250,6 +265,11 @@ pub(crate) struct Ls {
     pub(crate) from: Address,
     #[command(flatten)]
     pub(crate) bucket: Bucket,
+    /// Look at the metadata of each object, too, and show what protects it: `sealed`, `adopted` (a
+    /// seal made for a body that was already there), `metadata` (a seal that does not cover the
+    /// body), `gcm`, `none`, or `plain`. One more request for each object.
+    #[arg(long, short)]
+    pub(crate) long: bool,
     /// Print one line of JSON for each object.
     #[arg(long)]
     pub(crate) json: bool,

@@ -9,7 +9,7 @@ use std::{
 
 use envelope_core::{
     ByteRange, ContentCipher, CtrCipher, Decryptor, PlainCheck, check_body_len,
-    io::{DecryptReader, FilePass},
+    io::{DecryptReader, FilePass, FirstRead},
 };
 use meta_codec::Envelope;
 use zeroize::Zeroizing;
@@ -18,7 +18,7 @@ use crate::{
     args::Decrypt,
     checksum::Checksums,
     copy,
-    failure::{Failure, warn},
+    failure::{Failure, Status, warn},
     header_file,
     input::{Input, check_one_stdin},
     key_file,
@@ -44,6 +44,7 @@ pub(crate) fn run(args: &Decrypt) -> Result<(), Failure> {
     let keyring =
         key_file::keyring(&args.key, passphrase, args.kms.key()?, key_file::Purpose::Unwrap)?;
     let decryptor = Decryptor::new(&keyring).with_policy(policy);
+    let decryptor = args.sealed.known_to(decryptor)?;
     if let Some(wanted) = args.range {
         let cipher = decryptor.decrypt_range(&envelope)?;
         warn_before_reading(&envelope);
@@ -66,6 +67,7 @@ pub(crate) fn run(args: &Decrypt) -> Result<(), Failure> {
             report_salvage(saved, envelope.plain_len());
             Ok(())
         }
+        cipher if args.verify_first => verified(args, &envelope, &decryptor, cipher, input),
         cipher => whole(args, &envelope, cipher, input),
     }
 }
@@ -83,6 +85,7 @@ fn inputs(args: &Decrypt) -> Vec<&Path> {
     inputs.extend(args.key.iter().map(PathBuf::as_path));
     inputs.extend(args.instruction.as_deref());
     inputs.extend(args.kms.kms_passphrase_file.as_deref());
+    inputs.extend(args.sealed.origin.path());
     inputs
 }
 
@@ -119,6 +122,47 @@ fn whole(
     let reader = DecryptReader::new(input, cipher).with_check(PlainCheck::new(envelope));
     copy(args, reader, &mut output, expected)?;
     output.commit()
+}
+
+/// Decrypts the whole object twice, so that nothing is written before all of it was verified.
+fn verified(
+    args: &Decrypt,
+    envelope: &Envelope,
+    decryptor: &Decryptor,
+    cipher: ContentCipher,
+    input: Input,
+) -> Result<(), Failure> {
+    let Input::File(mut file) = input else {
+        return Err(Failure::usage(
+            "a pipe cannot be read twice",
+            "save the body to a file first, or decrypt to a file",
+        ));
+    };
+    let failed = |error: io::Error| Failure::stream(&args.cipher, &error);
+    let mut first = FirstRead::new().map_err(|error| Failure::new(Status::Io, error, "retry"))?;
+    let noting = Noting { body: &file, first: &mut first };
+    let mut reader = DecryptReader::new(noting, cipher).with_check(PlainCheck::new(envelope));
+    io::copy(&mut reader, &mut io::sink()).map_err(failed)?;
+    drop(reader);
+    file.rewind().map_err(failed)?;
+    let reader = DecryptReader::new(first.finish().second(file), decryptor.decrypt(envelope)?);
+    let mut output = output(args)?;
+    copy(args, reader, &mut output, envelope.plain_len())?;
+    output.commit()
+}
+
+/// A reader that notes what passes through it.
+struct Noting<'a> {
+    body: &'a File,
+    first: &'a mut FirstRead,
+}
+
+impl Read for Noting<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.body.read(buffer)?;
+        self.first.update(buffer.get(..read).unwrap_or_default());
+        Ok(read)
+    }
 }
 
 /// Decrypts bytes of a file into another on several cores. Returns `false` if the output does not
@@ -167,7 +211,7 @@ fn buffered(
     if body.len() as u64 > most {
         return Err(Failure::usage(
             "the object is too large to hold back until its authentication tag is verified",
-            "decrypt to a file, or use --delayed and check the exit status",
+            "decrypt to a file, or use --verify-first, which reads it twice",
         ));
     }
     let plain = Zeroizing::new(cipher.decrypt(body)?);

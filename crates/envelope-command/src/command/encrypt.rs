@@ -6,7 +6,7 @@ use std::{
 };
 
 use envelope_core::{
-    CtrCipher, Encryptor, IntegrityError, PartPlan, PlainCheck,
+    BodyDigest, CtrCipher, EncryptedObject, Encryptor, IntegrityError, PartPlan, PlainCheck,
     io::{EncryptReader, FilePass},
 };
 use meta_codec::{Dialect, Envelope, MaterialDescription, Vendor};
@@ -29,6 +29,7 @@ pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
     inputs.extend(args.kms.kms_passphrase_file.as_deref());
     check_one_stdin(inputs.iter().copied(), &args.passphrase)?;
     inputs.extend(args.passphrase.path());
+    inputs.extend(args.sealing.origin.path());
     check_distinct(&args.output, &args.metadata_out)?;
     check_checksums(args)?;
     let dialect = args.wrapping.dialect.unwrap_or(Vendor::DEFAULT.default_dialect());
@@ -45,6 +46,9 @@ pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
     let mut input = Input::open(&args.plain)?;
     let len = input.len();
     let mut encryptor = args.wrapping.encryptor(&key, dialect);
+    if let Some(options) = args.sealing.options(args.bind_name.as_deref())? {
+        encryptor = encryptor.with_seal(options);
+    }
     if let Some(len) = len {
         encryptor = encryptor.with_plain_len(len);
         if len > args.content.algorithm().max_plain_len() {
@@ -67,8 +71,11 @@ pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
     let mut sums = Checksums::new(&args.checksum);
     let headers = match args.content {
         Content::Ctr => {
-            let object = encryptor.encrypt()?;
-            ctr(args, input, object.envelope(), object.cipher(), &mut body, &mut sums)?;
+            let mut object = encryptor.encrypt()?;
+            let digest = ctr(args, input, &object, &mut body, &mut sums)?;
+            if object.body_hasher().is_some() {
+                object.seal_body(digest.ok_or_else(Failure::changed)?)?;
+            }
             object.headers().to_vec()
         }
         Content::Gcm => {
@@ -87,33 +94,41 @@ pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
 }
 
 /// Encrypts from file to file on several cores, or otherwise as a stream. An MD5, which must be
-/// computed in order, always requires a stream.
+/// computed in order, always requires a stream. Returns the hash of the body, if it is sealed.
 fn ctr(
     args: &Encrypt,
     input: Input,
-    envelope: &Envelope,
-    cipher: &CtrCipher,
+    object: &EncryptedObject<CtrCipher>,
     body: &mut Output,
     sums: &mut Checksums,
-) -> Result<(), Failure> {
-    let len = input.len();
+) -> Result<Option<BodyDigest>, Failure> {
+    let (len, hasher) = (input.len(), object.body_hasher());
+    let (envelope, cipher) = (object.envelope(), object.cipher());
     if let (Input::File(from), Some(len), Some(to)) = (&input, len, body.file())
         && sums.md5.is_none()
         && envelope.plain_md5().is_none()
     {
         let bar = progress::bar(Some(len));
-        let pass = FilePass::new(cipher, from, 0..len, to)
+        let mut pass = FilePass::new(cipher, from, 0..len, to)
             .with_threads(args.cores.threads())
             .with_sum(sums.crc64.is_some())
             .with_end(true);
-        sums.crc64 = pass
+        if let Some(hasher) = &hasher {
+            pass = pass.with_hasher(hasher);
+        }
+        let done = pass
             .run(|bytes| bar.inc(bytes))
             .map_err(|error| Failure::pass(error, &args.plain, body.path()))?;
+        sums.crc64 = done.crc64;
         bar.finish_and_clear();
-        return Ok(());
+        return Ok(done.digest);
+    }
+    if let Some(hasher) = &hasher {
+        sums.hash_with(hasher);
     }
     let reader = EncryptReader::new(Checked::new(input, envelope), cipher.at(0));
-    stream(args, reader, len, envelope, body, sums)
+    stream(args, reader, len, envelope, body, sums)?;
+    Ok(sums.digest())
 }
 
 fn stream(

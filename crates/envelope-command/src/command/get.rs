@@ -23,6 +23,7 @@ use crate::{
     input::{check_one_stdin, is_dash, standard},
     output::{MAX_HELD_BACK, print_line},
     progress::{ProgressReporter, say_wait, set_json},
+    protection::Protection,
     store::{object, runtime},
     weakness::warn_before_reading,
 };
@@ -73,6 +74,7 @@ fn inputs(args: &Get) -> Vec<PathBuf> {
     inputs.extend(keys.kms.kms_passphrase_file.clone());
     inputs.extend(keys.passphrase.path().map(Path::to_owned));
     inputs.extend(args.read.bucket.config.clone());
+    inputs.extend(args.read.sealed.origin.path().map(Path::to_owned));
     if let Location::Folder(folder) = &args.from.location {
         inputs.push(folder.join(&args.from.key));
     }
@@ -137,6 +139,8 @@ pub(crate) fn verify(args: &Verify) -> Result<(), Failure> {
         ("length", says(|it| it.plain_len().is_some())),
         ("store checksum", meta.crc64.is_some()),
         ("key check", says(|it| it.key_check().is_some())),
+        ("seal", says(|it| it.seal().is_some_and(|seal| seal.is_full()))),
+        ("seal of the metadata", says(|it| it.seal().is_some_and(|seal| !seal.is_full()))),
         ("tag", authenticated),
         ("md5", says(|it| it.plain_md5().is_some())),
     ]
@@ -144,18 +148,25 @@ pub(crate) fn verify(args: &Verify) -> Result<(), Failure> {
     .filter_map(|(name, done)| done.then_some(name))
     .collect();
     if args.json {
-        let line = json!({ "object": args.from.to_string(), "bytes": len, "checked": checks });
+        let protection = envelope.as_ref().map(|envelope| Protection::of(envelope).word());
+        let line = json!({ "object": args.from.to_string(), "bytes": len, "checked": checks,
+            "protection": protection });
         print_line(&line)?;
     } else {
         print_line(&format_args!("{}: {len} bytes, checked: {}", args.from, checks.join(", ")))?;
     }
     if let Some(envelope) = &envelope {
         warn_before_reading(envelope);
-        if !authenticated {
-            let content = envelope.content_algorithm();
-            warn(format_args!(
+        let content = envelope.content_algorithm();
+        match Protection::of(envelope) {
+            Protection::None | Protection::Metadata => warn(format_args!(
                 "{content} does not detect tampering by anyone who can write to the bucket"
-            ));
+            )),
+            Protection::Adopted => warn(
+                "the seal was adopted: it vouches for what was there when it was made, whoever \
+                 wrote it",
+            ),
+            Protection::Sealed | Protection::Gcm => {}
         }
     }
     Ok(())
@@ -177,18 +188,20 @@ fn stream(from: &Address, read: &Read, to: fs::File) -> Result<(ObjectMeta, u64)
     runtime()?.block_on(async {
         let result = match read.range {
             Some(range) => get.decrypt_range(&decryptor, range).await,
+            None if read.verify_first => get.decrypt_verified(&decryptor).await,
             None => get.decrypt(&decryptor).await,
         }
         .map_err(failed)?;
         let content = result.envelope.as_ref().map(Envelope::content_algorithm);
         let content = content.filter(|content| content.is_authenticated());
-        let Some(content) = content.filter(|_| !read.delayed && read.range.is_none()) else {
+        let released = read.delayed || read.verify_first || read.range.is_some();
+        let Some(content) = content.filter(|_| !released) else {
             return write(result, &mut to).await.map_err(failed);
         };
         if content.plain_len(result.meta.len).is_some_and(|len| len > MAX_HELD_BACK) {
             return Err(Failure::usage(
                 "the object is too large to hold back until its authentication tag is verified",
-                "download it to a file, or use --delayed and check the exit status",
+                "download it to a file, or use --verify-first, which reads it twice",
             ));
         }
         let meta = result.meta.clone();
@@ -228,7 +241,8 @@ fn reader(store: Arc<dyn Store>, key: &str, read: &Read) -> envelope_store::Get 
 }
 
 fn decryptor(read: &Read) -> Result<Decryptor, Failure> {
-    Ok(Decryptor::new(&read.keys.keyring()?).with_policy(read.accept.policy()))
+    let decryptor = Decryptor::new(&read.keys.keyring()?).with_policy(read.accept.policy());
+    read.sealed.known_to(decryptor)
 }
 
 fn check_keys(read: &Read) -> Result<(), Failure> {

@@ -15,7 +15,9 @@ use crate::{
     failure::Failure,
     header_file,
     input::{check_one_stdin, standard},
-    key_file, store,
+    key_file,
+    protection::{Protection, seal_in_words},
+    store,
     weakness::weaknesses,
 };
 
@@ -48,8 +50,8 @@ fn fetch(args: &Inspect, from: &Address) -> Result<Option<Envelope>, Failure> {
     outcome.map_err(|error| Failure::from(error).about(from))
 }
 
-/// Opens the envelope with the given keys, if any, which also verifies its key check. Returns
-/// `true` if there was a key check to verify.
+/// Opens the envelope with the given keys, if any, which also verifies its seal and its key check.
+/// Returns whether it was opened.
 fn verify(args: &Inspect, envelope: &Envelope) -> Result<bool, Failure> {
     if args.key.is_empty() && args.kms.kms.is_none() {
         return Ok(false);
@@ -58,8 +60,12 @@ fn verify(args: &Inspect, envelope: &Envelope) -> Result<bool, Failure> {
     let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
     let keyring =
         key_file::keyring(&args.key, passphrase, args.kms.key()?, key_file::Purpose::Unwrap)?;
-    Decryptor::new(&keyring).with_policy(args.require.policy()).decrypt(envelope)?;
-    Ok(envelope.key_check().is_some())
+    let mut decryptor = Decryptor::new(&keyring).with_policy(args.require.policy());
+    if let Some(address) = store::address(&args.metadata) {
+        decryptor = decryptor.with_name(address.key);
+    }
+    args.sealed.known_to(decryptor)?.decrypt(envelope)?;
+    Ok(true)
 }
 
 const fn key_check(envelope: &Envelope, verified: bool) -> &'static str {
@@ -102,6 +108,7 @@ fn words(envelope: &Envelope, verified: bool) -> String {
         ("parts", parts),
         ("plaintext md5", if envelope.plain_md5().is_some() { "present" } else { "absent" }.into()),
         ("key check", key_check(envelope, verified).to_owned()),
+        ("seal", seal_in_words(envelope, verified)),
     ];
     for (index, words) in readers(envelope).into_iter().enumerate() {
         lines.push((if index == 0 { "read by" } else { "" }, words));
@@ -142,6 +149,12 @@ fn json(envelope: &Envelope, verified: bool) -> String {
         "part_count": envelope.layout().and_then(|layout| layout.part_count()),
         "plain_md5": envelope.plain_md5().is_some(),
         "key_check": check,
+        "protection": Protection::of(envelope).word(),
+        "seal": envelope.seal().map(|seal| {
+            let terms = seal.terms();
+            json!({"body": seal.is_full(), "adopted": terms.adopted, "origin": terms.origin,
+                "name_bound": terms.name_bound, "verified": verified})
+        }),
         "readers": envelope
             .readers()
             .map(|(reader, reach)| {

@@ -23,14 +23,15 @@ pub(crate) fn run(args: &Keygen) -> Result<(), Failure> {
         ));
     }
     match args.kind {
-        KeyKind::Aes => {
+        KeyKind::Aes | KeyKind::Origin => {
             if passphrase.is_some() {
                 return Err(Failure::usage(
-                    "an AES key file has no passphrase",
+                    "a file of this kind of key has no passphrase",
                     "omit the passphrase, or generate an RSA key",
                 ));
             }
-            let [path] = paths(&args.out, ["master.key"])?;
+            let name = if args.kind == KeyKind::Aes { "master.key" } else { "origin.key" };
+            let [path] = paths(&args.out, [name])?;
             let text = AesKeyWrapper::generate_text()
                 .map_err(|error| Failure::new(Status::Io, error, "retry"))?;
             prepare(&path, Secrecy::Secret, text.as_bytes())?.commit()

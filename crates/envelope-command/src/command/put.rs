@@ -39,6 +39,7 @@ pub(crate) fn run(args: &Put) -> Result<(), Failure> {
     let mut inputs = vec![args.plain.as_path()];
     inputs.extend(args.key.as_deref());
     inputs.extend(args.kms.kms_passphrase_file.as_deref());
+    inputs.extend(args.sealing.origin.path());
     check_one_stdin(inputs, &args.passphrase)?;
     let to = target(args)?;
     let key = object(&to)?;
@@ -50,9 +51,15 @@ pub(crate) fn run(args: &Put) -> Result<(), Failure> {
     let (path, kms) = (args.key.as_deref(), args.kms.key()?);
     let master = MasterKey::one(path, passphrase, kms, args.style, dialect)?;
     // Without a description, it is tried on whatever the journal of an earlier run says.
-    let decryptor = Decryptor::new(&master.keyring()).with_policy(Require::default().policy());
+    let mut decryptor = Decryptor::new(&master.keyring()).with_policy(Require::default().policy());
     let master = master.with_description(args.wrapping.description(dialect)?);
-    let encryptor = args.wrapping.encryptor(&master, dialect);
+    let mut encryptor = args.wrapping.encryptor(&master, dialect);
+    if let Some(options) = args.sealing.options(args.bind_name.then_some(key))? {
+        encryptor = encryptor.with_seal(options);
+    }
+    if let Some(origin) = args.sealing.origin.key()? {
+        decryptor = decryptor.with_origin_key(origin);
+    }
 
     let source = open(&args.plain)?;
     let state = match source {
@@ -76,6 +83,7 @@ pub(crate) fn run(args: &Put) -> Result<(), Failure> {
         .with_threshold(args.threshold)
         .with_concurrency(args.parallel.into())
         .with_create_only(args.create_only)
+        .with_spool(args.spool)
         .with_retry(args.bucket.retry())
         .with_stop(stop.clone())
         .with_progress(move |event| told.notify(event));

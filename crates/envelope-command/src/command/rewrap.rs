@@ -26,7 +26,14 @@ pub(crate) fn run(args: &Rewrap) -> Result<(), Failure> {
             "use --metadata-out, or specify the object itself, such as oss://bucket/key",
         ));
     };
+    if args.seal_body {
+        return Err(Failure::usage(
+            "--seal-body reads the body, and here are only headers",
+            "specify the object itself, such as oss://bucket/key",
+        ));
+    }
     let mut inputs = vec![args.metadata.as_path()];
+    inputs.extend(args.sealed.origin.path());
     inputs.extend(args.to_key.as_deref());
     inputs.extend(args.kms.kms_passphrase_file.as_deref());
     inputs.extend(args.to_kms.to_kms_passphrase_file.as_deref());
@@ -64,7 +71,12 @@ pub(crate) fn run(args: &Rewrap) -> Result<(), Failure> {
     .with_description(args.wrapping.description(dialect)?);
 
     let decryptor = Decryptor::new(&keyring).with_policy(policy);
-    let rewrapped = decryptor.rewrap(&envelope, &args.wrapping.encryptor(&new, dialect))?;
+    let decryptor = args.sealed.known_to(decryptor)?;
+    let mut encryptor = args.wrapping.encryptor(&new, dialect);
+    if args.no_seal {
+        encryptor = encryptor.without_seal();
+    }
+    let rewrapped = decryptor.rewrap(&envelope, &encryptor)?;
     let headers = rewrapped.headers().to_vec();
     if let ContentCipher::Ctr(cipher) = rewrapped.into_cipher()
         && !cipher.suits_every_sdk()

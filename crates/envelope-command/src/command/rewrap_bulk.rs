@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use envelope_core::{Crc64, Decryptor, Keyring};
+use envelope_core::{Crc64, Decryptor, Keyring, OriginKey, SealOptions};
 use envelope_store::{
     Address, Event, Location, Rewrap as RewrapObject, Rewrapped, Store, StoreError, TransferError,
     blocking::Runtime, list_all,
@@ -61,6 +61,12 @@ pub(crate) fn run(args: &Rewrap, to: &Address) -> Result<(), Failure> {
         ));
     }
     let bulk = &args.bulk;
+    if args.sealed.name.is_some() && (bulk.prefix || bulk.inventory.is_some()) {
+        return Err(Failure::usage(
+            "--name is the name of one object",
+            "omit it; the name of an object in a store is its key",
+        ));
+    }
     let store = bulk.bucket.store(&to.location)?;
     let default = || store.vendor().unwrap_or(Vendor::DEFAULT).default_dialect();
     let dialect = args.wrapping.dialect.unwrap_or_else(default);
@@ -73,7 +79,8 @@ pub(crate) fn run(args: &Rewrap, to: &Address) -> Result<(), Failure> {
     let master = master.with_description(args.wrapping.description(dialect)?);
     let folder = bulk.state.folder().unwrap_or_else(std::env::temp_dir);
     let warned = Arc::default();
-    let job = Job { args, store, old, new, master, dialect, warned, folder };
+    let origin = args.sealed.origin.key()?;
+    let job = Job { args, store, old, new, master, dialect, origin, warned, folder };
 
     let runtime = runtime()?;
     // Opened before anything is changed.
@@ -113,6 +120,7 @@ struct Job<'a> {
     new: Keyring,
     master: MasterKey,
     dialect: Dialect,
+    origin: Option<OriginKey>,
     warned: Arc<Warned>,
     /// The folder for copies of objects that are being replaced.
     folder: PathBuf,
@@ -144,11 +152,30 @@ fn say_event(key: &str, event: Event) {
 impl Job<'_> {
     async fn rewrap(&self, key: &str) -> Result<Rewrapped, TransferError> {
         let policy = self.args.require.policy();
-        let old = Decryptor::new(&self.old).with_policy(policy.clone());
-        let new = Decryptor::new(&self.new).with_policy(policy);
-        let encryptor = self.args.wrapping.encryptor(&self.master, self.dialect);
+        let knowing = |keyring: &Keyring| {
+            let mut decryptor = Decryptor::new(keyring).with_policy(policy.clone());
+            if let Some(name) = &self.args.sealed.name {
+                decryptor = decryptor.with_name(name.as_str());
+            }
+            if let Some(origin) = &self.origin {
+                decryptor = decryptor.with_origin_key(origin.clone());
+            }
+            decryptor
+        };
+        let (old, new) = (knowing(&self.old), knowing(&self.new));
+        let mut encryptor = self.args.wrapping.encryptor(&self.master, self.dialect);
+        if self.args.no_seal {
+            encryptor = encryptor.without_seal();
+        } else if self.args.seal_body {
+            let mut options = SealOptions::new();
+            if let Some(origin) = &self.origin {
+                options = options.with_origin_key(origin.clone());
+            }
+            encryptor = encryptor.with_seal(options);
+        }
         RewrapObject::new(Arc::clone(&self.store), key)
             .with_reupload(self.args.bulk.reupload)
+            .with_seal_body(self.args.seal_body)
             .with_folder(self.folder.clone())
             .with_retry(self.args.bulk.bucket.retry())
             .with_progress({

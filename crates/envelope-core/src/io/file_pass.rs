@@ -12,7 +12,7 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::PositionedFile as _;
-use crate::{Crc64, CtrCipher};
+use crate::{BodyDigest, BodyHasher, Crc64, CtrCipher, IntegrityError, Stretch, StretchHasher};
 
 /// Size of a chunk: it fits the second-level cache of a core, and makes the cost of a system call
 /// negligible.
@@ -53,11 +53,27 @@ pub struct FilePass<'a> {
     to: &'a File,
     threads: NonZeroUsize,
     sum: bool,
+    /// The hasher of the written bytes.
+    hasher: Option<&'a BodyHasher>,
     to_the_end: bool,
 }
 
-/// The start of a run of bytes, and its checksum.
-type Done = (u64, Crc64);
+/// What a pass computed besides its output.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PassSums {
+    /// The CRC-64 of the written bytes, if it was asked for.
+    pub crc64: Option<Crc64>,
+    /// The hash of the written bytes, if a hasher was given and the range begins at 0.
+    pub digest: Option<BodyDigest>,
+}
+
+/// A run of bytes that is done: its start, its checksum and its hash.
+struct Done {
+    start: u64,
+    sum: Crc64,
+    stretch: Option<Stretch>,
+}
 
 /// The state that all workers share.
 struct Shared<'a> {
@@ -85,6 +101,7 @@ impl<'a> FilePass<'a> {
             to,
             threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             sum: false,
+            hasher: None,
             to_the_end: false,
         }
     }
@@ -103,6 +120,14 @@ impl<'a> FilePass<'a> {
         self
     }
 
+    /// Hashes the written bytes with the [hasher](crate::EncryptedObject::body_hasher) of an object
+    /// that is to be sealed.
+    #[must_use]
+    pub const fn with_hasher(mut self, hasher: &'a BodyHasher) -> Self {
+        self.hasher = Some(hasher);
+        self
+    }
+
     /// Sets whether `from` must end where the range ends; if it does not, `run` returns `Changed`.
     #[must_use]
     pub const fn with_end(mut self, to_the_end: bool) -> Self {
@@ -110,12 +135,16 @@ impl<'a> FilePass<'a> {
         self
     }
 
-    /// Runs the pass and returns the CRC-64 of the written bytes, if it was asked for. `progress`
-    /// is called with the number of bytes of each chunk.
+    /// Runs the pass. `progress` is called with the number of bytes of each chunk.
+    ///
+    /// If the cipher was made for reading the whole of a sealed object, what is read is compared
+    /// with the seal; until this returns, what was written is unverified. To read a part of such an
+    /// object, take the cipher from [`Decryptor::decrypt_range`](crate::Decryptor::decrypt_range).
     ///
     /// # Errors
-    /// If a file cannot be read or written, or is not as long as it should be.
-    pub fn run(self, progress: impl Fn(u64) + Sync) -> Result<Option<Crc64>, FilePassError> {
+    /// If a file cannot be read or written, is not as long as it should be, or does not match the
+    /// seal.
+    pub fn run(self, progress: impl Fn(u64) + Sync) -> Result<PassSums, FilePassError> {
         self.to.set_len(self.len).map_err(FilePassError::Write)?;
         let workers = (self.threads.get() as u64).min(self.len.div_ceil(MIN_WORK)).max(1);
         let shared = Shared {
@@ -147,12 +176,21 @@ impl<'a> FilePass<'a> {
                 return Err(FilePassError::Changed);
             }
         }
-        done.sort_unstable_by_key(|(start, _)| *start);
+        done.sort_unstable_by_key(|run| run.start);
         let mut sum = Crc64::new();
-        for (_, run) in &done {
-            sum.append(run);
+        for run in &done {
+            sum.append(&run.sum);
         }
-        Ok(self.sum.then_some(sum))
+        let stretches = done.into_iter().filter_map(|run| run.stretch);
+        let digest = match (self.cipher.body_hasher(), self.hasher) {
+            (Some(_), _) => {
+                self.cipher.check_body(stretches)?;
+                None
+            }
+            (None, Some(hasher)) => hasher.join(stretches),
+            (None, None) => None,
+        };
+        Ok(PassSums { crc64: self.sum.then_some(sum), digest })
     }
 
     /// Processes run after run, as one worker, until none is left or a worker has failed.
@@ -167,20 +205,23 @@ impl<'a> FilePass<'a> {
             }
             let len = shared.run.min(self.len.saturating_sub(start));
             let outcome = self.pass(start, len, &mut buffer, shared.progress);
-            let sum = outcome.inspect_err(|_| shared.stop.store(true, Ordering::Relaxed))?;
-            done.push((start, sum));
+            done.push(outcome.inspect_err(|_| shared.stop.store(true, Ordering::Relaxed))?);
         }
     }
 
-    /// Processes one run of bytes and returns its checksum, if it was asked for.
+    /// Processes one run of bytes.
     fn pass(
         &self,
         start: u64,
         len: u64,
         buffer: &mut [u8],
         progress: &dyn Fn(u64),
-    ) -> Result<Crc64, FilePassError> {
+    ) -> Result<Done, FilePassError> {
         let mut sum = Crc64::new();
+        let first = self.start.saturating_add(start);
+        let bytes = first..first.saturating_add(len);
+        let mut of_source = self.cipher.body_hasher().map(|hasher| hasher.stretch(bytes.clone()));
+        let mut of_target = self.hasher.map(|hasher| hasher.stretch(bytes));
         let mut keystream = self.cipher.at(self.start.saturating_add(start));
         let (mut position, mut left) = (start, len);
         while left > 0 {
@@ -194,17 +235,24 @@ impl<'a> FilePass<'a> {
             if !keystream.covers(data.len()) {
                 return Err(FilePassError::TooLong);
             }
+            if let Some(stretch) = &mut of_source {
+                stretch.update(data);
+            }
             if self.sum {
                 keystream.encrypt_summed(data, &mut sum);
             } else {
                 keystream.apply(data);
+            }
+            if let Some(stretch) = &mut of_target {
+                stretch.update(data);
             }
             self.to.overwrite_at(data, position).map_err(FilePassError::Write)?;
             position = position.saturating_add(piece as u64);
             left = left.saturating_sub(piece as u64);
             progress(piece as u64);
         }
-        Ok(sum)
+        let stretch = of_source.or(of_target).and_then(StretchHasher::finish);
+        Ok(Done { start, sum, stretch })
     }
 }
 
@@ -215,6 +263,9 @@ pub enum FilePassError {
     /// The file is shorter or longer than it was said to be.
     #[error("the file changed while it was being read")]
     Changed,
+    /// The file is not the body that was sealed.
+    #[error(transparent)]
+    Integrity(#[from] IntegrityError),
     /// The file cannot be read.
     #[error("the file cannot be read")]
     Read(#[source] io::Error),
@@ -249,6 +300,7 @@ mod tests {
             .with_sum(true)
             .with_end(true)
             .run(|_| {})?
+            .crc64
             .unwrap();
         let mut body = plain;
         cipher.at(0).apply(&mut body);
@@ -277,7 +329,7 @@ mod tests {
         from.overwrite_at(&vec![7; len], 0).unwrap();
         let cipher = CtrCipher::with_counter(ctr_kernel::Aes256Ctr::new(&[7; 32]), 1, end);
         let wanted = bytes.clone();
-        assert!(FilePass::new(&cipher, &from, bytes, &to).run(|_| {})?.is_none(), "no sum");
+        assert!(FilePass::new(&cipher, &from, bytes, &to).run(|_| {})?.crc64.is_none(), "no sum");
         let mut body = vec![7; usize::try_from(wanted.end - wanted.start).unwrap()];
         cipher.at(wanted.start).apply(&mut body);
         let mut written = vec![0; body.len()];

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, fs::File, io, ops::Range, path::Path, sync::Arc, time::Duration};
 
 use envelope_core::{
-    ContentAlgorithm, Crc64, CtrCipher, Decryptor, Envelope, PlainCheck, check_body_len,
-    io::PositionedFile as _,
+    ContentAlgorithm, Crc64, CtrCipher, Decryptor, Envelope, PlainCheck, Stretch, StretchHasher,
+    check_body_len, io::PositionedFile as _,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sha2::{Digest as _, Sha256};
@@ -18,12 +18,15 @@ use super::{
 };
 use crate::{
     Event, ObjectMeta, OutputError, OutputFile, TransferError, body::check_crc64, master_key,
+    object_name::named,
 };
 
 /// The longest object of either store, in bytes: ten thousand parts of 5 GiB.
 const MAX_LEN: u64 = 10_000 * (5 << 30);
 /// The number of bytes read from a file at a time.
 const CHUNK: usize = 1 << 20;
+/// The number of bytes that are hashed and decrypted at a time, small enough for the cache.
+const PIECE: usize = 256 << 10;
 
 /// An AES-CTR object that is downloaded in ranges.
 struct Ranges {
@@ -33,8 +36,41 @@ struct Ranges {
     /// The path of the output, for errors.
     path: Arc<Path>,
     all: Vec<Range<u64>>,
-    /// The CRC-64 of the ciphertext of each range that is here, by its start.
-    sums: BTreeMap<u64, u64>,
+    /// The ranges that are here, by their start.
+    here: BTreeMap<u64, Hashed>,
+}
+
+/// What was computed of the ciphertext of a range.
+#[derive(Clone)]
+struct Hashed {
+    crc64: u64,
+    /// For the seal, if it covers the body.
+    stretch: Option<Stretch>,
+}
+
+/// Computes it, piece by piece.
+struct RangeHasher {
+    sum: Crc64,
+    stretch: Option<StretchHasher>,
+}
+
+impl RangeHasher {
+    fn new(cipher: &CtrCipher, range: &Range<u64>) -> Self {
+        let stretch = cipher.body_hasher().map(|hasher| hasher.stretch(range.clone()));
+        Self { sum: Crc64::new(), stretch }
+    }
+
+    fn update(&mut self, body: &[u8]) {
+        self.sum.update(body);
+        if let Some(stretch) = &mut self.stretch {
+            stretch.update(body);
+        }
+    }
+
+    fn finish(self) -> Hashed {
+        let stretch = self.stretch.and_then(StretchHasher::finish);
+        Hashed { crc64: self.sum.value(), stretch }
+    }
 }
 
 impl Get {
@@ -67,7 +103,7 @@ impl Get {
         {
             self.inspector.inspect(envelope);
             check_body_len(envelope, meta.len)?;
-            let cipher = master_key::decrypt_ctr(decryptor, envelope).await?;
+            let cipher = master_key::decrypt_ctr(&named(decryptor, &self.key), envelope).await?;
             return self.in_ranges(meta, envelope, cipher, output).await;
         }
         self.as_a_whole(decryptor, output).await
@@ -135,9 +171,9 @@ impl Get {
             file: Arc::new(file),
             path: output.path().into(),
             all,
-            sums: BTreeMap::new(),
+            here: BTreeMap::new(),
         };
-        ranges.sums = ranges.proven(noted).await?;
+        ranges.here = ranges.proven(noted).await?;
         self.fetch(&mut ranges, journal.as_ref()).await?;
         let outcome = ranges.verify(envelope).await;
         // Complete or useless: either way, there is nothing to resume.
@@ -153,7 +189,7 @@ impl Get {
         ranges: &mut Ranges,
         journal: Option<&DownloadJournal>,
     ) -> Result<(), TransferError> {
-        let is_here = |range: &&Range<u64>| ranges.sums.contains_key(&range.start);
+        let is_here = |range: &&Range<u64>| ranges.here.contains_key(&range.start);
         let len = |range: &Range<u64>| range.end.saturating_sub(range.start);
         let resumed: u64 = ranges.all.iter().filter(is_here).map(len).sum();
         if resumed > 0 {
@@ -169,14 +205,14 @@ impl Get {
             })
             .buffer_unordered(self.concurrency);
         let outcome = async {
-            while let Some((range, crc64)) = coming.try_next().await? {
+            while let Some((range, hashed)) = coming.try_next().await? {
                 if let Some(journal) = journal {
                     let file = Arc::clone(&file);
                     let synced = spawn_blocking(move || file.sync_data()).await;
                     synced.map_err(io::Error::other)?.map_err(|error| fail(&path, error))?;
-                    journal.note(range.start, crc64).await?;
+                    journal.note(range.start, hashed.crc64).await?;
                 }
-                ranges.sums.insert(range.start, crc64);
+                ranges.here.insert(range.start, hashed);
                 self.listener.notify(Event::Transferred(len(&range)));
             }
             Ok(())
@@ -199,7 +235,7 @@ impl Get {
         file: Arc<File>,
         path: Arc<Path>,
         range: Range<u64>,
-    ) -> Result<(Range<u64>, u64), TransferError> {
+    ) -> Result<(Range<u64>, Hashed), TransferError> {
         let mut body = self.range(meta, range.clone()).await?;
         let len = usize::try_from(range.end.saturating_sub(range.start));
         // Allocated at once: growing it would leave plaintext behind, and so would dropping it.
@@ -207,23 +243,31 @@ impl Get {
         while let Some(chunk) = body.try_next().await? {
             bytes.extend_from_slice(&chunk);
         }
-        let start = range.start;
-        let crc64 = spawn_blocking(move || {
-            let mut sum = Crc64::new();
-            cipher.at(start).decrypt_summed(&mut bytes, &mut sum);
-            file.overwrite_at(&bytes, start).map(|()| sum.value())
+        let own = range.clone();
+        let hashed = spawn_blocking(move || {
+            let (mut hasher, mut keystream) =
+                (RangeHasher::new(&cipher, &own), cipher.at(own.start));
+            // The bytes are still in the cache when they are decrypted.
+            for piece in bytes.chunks_mut(PIECE) {
+                hasher.update(piece);
+                keystream.apply(piece);
+            }
+            file.overwrite_at(&bytes, own.start).map(|()| hasher.finish())
         })
         .await
         .map_err(io::Error::other)?
         .map_err(|error| fail(&path, error))?;
-        Ok((range, crc64))
+        Ok((range, hashed))
     }
 }
 
 impl Ranges {
     /// Returns those of the noted ranges whose bytes in the file are the ones that were noted. A
     /// journal says what was written, not what is there now.
-    async fn proven(&self, noted: BTreeMap<u64, u64>) -> Result<BTreeMap<u64, u64>, TransferError> {
+    async fn proven(
+        &self,
+        noted: BTreeMap<u64, u64>,
+    ) -> Result<BTreeMap<u64, Hashed>, TransferError> {
         let (cipher, file) = (Arc::clone(&self.cipher), Arc::clone(&self.file));
         let mut noted_ranges = Vec::new();
         for range in &self.all {
@@ -232,8 +276,9 @@ impl Ranges {
         let proven = spawn_blocking(move || {
             let mut proven = BTreeMap::new();
             for (range, sum) in noted_ranges {
-                if cipher_sum(&cipher, &file, &range)? == sum {
-                    proven.insert(range.start, sum);
+                let hashed = hash_ciphertext(&cipher, &file, &range)?;
+                if hashed.crc64 == sum {
+                    proven.insert(range.start, hashed);
                 }
             }
             Ok(proven)
@@ -242,16 +287,17 @@ impl Ranges {
         Ok(proven.map_err(|error| fail(&self.path, error))?)
     }
 
-    /// Verifies the checksum of the whole ciphertext, and the MD5 of the plaintext if the metadata
-    /// has one.
+    /// Verifies the checksum of the whole ciphertext, the seal, and the MD5 of the plaintext if the
+    /// metadata has one.
     async fn verify(&self, envelope: &Envelope) -> Result<(), TransferError> {
         let mut crc64 = 0;
         for range in &self.all {
             // Every range is either in the journal or was downloaded.
-            let sum = self.sums.get(&range.start).copied().unwrap_or_default();
+            let sum = self.here.get(&range.start).map_or(0, |hashed| hashed.crc64);
             crc64 = Crc64::combined(crc64, sum, range.end.saturating_sub(range.start));
         }
         check_crc64(self.meta.crc64, crc64)?;
+        self.cipher.check_body(self.here.values().filter_map(|it| it.stretch.clone()))?;
         if envelope.plain_md5().is_none() {
             return Ok(());
         }
@@ -272,18 +318,19 @@ impl Ranges {
     }
 }
 
-/// Returns the CRC-64 of the ciphertext of which a range of a file is the plaintext.
-fn cipher_sum(cipher: &CtrCipher, file: &File, range: &Range<u64>) -> io::Result<u64> {
-    let (mut sum, mut at) = (Crc64::new(), range.start);
+/// Hashes the ciphertext of which a range of a file is the plaintext.
+fn hash_ciphertext(cipher: &CtrCipher, file: &File, range: &Range<u64>) -> io::Result<Hashed> {
+    let (mut hasher, mut at) = (RangeHasher::new(cipher, range), range.start);
     let mut chunk = Zeroizing::new(vec![0; CHUNK]);
     while at < range.end {
         let left = usize::try_from(range.end.saturating_sub(at)).unwrap_or(CHUNK);
         let piece = chunk.get_mut(..left.min(CHUNK)).unwrap_or_default();
         file.read_fully_at(piece, at)?;
-        cipher.at(at).encrypt_summed(piece, &mut sum);
+        cipher.at(at).apply(piece);
+        hasher.update(piece);
         at = at.saturating_add(piece.len() as u64);
     }
-    Ok(sum.value())
+    Ok(hasher.finish())
 }
 
 /// Returns the file of an output, with a cursor of its own.

@@ -10,12 +10,12 @@ use envelope_core::{Crc64, CtrCipher, EncryptedObject, Part, PartPlan};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use md5::{Digest as _, Md5};
 use meta_codec::Envelope;
-use zeroize::Zeroize as _;
 
 use super::{
     MAX_CORRUPT_ATTEMPTS, Put, UploadResult,
     part_buffer::Pool,
-    source::{FileDigest, Source},
+    part_proof::{self, PartProof},
+    source::Source,
     upload_journal::{Earlier, UploadJournal, now},
 };
 use crate::{
@@ -36,8 +36,8 @@ pub(super) struct Multipart<'a> {
     /// The cipher of the parts; `None` if the file is ciphertext already.
     pub(super) object: Option<Arc<EncryptedObject<CtrCipher>>>,
     pub(super) source: Source,
-    /// The CRC-64 of the plaintext of each part, if it was taken before.
-    pub(super) plain_sums: Option<Arc<[u64]>>,
+    /// What the parts must be, if all of the source was read before.
+    pub(super) proof: Option<PartProof>,
     pub(super) buffers: Pool,
 }
 
@@ -48,19 +48,34 @@ impl Multipart<'_> {
     /// Creates the upload, sends all parts and completes it.
     pub(super) async fn start(
         self,
-        journal: Option<(UploadJournal, FileDigest)>,
+        journal: Option<UploadJournal>,
     ) -> Result<UploadResult, TransferError> {
-        if let Some((journal, digest)) = &journal {
-            let file = (self.source.len(), digest.whole);
+        if let Some(journal) = &journal {
+            let file = (self.source.len(), self.proof.as_ref().and_then(PartProof::whole));
             let part_size = self.plan.layout().part_size();
             journal.begin(&self.put.key, file, part_size, &self.headers).await;
         }
-        let journal = journal.map(|(journal, _)| journal);
         let upload = self.put.create_upload(&self.headers).await?;
         if let Some(journal) = &journal {
             journal.upload(&upload).await;
         }
         self.finish_or_abort(&upload, Uploaded::new(), journal.as_ref()).await
+    }
+
+    /// Reads all of the source, and returns what its parts must be if it is still the body that the
+    /// seal of the envelope vouches for.
+    pub(super) async fn proven_again(
+        &self,
+        envelope: &Envelope,
+    ) -> Result<Option<PartProof>, TransferError> {
+        let Some(object) = &self.object else { return Ok(None) };
+        let Some(hasher) = object.body_hasher() else { return Ok(None) };
+        let (proof, body) = tokio::select! {
+            proven = PartProof::sealed(&self.source, object, hasher, self.plan) => proven?,
+            () = self.put.stopped() => return Err(TransferError::Stopped),
+        };
+        let sealed = envelope.seal().map(|seal| seal.terms().body);
+        Ok(Some(proof).filter(|_| sealed == Some(body.into())))
     }
 
     /// Resumes the upload of a journal.
@@ -206,22 +221,11 @@ impl Multipart<'_> {
     /// Returns the ciphertext of a part and its checksum.
     async fn encrypt(&self, part: Part) -> Result<(Bytes, u64), TransferError> {
         let (source, object) = (self.source.clone(), self.object.clone());
-        let (buffers, plain_sums) = (self.buffers.clone(), self.plain_sums.clone());
+        let (buffers, proof) = (self.buffers.clone(), self.proof.clone());
         let done = tokio::task::spawn_blocking(move || {
-            let (mut buffer, mut sum) = (buffers.take(), Crc64::new());
-            let bytes = buffer.bytes();
-            source.read_into(bytes, part.start(), part.len())?;
-            let place = usize::from(part.number()).saturating_sub(1);
-            let wanted = plain_sums.as_ref().map(|sums| sums.get(place).copied());
-            if wanted.is_some_and(|wanted| wanted != Some(Crc64::of(bytes))) {
-                bytes.zeroize();
-                return Err(TransferError::SourceChanged);
-            }
-            match object {
-                Some(object) => object.part(part.number())?.encrypt_summed(bytes, &mut sum)?,
-                None => sum.update(bytes),
-            }
-            Ok((buffer.freeze(), sum.value()))
+            let mut buffer = buffers.take();
+            source.read_into(buffer.bytes(), part.start(), part.len())?;
+            part_proof::encrypt(buffer, part, object.as_deref(), proof.as_ref())
         });
         done.await.map_err(std::io::Error::other)?
     }

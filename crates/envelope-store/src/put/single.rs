@@ -20,9 +20,14 @@ impl Put {
         // It is wiped if there is no key to encrypt it with.
         let mut plain = Zeroizing::new(plain);
         let encryptor = encryptor.clone().with_plain_len(plain.len() as u64);
-        let object = master_key::encrypt(&encryptor).await?;
+        let mut object = master_key::encrypt(&encryptor).await?;
         object.cipher().at(0).apply(&mut plain);
-        let headers = self.all_headers(object.headers());
+        if let Some(hasher) = object.body_hasher() {
+            let mut whole = hasher.whole();
+            whole.update(&plain);
+            object.seal_body(whole.finish())?;
+        }
+        let headers = self.all_headers(encryptor.dialect().vendor(), object.headers())?;
         self.single(std::mem::take(&mut *plain), headers, Some(object.into_inner().0)).await
     }
 

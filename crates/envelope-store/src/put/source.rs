@@ -3,19 +3,19 @@
 use std::{
     fs::{File, Metadata},
     io,
+    ops::Range,
     path::Path,
-    sync::Arc,
+    sync::{Arc, Weak},
     thread,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use envelope_core::{Crc64, CtrCipher, io::PositionedFile as _};
-use zeroize::Zeroizing;
+use envelope_core::{CtrCipher, io::PositionedFile as _};
 
 use crate::TransferError;
 
-/// Number of bytes read at a time for the digest.
-const CHUNK: u64 = 1 << 20;
+/// Number of bytes read at a time where all of a file is read before any of it is sent.
+const PIECE: u64 = 1 << 20;
 
 /// An open file, with its length and modification time when it was opened.
 #[derive(Clone)]
@@ -26,6 +26,9 @@ pub(super) struct Source {
     /// The cipher that a temporary file is encrypted with.
     cover: Option<Arc<CtrCipher>>,
 }
+
+/// Reads the next piece of a part into a buffer, and returns whether there is one.
+pub(super) type Pieces<'a> = &'a mut dyn FnMut(&mut Vec<u8>) -> Result<bool, TransferError>;
 
 impl Source {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
@@ -68,7 +71,13 @@ impl Source {
         start: u64,
         len: u64,
     ) -> Result<(), TransferError> {
-        read_at(&self.file, bytes, start, len)?;
+        #[cfg(test)]
+        tests::before_read(&self.file, start);
+        bytes.resize(usize::try_from(len).map_err(io::Error::other)?, 0);
+        self.file.read_fully_at(bytes, start).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => TransferError::SourceChanged,
+            _ => error.into(),
+        })?;
         if let Some(cover) = &self.cover {
             cover.at(start).apply(bytes);
         }
@@ -85,23 +94,62 @@ impl Source {
         }
     }
 
-    /// Returns the CRC-64 of the file as it is now, in parts of this size.
-    pub(super) async fn digest(&self, part_size: u64) -> Result<FileDigest, TransferError> {
-        let (file, len) = (Arc::clone(&self.file), self.len);
-        let done = tokio::task::spawn_blocking(move || digest(&file, len, part_size)).await;
+    /// Computes something of each part of this size, on several threads. If the future is dropped,
+    /// they soon end.
+    pub(super) async fn over_parts<T: Send + 'static>(
+        &self,
+        part_size: u64,
+        work: impl Fn(Range<u64>, Pieces<'_>) -> Result<T, TransferError> + Send + Sync + 'static,
+    ) -> Result<Vec<T>, TransferError> {
+        let (own, wanted) = (self.clone(), Arc::new(()));
+        let is_wanted = Arc::downgrade(&wanted);
+        let done = tokio::task::spawn_blocking(move || own.scan(part_size, &is_wanted, &work));
+        let done = done.await;
+        drop(wanted);
         done.map_err(io::Error::other)?
     }
-}
 
-/// What a file was when its upload began. Its fingerprint is no secret to whoever could choose
-/// bytes to fool it, because they have the plaintext.
-#[derive(Clone, Debug)]
-pub(super) struct FileDigest {
-    /// The CRC-64 of the whole file.
-    pub(super) whole: u64,
-    /// The CRC-64 of each part, which is compared before the part is encrypted: the keystream of a
-    /// part must never meet other bytes.
-    pub(super) parts: Arc<[u64]>,
+    fn scan<T: Send>(
+        &self,
+        part_size: u64,
+        wanted: &Weak<()>,
+        work: &(impl Fn(Range<u64>, Pieces<'_>) -> Result<T, TransferError> + Sync),
+    ) -> Result<Vec<T>, TransferError> {
+        let threads = thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
+        let count = self.len.div_ceil(part_size.max(1)).max(1);
+        let share = count.div_ceil(threads).max(1);
+        let one = |number: u64| {
+            let mut at = number.saturating_mul(part_size);
+            let part = at..at.saturating_add(part_size).min(self.len);
+            let end = part.end;
+            work(part, &mut |piece| {
+                if wanted.strong_count() == 0 {
+                    return Err(TransferError::Stopped);
+                }
+                let len = PIECE.min(end.saturating_sub(at));
+                if len > 0 {
+                    self.read_into(piece, at, len)?;
+                }
+                at = at.saturating_add(len);
+                Ok(len > 0)
+            })
+        };
+        thread::scope(|scope| {
+            let starts = (0..threads).map(|n| n.saturating_mul(share)).take_while(|it| *it < count);
+            let running: Vec<_> = starts
+                .map(|start| {
+                    let numbers = start..start.saturating_add(share).min(count);
+                    scope.spawn(move || numbers.map(one).collect::<Result<Vec<T>, _>>())
+                })
+                .collect();
+            let mut parts = Vec::new();
+            for thread in running {
+                let failed = |_| io::Error::other("a thread that read the file panicked");
+                parts.extend(thread.join().map_err(failed)??);
+            }
+            Ok(parts)
+        })
+    }
 }
 
 fn nanoseconds(metadata: &Metadata) -> u64 {
@@ -110,46 +158,40 @@ fn nanoseconds(metadata: &Metadata) -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn read_at(file: &File, bytes: &mut Vec<u8>, start: u64, len: u64) -> Result<(), TransferError> {
-    bytes.resize(usize::try_from(len).map_err(io::Error::other)?, 0);
-    file.read_fully_at(bytes, start).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => TransferError::SourceChanged,
-        _ => error.into(),
-    })
-}
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::{Mutex, PoisonError};
 
-fn digest(file: &File, len: u64, part_size: u64) -> Result<FileDigest, TransferError> {
-    let threads = thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
-    let count = len.div_ceil(part_size.max(1));
-    let share = count.div_ceil(threads).max(1);
-    let sum = |number: u64| -> Result<Crc64, TransferError> {
-        let mut at = number.saturating_mul(part_size);
-        let end = at.saturating_add(part_size).min(len);
-        let (mut sum, mut bytes) = (Crc64::new(), Zeroizing::new(Vec::new()));
-        while at < end {
-            read_at(file, &mut bytes, at, CHUNK.min(end.saturating_sub(at)))?;
-            sum.update(&bytes);
-            at = at.saturating_add(bytes.len() as u64);
+    type Hook = Box<dyn FnMut(u64) + Send>;
+
+    /// What happens before each read of one file, which is known by its inode.
+    static HOOKS: Mutex<Vec<(u64, Hook)>> = Mutex::new(Vec::new());
+
+    /// Calls a function with the position of each read of a file, before it.
+    #[cfg(unix)]
+    pub(in crate::put) fn on_read(file: &std::fs::File, hook: impl FnMut(u64) + Send + 'static) {
+        let mut hooks = HOOKS.lock().unwrap_or_else(PoisonError::into_inner);
+        let inode = inode(file);
+        hooks.retain(|(other, _)| *other != inode);
+        hooks.push((inode, Box::new(hook)));
+    }
+
+    pub(super) fn before_read(file: &std::fs::File, start: u64) {
+        let mut hooks = HOOKS.lock().unwrap_or_else(PoisonError::into_inner);
+        let inode = inode(file);
+        if let Some((_, hook)) = hooks.iter_mut().find(|(other, _)| *other == inode) {
+            hook(start);
         }
-        Ok(sum)
-    };
-    thread::scope(|scope| {
-        let starts = (0..threads).map(|n| n.saturating_mul(share)).take_while(|it| *it < count);
-        let running: Vec<_> = starts
-            .map(|start| {
-                let numbers = start..start.saturating_add(share).min(count);
-                scope.spawn(move || numbers.map(sum).collect::<Result<Vec<Crc64>, _>>())
-            })
-            .collect();
-        let (mut whole, mut parts) = (Crc64::new(), Vec::new());
-        for thread in running {
-            let sums =
-                thread.join().map_err(|_| io::Error::other("a checksum thread panicked"))??;
-            for sum in sums {
-                whole.append(&sum);
-                parts.push(sum.value());
-            }
-        }
-        Ok(FileDigest { whole: whole.value(), parts: parts.into() })
-    })
+    }
+
+    #[cfg(unix)]
+    fn inode(file: &std::fs::File) -> u64 {
+        use std::os::unix::fs::MetadataExt as _;
+        file.metadata().map_or(0, |metadata| metadata.ino())
+    }
+
+    #[cfg(not(unix))]
+    fn inode(_: &std::fs::File) -> u64 {
+        0
+    }
 }

@@ -46,7 +46,8 @@ impl Put {
         }
         self.check_new().await?;
         let announces = Vendor::needs_encryption_headers_on_parts;
-        if is_ctr && self.store.vendor().is_some_and(announces) {
+        let spools = self.spool && encryptor.seals();
+        if is_ctr && (spools || self.store.vendor().is_some_and(announces)) {
             return self.spooled(plain, len, first, encryptor).await;
         }
         let encryptor = match whole.or(len) {
@@ -54,7 +55,14 @@ impl Put {
             None => encryptor.clone(),
         };
         let object = master_key::encrypt_with(&encryptor, self.content).await?;
-        let headers = self.all_headers(object.headers());
+        let headers = self.all_headers(encryptor.dialect().vendor(), object.headers())?;
+        if is_ctr && encryptor.seals() {
+            self.listener.notify(Event::Warning(
+                "the seal covers the metadata, but not the body, because the headers of a stream \
+                 are sent before it ends; spool it to seal the body, too"
+                    .to_owned(),
+            ));
+        }
         let (envelope, transform) = object.into_inner();
         let (first, transform, ready) = (Some(first), Some(transform), Vec::new());
         let (want, got) = (whole.or(len), 0);
@@ -154,7 +162,7 @@ impl Put {
         }
         let source = Source::new(file)?;
         check_len(len, source.len(), true)?;
-        self.source(source.covered(cover), encryptor).await
+        self.source(source.covered(cover), encryptor, None, None).await
     }
 
     async fn read_or_stop(

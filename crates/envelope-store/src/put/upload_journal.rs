@@ -25,8 +25,9 @@ struct First {
     key: String,
     size: u64,
     /// The CRC-64 of the plaintext. It is a fingerprint of content that the user owns; whoever can
-    /// choose bytes to fool it already has the plaintext.
-    digest: u64,
+    /// choose bytes to fool it already has the plaintext. A sealed object has a better one in its
+    /// headers.
+    digest: Option<u64>,
     part_size: u64,
     begun: u64,
     headers: Headers,
@@ -80,7 +81,7 @@ impl Earlier {
     pub(super) fn continued(
         &self,
         key: &str,
-        (size, digest): (u64, u64),
+        (size, digest): (u64, Option<u64>),
     ) -> Result<Continued<'_>, &'static str> {
         let first = self.first.as_ref().ok_or("the journal is damaged")?;
         if first.key != key {
@@ -99,6 +100,11 @@ impl Earlier {
     /// Returns the size of the parts, if the journal says it.
     pub(super) fn part_size(&self) -> Option<u64> {
         self.first.as_ref().map(|first| first.part_size).filter(|size| *size >= 16)
+    }
+
+    /// Returns the headers that the upload was created with, if the journal says them.
+    pub(super) fn headers(&self) -> Option<&Headers> {
+        self.first.as_ref().map(|first| &first.headers)
     }
 
     /// Returns the key and the headers of an upload whose ID was not recorded any more.
@@ -164,7 +170,7 @@ impl UploadJournal {
     pub(super) async fn begin(
         &self,
         key: &str,
-        (size, digest): (u64, u64),
+        (size, digest): (u64, Option<u64>),
         part_size: u64,
         headers: &Headers,
     ) {
@@ -236,7 +242,7 @@ fn warn(listener: &ProgressListener, path: &Path, error: &io::Error) {
 pub(super) fn fuzz(text: &str) {
     let Some(earlier) = Earlier::read(text) else { return };
     let _ = earlier.lost();
-    if let Ok(continued) = earlier.continued("key", (1000, 77)) {
+    if let Ok(continued) = earlier.continued("key", (1000, Some(77))) {
         assert_eq!(continued.size, 1000);
         assert!(earlier.upload("key").is_some_and(|upload| upload.key == "key"));
     }
@@ -262,7 +268,7 @@ mod tests {
         let (journal, earlier) = UploadJournal::open(&path, &nobody()).unwrap();
         assert!(earlier.is_none() && journal.is_kept());
         assert!(matches!(UploadJournal::open(&path, &nobody()), Err(TransferError::Locked)));
-        journal.begin("k", (9, 5), 16, &vec![("a".into(), "b".into())]).await;
+        journal.begin("k", (9, Some(5)), 16, &vec![("a".into(), "b".into())]).await;
         let lost = std::fs::read_to_string(&path).unwrap();
         assert_eq!(Earlier::read(&lost).unwrap().lost().unwrap().0, "k");
         journal.upload(&Upload::new("k", "U")).await;
@@ -272,7 +278,7 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         for cut in 0..=text.len() {
             let Some(earlier) = Earlier::read(&text[..cut]) else { continue };
-            if let Ok(continued) = earlier.continued("k", (9, 5)) {
+            if let Ok(continued) = earlier.continued("k", (9, Some(5))) {
                 assert_eq!(continued.headers, &vec![("a".to_owned(), "b".to_owned())]);
                 assert_eq!((continued.size, continued.part_size), (9, 16));
             }
@@ -282,8 +288,8 @@ mod tests {
         let damaged = [all[0], all[1], "x", all[3], ""].join("\n");
         let earlier = Earlier::read(&damaged).unwrap();
         assert_eq!(earlier.part(2), Some(&("\"f\"".to_owned(), 8)));
-        assert!(earlier.part(1).is_none() && earlier.continued("k", (9, 5)).is_ok());
-        for (key, file) in [("other", (9, 5)), ("k", (9, 6)), ("k", (8, 5))] {
+        assert!(earlier.part(1).is_none() && earlier.continued("k", (9, Some(5))).is_ok());
+        for (key, file) in [("other", (9, Some(5))), ("k", (9, Some(6))), ("k", (8, Some(5)))] {
             assert!(earlier.continued(key, file).is_err(), "{key} {file:?}");
         }
 
@@ -294,7 +300,7 @@ mod tests {
         std::fs::write(&path, &bytes).unwrap();
         let (_, earlier) = UploadJournal::open(&path, &nobody()).unwrap();
         let earlier = earlier.unwrap();
-        assert_eq!(earlier.continued("k", (9, 5)).unwrap_err(), "the journal is damaged");
+        assert_eq!(earlier.continued("k", (9, Some(5))).unwrap_err(), "the journal is damaged");
         assert_eq!(earlier.upload("k").unwrap().id, "U");
     }
 
@@ -310,7 +316,7 @@ mod tests {
         for path in [folder.path().to_owned(), folder.path().join("file/journal")] {
             let (journal, earlier) = UploadJournal::open(&path, &listener).unwrap();
             assert!(earlier.is_none() && !journal.is_kept());
-            journal.begin("k", (9, 5), 16, &Headers::new()).await;
+            journal.begin("k", (9, Some(5)), 16, &Headers::new()).await;
             journal.upload(&Upload::new("k", "U")).await;
             journal.remove();
         }
@@ -322,7 +328,7 @@ mod tests {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
         let journal =
             UploadJournal { journal: Mutex::new(Some(journal.with_file(full))), listener };
-        journal.begin("k", (9, 5), 16, &Headers::new()).await;
+        journal.begin("k", (9, Some(5)), 16, &Headers::new()).await;
         assert!(!journal.is_kept() && !folder.path().join("full").exists());
     }
 }

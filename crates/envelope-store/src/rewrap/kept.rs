@@ -6,11 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use envelope_core::Crc64;
+use envelope_core::{Crc64, WholeHasher};
 use futures_util::TryStreamExt as _;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::{Body, Headers, TransferError, body::check_crc64, stores::folder::write_sidecar};
+use crate::{
+    Body, Headers, ObjectMeta, TransferError, body::check_crc64, stores::folder::write_sidecar,
+};
 
 /// The ciphertext of an object in a file, and its headers beside it, as a
 /// [`FolderStore`](crate::FolderStore) keeps them. Both are removed when this is dropped, unless
@@ -33,12 +35,12 @@ impl KeptObject {
         Ok(file.into_temp_path().keep()?)
     }
 
-    /// Saves an object whose checksum is `crc64`, if the store reports one.
+    /// Saves an object, and feeds its body to the hasher, if there is one.
     pub(super) async fn save(
         folder: &Path,
-        headers: &Headers,
+        meta: &ObjectMeta,
         mut body: Body,
-        crc64: Option<u64>,
+        mut hasher: Option<&mut WholeHasher>,
     ) -> Result<Self, TransferError> {
         let (file, path) = new_file(folder, "")?.keep().map_err(|error| error.error)?;
         // From here on, the files are removed if anything fails.
@@ -46,12 +48,13 @@ impl KeptObject {
         let (mut sum, mut to) = (Crc64::new(), tokio::fs::File::from_std(file));
         while let Some(chunk) = body.try_next().await? {
             sum.update(&chunk);
+            hasher.iter_mut().for_each(|hasher| hasher.update(&chunk));
             to.write_all(&chunk).await?;
         }
         to.flush().await?;
         to.sync_all().await?;
-        check_crc64(crc64, sum.value())?;
-        own.sidecar = Some(write_sidecar(&own.path, headers, &sum)?);
+        check_crc64(meta.crc64, sum.value())?;
+        own.sidecar = Some(write_sidecar(&own.path, &meta.headers, &sum)?);
         Ok(own)
     }
 
