@@ -20,12 +20,16 @@ pub(crate) fn gate() -> Result<(), String> {
         run(command.arg("--quiet").arg("--target-dir").arg(&built))
     };
     run(Command::new(env!("CARGO")).args(["build", "--quiet", "--release", "--bin", "envelope"]))?;
+    run(Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--release", "--package", "envelope-testkit"])
+        .args(["--features", "servers", "--bin", "loopback-bucket"]))?;
     cargo(&["build", "--release", "--bin", "gate"])?;
     cargo(&["build", "--release", "--package", "consumer"])?;
     cargo(&["build", "--profile", "one-unit", "--package", "consumer"])?;
     let sdks = sdks::environment(&root().join("fixtures/make/requirements-oss2.txt"))?;
     run(Command::new(built.join("release/gate"))
         .arg(target().join("release/envelope"))
+        .arg(target().join("release/loopback-bucket"))
         .arg(sdks)
         .arg(built.join("release/consumer"))
         .arg(built.join("one-unit/consumer"))

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{root, run::run, target, tool};
 
-const TARGETS: [&str; 10] = [
+const TARGETS: [&str; 12] = [
     "answer",
     "decrypt",
     "header_list",
@@ -19,12 +19,18 @@ const TARGETS: [&str; 10] = [
     "keystream",
     "parse",
     "ranges",
+    "seal",
+    "sealed_decrypt",
 ];
 const CARGO_FUZZ: &str = "0.13.2";
 
-pub(crate) fn run_all(seconds: u32) -> Result<(), String> {
+/// Runs every target, or only this one.
+pub(crate) fn run_all(seconds: u32, only: Option<&str>) -> Result<(), String> {
+    if let Some(only) = only.filter(|only| !TARGETS.contains(only)) {
+        return Err(format!("no target is called {only}"));
+    }
     let tools = tool::install("cargo-fuzz", CARGO_FUZZ)?;
-    for name in TARGETS {
+    for name in TARGETS.into_iter().filter(|name| only.is_none_or(|only| only == *name)) {
         let corpus = target().join("fuzz-corpus").join(name);
         let (seeds, found) = (seeds(name)?, root().join("fuzz/corpus").join(name));
         fs::create_dir_all(&found).map_err(|error| error.to_string())?;
@@ -51,7 +57,7 @@ fn seeds(name: &str) -> Result<PathBuf, String> {
     fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
     let wanted = |file: &Path| match name {
         // What these read is made up by the fuzzer, which starts from what it has found before.
-        "answer" | "journal" | "ranges" => false,
+        "answer" | "journal" | "ranges" | "seal" | "sealed_decrypt" => false,
         "decrypt" | "header_list" | "parse" => file.ends_with("headers.json"),
         "instruction" => file.ends_with("instruction.json"),
         "keystream" => file.ends_with("cipher.bin"),
@@ -77,7 +83,7 @@ fn seeds(name: &str) -> Result<PathBuf, String> {
             }
         }
     }
-    let made_up = ["answer", "journal", "ranges"].contains(&name);
+    let made_up = ["answer", "journal", "ranges", "seal", "sealed_decrypt"].contains(&name);
     if count == 0 && !made_up {
         return Err(format!("no seeds found for {name}"));
     }

@@ -19,7 +19,9 @@ cargo xtask test [all]      run all tests: Rust, the SDKs of four languages, rec
 cargo xtask interop         let every SDK read what every SDK writes; writes docs/interop.md
 cargo xtask fixtures --check
                             compare the recorded objects with their schemas and with each other
-cargo xtask fuzz [SECONDS]  run each fuzz target for SECONDS, 30 by default (requires nightly)
+cargo xtask fuzz [SECONDS [TARGET]]
+                            run each fuzz target, or one, for SECONDS, 30 by default (requires
+                            nightly)
 cargo xtask bench           compare speed with the peers; writes benches/RESULTS.md (requires
                             the headers of OpenSSL and libgcrypt)
 cargo xtask kills [N]       kill put, get and rewrap N times each at random moments, 200 by default
@@ -56,9 +58,9 @@ fn main() -> ExitCode {
             .and_then(|()| long("envelope-core", "forgery", &["--features", "aws-lc"])),
         ["slow"] => long("envelope-store", "slow_line", &[]),
         ["tampering"] => long("envelope-core", "tampering", &[]),
-        ["fuzz"] => fuzz::run_all(30),
-        ["fuzz", seconds] => match seconds.parse() {
-            Ok(seconds) => fuzz::run_all(seconds),
+        ["fuzz"] => fuzz::run_all(30, None),
+        ["fuzz", seconds, only @ ..] if only.len() < 2 => match seconds.parse() {
+            Ok(seconds) => fuzz::run_all(seconds, only.first().copied()),
             Err(_) => Err("SECONDS must be a number".to_owned()),
         },
         _ => Err(USAGE.to_owned()),

@@ -8,7 +8,8 @@ use crate::{run::run, target};
 pub(crate) fn install(name: &str, version: &str) -> Result<PathBuf, String> {
     let tools = target().join("tools");
     run(Command::new("cargo")
-        .args(["install", name, "--version", version, "--locked", "--quiet", "--root"])
+        // Without optimization: they are built on every new machine, and mostly wait for others.
+        .args(["install", name, "--version", version, "--locked", "--quiet", "--debug", "--root"])
         .arg(&tools))?;
     Ok(tools.join("bin"))
 }
