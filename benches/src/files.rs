@@ -45,13 +45,16 @@ pub fn run(report: &mut Report, envelope: &Path) {
     let (hex, iv) = ("5a".repeat(32), "01".repeat(16));
     let openssl =
         ["openssl", "enc", "-aes-256-ctr", "-K", &hex, "-iv", &iv, "-in", &plain, "-out", &out];
-    let decrypted = path("cipher");
-    let decrypt = [envelope, "decrypt", &decrypted, "--metadata", &headers, "--key", &secret];
-    let decrypt = owned(&[&decrypt[..], &["--output", &out, "--force"]].concat());
-    // Create the file for `decrypt`.
-    time(&encrypt(&[]), &out);
-    time(&encrypt(&[]), "");
-    fs::rename(&out, &decrypted).unwrap();
+    let decrypt = |sealed: bool| {
+        let [body, metadata] = ["body", "metadata"].map(|it| path(&format!("{it}-{sealed}")));
+        // Create the files that it reads.
+        time(&encrypt(if sealed { &[] } else { &["--no-seal"] }), &out);
+        fs::rename(&out, &body).unwrap();
+        fs::rename(&headers, &metadata).unwrap();
+        let line = [envelope, "decrypt", &body, "--metadata", &metadata, "--key", &secret];
+        owned(&[&line[..], &["--output", &out, "--force"]].concat())
+    };
+    let (decrypt_sealed, decrypt) = (decrypt(true), decrypt(false));
 
     let mut rows = Vec::new();
     for (cores, threads) in [("both cores", "2"), ("one core", "1")] {
@@ -59,9 +62,11 @@ pub fn run(report: &mut Report, envelope: &Path) {
         let mut programs = vec![
             ("cp", owned(&["cp", "--reflink=never", &plain, &out])),
             ("openssl enc", owned(&openssl)),
+            ("encrypt --no-seal", encrypt(&["--threads", threads, "--no-seal"])),
             ("encrypt", encrypt(&["--threads", threads])),
             ("encrypt --checksum crc64", encrypt(&["--threads", threads, "--checksum", "crc64"])),
-            ("decrypt", [&decrypt[..], &owned(&["--threads", threads])].concat()),
+            ("decrypt, not sealed", [&decrypt[..], &owned(&["--threads", threads])].concat()),
+            ("decrypt", [&decrypt_sealed[..], &owned(&["--threads", threads])].concat()),
         ];
         if let Some(recipient) = &recipient {
             programs.push(("age", owned(&["age", "-r", recipient, "-o", &out, &plain])));
@@ -85,7 +90,7 @@ pub fn run(report: &mut Report, envelope: &Path) {
         };
         let (copy, openssl) = if threads == "1" { (1.25, 0.65) } else { (0.85, 0.45) };
         let work = |name: &str| format!("{name}, 512 MiB file, {cores}");
-        let name = "encrypt";
+        let name = "encrypt --no-seal";
         report.goal(work(name), "x cp time", Goal::AtMost(copy), ratio(name, "cp"));
         report.goal(
             work(name),
@@ -93,7 +98,9 @@ pub fn run(report: &mut Report, envelope: &Path) {
             Goal::AtMost(openssl),
             ratio(name, "openssl enc"),
         );
-        for name in ["decrypt", "encrypt --checksum crc64"] {
+        let sealed = if threads == "1" { Goal::None } else { Goal::AtMost(1.6) };
+        report.goal(work("encrypt"), "x cp time", sealed, ratio("encrypt", "cp"));
+        for name in ["decrypt, not sealed", "decrypt", "encrypt --checksum crc64"] {
             report.goal(work(name), "x cp time", Goal::None, ratio(name, "cp"));
         }
         for (index, (name, _)) in programs.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! The performance gate: every measurement that has a goal, and its peers, in one run.
 //!
 //! `cargo xtask bench` builds its prerequisites and runs it:
-//! `gate ENVELOPE PYTHON CONSUMER CONSUMER-ONE-UNIT PAGE CHART`.
+//! `gate ENVELOPE BUCKET PYTHON CONSUMER CONSUMER-ONE-UNIT PAGE CHART`.
 
 mod chart;
 mod cipher;
@@ -10,6 +10,7 @@ mod machine;
 mod objects;
 mod programs;
 mod report;
+mod transfers;
 
 use std::{env, fs, path::PathBuf, process::ExitCode};
 
@@ -20,12 +21,13 @@ const ROUNDS: usize = 41;
 
 fn main() -> ExitCode {
     let arguments: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
-    let [envelope, python, consumer, one_unit, page, chart] = &arguments[..] else {
-        eprintln!("usage: gate ENVELOPE PYTHON CONSUMER CONSUMER-ONE-UNIT PAGE CHART");
+    let [envelope, bucket, python, consumer, one_unit, page, chart] = &arguments[..] else {
+        eprintln!("usage: gate ENVELOPE BUCKET PYTHON CONSUMER CONSUMER-ONE-UNIT PAGE CHART");
         return ExitCode::FAILURE;
     };
     let mut report = Report::default();
     files::run(&mut report, envelope);
+    transfers::run(&mut report, envelope, bucket);
     cipher::two_threads(&mut report);
     measure::clock::pin(1);
     programs::consumer(&mut report, consumer, one_unit);
