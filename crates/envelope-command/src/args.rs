@@ -224,7 +224,7 @@ pub(crate) struct Decrypt {
     #[command(flatten)]
     pub(crate) sealed: Sealed,
     /// Read the object twice, and write nothing before the first time has verified all of it. It
-    /// takes a regular file.
+    /// takes a regular file, and an object whose body is authenticated.
     #[arg(long, conflicts_with_all = ["range", "delayed", "salvage"])]
     pub(crate) verify_first: bool,
     /// Write an AES-GCM object to a pipe while it is being decrypted; tampering is then detected

@@ -108,6 +108,10 @@ impl ProgressReporter {
                 );
             }
             Event::Restarted(why) => {
+                state.0 = 0;
+                if let Some(bar) = &self.bar {
+                    bar.set_position(0);
+                }
                 say(&json!({ "restarted": why }), &format!("starting over: {why}"));
             }
             Event::Waiting { delay, reason } => say_wait(delay, &reason),

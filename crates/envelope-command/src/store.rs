@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use envelope_core::Keyring;
+use envelope_core::{EncryptError, Keyring};
 use envelope_store::{
     Address, Location, RetryPolicy, Settings, SettingsError, Signature, Store, StoreError,
     TransferError, blocking::Runtime,
@@ -131,6 +131,7 @@ impl From<TransferError> for Failure {
     fn from(error: TransferError) -> Self {
         match error {
             TransferError::Decrypt(error) => error.into(),
+            TransferError::Emit(error) => EncryptError::from(error).into(),
             TransferError::Encrypt(error) => error.into(),
             TransferError::Integrity(error) => error.into(),
             TransferError::Parse(error) => error.into(),

@@ -145,6 +145,14 @@ fn a_pipe_is_sealed_and_read_twice() {
     assert!(run(&format!("cat cipher | envelope {piped}")).stdout == plain());
     let refused = run(&format!("cat cipher | envelope {piped} --verify-first"));
     assert_eq!(refused.status.code(), Some(2));
+    let named = run(&format!(
+        "mkfifo named; (cat cipher > named &); envelope {} --verify-first",
+        decrypt.replace("cipher", "named")
+    ));
+    assert_eq!(named.status.code(), Some(2));
+    // Where nothing is verified, the first read would be in vain.
+    shell.ok(&format!("{ENCRYPT} --force --no-seal"));
+    shell.ends_with(3, &format!("{decrypt} --verify-first"));
 }
 
 #[test]
@@ -172,7 +180,11 @@ fn names_and_origins() {
     shell.ends_with(4, &format!("{DECRYPT} --name films/film.mkv --origin-key short"));
     // Without a public key's secret, anybody writes a seal.
     shell.ok(&format!("{ENCRYPT} --force"));
-    shell.ends_with(3, &format!("{DECRYPT} --origin-key origin.key --require origin"));
+    shell.ends_with(3, &format!("{DECRYPT} --require origin"));
+    shell.ends_with(3, &format!("{DECRYPT} --origin-key origin.key"));
+    // Two secrets cannot both be on standard input.
+    shell.ends_with(2, &format!("{DECRYPT} --origin-key - --passphrase-fd 0"));
+    shell.ends_with(2, &ENCRYPT.replace("plain", "- --origin-key - --force"));
 }
 
 #[test]

@@ -97,7 +97,7 @@ impl BodyHasher {
     /// do not begin at its beginning or leave gaps.
     #[must_use]
     pub fn join(&self, stretches: impl IntoIterator<Item = Stretch>) -> Option<BodyDigest> {
-        let mut joined = Joined { key: self, nodes: Vec::new(), chunk: Vec::new() };
+        let mut joined = Joined { key: self, nodes: Vec::new(), len: 0, chunk: Vec::new() };
         let mut len = 0;
         for stretch in stretches {
             if stretch.start != len {
@@ -107,7 +107,7 @@ impl BodyHasher {
             joined.append(&stretch.head);
             for node in stretch.nodes {
                 joined.push_chunk();
-                joined.nodes.push(node);
+                joined.push(node);
             }
             joined.append(&stretch.tail);
         }
@@ -169,7 +169,11 @@ impl Stretch {
 
     /// Returns where its nodes begin, unless it ends before.
     const fn first_node(&self) -> u64 {
-        if self.start == 0 { CHUNK } else { self.start.next_multiple_of(CHUNK) }
+        match self.start.checked_next_multiple_of(CHUNK) {
+            Some(0) => CHUNK,
+            Some(first) => first,
+            None => u64::MAX,
+        }
     }
 }
 
@@ -244,6 +248,8 @@ const fn subtree(at: u64, len: u64) -> u64 {
 struct Joined<'a> {
     key: &'a BodyHasher,
     nodes: Vec<Node>,
+    /// The length of all nodes together.
+    len: u64,
     /// The bytes of a chunk that is not hashed yet.
     chunk: Vec<u8>,
 }
@@ -259,12 +265,16 @@ impl Joined<'_> {
 
     fn push_chunk(&mut self) {
         if !self.chunk.is_empty() {
-            let start = self.nodes.iter().map(|node| node.len).sum();
-            let mut hasher = self.key.hasher(start);
+            let mut hasher = self.key.hasher(self.len);
             hasher.update(&self.chunk);
-            self.nodes.push(Node { len: hasher.count(), value: hasher.finalize_non_root() });
+            self.push(Node { len: hasher.count(), value: hasher.finalize_non_root() });
             self.chunk.clear();
         }
+    }
+
+    fn push(&mut self, node: Node) {
+        self.len = self.len.saturating_add(node.len);
+        self.nodes.push(node);
     }
 
     fn finish(mut self, len: u64) -> Option<[u8; 32]> {
@@ -334,6 +344,7 @@ mod tests {
         body.chunks(1000).for_each(|piece| whole.update(piece));
         let want = BodyDigest { len: body.len() as u64, digest };
         assert_eq!(whole.finish(), want);
+        assert_eq!((want.len(), want.is_empty()), (body.len() as u64, body.is_empty()));
         want
     }
 

@@ -4,7 +4,9 @@ use ctr_kernel::Aes256Ctr;
 use meta_codec::ContentAlgorithm;
 use zeroize::Zeroizing;
 
-use crate::{BodyHasher, ContentKey, Crc64, IntegrityError, Stretch, seal::SealedContent};
+use crate::{
+    BodyDigest, BodyHasher, ContentKey, Crc64, IntegrityError, Stretch, seal::SealedContent,
+};
 
 /// The error returned for a content algorithm without a seekable keystream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,18 +71,28 @@ impl CtrCipher {
         self.seal.as_ref().map(SealedContent::hasher)
     }
 
-    /// Compares a body with the seal, if that covers it. All of the body was hashed in stretches
-    /// with the [hasher](Self::body_hasher), which are given in order.
+    /// Compares a body with the seal. All of it was hashed in stretches with the
+    /// [hasher](Self::body_hasher), which are given in order. Returns `false`, without having
+    /// compared anything, if there is no hasher.
     ///
     /// # Errors
     /// [`IntegrityError::Seal`] if the body is another.
     pub fn check_body(
         &self,
         stretches: impl IntoIterator<Item = Stretch>,
-    ) -> Result<(), IntegrityError> {
-        let Some(seal) = &self.seal else { return Ok(()) };
+    ) -> Result<bool, IntegrityError> {
+        let Some(seal) = &self.seal else { return Ok(false) };
         let body = seal.hasher().join(stretches).ok_or(IntegrityError::Seal)?;
-        seal.matches(&body)
+        seal.matches(&body).map(|()| true)
+    }
+
+    /// As [`check_body`](Self::check_body), for a body that was hashed in one piece.
+    ///
+    /// # Errors
+    /// [`IntegrityError::Seal`] if the body is another.
+    pub fn check_digest(&self, body: &BodyDigest) -> Result<bool, IntegrityError> {
+        let Some(seal) = &self.seal else { return Ok(false) };
+        seal.matches(body).map(|()| true)
     }
 
     /// Returns what the seal says of the body, if the cipher is for reading a sealed object.

@@ -1,8 +1,11 @@
 //! An object that is about to be written: its metadata, and the cipher for its body.
 
-use meta_codec::Envelope;
+use meta_codec::{EmitError, Envelope};
 
-use crate::{BodyDigest, BodyHasher, CtrCipher, EncryptError, PartCipher, PartPlan, seal::Sealer};
+use crate::{
+    BodyDigest, BodyHasher, ContentCipher, CtrCipher, EncryptError, PartCipher, PartPlan,
+    seal::Sealer,
+};
 
 /// An object that is about to be written: the headers to send with it, and the cipher for its body.
 ///
@@ -94,6 +97,21 @@ impl<C> EncryptedObject<C> {
         Ok(())
     }
 
+    /// Returns the headers that the object will have once its [body is sealed](Self::seal_body), but
+    /// with other values in the seal, to see beforehand whether the store takes so many.
+    ///
+    /// # Errors
+    /// If they are more than the vendor stores, or the seal cannot cover the body.
+    pub fn longest_headers(&self) -> Result<Vec<(&'static str, String)>, EmitError> {
+        match &self.sealer {
+            Some(sealer) => {
+                let envelope = self.envelope.clone().with_seal(sealer.longest());
+                envelope.emit(envelope.dialect())
+            }
+            None => Ok(self.headers.clone()),
+        }
+    }
+
     /// Returns the cipher for the body.
     #[must_use]
     pub fn into_cipher(self) -> C {
@@ -104,6 +122,15 @@ impl<C> EncryptedObject<C> {
     #[must_use]
     pub fn into_inner(self) -> (Envelope, C) {
         (self.envelope, self.cipher)
+    }
+}
+
+impl EncryptedObject<ContentCipher> {
+    /// Returns the cipher that decrypts the body of an object that was
+    /// [rewrapped](crate::Decryptor::rewrap).
+    #[must_use]
+    pub const fn cipher(&self) -> &ContentCipher {
+        &self.cipher
     }
 }
 

@@ -169,6 +169,12 @@ impl Encryptor {
         matches!(self.seal, Sealing::Made(_))
     }
 
+    /// Returns whether it [writes no seal](Self::without_seal), even for an object that has one.
+    #[must_use]
+    pub const fn drops_seals(&self) -> bool {
+        matches!(self.seal, Sealing::Never)
+    }
+
     /// Returns whether the body and the metadata of this envelope's object are sealed as this
     /// encryptor would seal them, or not sealed as this one would not, either.
     #[must_use]
@@ -350,7 +356,7 @@ impl Encryptor {
             envelope = envelope.with_key_check(check);
         }
         if let Some(sealer) = &sealer {
-            if content == ContentAlgorithm::Aes256Ctr {
+            if content == ContentAlgorithm::Aes256Ctr && sealer.is_of_new_object() {
                 // If the seal of the body will not fit, that is better known now.
                 envelope.clone().with_seal(sealer.longest()).emit(dialect)?;
             }

@@ -82,6 +82,7 @@ pub(crate) struct Sealer {
     terms: SealTerms,
     /// Whether somebody else wrote the body that is sealed from now on.
     adopts: bool,
+    is_new: bool,
 }
 
 impl Sealer {
@@ -90,13 +91,13 @@ impl Sealer {
         let mut terms = SealTerms::new(SealedBody::Unknown);
         terms.name_bound = options.name.is_some();
         terms.origin = options.origin.is_some();
-        Self::with_terms(key, terms, options)
+        Self { is_new: true, ..Self::with_terms(key, terms, options) }
     }
 
     /// The sealer of an object that somebody else wrote without a seal.
     pub(crate) fn adopting(key: &ContentKey, options: &SealOptions) -> Self {
         let mut sealer = Self::new(key, options);
-        (sealer.terms.adopted, sealer.adopts) = (true, true);
+        (sealer.terms.adopted, sealer.adopts, sealer.is_new) = (true, true, false);
         sealer
     }
 
@@ -117,11 +118,17 @@ impl Sealer {
             name: options.name.clone().filter(|_| terms.name_bound),
             terms,
             adopts: false,
+            is_new: false,
         }
     }
 
     pub(crate) const fn hasher(&self) -> &BodyHasher {
         &self.hasher
+    }
+
+    /// Returns whether the object is being written, and not rewrapped.
+    pub(crate) const fn is_of_new_object(&self) -> bool {
+        self.is_new
     }
 
     /// Sets the length of the body, unless more is known of it.
@@ -134,8 +141,11 @@ impl Sealer {
     /// Seals the body, too.
     ///
     /// # Errors
-    /// If the seal covers another body already.
+    /// If the seal covers another body already, or states another length.
     pub(crate) fn set_body(&mut self, body: BodyDigest) -> Result<(), IntegrityError> {
+        if let Some(want) = self.terms.body.stated_len().filter(|want| *want != body.len) {
+            return Err(IntegrityError::BodyLength { want, got: body.len });
+        }
         let body = SealedBody::from(body);
         if self.terms.body.digest().is_some() && self.terms.body != body {
             return Err(IntegrityError::Seal);
@@ -152,7 +162,7 @@ impl Sealer {
         Seal::new(self.terms, self.confirmation, tag)
     }
 
-    /// Returns a seal of the greatest length that this one can take, to see whether it fits.
+    /// Returns a seal that is as long as the one of the body will be, to see whether it fits.
     pub(crate) fn longest(&self) -> Seal {
         let mut terms = self.terms;
         terms.body = SealedBody::Digest { len: 0, digest: [0; 32] };
@@ -207,10 +217,10 @@ impl SealCheck {
 
     /// Checks the whole body.
     pub(crate) fn finish(&self) -> Result<(), IntegrityError> {
-        let body = self.hasher.finish();
-        if body.len != self.want.len {
-            return Err(IntegrityError::BodyLength { want: self.want.len, got: body.len });
+        if self.got != self.want.len {
+            return Err(IntegrityError::BodyLength { want: self.want.len, got: self.got });
         }
+        let body = self.hasher.finish();
         let same: bool = body.digest.ct_eq(&self.want.digest).into();
         if same { Ok(()) } else { Err(IntegrityError::Seal) }
     }
@@ -247,7 +257,8 @@ pub(crate) fn verify(
     let want = tag(&tag_key(key, origin), key.iv(), envelope, terms, name);
     let same: bool = want.ct_eq(&seal.tag()).into();
     if !same {
-        return Err(SealError::Mismatch { name_bound: terms.name_bound });
+        let SealTerms { name_bound, origin, .. } = terms;
+        return Err(SealError::Mismatch { name_bound, origin });
     }
     Ok(match terms.body {
         SealedBody::Digest { len, digest } => {
@@ -302,13 +313,14 @@ fn tag(
 #[non_exhaustive]
 pub enum SealError {
     /// The tag is not the one of this envelope.
-    #[error(
-        "the seal does not match: the metadata was altered{}, or the origin key is another",
-        if *.name_bound { ", the object has another name" } else { "" }
-    )]
+    #[error("the seal does not match: the metadata was altered{}{}",
+        if *.name_bound { ", or the object has another name" } else { "" },
+        if *.origin { ", or the origin key is another" } else { "" })]
     Mismatch {
         /// Whether the name of the object may be the reason.
         name_bound: bool,
+        /// Whether the origin key may be the reason.
+        origin: bool,
     },
     /// The seal is bound to the name of the object, which is not given.
     #[error("the seal is bound to the name of the object, which is not given")]
@@ -506,14 +518,17 @@ mod tests {
             };
             assert_eq!(outcome(&sealed(&full), &options), want);
         }
-        let other = Err(SealError::Mismatch { name_bound: true });
+        let other = Err(SealError::Mismatch { name_bound: true, origin: false });
         assert_eq!(outcome(&sealed(&named()), &SealOptions::new().with_name("a/c")), other);
         assert_eq!(outcome(&sealed(&named()), &SealOptions::new().with_name("")), other);
         let another = SealOptions::new().with_origin_key(OriginKey::new(Zeroizing::new([1; 32])));
-        let other = Err(SealError::Mismatch { name_bound: false });
+        let other = Err(SealError::Mismatch { name_bound: false, origin: true });
         assert_eq!(outcome(&sealed(&with_origin()), &another), other);
-        let words = |name_bound| SealError::Mismatch { name_bound }.to_string();
-        assert!(words(true).contains("another name") && !words(false).contains("another name"));
+        for flags in [(false, false), (false, true), (true, false), (true, true)] {
+            let (name_bound, origin) = flags;
+            let words = SealError::Mismatch { name_bound, origin }.to_string();
+            assert_eq!((words.contains("another name"), words.contains("origin key")), flags);
+        }
     }
 
     #[test]
@@ -533,6 +548,12 @@ mod tests {
         let mut again = Sealer::again(&key(), &seal, &options);
         again.set_body(hashed(&again, b"a")).unwrap();
         assert_eq!(again.seal(&envelope), seal);
+        let longer = hashed(&again, b"ab");
+        assert_eq!(again.set_body(longer), Err(IntegrityError::BodyLength { want: 1, got: 2 }));
+        let longer = hashed(&again, b"ab");
+        assert_eq!(again.set_body(longer), Err(IntegrityError::BodyLength { want: 1, got: 2 }));
+        let longer = hashed(&again, b"ab");
+        assert_eq!(again.set_body(longer), Err(IntegrityError::BodyLength { want: 1, got: 2 }));
         let other = hashed(&again, b"b");
         assert_eq!(again.set_body(other), Err(IntegrityError::Seal));
         assert_eq!(again.seal(&envelope), seal, "what was sealed stays sealed");
@@ -556,6 +577,18 @@ mod tests {
         let len = |got| Err(IntegrityError::BodyLength { want: 6, got });
         assert_eq!(check(b"a bod"), len(5));
         assert_eq!(check(b"a body."), len(7));
+        // Whoever goes on after an error does not get there, either.
+        let mut longer = content.check();
+        assert!(longer.update(b"a body").is_ok() && longer.update(b".").is_err());
+        assert_eq!(longer.finish(), len(7));
+        // Whoever goes on after an error does not get there, either.
+        let mut longer = content.check();
+        assert!(longer.update(b"a body").is_ok() && longer.update(b".").is_err());
+        assert_eq!(longer.finish(), len(7));
+        // Whoever goes on after an error does not get there, either.
+        let mut longer = content.check();
+        assert!(longer.update(b"a body").is_ok() && longer.update(b".").is_err());
+        assert_eq!(longer.finish(), len(7));
         assert_eq!(content.matches(&hashed(&sealer, b"a body")), Ok(()));
         assert_eq!(content.matches(&hashed(&sealer, b"a bodz")), Err(IntegrityError::Seal));
         let mut longer = hashed(&sealer, b"a body");

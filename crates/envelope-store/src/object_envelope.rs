@@ -1,6 +1,8 @@
 //! The envelope of an object in a store.
 
-use meta_codec::{Dialect, Envelope, ParseError, Reason, Vendor, parse, parse_instruction};
+use meta_codec::{
+    Dialect, EmitError, Envelope, ParseError, Reason, Vendor, parse, parse_instruction,
+};
 
 use crate::{GetOptions, Headers, ObjectMeta, Store, StoreError, TransferError, body::collect};
 
@@ -46,6 +48,19 @@ pub(crate) fn is_of_envelope(name: &str) -> bool {
 /// Returns the envelope in headers.
 pub(crate) fn envelope_in(headers: &Headers) -> Result<Option<Envelope>, ParseError> {
     parse(pairs(headers))
+}
+
+/// Checks that the store takes so much metadata of the user.
+///
+/// # Errors
+/// If it is more than the vendor stores.
+pub(crate) fn check_budget(headers: &Headers, vendor: Vendor) -> Result<(), EmitError> {
+    let users = headers.iter().filter(|(name, _)| name.starts_with(vendor.metadata_prefix()));
+    let size = users.fold(0_usize, |size, (name, value)| {
+        size.saturating_add(name.len()).saturating_add(value.len())
+    });
+    let limit = vendor.header_budget();
+    if size > limit { Err(EmitError::HeaderBudget { size, limit }) } else { Ok(()) }
 }
 
 fn pairs(headers: &Headers) -> impl Iterator<Item = (&str, &str)> {

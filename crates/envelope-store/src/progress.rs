@@ -12,8 +12,8 @@ pub enum Event {
     Transferred(u64),
     /// An earlier transfer was resumed; this many bytes need not be transferred again.
     Resumed(u64),
-    /// An earlier upload cannot be resumed, for this reason. It starts again, with a fresh content
-    /// key.
+    /// An upload starts again with a fresh content key, for this reason: an earlier one cannot be
+    /// resumed, or the file changed while it was read.
     Restarted(&'static str),
     /// A copy of the object that is about to be replaced is in this file until its replacement is
     /// verified. Its headers are beside it, so that it can be read as an object in a folder.

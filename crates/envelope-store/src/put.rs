@@ -18,7 +18,7 @@ use envelope_core::{
     CtrCipher, DecryptError, Decryptor, EncryptedObject, Encryptor, KeyringError, PartPlan,
     UnwrapError, kms::KmsError,
 };
-use meta_codec::{ContentAlgorithm, Dialect, EmitError, Envelope, PartLayout, Vendor};
+use meta_codec::{ContentAlgorithm, Dialect, Envelope, PartLayout, Vendor};
 use tokio::io::AsyncRead;
 
 use self::{
@@ -30,7 +30,7 @@ use self::{
 use crate::{
     Event, Headers, ObjectMeta, PutOptions, RetryPolicy, StopSignal, Store, StoreError,
     TransferError, Upload, master_key,
-    object_envelope::{envelope_in, is_of_envelope},
+    object_envelope::{check_budget, envelope_in, is_of_envelope},
     object_name::named,
     progress::ProgressListener,
 };
@@ -311,6 +311,9 @@ impl Put {
     pub async fn stored(&self, path: &Path) -> Result<UploadResult, TransferError> {
         let source = Source::open(path)?;
         let envelope = envelope_in(&self.headers)?;
+        if let Some(envelope) = &envelope {
+            check_budget(&self.headers, envelope.dialect().vendor())?;
+        }
         let len = source.len();
         if len <= self.threshold {
             let bytes = source.read(0, len).await?;
@@ -368,19 +371,42 @@ impl Put {
         journal: Option<UploadJournal>,
         superseded: Option<Earlier>,
     ) -> Result<UploadResult, TransferError> {
-        let plan = self.plan(source.len(), encryptor.dialect())?;
-        let object = master_key::encrypt(&encryptor.clone().with_parts(plan)).await?;
-        let (object, proof) = tokio::select! {
-            proven = self.proven(&source, object, plan, journal.is_some()) => proven?,
-            () = self.stopped() => return Err(TransferError::Stopped),
+        let job = match self.prepared(&source, encryptor, journal.is_some()).await {
+            Ok(job) => job,
+            Err(error) => {
+                // A journal of nothing would tell of an upload that was left open.
+                if superseded.is_none() {
+                    journal.iter().for_each(UploadJournal::remove);
+                }
+                return Err(error);
+            }
         };
-        // Not before there is a key for the new upload. If the old one is said to be gone, and that
-        // is not true, it would stay open.
+        // Not before the new upload can begin. If the old one is said to be gone, and that is not
+        // true, it would stay open.
         if let Some(earlier) = superseded {
             self.abort_earlier(&earlier).await;
         }
-        let job = Multipart { proof, ..self.multipart(plan, object, &source)? };
         job.start(journal).await
+    }
+
+    /// Returns the upload of a source in parts, with everything but its ID.
+    async fn prepared(
+        &self,
+        source: &Source,
+        encryptor: &Encryptor,
+        is_resumable: bool,
+    ) -> Result<Multipart<'_>, TransferError> {
+        let (plan, vendor) =
+            (self.plan(source.len(), encryptor.dialect())?, encryptor.dialect().vendor());
+        let object = master_key::encrypt(&encryptor.clone().with_parts(plan)).await?;
+        // Before all of the source is read.
+        self.all_headers(vendor, &object.longest_headers()?)?;
+        let (object, proof) = tokio::select! {
+            proven = self.proven(source, object, plan, is_resumable) => proven?,
+            () = self.stopped() => return Err(TransferError::Stopped),
+        };
+        let headers = self.all_headers(vendor, object.headers())?;
+        Ok(Multipart { proof, ..self.multipart(plan, object, source, headers) })
     }
 
     /// Reads all of a source, to seal it, or to be able to resume its upload.
@@ -467,14 +493,7 @@ impl Put {
             headers.retain(|(other, _)| other != name);
             headers.push(((*name).to_owned(), value.clone()));
         }
-        let users = headers.iter().filter(|(name, _)| name.starts_with(vendor.metadata_prefix()));
-        let size = users.fold(0_usize, |size, (name, value)| {
-            size.saturating_add(name.len()).saturating_add(value.len())
-        });
-        let limit = vendor.header_budget();
-        if size > limit {
-            return Err(EmitError::HeaderBudget { size, limit }.into());
-        }
+        check_budget(&headers, vendor)?;
         Ok(headers)
     }
 
@@ -483,18 +502,18 @@ impl Put {
         plan: PartPlan,
         object: EncryptedObject<CtrCipher>,
         source: &Source,
-    ) -> Result<Multipart<'_>, TransferError> {
-        let vendor = object.envelope().dialect().vendor();
-        Ok(Multipart {
+        headers: Headers,
+    ) -> Multipart<'_> {
+        Multipart {
             put: self,
             plan,
-            headers: self.all_headers(vendor, object.headers())?,
+            headers,
             envelope: Some(object.envelope().clone()),
             object: Some(Arc::new(object)),
             source: source.clone(),
             proof: None,
             buffers: part_buffer::Pool::default(),
-        })
+        }
     }
 
     /// Returns the upload that a journal describes, or why this run cannot continue it.
@@ -513,10 +532,20 @@ impl Put {
             Some(Ok(Some(envelope))) => envelope,
             Some(_) => return Ok(Err("the journal contains no envelope")),
         };
+        // What takes no time comes first.
+        let asked_for = earlier.headers().is_some_and(|headers| self.asks_for(headers));
+        if envelope.dialect() != encryptor.dialect() || !encryptor.seals_as(&envelope) || !asked_for
+        {
+            return Ok(Err("this run asks for other headers"));
+        }
+        let Some(decryptor) = resume else {
+            return Ok(Err("the content key cannot be unwrapped without a private key"));
+        };
         let plain = match earlier.part_size() {
-            Some(part_size) if envelope.seal().is_none() => {
-                Some(PartProof::plain(source, part_size).await?)
-            }
+            Some(part_size) if envelope.seal().is_none() => tokio::select! {
+                plain = PartProof::plain(source, part_size) => Some(plain?),
+                () = self.stopped() => return Err(TransferError::Stopped),
+            },
             _ => None,
         };
         let digest = plain.as_ref().and_then(PartProof::whole);
@@ -526,15 +555,6 @@ impl Put {
         };
         let Some(upload) = earlier.upload(&self.key) else {
             return Ok(Err("the upload had hardly begun"));
-        };
-        if envelope.dialect() != encryptor.dialect()
-            || !encryptor.seals_as(&envelope)
-            || !self.asks_for(continued.headers)
-        {
-            return Ok(Err("this run asks for other headers"));
-        }
-        let Some(decryptor) = resume else {
-            return Ok(Err("the content key cannot be unwrapped without a private key"));
         };
         let Ok(plan) = PartPlan::new(continued.size, continued.part_size, envelope.dialect())
         else {
@@ -546,7 +566,8 @@ impl Put {
             Err(error) if is_undecided(&error) => return Err(error),
             Err(_) => return Ok(Err("this key does not open the earlier upload")),
         };
-        let mut job = self.multipart(plan, object, source)?;
+        // The journal knows the headers that the upload was created with.
+        let mut job = self.multipart(plan, object, source, continued.headers.clone());
         job.proof = match plain {
             Some(plain) => Some(plain),
             None => job.proven_again(&envelope).await?,
@@ -554,8 +575,6 @@ impl Put {
         if job.proof.is_none() {
             return Ok(Err("the file changed after its upload began"));
         }
-        // The journal knows the headers that the upload was created with.
-        job.headers.clone_from(continued.headers);
         Ok(Ok(Resumed { job, upload, envelope }))
     }
 

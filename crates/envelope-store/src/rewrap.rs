@@ -6,7 +6,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use envelope_core::{
     BodyHasher, ContentAlgorithm, ContentCipher, Crc64, Decryptor, EncryptedObject, Encryptor,
-    PolicyError, check_body_len,
+    PolicyError, RewrapError, check_body_len,
 };
 use futures_util::TryStreamExt as _;
 use meta_codec::{Dialect, Envelope, Vendor};
@@ -18,7 +18,7 @@ use crate::{
     body::check_crc64,
     inspector::Inspector,
     master_key,
-    object_envelope::{envelope_in, envelope_of, is_of_envelope},
+    object_envelope::{check_budget, envelope_in, envelope_of, is_of_envelope},
     object_name::named,
     progress::ProgressListener,
 };
@@ -151,6 +151,7 @@ impl Rewrap {
     }
 
     /// Skips an object that these keys already open, so that an interrupted job can be run again.
+    /// If its seal was made with an origin key, they must know that, too.
     #[must_use]
     pub fn with_new_keys(mut self, new: &Decryptor) -> Self {
         self.new = Some(NewKeys(new.clone()));
@@ -191,22 +192,35 @@ impl Rewrap {
         if let Some(vendor) = self.store.vendor().filter(|vendor| *vendor != dialect.vendor()) {
             return Err(TransferError::Vendor { dialect, vendor });
         }
-        let old = &named(old, &self.key);
-        let mut rewrapped = match master_key::rewrap(old, &envelope, encryptor).await? {
-            Ok(rewrapped) => rewrapped,
-            Err(_) if self.opens_already(&envelope).await => return Ok(Rewrapped::Already),
-            Err(error) => return Err(error.into()),
-        };
-        let is_ctr = envelope.content_algorithm() == ContentAlgorithm::Aes256Ctr;
-        let is_full = envelope.seal().is_some_and(|seal| seal.is_full());
-        if self.seal_body && is_ctr && !is_full {
-            let vendor = self.store.vendor();
-            if self.reupload && vendor.is_some_and(Vendor::forbids_new_metadata) {
-                // Its body passes by here once, in any case.
-                self.upload_again(&meta, &envelope, rewrapped, old, encryptor).await?;
-                return Ok(Rewrapped::Reuploaded);
+        let mut old = &named(old, &self.key);
+        let mut outcome = master_key::rewrap(old, &envelope, encryptor).await?;
+        let new = self.new.as_ref().map(|NewKeys(new)| named(new, &self.key));
+        if let (Err(RewrapError::Decrypt(_)), Some(new)) = (&outcome, &new)
+            && master_key::decrypt(new, &envelope).await.is_ok()
+        {
+            if self.is_as_wanted(&envelope, encryptor) {
+                return Ok(Rewrapped::Already);
             }
-            self.read_body(&meta, &envelope, &mut rewrapped).await?;
+            // It has the new key, but not the seal that it should have.
+            old = new;
+            outcome = master_key::rewrap(old, &envelope, encryptor).await?;
+        }
+        let mut rewrapped = outcome?;
+        let seals_body = self.seal_body && !is_covered(&envelope);
+        let largest =
+            if seals_body { rewrapped.longest_headers()? } else { rewrapped.headers().to_vec() };
+        check_budget(&with_envelope(&meta.headers, &largest), dialect.vendor())?;
+        if seals_body {
+            match self.store.vendor().is_some_and(Vendor::forbids_new_metadata) {
+                // Its body passes by here once, in any case.
+                true if self.reupload => {
+                    self.upload_again(&meta, &envelope, rewrapped, old, encryptor).await?;
+                    return Ok(Rewrapped::Reuploaded);
+                }
+                // It will be refused below.
+                true => {}
+                false => self.read_body(&meta, &envelope, &mut rewrapped).await?,
+            }
         }
         let mut attempts = MAX_ATTEMPTS;
         loop {
@@ -323,13 +337,10 @@ impl Rewrap {
         envelope_of(&*self.store, &self.key, meta).await
     }
 
-    async fn opens_already(&self, envelope: &Envelope) -> bool {
-        match &self.new {
-            Some(NewKeys(new)) => {
-                master_key::decrypt(&named(new, &self.key), envelope).await.is_ok()
-            }
-            None => false,
-        }
+    /// Returns whether an object that the new keys open has, or lacks, the seal that it should.
+    fn is_as_wanted(&self, envelope: &Envelope, encryptor: &Encryptor) -> bool {
+        let sealed = !self.seal_body || is_covered(envelope);
+        sealed && (!encryptor.drops_seals() || envelope.seal().is_none())
     }
 
     /// Downloads the ciphertext and uploads it again, with other headers. The copy on this machine
@@ -355,13 +366,20 @@ impl Rewrap {
         }
         let object = self.get(meta).await?;
         // A seal covers the body from now on, because all of it passes by here.
-        let is_ctr = envelope.content_algorithm() == ContentAlgorithm::Aes256Ctr;
-        let hasher = rewrapped.body_hasher().filter(|_| is_ctr);
+        let hasher = match rewrapped.cipher() {
+            // Even if the new headers will have no seal, the old ones had one.
+            ContentCipher::Ctr(ctr) => {
+                rewrapped.body_hasher().or_else(|| ctr.body_hasher().cloned())
+            }
+            _ => None,
+        };
         let mut whole = hasher.as_ref().map(BodyHasher::whole);
         let saved = KeptObject::save(&self.folder, meta, object.body, whole.as_mut());
         let mut kept = saved.await?;
-        if let Some(whole) = whole {
-            rewrapped.seal_body(whole.finish())?;
+        if let (Some(whole), ContentCipher::Ctr(ctr)) = (whole, rewrapped.cipher()) {
+            let body = whole.finish();
+            ctr.check_digest(&body)?;
+            rewrapped.seal_body(body)?;
         }
         for (name, value) in with_envelope(&meta.headers, rewrapped.headers()) {
             put = put.with_header(name, value);
@@ -384,6 +402,12 @@ impl Rewrap {
             }
         }
     }
+}
+
+/// Returns whether every byte of the body is covered, by the seal or by AES-GCM, or cannot be.
+fn is_covered(envelope: &Envelope) -> bool {
+    let is_ctr = envelope.content_algorithm() == ContentAlgorithm::Aes256Ctr;
+    !is_ctr || envelope.seal().is_some_and(|seal| seal.is_full())
 }
 
 /// What an object is after its headers were replaced.

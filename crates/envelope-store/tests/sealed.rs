@@ -15,9 +15,8 @@ use std::{
 };
 
 use envelope_core::{
-    ContentAlgorithm, DecryptError, Decryptor, Dialect, EmitError, EncryptError, Encryptor,
-    Envelope, IntegrityError, Keyring, OriginKey, Policy, RsaKeyWrapper, SealError, SealOptions,
-    parse,
+    ContentAlgorithm, DecryptError, Decryptor, Dialect, EmitError, Encryptor, Envelope,
+    IntegrityError, Keyring, OriginKey, Policy, RsaKeyWrapper, SealError, SealOptions, parse,
 };
 use envelope_store::{
     Bucket, Credentials, Event, Get, OutputFile, OutputOptions, Put, Rewrap, Rewrapped, Signature,
@@ -166,7 +165,7 @@ fn a_sealed_file_is_read_in_every_way() {
         }
         assert_eq!(world.server.open_uploads(), 0);
         let renamed = world.read(&world.decryptor().with_name("other"));
-        let mismatch = DecryptError::Seal(SealError::Mismatch { name_bound: true });
+        let mismatch = DecryptError::Seal(SealError::Mismatch { name_bound: true, origin: false });
         assert!(matches!(renamed, Err(TransferError::Decrypt(error)) if error == mismatch));
     }
 }
@@ -338,8 +337,11 @@ fn a_changed_body_is_not_uploaded_again() {
     let rewrap =
         Rewrap::new(world.store.clone(), "key").with_reupload(true).with_folder(world.path("kept"));
     let outcome = world.runtime.block_on(rewrap.run(&world.decryptor(), &encryptor));
-    let integrity = EncryptError::Integrity(IntegrityError::Seal);
-    assert!(matches!(outcome, Err(TransferError::Encrypt(error)) if error == integrity));
+    assert!(is_integrity(outcome, IntegrityError::Seal));
+    // Not without a seal, either: nobody would notice any more.
+    let encryptor = encryptor.without_seal();
+    let outcome = world.runtime.block_on(rewrap.run(&world.decryptor(), &encryptor));
+    assert!(is_integrity(outcome, IntegrityError::Seal));
     assert_eq!(world.server.object("b-1", "key").unwrap().0, before);
     assert_eq!(world.envelope(), envelope);
     assert_eq!(std::fs::read_dir(world.path("kept")).unwrap().count(), 0);
@@ -378,6 +380,54 @@ fn the_body_of_an_unsealed_object_is_adopted_on_demand() {
             assert!(seal.is_full() && seal.terms().adopted && seal.terms().name_bound);
         }
     }
+}
+
+/// A rewrap under the key that the object has already is no reason to pass over a failure.
+#[test]
+fn what_cannot_be_adopted_is_not_said_to_be_done() {
+    let world = World::new(Dialect::COS_V2);
+    let put = world.put().with_header("x-cos-meta-note", "x".repeat(1000));
+    world.put_file(&put, &world.unsealing()).unwrap();
+    let encryptor = world.unsealing().with_seal(SealOptions::new());
+    let rewrap = Rewrap::new(world.store.clone(), "key")
+        .with_seal_body(true)
+        .with_new_keys(&world.decryptor());
+    let methods = world.requests(|| {
+        let outcome = world.runtime.block_on(rewrap.run(&world.decryptor(), &encryptor));
+        let refused = matches!(
+            outcome,
+            Err(TransferError::Emit(EmitError::HeaderBudget { limit: 2048, .. }))
+        );
+        assert!(refused, "{outcome:?}");
+    });
+    assert_eq!(methods, ["HEAD"], "nothing was read or written");
+    assert!(world.envelope().seal().is_none());
+}
+
+/// A job that is run again with another wish about seals is not done yet.
+#[test]
+fn an_object_under_the_new_key_is_done_only_with_the_seal_that_is_asked_for() {
+    let world = World::new(Dialect::COS_V2);
+    world.put_file(&world.put(), &world.unsealing()).unwrap();
+    let new = RsaKeyWrapper::generate(2048).unwrap();
+    let opened = Decryptor::new(&Keyring::new().with(new.clone()));
+    let run = |encryptor: &Encryptor, seal_body: bool| {
+        let rewrap = Rewrap::new(world.store.clone(), "key")
+            .with_seal_body(seal_body)
+            .with_new_keys(&opened);
+        world.runtime.block_on(rewrap.run(&world.decryptor(), encryptor)).unwrap()
+    };
+    let plain = Encryptor::new(&new, Dialect::COS_V2);
+    assert_eq!(run(&plain, false), Rewrapped::InPlace);
+    assert_eq!(run(&plain, false), Rewrapped::Already);
+    let sealing = plain.clone().with_seal(SealOptions::new());
+    assert_eq!(run(&sealing, true), Rewrapped::InPlace);
+    assert!(world.envelope().seal().is_some_and(|seal| seal.is_full()));
+    assert_eq!(run(&sealing, true), Rewrapped::Already);
+    let dropping = plain.without_seal();
+    assert_eq!(run(&dropping, false), Rewrapped::InPlace);
+    assert!(world.envelope().seal().is_none());
+    assert_eq!(run(&dropping, false), Rewrapped::Already);
 }
 
 /// The limit of COS is for all metadata, not for the envelope alone.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use envelope_core::{Decryptor, OriginKey, SealOptions};
+use envelope_core::{Decryptor, OriginKey, Policy, SealOptions};
 
 use crate::{failure::Failure, key_file};
 
@@ -22,7 +22,7 @@ pub(crate) struct Sealing {
 pub(crate) struct Origin {
     /// A file with a secret that those who write and those who read share, as written by `keygen
     /// origin`. Without one, anyone who has a public RSA key can write whole new objects, with a
-    /// seal.
+    /// seal. Whoever reads with it accepts only objects that were sealed with it.
     #[arg(long, value_name = "FILE")]
     pub(crate) origin_key: Option<PathBuf>,
 }
@@ -67,6 +67,15 @@ impl Origin {
 }
 
 impl Sealed {
+    /// Returns a policy that also requires what these options promise: an origin key that proved
+    /// nothing would be a trap, and so would a first read that verifies nothing.
+    pub(crate) fn required_by(&self, mut policy: Policy, verify_first: bool) -> Policy {
+        if self.origin.origin_key.is_some() {
+            policy = policy.require_origin();
+        }
+        if verify_first { policy.authenticated_only() } else { policy }
+    }
+
     /// Adds what is known to a decryptor.
     pub(crate) fn known_to(&self, mut decryptor: Decryptor) -> Result<Decryptor, Failure> {
         if let Some(name) = &self.name {

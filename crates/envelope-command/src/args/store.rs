@@ -248,7 +248,8 @@ pub(crate) struct Read {
     pub(crate) accept: Accept,
     #[command(flatten)]
     pub(crate) sealed: Sealed,
-    /// Read the object twice, and write nothing before the first time has verified all of it.
+    /// Read the object twice, and write nothing before the first time has verified all of it. Only
+    /// an object whose body is authenticated is accepted.
     #[arg(long, conflicts_with_all = ["range", "delayed"])]
     pub(crate) verify_first: bool,
     /// Write an AES-GCM object to a pipe while it is being decrypted; tampering is then detected
@@ -267,7 +268,8 @@ pub(crate) struct Ls {
     pub(crate) bucket: Bucket,
     /// Look at the metadata of each object, too, and show what protects it: `sealed`, `adopted` (a
     /// seal made for a body that was already there), `metadata` (a seal that does not cover the
-    /// body), `gcm`, `none`, or `plain`. One more request for each object.
+    /// body), `gcm`, `none`, or `plain`; or else `invalid` metadata, or an object that was `denied` or
+    /// is `gone`. One more request for each object.
     #[arg(long, short)]
     pub(crate) long: bool,
     /// Print one line of JSON for each object.

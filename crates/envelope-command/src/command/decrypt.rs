@@ -30,7 +30,7 @@ use crate::{
 pub(crate) fn run(args: &Decrypt) -> Result<(), Failure> {
     check_one_stdin(inputs(args), &args.passphrase)?;
     let envelope = header_file::read(&args.metadata, args.instruction.as_deref())?;
-    let policy = args.accept.policy();
+    let policy = args.sealed.required_by(args.accept.policy(), args.verify_first);
     match args.range {
         Some(_) => policy.admit_range(envelope.as_ref()),
         None => policy.admit(envelope.as_ref()),
@@ -132,7 +132,7 @@ fn verified(
     cipher: ContentCipher,
     input: Input,
 ) -> Result<(), Failure> {
-    let Input::File(mut file) = input else {
+    let (Some(_), Input::File(mut file)) = (input.len(), input) else {
         return Err(Failure::usage(
             "a pipe cannot be read twice",
             "save the body to a file first, or decrypt to a file",

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     fs,
-    io::{self, Write as _},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     iter,
     path::Path,
     time::{Duration, Instant},
@@ -51,7 +51,6 @@ fn show(args: &Demo, folder: &Path) -> Result<(), Failure> {
         &public,
         OsStr::new("--matdesc"),
         OsStr::new("team=demo"),
-        OsStr::new("--key-check"),
         OsStr::new("--metadata-out"),
         &headers,
         OsStr::new("--output"),
@@ -74,6 +73,8 @@ fn show(args: &Demo, folder: &Path) -> Result<(), Failure> {
         &private,
         OsStr::new("--output"),
         &back,
+        OsStr::new("--require"),
+        OsStr::new("seal"),
     ];
     let took = call(&decrypting)?;
     let same = digest(plain.as_ref())? == digest(back.as_ref())?;
@@ -87,29 +88,35 @@ fn show(args: &Demo, folder: &Path) -> Result<(), Failure> {
     say(&format!("4. decrypted to the same bytes with the private key: {}", rate(args.size, took)));
 
     fs::remove_file(&back).map_err(|error| Failure::io(back.as_ref(), &error))?;
-    say("5. tampering with the metadata, one change at a time:");
+    say("5. tampering with the object, one change at a time:");
+    let rejected = |what: &str| match call(&decrypting) {
+        Err(failure) if !Path::new(&back).exists() => {
+            say(&format!("   {what}: rejected ({})", failure.cause()));
+            Ok(())
+        }
+        _ => Err(Failure::new(
+            Status::Integrity,
+            format_args!("{what}: not rejected"),
+            "this is a bug; please report it",
+        )),
+    };
     let changes = [
         ("changed description", text.replace("demo", "prod")),
         ("wrapped IV removed", text.replace("encryption-start", "encryption-stop")),
         ("AES/CTR relabelled as AES/GCM", text.replace("AES/CTR", "AES/GCM")),
+        ("seal removed", text.replace("envelope-seal", "envelope-sea")),
         ("all metadata stripped", "{}".to_owned()),
     ];
     for (what, changed) in changes {
         fs::write(&headers, changed).map_err(|error| Failure::io(headers.as_ref(), &error))?;
-        match call(&decrypting) {
-            Err(failure) if !Path::new(&back).exists() => {
-                say(&format!("   {what}: rejected ({})", failure.cause()));
-            }
-            _ => {
-                return Err(Failure::new(
-                    Status::Integrity,
-                    format_args!("{what}: not rejected"),
-                    "this is a bug; please report it",
-                ));
-            }
-        }
+        rejected(what)?;
     }
-    say("all is well. AES-CTR itself does not detect changes to the *body*: see the README.");
+    fs::write(&headers, &text).map_err(|error| Failure::io(headers.as_ref(), &error))?;
+    if args.size > 0 {
+        flip_a_bit(cipher.as_ref())?;
+        rejected("one bit of the body flipped")?;
+    }
+    say("all is well.");
     Ok(())
 }
 
@@ -140,6 +147,20 @@ fn write_pattern(path: &Path, size: u64) -> Result<(), Failure> {
         file.flush()
     };
     write().map_err(|error: io::Error| Failure::io(path, &error))
+}
+
+/// Flips a bit in the middle of a file.
+fn flip_a_bit(path: &Path) -> Result<(), Failure> {
+    let flip = || {
+        let mut file = fs::File::options().read(true).write(true).open(path)?;
+        let middle = file.metadata()?.len() / 2;
+        let mut byte = [0];
+        file.seek(SeekFrom::Start(middle))?;
+        file.read_exact(&mut byte)?;
+        file.seek(SeekFrom::Start(middle))?;
+        file.write_all(&byte.map(|byte| byte ^ 1))
+    };
+    flip().map_err(|error: io::Error| Failure::io(path, &error))
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

@@ -27,9 +27,9 @@ pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
     let mut inputs = vec![args.plain.as_path()];
     inputs.extend(args.key.as_deref());
     inputs.extend(args.kms.kms_passphrase_file.as_deref());
+    inputs.extend(args.sealing.origin.path());
     check_one_stdin(inputs.iter().copied(), &args.passphrase)?;
     inputs.extend(args.passphrase.path());
-    inputs.extend(args.sealing.origin.path());
     check_distinct(&args.output, &args.metadata_out)?;
     check_checksums(args)?;
     let dialect = args.wrapping.dialect.unwrap_or(Vendor::DEFAULT.default_dialect());

@@ -241,12 +241,12 @@ fn reader(store: Arc<dyn Store>, key: &str, read: &Read) -> envelope_store::Get 
 }
 
 fn decryptor(read: &Read) -> Result<Decryptor, Failure> {
-    let decryptor = Decryptor::new(&read.keys.keyring()?).with_policy(read.accept.policy());
-    read.sealed.known_to(decryptor)
+    let policy = read.sealed.required_by(read.accept.policy(), read.verify_first);
+    read.sealed.known_to(Decryptor::new(&read.keys.keyring()?).with_policy(policy))
 }
 
 fn check_keys(read: &Read) -> Result<(), Failure> {
     let keys = read.keys.key.iter().map(PathBuf::as_path);
     let kms = read.keys.kms.kms_passphrase_file.as_deref();
-    check_one_stdin(keys.chain(kms), &read.keys.passphrase)
+    check_one_stdin(keys.chain(kms).chain(read.sealed.origin.path()), &read.keys.passphrase)
 }

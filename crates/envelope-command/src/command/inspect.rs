@@ -24,7 +24,8 @@ use crate::{
 pub(crate) fn run(args: &Inspect) -> Result<(), Failure> {
     let inputs = [Some(args.metadata.as_path()), args.instruction.as_deref()];
     let keys = args.key.iter().map(PathBuf::as_path);
-    check_one_stdin(inputs.into_iter().flatten().chain(keys), &args.passphrase)?;
+    let inputs = inputs.into_iter().flatten().chain(keys).chain(args.sealed.origin.path());
+    check_one_stdin(inputs, &args.passphrase)?;
     let read = match store::address(&args.metadata) {
         Some(from) => fetch(args, &from)?,
         None => header_file::read(&args.metadata, args.instruction.as_deref())?,

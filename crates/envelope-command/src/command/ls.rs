@@ -57,6 +57,7 @@ async fn protection(store: &dyn Store, key: &str) -> Result<&'static str, Failur
         Ok(None) => Ok("plain"),
         // Somebody deleted it since it was listed.
         Err(TransferError::Store(StoreError::NotFound)) => Ok("gone"),
+        Err(TransferError::Store(StoreError::Denied(_))) => Ok("denied"),
         Err(TransferError::Parse(_)) => Ok("invalid"),
         Err(error) => Err(Failure::from(error).about(&one_line(key))),
     }

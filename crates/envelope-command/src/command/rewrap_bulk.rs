@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use crate::{
     args::{BulkArgs, Rewrap},
     failure::{Failure, Status, warn},
+    input::check_one_stdin,
     key_file::{self, MasterKey},
     progress::{say, say_wait},
     store::{object, runtime, warn_of_old_keys},
@@ -67,6 +68,10 @@ pub(crate) fn run(args: &Rewrap, to: &Address) -> Result<(), Failure> {
             "omit it; the name of an object in a store is its key",
         ));
     }
+    let mut inputs: Vec<&Path> = args.key.iter().map(PathBuf::as_path).collect();
+    inputs.extend(args.sealed.origin.path());
+    inputs.extend(args.to_key.as_deref());
+    check_one_stdin(inputs, &args.passphrase)?;
     let store = bulk.bucket.store(&to.location)?;
     let default = || store.vendor().unwrap_or(Vendor::DEFAULT).default_dialect();
     let dialect = args.wrapping.dialect.unwrap_or_else(default);

@@ -121,6 +121,7 @@ mod tests {
             LazyLock, Mutex,
             atomic::{AtomicU32, AtomicU64, Ordering},
         },
+        time::{Duration, SystemTime},
     };
 
     use envelope_core::{Decryptor, Dialect, Encryptor, Keyring, RsaKeyWrapper, SealOptions};
@@ -129,7 +130,7 @@ mod tests {
     use super::{super::source::tests::on_read, *};
     use crate::{
         Event, Get, GetOptions, Headers, MemoryStore, Object, ObjectMeta, Put, PutOptions,
-        PutResult, Store, StoreError, Upload, UploadResult, UploadedPart,
+        PutResult, StopSignal, Store, StoreError, Upload, UploadResult, UploadedPart,
     };
 
     const PARTS: u64 = 5;
@@ -221,6 +222,10 @@ mod tests {
             self.store.abort(upload).await
         }
 
+        async fn list_multipart_uploads(&self, key: &str) -> Result<Vec<Upload>, StoreError> {
+            self.store.list_multipart_uploads(key).await
+        }
+
         async fn delete(&self, key: &str) -> Result<(), StoreError> {
             self.store.delete(key).await
         }
@@ -257,6 +262,10 @@ mod tests {
             if self.seals {
                 encryptor = encryptor.with_seal(SealOptions::new().with_name("key"));
             }
+            self.put().file(&self.path, &encryptor, Some(&self.decryptor())).await
+        }
+
+        fn put(&self) -> Put {
             let events = Arc::clone(&self.events);
             Put::new(self.store.clone(), "key")
                 .with_threshold(1000)
@@ -264,8 +273,6 @@ mod tests {
                 .with_concurrency(2)
                 .with_journal(self.path.with_extension("journal"))
                 .with_progress(move |event| events.lock().unwrap().push(event))
-                .file(&self.path, &encryptor, Some(&self.decryptor()))
-                .await
         }
 
         async fn stored(&self) -> Result<Vec<u8>, TransferError> {
@@ -387,6 +394,47 @@ mod tests {
         unsealed.run().await.unwrap();
         let events = unsealed.events.lock().unwrap().clone();
         assert!(events.contains(&Event::Restarted("this run asks for other headers")));
+    }
+
+    /// Every byte that was sent is one that was sealed, whatever the time of the file is.
+    #[tokio::test]
+    async fn a_source_that_is_only_touched_is_sent_once() {
+        let job = Job::new(131_072, true);
+        let (file, path) = (File::open(&job.path).unwrap(), job.path.clone());
+        let mut seconds = 0;
+        on_read(&file, move |_| {
+            seconds += 1;
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        });
+        job.run().await.unwrap();
+        assert_eq!(job.store.sent.lock().unwrap().len(), usize::try_from(PARTS).unwrap());
+        assert!(job.events.lock().unwrap().iter().all(|it| !matches!(it, Event::Restarted(_))));
+    }
+
+    /// Until there is an upload, nothing says that one was left open.
+    #[tokio::test]
+    async fn an_upload_that_ends_before_it_begins_leaves_no_journal() {
+        let job = Job::new(131_072, true);
+        let (file, stop) = (File::open(&job.path).unwrap(), StopSignal::new());
+        let given = stop.clone();
+        on_read(&file, move |_| given.stop());
+        let encryptor = Encryptor::new(&job.key, Dialect::OSS_V2).with_seal(SealOptions::new());
+        let put = job.put().with_stop(stop);
+        let outcome = put.file(&job.path, &encryptor, None).await;
+        assert!(matches!(outcome, Err(TransferError::Stopped)));
+        assert!(!job.path.with_extension("journal").exists());
+
+        // One that was interrupted before keeps its journal, and its upload.
+        let job = Job::new(131_072, true);
+        job.store.accepts.store(2, Ordering::Relaxed);
+        job.run().await.unwrap_err();
+        let note = "x".repeat(9000);
+        let put = job.put().with_header("x-oss-meta-note", note);
+        let outcome = put.file(&job.path, &encryptor, Some(&job.decryptor())).await;
+        assert!(matches!(outcome, Err(TransferError::Emit(_))), "{outcome:?}");
+        assert!(job.path.with_extension("journal").exists());
+        assert_eq!(job.store.list_multipart_uploads("key").await.unwrap().len(), 1);
     }
 
     #[tokio::test]

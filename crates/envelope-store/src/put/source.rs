@@ -84,6 +84,15 @@ impl Source {
         Ok(())
     }
 
+    /// Detects that something was appended, or cut off, since the file was opened.
+    pub(super) fn check_len(&self) -> Result<(), TransferError> {
+        if self.file.metadata()?.len() == self.len {
+            Ok(())
+        } else {
+            Err(TransferError::SourceChanged)
+        }
+    }
+
     /// Detects most changes since the file was opened.
     pub(super) fn check_unchanged(&self) -> Result<(), TransferError> {
         let now = self.file.metadata()?;

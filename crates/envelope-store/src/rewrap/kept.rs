@@ -11,7 +11,8 @@ use futures_util::TryStreamExt as _;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::{
-    Body, Headers, ObjectMeta, TransferError, body::check_crc64, stores::folder::write_sidecar,
+    Body, Headers, ObjectMeta, StoreError, TransferError, body::check_crc64,
+    stores::folder::write_sidecar,
 };
 
 /// The ciphertext of an object in a file, and its headers beside it, as a
@@ -54,6 +55,9 @@ impl KeptObject {
         to.flush().await?;
         to.sync_all().await?;
         check_crc64(meta.crc64, sum.value())?;
+        if sum.len() != meta.len {
+            return Err(StoreError::Changed.into());
+        }
         own.sidecar = Some(write_sidecar(&own.path, &meta.headers, &sum)?);
         Ok(own)
     }
