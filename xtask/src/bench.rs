@@ -1,37 +1,50 @@
 //! The performance gate: one run against all peers, written to `benches/RESULTS.md` and the chart.
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use crate::{root, run::run, sdks, target};
 
 /// Builds the measured programs and runs the gate. Requires OpenSSL and libgcrypt with their
 /// headers (Debian: `libssl-dev`, `libgcrypt20-dev`); includes `age` if it is installed.
 pub(crate) fn gate() -> Result<(), String> {
+    let programs = build()?;
+    cargo(&["build", "--release", "--package", "consumer"])?;
+    cargo(&["build", "--profile", "one-unit", "--package", "consumer"])?;
+    let sdks = sdks::environment(&root().join("fixtures/make/requirements-oss2.txt"))?;
+    let (built, benches) = (target().join("benches"), root().join("benches"));
+    run(Command::new(built.join("release/gate"))
+        .args(programs)
+        .arg(sdks)
+        .arg(built.join("release/consumer"))
+        .arg(built.join("one-unit/consumer"))
+        .args([benches.join("RESULTS.md"), benches.join("ctr.svg")]))
+}
+
+/// Measures only what the seal costs, and writes `benches/RESULTS-seal.md`.
+pub(crate) fn seal() -> Result<(), String> {
+    let programs = build()?;
+    run(Command::new(target().join("benches/release/gate"))
+        .args(programs)
+        .arg(root().join("benches/RESULTS-seal.md")))
+}
+
+/// Builds the gate, the command and a bucket, and returns the paths of the latter two.
+fn build() -> Result<[PathBuf; 2], String> {
     for library in ["openssl", "libgcrypt"] {
         run(Command::new("pkg-config").args(["--exists", library]))
             .map_err(|error| format!("{error}\ninstall libssl-dev and libgcrypt20-dev"))?;
     }
-    let benches = root().join("benches");
-    let built = target().join("benches");
-    let cargo = |arguments: &[&str]| {
-        // Run in that directory, so that its `.cargo/config.toml` applies.
-        let mut command = Command::new(env!("CARGO"));
-        command.current_dir(&benches).args(arguments);
-        run(command.arg("--quiet").arg("--target-dir").arg(&built))
-    };
     run(Command::new(env!("CARGO")).args(["build", "--quiet", "--release", "--bin", "envelope"]))?;
     run(Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--release", "--package", "envelope-testkit"])
         .args(["--features", "servers", "--bin", "loopback-bucket"]))?;
     cargo(&["build", "--release", "--bin", "gate"])?;
-    cargo(&["build", "--release", "--package", "consumer"])?;
-    cargo(&["build", "--profile", "one-unit", "--package", "consumer"])?;
-    let sdks = sdks::environment(&root().join("fixtures/make/requirements-oss2.txt"))?;
-    run(Command::new(built.join("release/gate"))
-        .arg(target().join("release/envelope"))
-        .arg(target().join("release/loopback-bucket"))
-        .arg(sdks)
-        .arg(built.join("release/consumer"))
-        .arg(built.join("one-unit/consumer"))
-        .args([benches.join("RESULTS.md"), benches.join("ctr.svg")]))
+    Ok(["release/envelope", "release/loopback-bucket"].map(|name| target().join(name)))
+}
+
+/// Runs cargo in the folder of the benches, so that its `.cargo/config.toml` applies.
+fn cargo(arguments: &[&str]) -> Result<(), String> {
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(root().join("benches")).args(arguments);
+    run(command.arg("--quiet").arg("--target-dir").arg(target().join("benches")))
 }

@@ -22,8 +22,8 @@ cargo xtask fixtures --check
 cargo xtask fuzz [SECONDS [TARGET]]
                             run each fuzz target, or one, for SECONDS, 30 by default (requires
                             nightly)
-cargo xtask bench           compare speed with the peers; writes benches/RESULTS.md (requires
-                            the headers of OpenSSL and libgcrypt)
+cargo xtask bench [seal]    compare speed with the peers; writes benches/RESULTS.md (requires
+                            the headers of OpenSSL and libgcrypt); or only what the seal costs
 cargo xtask kills [N]       kill put, get and rewrap N times each at random moments, 200 by default
 cargo xtask tampering       change every bit of an object in every dialect, and compare what is
                             noticed with the table in SECURITY.md
@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         ["interop"] => interop::publish(),
         ["fixtures", "--check"] => fixtures::check(),
         ["bench"] => bench::gate(),
+        ["bench", "seal"] => bench::seal(),
         ["package"] => package::check(),
         ["deny"] => deny(),
         ["coverage"] => coverage::measure(),

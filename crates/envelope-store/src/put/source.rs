@@ -15,7 +15,7 @@ use envelope_core::{CtrCipher, io::PositionedFile as _};
 use crate::TransferError;
 
 /// Number of bytes read at a time where all of a file is read before any of it is sent.
-const PIECE: u64 = 1 << 20;
+const PIECE: u64 = 256 << 10;
 
 /// An open file, with its length and modification time when it was opened.
 #[derive(Clone)]
