@@ -227,9 +227,14 @@ impl Put {
         self
     }
 
-    /// Encrypts and uploads a file. `resume` opens the envelope in a journal; without it, or with a
-    /// key that does not open it, an interrupted upload starts again. So does that of a file whose
-    /// content changed, and one whose journal is damaged.
+    /// Encrypts and uploads a file. If the encryptor [seals](Encryptor::with_seal), a file that is
+    /// uploaded in parts is read twice: first to hash what will be sent, and then to send it. A part
+    /// that is different by then is not sent, and the upload starts again with a fresh content key,
+    /// twice at most.
+    ///
+    /// `resume` opens the envelope in a journal; without it, or with a key that does not open it,
+    /// an interrupted upload starts again. So does that of a file whose content changed, and one
+    /// whose journal is damaged.
     ///
     /// If the future is dropped, a multipart upload stays open; a later run with the same journal
     /// resumes it.
