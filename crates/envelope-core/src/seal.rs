@@ -650,4 +650,82 @@ mod tests {
         assert_eq!(with_iv(other.iv()), garbage);
         assert_eq!(with_iv(honest.wrapped_key()), garbage);
     }
+
+    #[test]
+    fn a_reader_knows_the_name_that_it_was_told() {
+        let decryptor = Decryptor::new(&Keyring::new());
+        assert_eq!(decryptor.name(), None);
+        assert_eq!(decryptor.with_name("a/b").name(), Some("a/b"));
+    }
+
+    /// An upload is only continued if it would be sealed in the same way.
+    #[test]
+    fn what_is_sealed_alike() {
+        let key = AesKeyWrapper::generate().unwrap();
+        let unsealing = Encryptor::new(&key, Dialect::COS_V2);
+        let named = || SealOptions::new().with_name("a");
+        let all = [
+            SealOptions::new(),
+            named(),
+            SealOptions::new().with_origin_key(origin()),
+            named().with_origin_key(origin()),
+        ];
+        let full = |options: &SealOptions| {
+            let mut object = unsealing.clone().with_seal(options.clone()).encrypt().unwrap();
+            let body = object.body_hasher().unwrap().whole().finish();
+            object.seal_body(body).unwrap();
+            object.into_inner().0
+        };
+        let unsealed = unsealing.encrypt().unwrap().into_inner().0;
+        assert!(
+            unsealing.seals_as(&unsealed) && unsealing.clone().without_seal().seals_as(&unsealed)
+        );
+        for (n, one) in all.iter().enumerate() {
+            let encryptor = unsealing.clone().with_seal(one.clone());
+            assert!(!encryptor.seals_as(&unsealed) && !unsealing.seals_as(&full(one)));
+            for (m, other) in all.iter().enumerate() {
+                assert_eq!(encryptor.seals_as(&full(other)), n == m, "{n} {m}");
+            }
+            let of_metadata = encryptor.encrypt().unwrap();
+            assert!(!encryptor.seals_as(of_metadata.envelope()), "the body is not sealed");
+        }
+        let mut adopting = Sealer::adopting(&key_of(&unsealed, &key), &SealOptions::new());
+        adopting.set_body(hashed(&adopting, b"")).unwrap();
+        let adopted = unsealed.clone().with_seal(adopting.seal(&unsealed));
+        assert!(!unsealing.with_seal(SealOptions::new()).seals_as(&adopted));
+    }
+
+    fn key_of(envelope: &Envelope, key: &AesKeyWrapper) -> ContentKey {
+        crate::KeyWrapper::unwrap(key, envelope).unwrap()
+    }
+
+    /// A new object is refused if the seal of its body will not fit. One that is rewrapped may never
+    /// have such a seal.
+    #[test]
+    fn what_the_longest_seal_takes() {
+        let key = AesKeyWrapper::generate().unwrap();
+        let sealing = |note: usize| {
+            let text = "x".repeat(note);
+            let description = MaterialDescription::new([("note", text)]).unwrap();
+            let key = key.clone().with_description(description);
+            Encryptor::new(&key, Dialect::COS_V2).with_seal(SealOptions::new())
+        };
+        let of_metadata = |object: crate::EncryptedObject<crate::CtrCipher>| {
+            let longest = object.longest_headers();
+            (object.into_inner().0, longest.is_ok())
+        };
+        let room = (0..2048).rev().find(|note| sealing(*note).encrypt().is_ok()).unwrap();
+        let (envelope, fits) = of_metadata(sealing(room).encrypt().unwrap());
+        assert!(fits);
+        assert!(matches!(sealing(room + 1).encrypt(), Err(crate::EncryptError::Emit(_))));
+        let keyring = Keyring::new().with(key.clone());
+        let keyring = {
+            let text = "x".repeat(room);
+            let description = MaterialDescription::new([("note", text)]).unwrap();
+            keyring.with(key.clone().with_description(description))
+        };
+        let rewrapped = Decryptor::new(&keyring).rewrap(&envelope, &sealing(room + 1)).unwrap();
+        assert!(rewrapped.longest_headers().is_err(), "the seal of its body would not fit");
+        assert!(rewrapped.envelope().seal().is_some_and(|seal| !seal.is_full()));
+    }
 }

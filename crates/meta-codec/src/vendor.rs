@@ -169,6 +169,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_stores_differ() {
+        assert!(Vendor::Oss.forbids_new_metadata() && !Vendor::Cos.forbids_new_metadata());
+    }
+
+    #[test]
     fn all_are_listed() {
         for (index, vendor) in Vendor::ALL.into_iter().enumerate() {
             // A third vendor does not compile here, until it is listed.
