@@ -7,8 +7,8 @@ use std::error::Error as _;
 use envelope_testkit::all_cases;
 use meta_codec::{
     Base64Fault, ContentAlgorithm, DescriptionError, Dialect, EmitError, Envelope, HeaderListError,
-    MaterialDescription, NumberFault, PartLayout, Reason, Seal, SealTerms, SealedBody, Vendor,
-    WrapAlgorithm, parse, parse_instruction, read_headers,
+    MaterialDescription, NumberFault, PartLayout, Reason, Seal, SealFault, SealTerms, SealedBody,
+    Vendor, WrapAlgorithm, parse, parse_instruction, read_headers,
 };
 
 const CTR: ContentAlgorithm = ContentAlgorithm::Aes256Ctr;
@@ -377,5 +377,33 @@ fn an_envelope_says_what_it_was_told() {
         assert_eq!(envelope.seal(), Some(seal(5)));
         assert_eq!((envelope.plain_len(), envelope.layout()), (Some(5), None));
         assert_eq!((envelope.wrapped_key(), envelope.iv()), (&[1; 40][..], &[2; 24][..]));
+    }
+}
+
+/// AES-GCM authenticates its body on its own, and AES-CBC is not sealed.
+#[test]
+fn a_seal_has_a_digest_of_aes_ctr_only() {
+    let full =
+        Seal::new(SealTerms::new(SealedBody::Digest { len: 1, digest: [5; 32] }), [3; 8], [4; 32]);
+    let object = |content| match content {
+        GCM => cos_v2(GCM, WrapAlgorithm::KmsCustom, 100, 100),
+        content => cos_v2(content, WrapAlgorithm::AesKeyWrap, 40, 24),
+    };
+    let text = object(CTR).with_seal(full).emit(Dialect::COS_V2).unwrap();
+    let (name, text) = text.into_iter().find(|(name, _)| name.ends_with("-seal")).unwrap();
+    for content in [CTR, GCM, CBC] {
+        let of_metadata = object(content).with_seal(seal(1)).emit(Dialect::COS_V2);
+        assert!(of_metadata.is_ok(), "{content}");
+        let fault = SealFault::Content(content);
+        let emitted = object(content).with_seal(full).emit(Dialect::COS_V2);
+        let mut headers = object(content).emit(Dialect::COS_V2).unwrap();
+        headers.push((name, text.clone()));
+        let parsed = parse(headers);
+        if content == CTR {
+            assert!(emitted.is_ok() && parsed.unwrap().unwrap().seal() == Some(full));
+        } else {
+            assert_eq!(emitted, Err(EmitError::SealFault(fault)));
+            assert_eq!(*parsed.unwrap_err().reason(), Reason::Seal(fault));
+        }
     }
 }
