@@ -127,7 +127,10 @@ mod tests {
     use envelope_core::{Decryptor, Dialect, Encryptor, Keyring, RsaKeyWrapper, SealOptions};
     use meta_codec::Vendor;
 
-    use super::{super::source::tests::on_read, *};
+    use super::{
+        super::source::tests::{Hooked, on_read},
+        *,
+    };
     use crate::{
         Event, Get, GetOptions, Headers, MemoryStore, Object, ObjectMeta, Put, PutOptions,
         PutResult, StopSignal, Store, StoreError, Upload, UploadResult, UploadedPart,
@@ -303,9 +306,9 @@ mod tests {
     }
 
     /// Changes a byte of a part of the file before its `nth` read from now on.
-    fn change_at(path: &Path, part_size: u64, part: u64, nth: u64) -> Arc<AtomicU64> {
-        let (reads, file) = (Arc::new(AtomicU64::new(0)), File::open(path).unwrap());
-        let (count, path) = (Arc::clone(&reads), path.to_owned());
+    fn change_at(path: &Path, part_size: u64, part: u64, nth: u64) -> Hooked {
+        let (count, file) = (AtomicU64::new(0), File::open(path).unwrap());
+        let path = path.to_owned();
         on_read(&file, move |_| {
             if count.fetch_add(1, Ordering::Relaxed) == nth {
                 let file = File::options().write(true).read(true).open(&path).unwrap();
@@ -313,8 +316,7 @@ mod tests {
                 file.read_exact_at(&mut byte, at).unwrap();
                 file.write_all_at(&[byte[0] ^ 1], at).unwrap();
             }
-        });
-        reads
+        })
     }
 
     #[tokio::test]
@@ -324,7 +326,7 @@ mod tests {
             for nth in 0..PARTS * 3 {
                 for part in 0..PARTS {
                     let job = Job::new(part_size, seals);
-                    change_at(&job.path, part_size, part, nth);
+                    let _hooked = change_at(&job.path, part_size, part, nth);
                     let outcome = job.run().await;
                     let what = format!("{part_size} {seals}: part {part} before read {nth}");
                     job.check(&what);
@@ -358,7 +360,7 @@ mod tests {
                     job.store.accepts.store(2, Ordering::Relaxed);
                     job.run().await.unwrap_err();
                     job.store.accepts.store(u32::MAX, Ordering::Relaxed);
-                    change_at(&job.path, part_size, part, nth);
+                    let _hooked = change_at(&job.path, part_size, part, nth);
                     let outcome = job.run().await;
                     let what = format!("{seals}: part {part} before read {nth}");
                     job.check(&what);
@@ -402,7 +404,7 @@ mod tests {
         let job = Job::new(131_072, true);
         let (file, path) = (File::open(&job.path).unwrap(), job.path.clone());
         let mut seconds = 0;
-        on_read(&file, move |_| {
+        let _hooked = on_read(&file, move |_| {
             seconds += 1;
             let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
             File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
@@ -418,7 +420,7 @@ mod tests {
         let job = Job::new(131_072, true);
         let (file, stop) = (File::open(&job.path).unwrap(), StopSignal::new());
         let given = stop.clone();
-        on_read(&file, move |_| given.stop());
+        let _hooked = on_read(&file, move |_| given.stop());
         let encryptor = Encryptor::new(&job.key, Dialect::OSS_V2).with_seal(SealOptions::new());
         let put = job.put().with_stop(stop);
         let outcome = put.file(&job.path, &encryptor, None).await;
@@ -443,7 +445,7 @@ mod tests {
         let file = File::open(&job.path).unwrap();
         let path = job.path.clone();
         let mut count = 0_u64;
-        on_read(&file, move |_| {
+        let _hooked = on_read(&file, move |_| {
             count += 1;
             let file = File::options().write(true).open(&path).unwrap();
             file.write_all_at(&count.to_le_bytes(), 131_072 * (count % PARTS)).unwrap();

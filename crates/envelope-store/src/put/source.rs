@@ -176,13 +176,28 @@ pub(super) mod tests {
     /// What happens before each read of one file, which is known by its inode.
     static HOOKS: Mutex<Vec<(u64, Hook)>> = Mutex::new(Vec::new());
 
-    /// Calls a function with the position of each read of a file, before it.
+    /// Calls a function with the position of each read of a file, before it, until what this
+    /// returns is dropped. It must not outlive the file: another one may get its inode.
     #[cfg(unix)]
-    pub(in crate::put) fn on_read(file: &std::fs::File, hook: impl FnMut(u64) + Send + 'static) {
+    pub(in crate::put) fn on_read(
+        file: &std::fs::File,
+        hook: impl FnMut(u64) + Send + 'static,
+    ) -> Hooked {
         let mut hooks = HOOKS.lock().unwrap_or_else(PoisonError::into_inner);
         let inode = inode(file);
         hooks.retain(|(other, _)| *other != inode);
         hooks.push((inode, Box::new(hook)));
+        Hooked(inode)
+    }
+
+    #[must_use]
+    pub(in crate::put) struct Hooked(u64);
+
+    impl Drop for Hooked {
+        fn drop(&mut self) {
+            let mut hooks = HOOKS.lock().unwrap_or_else(PoisonError::into_inner);
+            hooks.retain(|(inode, _)| *inode != self.0);
+        }
     }
 
     pub(super) fn before_read(file: &std::fs::File, start: u64) {
