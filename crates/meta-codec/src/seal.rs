@@ -11,7 +11,8 @@ const DIGEST: u8 = 1 << 1;
 const NAME: u8 = 1 << 2;
 const ADOPTED: u8 = 1 << 3;
 const ORIGIN: u8 = 1 << 4;
-const KNOWN: u8 = LENGTH | DIGEST | NAME | ADOPTED | ORIGIN;
+/// All of them.
+const KNOWN: u8 = 0b1_1111;
 
 /// What a seal says of the body of its object, as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
