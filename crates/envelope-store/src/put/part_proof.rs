@@ -414,6 +414,25 @@ mod tests {
         assert!(job.events.lock().unwrap().iter().all(|it| !matches!(it, Event::Restarted(_))));
     }
 
+    /// What was appended while it was sent is in the object, too.
+    #[tokio::test]
+    async fn a_source_that_grows_is_sent_as_a_whole() {
+        let job = Job::new(131_072, true);
+        let (file, path) = (File::open(&job.path).unwrap(), job.path.clone());
+        let mut reads = 0;
+        let _hooked = on_read(&file, move |_| {
+            reads += 1;
+            if reads == 2 * PARTS {
+                let file = File::options().write(true).open(&path).unwrap();
+                file.write_all_at(b"more", file.metadata().unwrap().len()).unwrap();
+            }
+        });
+        job.run().await.unwrap();
+        job.check("grows");
+        let want = [content(131_072), b"more".to_vec()].concat();
+        assert!(job.stored().await.unwrap() == want);
+    }
+
     /// Until there is an upload, nothing says that one was left open.
     #[tokio::test]
     async fn an_upload_that_ends_before_it_begins_leaves_no_journal() {
