@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use rand::{TryRng as _, rngs::SysRng};
 use zeroize::Zeroizing;
 
-use crate::NoRandomness;
+use crate::{NoRandomness, key::random};
 
 /// A secret of 32 bytes that those who write objects share with those who read them.
 ///
@@ -46,9 +45,7 @@ impl OriginKey {
     /// # Errors
     /// If the operating system provides no randomness.
     pub fn generate() -> Result<Self, NoRandomness> {
-        let mut bytes = Zeroizing::new([0; 32]);
-        SysRng.try_fill_bytes(&mut bytes[..]).map_err(|_| NoRandomness)?;
-        Ok(Self::new(bytes))
+        Ok(Self::new(random()?))
     }
 
     pub(crate) fn bytes(&self) -> &[u8; 32] {

@@ -2,11 +2,10 @@
 
 use std::io::{self, Read};
 
-use rand::{TryRng as _, rngs::SysRng};
 use zeroize::Zeroizing;
 
 use super::{invalid, poisoned};
-use crate::{IntegrityError, NoRandomness};
+use crate::{IntegrityError, NoRandomness, key::random};
 
 /// The number of bytes that are compared at a time.
 const PIECE: usize = 1 << 20;
@@ -54,8 +53,7 @@ impl FirstRead {
     /// # Errors
     /// If the operating system provides no randomness.
     pub fn new() -> Result<Self, NoRandomness> {
-        let mut key = Zeroizing::new([0; 32]);
-        SysRng.try_fill_bytes(&mut key[..]).map_err(|_| NoRandomness)?;
+        let key = random()?;
         let hasher = Zeroizing::new(blake3::Hasher::new_keyed(&key));
         Ok(Self { key, hasher, within: 0, pieces: Vec::new() })
     }

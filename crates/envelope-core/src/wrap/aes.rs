@@ -9,11 +9,13 @@ use cipher::{
     BlockCipherDecrypt, BlockCipherEncrypt, KeyInit, common::InnerInit as _, consts::U16,
 };
 use meta_codec::{Envelope, IvForm, MaterialDescription, WrapAlgorithm};
-use rand::{TryRng as _, rngs::SysRng};
 use zeroize::Zeroizing;
 
 use super::{KeyWrapper, UnwrapError, WrapError, WrappedKey, unwrap_each, wrap_each};
-use crate::{ContentKey, NoRandomness, key::Candidate};
+use crate::{
+    ContentKey, NoRandomness,
+    key::{Candidate, random},
+};
 
 /// An AES master key of 128, 192 or 256 bits. Clones share the key.
 ///
@@ -159,9 +161,7 @@ impl AesKeyWrapper {
     /// # Errors
     /// [`NoRandomness`].
     pub fn generate_text() -> Result<Zeroizing<String>, NoRandomness> {
-        let mut bytes = Zeroizing::new([0; 32]);
-        SysRng.try_fill_bytes(&mut bytes[..]).map_err(|_| NoRandomness)?;
-        Ok(Zeroizing::new(STANDARD.encode(&bytes[..])))
+        Ok(Zeroizing::new(STANDARD.encode(&random::<32>()?[..])))
     }
 
     /// Sets the description, which is written into metadata and used to find the key again.
