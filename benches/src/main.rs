@@ -1,8 +1,8 @@
 //! The performance gate: every measurement that has a goal, and its peers, in one run.
 //!
-//! `cargo xtask bench` builds its prerequisites and runs it:
-//! `gate ENVELOPE BUCKET PYTHON CONSUMER CONSUMER-ONE-UNIT PAGE CHART`; or only what the seal costs:
-//! `gate ENVELOPE BUCKET PAGE`.
+//! `cargo xtask bench` builds its prerequisites and runs it, with these arguments:
+//! `ENVELOPE BUCKET PYTHON CONSUMER CONSUMER-ONE-UNIT PAGE CHART`; or, for the cost of the seal
+//! alone, `ENVELOPE BUCKET PAGE`.
 
 mod chart;
 mod cipher;

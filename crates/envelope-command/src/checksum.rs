@@ -24,7 +24,7 @@ pub(crate) enum Checksum {
 pub(crate) struct Checksums {
     pub(crate) crc64: Option<Crc64>,
     pub(crate) md5: Option<Md5>,
-    /// What the seal needs, which is never printed.
+    /// The hash of the body for its seal, which is never printed.
     seal: Option<WholeHasher>,
 }
 

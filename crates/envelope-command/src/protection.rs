@@ -1,8 +1,8 @@
-//! What protects an object from changes that nobody notices, in one word.
+//! The protection of an object against unnoticed changes, in one word.
 
 use meta_codec::{ContentAlgorithm, Envelope};
 
-/// What protects an object, before any of it was verified.
+/// The protection that the metadata of an object claims, before any of it was verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protection {
     /// A seal that covers the body, made by whoever wrote it.

@@ -42,9 +42,8 @@ pub(crate) fn weaknesses(envelope: &Envelope) -> Vec<Weakness> {
         });
     }
     let mut say = |id, words: &str| found.push(Weakness { id, words: words.to_owned() });
-    let seal = envelope.seal();
     match envelope.content_algorithm() {
-        ContentAlgorithm::Aes256Ctr if seal.is_some_and(|seal| seal.is_full()) => {}
+        ContentAlgorithm::Aes256Ctr if envelope.is_authenticated() => {}
         ContentAlgorithm::Aes256Ctr => say(
             "ctr-unauthenticated",
             "AES-CTR without authentication: anyone who can write to the bucket can flip any bit \
@@ -55,7 +54,7 @@ pub(crate) fn weaknesses(envelope: &Envelope) -> Vec<Weakness> {
             "AES-CBC without authentication is vulnerable to padding oracles, and COS Java cuts \
              the last block off multipart objects",
         ),
-        ContentAlgorithm::Aes256Gcm if seal.is_none() => say(
+        ContentAlgorithm::Aes256Gcm if envelope.seal().is_none() => say(
             "gcm-relabel",
             "AES-GCM authenticates the body, but not the metadata: a reader that also accepts \
              AES-CTR can be given this body as CTR",
@@ -83,7 +82,7 @@ pub(crate) fn weaknesses(envelope: &Envelope) -> Vec<Weakness> {
              modified",
         );
     }
-    if envelope.key_check().is_none() && seal.is_none() {
+    if !envelope.is_bound_to_key() {
         say(
             "metadata-unauthenticated",
             "nothing binds the metadata to the key: sizes, description and IV can be changed \
@@ -95,8 +94,7 @@ pub(crate) fn weaknesses(envelope: &Envelope) -> Vec<Weakness> {
 
 /// Warns of everything that a reader should know before trusting the plaintext.
 pub(crate) fn warn_before_reading(envelope: &Envelope) {
-    let unverifiable = envelope.key_check().is_none() && envelope.seal().is_none();
-    if envelope.wrap_algorithm() == WrapAlgorithm::AesCtrZero && unverifiable {
+    if envelope.wrap_algorithm() == WrapAlgorithm::AesCtrZero && !envelope.is_bound_to_key() {
         warn(
             "the AES wrap of cos-v1 opens with any key: with the wrong one, the output is garbage; \
              check the plaintext before you discard the old metadata",

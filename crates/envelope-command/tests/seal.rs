@@ -1,5 +1,5 @@
-//! What the command makes of the seal: by default it writes one, and whatever was changed
-//! afterwards ends with an exit status that says so.
+//! The seal at the command line: it is written by default, and the exit status tells whatever was
+//! changed afterwards.
 
 #![cfg(unix)]
 #![allow(

@@ -40,7 +40,7 @@ pub struct CtrCipher {
     iv: u128,
     /// The byte of the object at which the keystream ends.
     end: u64,
-    /// What the seal says of the body, for reading the whole of it.
+    /// The body that a verified seal vouches for, to compare with the whole of what is read.
     seal: Option<SealedContent>,
 }
 
@@ -60,7 +60,7 @@ impl CtrCipher {
         Self { aes, iv, end, seal: None }
     }
 
-    /// Adds what the seal says of the body.
+    /// Adds the body that a verified seal vouches for.
     pub(crate) fn sealed(self, seal: Option<SealedContent>) -> Self {
         Self { seal, ..self }
     }
@@ -81,9 +81,8 @@ impl CtrCipher {
         &self,
         stretches: impl IntoIterator<Item = Stretch>,
     ) -> Result<bool, IntegrityError> {
-        let Some(seal) = &self.seal else { return Ok(false) };
-        let body = seal.hasher().join(stretches).ok_or(IntegrityError::Seal)?;
-        seal.matches(&body).map(|()| true)
+        let Some(hasher) = self.body_hasher() else { return Ok(false) };
+        self.check_digest(&hasher.join(stretches).ok_or(IntegrityError::Seal)?)
     }
 
     /// As [`check_body`](Self::check_body), for a body that was hashed in one piece.
@@ -95,7 +94,7 @@ impl CtrCipher {
         seal.matches(body).map(|()| true)
     }
 
-    /// Returns what the seal says of the body, if the cipher is for reading a sealed object.
+    /// Returns the body that the seal vouches for, if the cipher is for reading a sealed object.
     pub(crate) const fn seal(&self) -> Option<&SealedContent> {
         self.seal.as_ref()
     }

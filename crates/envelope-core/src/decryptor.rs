@@ -38,7 +38,7 @@ pub struct Decryptor {
     keyring: Keyring,
     policy: Policy,
     cache: Option<Arc<KeyCache>>,
-    /// What it knows of the seals of the objects that it reads.
+    /// The name and the origin key with which seals are verified.
     seal: SealOptions,
 }
 
@@ -216,7 +216,7 @@ impl Decryptor {
         envelope: &Envelope,
     ) -> Result<CtrCipher, DecryptError> {
         self.policy.admit_range(Some(envelope))?;
-        // What the seal says of the body is of no use for a part of it.
+        // The seal cannot vouch for a part of the body.
         let (key, _) = self.unwrap(envelope).await?;
         Ok(cipher(&key, None)?.into_keystream()?)
     }
@@ -280,8 +280,8 @@ impl Decryptor {
         run_now(future).ok_or(DecryptError::AsyncKey)
     }
 
-    /// The content key of an envelope that the policy has admitted, and what its seal says of the
-    /// body. The seal is verified each time: the cache holds keys, and no verdicts.
+    /// The content key of an envelope that the policy has admitted, and the body that its seal
+    /// vouches for. The seal is verified each time: the cache holds keys, and no verdicts.
     async fn unwrap(
         &self,
         envelope: &Envelope,

@@ -97,8 +97,8 @@ impl<C> EncryptedObject<C> {
         Ok(())
     }
 
-    /// Returns the headers that the object will have once its [body is sealed](Self::seal_body), but
-    /// with other values in the seal, to see beforehand whether the store takes so many.
+    /// Returns the headers that the object will have once its [body is sealed](Self::seal_body),
+    /// but with other values in the seal, to see beforehand whether the store takes so many.
     ///
     /// # Errors
     /// If they are more than the vendor stores, or the seal cannot cover the body.

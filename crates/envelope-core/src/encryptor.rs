@@ -52,7 +52,7 @@ pub struct Encryptor {
     allow_weak_wrap: bool,
 }
 
-/// What becomes of the seal.
+/// The treatment of seals.
 #[derive(Clone)]
 enum Sealing {
     /// An object has one if it had one before it was rewrapped.
@@ -185,8 +185,8 @@ impl Encryptor {
         }
     }
 
-    /// Returns what seals an object that has this seal now. `known` is what the reader of that one
-    /// knows.
+    /// Returns the sealer of an object that has this seal now, which was verified with the name and
+    /// the origin key in `known`.
     pub(crate) fn resealer(
         &self,
         key: &ContentKey,

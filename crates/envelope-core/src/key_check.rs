@@ -43,7 +43,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{AesKeyWrapper, Decryptor, Encryptor, Keyring, RsaKeyWrapper};
+    use crate::{Encryptor, keyring::tests::is_computed_for_every_key};
 
     thread_local! {
         /// How often the key check was computed on this thread.
@@ -133,21 +133,6 @@ mod tests {
     /// Whoever forges wrapped keys must not learn from the time which of them are well formed.
     #[test]
     fn it_is_computed_for_every_key_that_is_tried() {
-        let (aes, rsa) = (AesKeyWrapper::generate().unwrap(), RsaKeyWrapper::generate(2048));
-        let rsa = rsa.unwrap();
-        let aes_object = Encryptor::new(&aes, Dialect::COS_V2).with_key_check();
-        let rsa_object = Encryptor::new(&rsa, Dialect::COS_V2).with_key_check();
-        for object in [aes_object, rsa_object] {
-            let envelope = object.encrypt().unwrap().into_inner().0;
-            let wrong = RsaKeyWrapper::generate(2048).unwrap();
-            for (right, keyring) in [
-                (true, Keyring::new().with(aes.clone()).with(rsa.clone())),
-                (false, Keyring::new().with(AesKeyWrapper::generate().unwrap()).with(wrong)),
-            ] {
-                let before = COMPUTED.get();
-                assert_eq!(Decryptor::new(&keyring).decrypt(&envelope).is_ok(), right);
-                assert_eq!(COMPUTED.get() - before, 1, "{right}");
-            }
-        }
+        is_computed_for_every_key(Encryptor::with_key_check, || COMPUTED.get());
     }
 }

@@ -88,9 +88,8 @@ impl Keyring {
     /// If no key matches the envelope's public data, every matching key fails, or several keys
     /// match a wrap that does not show which one is right.
     pub(crate) async fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, KeyringError> {
-        let unverifiable = envelope.wrap_algorithm() == WrapAlgorithm::AesCtrZero
-            && envelope.key_check().is_none()
-            && envelope.seal().is_none();
+        let unverifiable =
+            envelope.wrap_algorithm() == WrapAlgorithm::AesCtrZero && !envelope.is_bound_to_key();
         let candidates = self.candidates(envelope);
         if unverifiable && candidates.len() > 1 {
             return Err(KeyringError::Ambiguous);
@@ -180,4 +179,36 @@ fn described_as(description: &str) -> String {
         return String::new();
     }
     format!(", described as {}", description.escape_debug())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use meta_codec::Dialect;
+
+    use super::*;
+    use crate::{AesKeyWrapper, Decryptor, Encryptor, RsaKeyWrapper};
+
+    /// Asserts that a check is computed once for each object that is opened, whether a key fits or
+    /// not. `computed` is how often it was computed on this thread.
+    pub(crate) fn is_computed_for_every_key(
+        checked: impl Fn(Encryptor) -> Encryptor,
+        computed: impl Fn() -> u32,
+    ) {
+        let (aes, rsa) = (AesKeyWrapper::generate().unwrap(), RsaKeyWrapper::generate(2048));
+        let rsa = rsa.unwrap();
+        let aes_object = checked(Encryptor::new(&aes, Dialect::COS_V2));
+        let rsa_object = checked(Encryptor::new(&rsa, Dialect::COS_V2));
+        for object in [aes_object, rsa_object] {
+            let envelope = object.encrypt().unwrap().into_inner().0;
+            let wrong = RsaKeyWrapper::generate(2048).unwrap();
+            for (right, keyring) in [
+                (true, Keyring::new().with(aes.clone()).with(rsa.clone())),
+                (false, Keyring::new().with(AesKeyWrapper::generate().unwrap()).with(wrong)),
+            ] {
+                let before = computed();
+                assert_eq!(Decryptor::new(&keyring).decrypt(&envelope).is_ok(), right);
+                assert_eq!(computed() - before, 1, "{right}");
+            }
+        }
+    }
 }

@@ -168,9 +168,9 @@ impl Policy {
             Err(PolicyError::Wrap(wrap))
         } else if !self.contents.contains(&content) {
             Err(PolicyError::Content(content))
-        } else if self.authenticated_only && !is_authenticated(envelope) {
+        } else if self.authenticated_only && !envelope.is_authenticated() {
             Err(PolicyError::Unauthenticated(content))
-        } else if self.key_check && envelope.key_check().is_none() && envelope.seal().is_none() {
+        } else if self.key_check && !envelope.is_bound_to_key() {
             Err(PolicyError::NoKeyCheck)
         } else if self.seal && envelope.seal().is_none() {
             Err(PolicyError::NoSeal)
@@ -196,12 +196,6 @@ impl Policy {
         }
         Ok(())
     }
-}
-
-/// Returns whether a reader of the whole object notices every change of its body.
-fn is_authenticated(envelope: &Envelope) -> bool {
-    envelope.content_algorithm().is_authenticated()
-        || envelope.seal().is_some_and(|seal| seal.is_full())
 }
 
 /// The error returned for an object that the reader's policy does not allow.

@@ -228,9 +228,9 @@ impl Put {
     }
 
     /// Encrypts and uploads a file. If the encryptor [seals](Encryptor::with_seal), a file that is
-    /// uploaded in parts is read twice: first to hash what will be sent, and then to send it. A part
-    /// that is different by then is not sent, and the upload starts again with a fresh content key,
-    /// twice at most.
+    /// uploaded in parts is read twice: first to hash what will be sent, and then to send it. A
+    /// part that is different by then is not sent, and the upload starts again with a fresh content
+    /// key, twice at most.
     ///
     /// `resume` opens the envelope in a journal; without it, or with a key that does not open it,
     /// an interrupted upload starts again. So does that of a file whose content changed, and one
@@ -532,14 +532,16 @@ impl Put {
         resume: Option<&Decryptor>,
         encryptor: &Encryptor,
     ) -> Result<Result<Resumed<'a>, &'static str>, TransferError> {
-        let envelope = match earlier.headers().map(envelope_in) {
-            None => return Ok(Err("the journal is damaged")),
-            Some(Ok(Some(envelope))) => envelope,
-            Some(_) => return Ok(Err("the journal contains no envelope")),
+        let Some(headers) = earlier.headers() else {
+            return Ok(Err("the journal is damaged"));
+        };
+        let Ok(Some(envelope)) = envelope_in(headers) else {
+            return Ok(Err("the journal contains no envelope"));
         };
         // What takes no time comes first.
-        let asked_for = earlier.headers().is_some_and(|headers| self.asks_for(headers));
-        if envelope.dialect() != encryptor.dialect() || !encryptor.seals_as(&envelope) || !asked_for
+        if envelope.dialect() != encryptor.dialect()
+            || !encryptor.seals_as(&envelope)
+            || !self.asks_for(headers)
         {
             return Ok(Err("this run asks for other headers"));
         }

@@ -406,8 +406,7 @@ impl Rewrap {
 
 /// Returns whether every byte of the body is covered, by the seal or by AES-GCM, or cannot be.
 fn is_covered(envelope: &Envelope) -> bool {
-    let is_ctr = envelope.content_algorithm() == ContentAlgorithm::Aes256Ctr;
-    !is_ctr || envelope.seal().is_some_and(|seal| seal.is_full())
+    envelope.is_authenticated() || envelope.content_algorithm() != ContentAlgorithm::Aes256Ctr
 }
 
 /// What an object is after its headers were replaced.

@@ -173,6 +173,19 @@ impl Envelope {
         self.seal
     }
 
+    /// Returns whether a reader that verifies everything notices every change of the body, if all of
+    /// it is read: AES-GCM does, and so does a seal that covers the body.
+    #[must_use]
+    pub fn is_authenticated(&self) -> bool {
+        self.content.is_authenticated() || self.seal.is_some_and(|seal| seal.is_full())
+    }
+
+    /// Returns whether the metadata is bound to the content key, by the key check or by the seal.
+    #[must_use]
+    pub const fn is_bound_to_key(&self) -> bool {
+        self.key_check.is_some() || self.seal.is_some()
+    }
+
     /// Returns the key check, which only this library writes, and only on request.
     #[must_use]
     pub const fn key_check(&self) -> Option<[u8; 16]> {

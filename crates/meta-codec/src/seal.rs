@@ -1,4 +1,4 @@
-//! The seal: what lets a reader notice that an object was tampered with. `docs/format/seal.md`
+//! The seal, with which a reader notices that an object was tampered with. `docs/format/seal.md`
 //! describes it byte by byte.
 
 use crate::{ContentAlgorithm, encoding, error::Reason};
@@ -14,7 +14,7 @@ const ORIGIN: u8 = 1 << 4;
 /// All of them.
 const KNOWN: u8 = 0b1_1111;
 
-/// What a seal says of the body of its object, as it is stored.
+/// The statement of a seal about the body of its object, as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "another kind of seal needs another version")]
 pub enum SealedBody {
@@ -55,7 +55,7 @@ impl SealedBody {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SealTerms {
-    /// What it says of the body.
+    /// The statement about the body.
     pub body: SealedBody,
     /// Whether the name of the object is part of what is sealed.
     pub name_bound: bool,
@@ -122,7 +122,7 @@ impl Seal {
         Self { terms, confirmation, tag }
     }
 
-    /// Returns what it states.
+    /// Returns its terms.
     #[must_use]
     pub const fn terms(&self) -> SealTerms {
         self.terms

@@ -6,7 +6,7 @@ use envelope_core::{Decryptor, OriginKey, Policy, SealOptions};
 
 use crate::{failure::Failure, key_file};
 
-/// How an object that is written is sealed.
+/// Options for sealing an object that is written.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Sealing {
     /// Write no seal: the header, specific to `envelope`, that lets it notice every change of the
@@ -27,7 +27,7 @@ pub(crate) struct Origin {
     pub(crate) origin_key: Option<PathBuf>,
 }
 
-/// What a reader knows of the seal.
+/// Facts about a seal that a reader has to be told.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Sealed {
     /// The name of the object, for a seal that is bound to it: the key under which it was stored,
@@ -76,7 +76,7 @@ impl Sealed {
         if verify_first { policy.authenticated_only() } else { policy }
     }
 
-    /// Adds what is known to a decryptor.
+    /// Tells a decryptor the name and the origin key.
     pub(crate) fn known_to(&self, mut decryptor: Decryptor) -> Result<Decryptor, Failure> {
         if let Some(name) = &self.name {
             decryptor = decryptor.with_name(name.as_str());

@@ -268,8 +268,8 @@ pub(crate) struct Ls {
     pub(crate) bucket: Bucket,
     /// Look at the metadata of each object, too, and show what protects it: `sealed`, `adopted` (a
     /// seal made for a body that was already there), `metadata` (a seal that does not cover the
-    /// body), `gcm`, `none`, or `plain`; or else `invalid` metadata, or an object that was `denied` or
-    /// is `gone`. One more request for each object.
+    /// body), `gcm`, `none`, or `plain`; or else `invalid` metadata, or an object that was `denied`
+    /// or is `gone`. One more request for each object.
     #[arg(long, short)]
     pub(crate) long: bool,
     /// Print one line of JSON for each object.

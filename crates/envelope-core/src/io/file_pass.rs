@@ -58,7 +58,7 @@ pub struct FilePass<'a> {
     to_the_end: bool,
 }
 
-/// What a pass computed besides its output.
+/// The checksums that a pass computed besides its output.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PassSums {

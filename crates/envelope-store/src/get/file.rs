@@ -40,7 +40,7 @@ struct Ranges {
     here: BTreeMap<u64, Hashed>,
 }
 
-/// What was computed of the ciphertext of a range.
+/// The checksum and the hash of the ciphertext of a range.
 #[derive(Clone)]
 struct Hashed {
     crc64: u64,

@@ -36,7 +36,7 @@ pub(super) struct Multipart<'a> {
     /// The cipher of the parts; `None` if the file is ciphertext already.
     pub(super) object: Option<Arc<EncryptedObject<CtrCipher>>>,
     pub(super) source: Source,
-    /// What the parts must be, if all of the source was read before.
+    /// Proof of the parts, if all of the source was read before.
     pub(super) proof: Option<PartProof>,
     pub(super) buffers: Pool,
 }
@@ -62,7 +62,7 @@ impl Multipart<'_> {
         self.finish_or_abort(&upload, Uploaded::new(), journal.as_ref()).await
     }
 
-    /// Reads all of the source, and returns what its parts must be if it is still the body that the
+    /// Reads all of the source, and returns the proof of its parts if it is still the body that the
     /// seal of the envelope vouches for.
     pub(super) async fn proven_again(
         &self,

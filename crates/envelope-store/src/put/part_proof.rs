@@ -1,4 +1,4 @@
-//! What the parts of an upload must be: the keystream of a part must never meet other bytes.
+//! Proof that a part is what it was before: its keystream must never meet other bytes.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use super::{part_buffer::Buffer, source::Source};
 use crate::TransferError;
 
-/// What was computed of every part of a file before the first of them is sent.
+/// Sums or hashes of every part of a file, from before the first of them is sent.
 #[derive(Clone)]
 pub(super) enum PartProof {
     /// The checksums of the plaintext. They are no secret to whoever could choose bytes to fool
