@@ -10,6 +10,9 @@
     reason = "tests fail loudly"
 )]
 
+#[path = "support/bucket.rs"]
+mod support;
+
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -18,12 +21,12 @@ use std::{
 
 use envelope_core::{Decryptor, Encryptor, Keyring, RsaKeyWrapper};
 use envelope_store::{
-    Bucket, Credentials, Event, FolderStore, Get, GetOptions, OutputError, OutputFile,
-    OutputOptions, Put, RetryPolicy, Rewrap, Rewrapped, Signature, Store, StoreError,
-    TransferError, UploadResult, blocking::Runtime,
+    Event, FolderStore, Get, GetOptions, OutputError, OutputFile, OutputOptions, Put, RetryPolicy,
+    Rewrap, Rewrapped, Store, StoreError, TransferError, UploadResult, blocking::Runtime,
 };
-use envelope_testkit::bucket::{ACCESS_KEY, Fault, LoopbackBucket, SECRET};
+use envelope_testkit::bucket::{Fault, LoopbackBucket};
 use meta_codec::Dialect;
+use support::bucket;
 
 const RETRY: RetryPolicy =
     RetryPolicy::ONCE.with_attempts(3).with_initial_backoff(Duration::from_millis(2));
@@ -222,17 +225,6 @@ impl World {
             }
         }
     }
-}
-
-fn bucket(server: &LoopbackBucket, dialect: Dialect) -> Bucket {
-    let endpoint = server.url().parse().unwrap();
-    let credentials = Credentials::new(ACCESS_KEY, SECRET);
-    let bucket = if dialect == Dialect::COS_V2 {
-        Bucket::cos("b-1", endpoint, credentials)
-    } else {
-        Bucket::oss("b-1", "cn-x", endpoint, credentials, Signature::V4)
-    };
-    bucket.unwrap()
 }
 
 #[test]

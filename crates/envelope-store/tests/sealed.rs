@@ -9,6 +9,9 @@
     reason = "tests fail loudly"
 )]
 
+#[path = "support/bucket.rs"]
+mod support;
+
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex},
@@ -19,10 +22,12 @@ use envelope_core::{
     IntegrityError, Keyring, OriginKey, Policy, RsaKeyWrapper, SealError, SealOptions, parse,
 };
 use envelope_store::{
-    Bucket, Credentials, Event, Get, OutputFile, OutputOptions, Put, Rewrap, Rewrapped, Signature,
-    Store, TransferError, blocking::Runtime,
+    Event, Get, OutputFile, OutputOptions, Put, Rewrap, Rewrapped, Store, TransferError,
+    blocking::Runtime,
 };
-use envelope_testkit::bucket::{ACCESS_KEY, Fault, LoopbackBucket, SECRET};
+use envelope_testkit::bucket::{Fault, LoopbackBucket};
+
+use support::bucket;
 
 const PART: u64 = 1 << 20;
 const DIALECTS: [Dialect; 2] = [Dialect::COS_V2, Dialect::OSS_V2];
@@ -41,20 +46,13 @@ struct World {
 impl World {
     fn new(dialect: Dialect) -> Self {
         let server = LoopbackBucket::start();
-        let endpoint = server.url().parse().unwrap();
-        let credentials = Credentials::new(ACCESS_KEY, SECRET);
-        let bucket = if dialect == Dialect::COS_V2 {
-            Bucket::cos("b-1", endpoint, credentials)
-        } else {
-            Bucket::oss("b-1", "cn-x", endpoint, credentials, Signature::V4)
-        };
         let file = std::fs::read(envelope_testkit::folder("keys/private_key.pem")).unwrap();
         let plain: Vec<u8> =
             (0..2 * PART + 12_345).map(|n| (n * n / 251).to_le_bytes()[0]).collect();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("plain"), &plain).unwrap();
         Self {
-            store: Arc::new(bucket.unwrap()),
+            store: Arc::new(bucket(&server, dialect)),
             server,
             dialect,
             key: RsaKeyWrapper::read(&file, None).unwrap(),
