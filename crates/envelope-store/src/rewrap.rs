@@ -192,20 +192,9 @@ impl Rewrap {
         if let Some(vendor) = self.store.vendor().filter(|vendor| *vendor != dialect.vendor()) {
             return Err(TransferError::Vendor { dialect, vendor });
         }
-        let mut old = &named(old, &self.key);
-        let mut outcome = master_key::rewrap(old, &envelope, encryptor).await?;
-        let new = self.new.as_ref().map(|NewKeys(new)| named(new, &self.key));
-        if let (Err(RewrapError::Decrypt(_)), Some(new)) = (&outcome, &new)
-            && master_key::decrypt(new, &envelope).await.is_ok()
-        {
-            if self.is_as_wanted(&envelope, encryptor) {
-                return Ok(Rewrapped::Already);
-            }
-            // It has the new key, but not the seal that it should have.
-            old = new;
-            outcome = master_key::rewrap(old, &envelope, encryptor).await?;
-        }
-        let mut rewrapped = outcome?;
+        let Some((old, mut rewrapped)) = self.rewrapped(old, &envelope, encryptor).await? else {
+            return Ok(Rewrapped::Already);
+        };
         let seals_body = self.seal_body && !is_covered(&envelope);
         let largest =
             if seals_body { rewrapped.longest_headers()? } else { rewrapped.headers().to_vec() };
@@ -214,7 +203,7 @@ impl Rewrap {
             match self.store.vendor().is_some_and(Vendor::forbids_new_metadata) {
                 // Its body passes by here once, in any case.
                 true if self.reupload => {
-                    self.upload_again(&meta, &envelope, rewrapped, old, encryptor).await?;
+                    self.upload_again(&meta, &envelope, rewrapped, &old, encryptor).await?;
                     return Ok(Rewrapped::Reuploaded);
                 }
                 // It will be refused below.
@@ -230,7 +219,7 @@ impl Rewrap {
                 && error.forbids_new_metadata()
                 && self.reupload
             {
-                self.upload_again(&meta, &envelope, rewrapped, old, encryptor).await?;
+                self.upload_again(&meta, &envelope, rewrapped, &old, encryptor).await?;
                 return Ok(Rewrapped::Reuploaded);
             }
             match self.look(&meta, &envelope, rewrapped.envelope()).await {
@@ -256,6 +245,32 @@ impl Rewrap {
             let words = "the store accepted new metadata but kept the old; nothing changed";
             return Err(TransferError::Corrupt(words.to_owned()));
         }
+    }
+
+    /// Returns the new envelope, and the keys that open the present one: the old keys, or the new
+    /// ones if it lacks no more than a seal. `None` if there is nothing left to do.
+    async fn rewrapped(
+        &self,
+        old: &Decryptor,
+        envelope: &Envelope,
+        encryptor: &Encryptor,
+    ) -> Result<Option<(Decryptor, EncryptedObject<ContentCipher>)>, TransferError> {
+        let old = named(old, &self.key);
+        let error = match master_key::rewrap(&old, envelope, encryptor).await? {
+            Ok(rewrapped) => return Ok(Some((old, rewrapped))),
+            Err(error) => error,
+        };
+        let new = self.new.as_ref().filter(|_| matches!(error, RewrapError::Decrypt(_)));
+        let Some(NewKeys(new)) = new else { return Err(error.into()) };
+        let new = named(new, &self.key);
+        if master_key::decrypt(&new, envelope).await.is_err() {
+            return Err(error.into());
+        }
+        if self.is_as_wanted(envelope, encryptor) {
+            return Ok(None);
+        }
+        let rewrapped = master_key::rewrap(&new, envelope, encryptor).await??;
+        Ok(Some((new, rewrapped)))
     }
 
     /// Reads the body of an object to seal it.
