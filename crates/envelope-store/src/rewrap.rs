@@ -199,17 +199,10 @@ impl Rewrap {
         let largest =
             if seals_body { rewrapped.longest_headers()? } else { rewrapped.headers().to_vec() };
         check_budget(&with_envelope(&meta.headers, &largest), dialect.vendor())?;
-        if seals_body {
-            match self.store.vendor().is_some_and(Vendor::forbids_new_metadata) {
-                // Its body passes by here once, in any case.
-                true if self.reupload => {
-                    self.upload_again(&meta, &envelope, rewrapped, &old, encryptor).await?;
-                    return Ok(Rewrapped::Reuploaded);
-                }
-                // It will be refused below.
-                true => {}
-                false => self.read_body(&meta, &envelope, &mut rewrapped).await?,
-            }
+        // Where metadata cannot be replaced, the body passes by here in any case, or the object is
+        // refused below.
+        if seals_body && !self.store.vendor().is_some_and(Vendor::forbids_new_metadata) {
+            self.read_body(&meta, &envelope, &mut rewrapped).await?;
         }
         let mut attempts = MAX_ATTEMPTS;
         loop {

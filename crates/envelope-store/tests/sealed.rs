@@ -380,6 +380,24 @@ fn the_body_of_an_unsealed_object_is_adopted_on_demand() {
     }
 }
 
+/// Nobody asked for the body to be uploaded again, and there is no other way.
+#[test]
+fn a_store_that_keeps_metadata_refuses_a_new_seal() {
+    let world = World::new(Dialect::OSS_V2);
+    world.put_file(&world.put(), &world.unsealing()).unwrap();
+    let (before, headers) = world.server.object("b-1", "key").unwrap();
+    let encryptor = world.unsealing().with_seal(SealOptions::new());
+    let rewrap = Rewrap::new(world.store.clone(), "key").with_seal_body(true);
+    let methods = world.requests(|| {
+        let outcome = world.runtime.block_on(rewrap.run(&world.decryptor(), &encryptor));
+        let refused = matches!(&outcome, Err(TransferError::Store(error))
+            if error.forbids_new_metadata());
+        assert!(refused, "{outcome:?}");
+    });
+    assert!(!methods.iter().any(|method| method == "GET"), "the body was read: {methods:?}");
+    assert_eq!(world.server.object("b-1", "key").unwrap(), (before, headers));
+}
+
 /// A rewrap under the key that the object has already is no reason to pass over a failure.
 #[test]
 fn what_cannot_be_adopted_is_not_said_to_be_done() {
