@@ -1,6 +1,7 @@
 //! Command-line arguments.
 
 mod kms;
+mod many;
 mod policy;
 mod seal;
 mod store;
@@ -18,6 +19,7 @@ use crate::checksum::Checksum;
 
 pub(crate) use self::{
     kms::{Kms, KmsStyle, ToKms},
+    many::{MAX_PARALLEL, Many, Patterns},
     policy::{Accept, Require},
     seal::{Sealed, Sealing},
     store::{Bucket, BulkArgs, Cat, Get, Keys, Ls, OssSignature, Put, Read, Rm, Verify},
@@ -47,7 +49,7 @@ pub(crate) enum Command {
     Encrypt(Encrypt),
     Decrypt(Decrypt),
     Inspect(Inspect),
-    Rewrap(Rewrap),
+    Rewrap(Box<Rewrap>),
     Put(Put),
     Get(Get),
     Cat(Cat),

@@ -31,6 +31,8 @@ pub(crate) enum Status {
     Key = 4,
     /// The decrypted data does not match the metadata.
     Integrity = 5,
+    /// A signal ended the work before its end. As a shell says it of SIGINT.
+    Interrupted = 130,
 }
 
 /// A reason for the command to stop.

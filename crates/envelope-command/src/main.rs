@@ -14,6 +14,7 @@ mod header_file;
 mod input;
 mod key_file;
 mod kms;
+mod many;
 mod output;
 mod progress;
 mod protection;

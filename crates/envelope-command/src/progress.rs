@@ -28,9 +28,14 @@ pub(crate) fn set_json(json: bool) {
     JSON.store(json, Ordering::Relaxed);
 }
 
+/// Returns whether what is said on standard error is lines of JSON.
+pub(crate) fn is_json() -> bool {
+    JSON.load(Ordering::Relaxed)
+}
+
 /// Says something on standard error, for people or for programs.
 pub(crate) fn say(json: &Value, words: &str) {
-    if JSON.load(Ordering::Relaxed) {
+    if is_json() {
         return print(&json.to_string());
     }
     match &*BAR.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -69,6 +74,20 @@ pub(crate) fn bar(expected: Option<u64>) -> ProgressBar {
     }
 }
 
+/// Returns the bar of many objects, whose message says how many there are.
+pub(crate) fn many_bar() -> ProgressBar {
+    let template = "{msg} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}";
+    match ProgressStyle::with_template(template) {
+        Ok(style) => ProgressBar::new(0).with_style(style),
+        Err(_) => ProgressBar::new(0),
+    }
+}
+
+/// Makes this bar, or none, the one that lines must not run into.
+pub(crate) fn show(bar: Option<&ProgressBar>) {
+    *BAR.lock().unwrap_or_else(PoisonError::into_inner) = bar.cloned();
+}
+
 /// Reports progress, as a bar for people or as lines of JSON for programs.
 #[derive(Clone)]
 pub(crate) struct ProgressReporter {
@@ -79,8 +98,8 @@ pub(crate) struct ProgressReporter {
 
 impl ProgressReporter {
     pub(crate) fn new(total: Option<u64>) -> Self {
-        let bar = (!JSON.load(Ordering::Relaxed)).then(|| bar(total));
-        BAR.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&bar);
+        let bar = (!is_json()).then(|| bar(total));
+        show(bar.as_ref());
         Self { bar, total, state: Arc::new(Mutex::new((0, Instant::now()))) }
     }
 

@@ -29,9 +29,11 @@
 //! Where there are no Unix permissions, files that should be private have those of their folder.
 
 pub mod blocking;
+pub mod bulk;
 
 mod address;
 mod body;
+mod budget;
 mod error;
 mod get;
 mod inspector;
@@ -44,6 +46,7 @@ mod output;
 mod private_file;
 mod progress;
 mod put;
+mod rate_limit;
 mod retry;
 mod rewrap;
 mod settings;
@@ -54,6 +57,7 @@ mod transfer_error;
 
 pub use address::{Address, AddressError};
 pub use body::Body;
+pub use budget::Budget;
 pub use envelope_cloud::{
     Credentials, Endpoint, EndpointError, Environment, ProvideCredential, RetryPolicy,
     SharedCredentials,
@@ -67,6 +71,7 @@ pub use output::{OutputError, OutputFile, OutputOptions, is_same_file};
 pub use private_file::create_private;
 pub use progress::Event;
 pub use put::{Put, UploadResult};
+pub use rate_limit::RateLimit;
 pub use rewrap::{Rewrap, Rewrapped};
 pub use settings::{Settings, SettingsError};
 pub use stop_signal::StopSignal;

@@ -29,7 +29,9 @@ use self::{
 };
 use crate::{
     Event, Headers, ObjectMeta, PutOptions, RetryPolicy, StopSignal, Store, StoreError,
-    TransferError, Upload, master_key,
+    TransferError, Upload,
+    budget::memory_for,
+    master_key,
     object_envelope::{check_budget, envelope_in, is_of_envelope},
     object_name::named,
     progress::ProgressListener,
@@ -272,11 +274,15 @@ impl Put {
         let source = Source::open(path)?;
         let len = source.len();
         if self.content != ContentAlgorithm::Aes256Ctr {
+            // What was read for the next part, and the part that is being sent.
+            let part = self.part_size.unwrap_or(STREAM_PART_SIZE).max(self.threshold).min(len);
+            let _memory = memory_for(&*self.store, part.saturating_mul(2)).await;
             let file = tokio::fs::File::open(path).await?;
             return self.stream(file, Some(len), encryptor).await;
         }
         self.check_dialect(encryptor)?;
         if len <= self.threshold {
+            let _memory = memory_for(&*self.store, len).await;
             let plain = source.read(0, len).await?;
             source.check_unchanged()?;
             return self.encrypt_single(plain, encryptor).await;
@@ -321,6 +327,7 @@ impl Put {
         }
         let len = source.len();
         if len <= self.threshold {
+            let _memory = memory_for(&*self.store, len).await;
             let bytes = source.read(0, len).await?;
             source.check_unchanged()?;
             return self.single(bytes, self.headers.clone(), envelope).await;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use meta_codec::Vendor;
 
 use crate::{
-    StoreError,
+    Budget, StoreError,
     body::{Body, exactly},
 };
 
@@ -39,6 +39,11 @@ pub type Headers = Vec<(String, String)>;
 pub trait Store: fmt::Debug + Send + Sync {
     /// The vendor whose rules on header names and part sizes apply. `None` if there are no rules.
     fn vendor(&self) -> Option<Vendor>;
+
+    /// The budget that all transfers with this store share. By default, there is none.
+    fn budget(&self) -> Option<&Budget> {
+        None
+    }
 
     /// Returns the metadata of an object.
     ///

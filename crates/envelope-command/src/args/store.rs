@@ -10,7 +10,10 @@ use clap::ValueEnum;
 use envelope_core::ByteRange;
 use envelope_store::{Address, Endpoint};
 
-use super::{Accept, Content, Kms, KmsStyle, Passphrase, Sealed, Sealing, Wrapping, size};
+use super::{
+    Accept, Content, Kms, KmsStyle, MAX_PARALLEL, Many, Passphrase, Patterns, Sealed, Sealing,
+    Wrapping, size,
+};
 
 /// Options for reaching a bucket.
 #[derive(Debug, clap::Args)]
@@ -293,7 +296,7 @@ pub(crate) struct BulkArgs {
     #[command(flatten)]
     pub(crate) bucket: Bucket,
     /// Rewrap every object whose key begins with that of the address.
-    #[arg(long)]
+    #[arg(long, short = 'r', visible_alias = "recursive")]
     pub(crate) prefix: bool,
     /// Rewrap the objects listed in this file: an inventory as written by the stores (CSV of bucket
     /// and key), CSV with a column `key`, or lines of JSON with a `key`.
@@ -303,19 +306,28 @@ pub(crate) struct BulkArgs {
     /// the same share.
     #[arg(long, value_name = "I/N", value_parser = shard)]
     pub(crate) shard: Option<(u64, u64)>,
-    /// The maximum number of objects to rewrap per second.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) rate: Option<u32>,
     /// Upload the ciphertext again where OSS refuses to change the metadata of an encrypted object.
     /// A copy is kept in the folder of --state until the new object is verified.
     #[arg(long)]
     pub(crate) reupload: bool,
     #[command(flatten)]
     pub(crate) state: State,
-    /// The output file for the report, one line of JSON for each object; by default, standard
-    /// output. Lines are appended to an existing file.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) report: Option<PathBuf>,
+    /// The number of requests that are in flight at once, for as many objects.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 16,
+        value_parser = clap::value_parser!(u16).range(1..=MAX_PARALLEL),
+        help_heading = "Many objects"
+    )]
+    pub(crate) parallel: u16,
+    #[command(flatten)]
+    pub(crate) many: Many,
+    #[command(flatten)]
+    pub(crate) patterns: Patterns,
+    /// Print progress and the outcome as lines of JSON on standard error.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 fn shard(text: &str) -> Result<(u64, u64), String> {

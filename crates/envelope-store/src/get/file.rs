@@ -17,8 +17,8 @@ use super::{
     tag_of,
 };
 use crate::{
-    Event, ObjectMeta, OutputError, OutputFile, TransferError, body::check_crc64, master_key,
-    object_name::named,
+    Event, ObjectMeta, OutputError, OutputFile, TransferError, body::check_crc64,
+    budget::memory_for, master_key, object_name::named,
 };
 
 /// The longest object of either store, in bytes: ten thousand parts of 5 GiB.
@@ -236,8 +236,10 @@ impl Get {
         path: Arc<Path>,
         range: Range<u64>,
     ) -> Result<(Range<u64>, Hashed), TransferError> {
+        let len = range.end.saturating_sub(range.start);
+        let _memory = memory_for(&*self.store, len).await;
         let mut body = self.range(meta, range.clone()).await?;
-        let len = usize::try_from(range.end.saturating_sub(range.start));
+        let len = usize::try_from(len);
         // Allocated at once: growing it would leave plaintext behind, and so would dropping it.
         let mut bytes = Zeroizing::new(Vec::with_capacity(len.map_err(io::Error::other)?));
         while let Some(chunk) = body.try_next().await? {

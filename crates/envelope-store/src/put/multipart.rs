@@ -19,7 +19,7 @@ use super::{
     upload_journal::{Earlier, UploadJournal, now},
 };
 use crate::{
-    Event, Headers, ObjectMeta, PutResult, StoreError, TransferError, Upload,
+    Event, Headers, ObjectMeta, PutResult, StoreError, TransferError, Upload, budget::memory_for,
     object_envelope::envelope_in, retry::again,
 };
 
@@ -173,6 +173,7 @@ impl Multipart<'_> {
             self.plan.parts().filter(|part| !uploaded.contains_key(&part.number())).collect();
         let mut sending = stream::iter(missing)
             .map(|part| async move {
+                let _memory = memory_for(&*self.put.store, part.len()).await;
                 let (body, crc64) = self.encrypt(part).await?;
                 let put = self.put;
                 let result =

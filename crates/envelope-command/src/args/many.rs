@@ -1,0 +1,72 @@
+//! Options for work on many objects.
+
+use std::{num::NonZeroU32, path::PathBuf};
+
+use envelope_store::bulk::Filter;
+
+use super::size;
+use crate::failure::Failure;
+
+/// The most requests that may be in flight.
+pub(crate) const MAX_PARALLEL: i64 = 1024;
+
+/// Options for work on many objects.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Many objects")]
+pub(crate) struct Many {
+    /// The output file for the report, one line of JSON for each object. The same command with the
+    /// same report goes on with what is missing or has failed.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// The maximum number of objects per second.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) rate: Option<u32>,
+    /// The maximum number of bytes per second, sent and received together. Accepts the suffixes
+    /// `KiB`, `MiB` and `GiB`.
+    #[arg(long, value_name = "N", value_parser = size)]
+    pub(crate) bandwidth: Option<u64>,
+    /// Print what would be done, and do nothing.
+    #[arg(long, short = 'n')]
+    pub(crate) dry_run: bool,
+}
+
+impl Many {
+    /// Returns the maximum speed, in units of 1024 bytes a second.
+    pub(crate) fn line(&self) -> Option<NonZeroU32> {
+        let units = u32::try_from(self.bandwidth?.div_ceil(1024)).unwrap_or(u32::MAX);
+        Some(NonZeroU32::new(units).unwrap_or(NonZeroU32::MIN))
+    }
+
+    pub(crate) fn rate(&self) -> Option<NonZeroU32> {
+        self.rate.and_then(NonZeroU32::new)
+    }
+}
+
+/// The choice among many objects.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Many objects")]
+pub(crate) struct Patterns {
+    /// Work only on what matches this pattern: `*` is any part of a name, `**` any number of
+    /// folders. A pattern without a slash is that of a name in any folder; one that begins with a
+    /// slash begins at the top; one that ends with a slash is all that is in a folder. May be
+    /// repeated.
+    #[arg(long, value_name = "PATTERN")]
+    include: Vec<String>,
+    /// Pass over what matches this pattern, even if it is included. May be repeated.
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+}
+
+impl Patterns {
+    pub(crate) fn filter(&self) -> Result<Filter, Failure> {
+        let mut filter = Filter::new();
+        let bad = |error| Failure::usage(error, "quote the pattern, so that the shell keeps it");
+        for pattern in &self.include {
+            filter = filter.with_include(pattern).map_err(bad)?;
+        }
+        for pattern in &self.exclude {
+            filter = filter.with_exclude(pattern).map_err(bad)?;
+        }
+        Ok(filter)
+    }
+}

@@ -1,0 +1,266 @@
+//! Work on many objects: what all commands that do it have in common.
+
+use std::{
+    error::Error,
+    io,
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use envelope_store::{
+    Budget, Event, RateLimit, StopSignal, Store, StoreError,
+    blocking::Runtime,
+    bulk::{
+        Bulk, BulkError, BulkEvent, InventoryError, Item, Outcome, Report, ReportError, Summary,
+        describe,
+    },
+};
+use futures_util::Stream;
+use indicatif::{HumanBytes, ProgressBar};
+use serde_json::{Value, json};
+
+use crate::{
+    args::Many,
+    cleanup,
+    failure::{Failure, Status, one_line},
+    progress::{is_json, many_bar, say, say_wait, show},
+};
+
+/// The time between two lines for programs.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// The engine for a command, with its budget and its progress.
+pub(crate) struct Engine {
+    bulk: Bulk,
+    pub(crate) budget: Budget,
+    pub(crate) progress: Arc<ManyProgress>,
+    quiet: bool,
+}
+
+impl Engine {
+    /// Creates the engine for up to `parallel` requests in flight, each of which holds at most
+    /// `part` bytes in memory.
+    pub(crate) fn new(many: &Many, parallel: u16, part: u64) -> Self {
+        let mut budget = Budget::new(parallel.into(), part.saturating_mul(parallel.into()));
+        if let Some(line) = many.line() {
+            budget = budget.with_line(RateLimit::per_second(line));
+        }
+        let (stop, progress) = (StopSignal::new(), Arc::new(ManyProgress::new()));
+        let given = stop.clone();
+        cleanup::on_interrupt(move || {
+            given.stop();
+            say(
+                &json!({ "interrupted": true }),
+                "interrupted; what has begun is being finished. Interrupt once more to end at once",
+            );
+        });
+        let told = Arc::clone(&progress);
+        let mut bulk = Bulk::new(parallel.into())
+            .with_stop(stop)
+            .with_listener(move |event| told.notify(event));
+        if let Some(rate) = many.rate() {
+            bulk = bulk.with_rate(RateLimit::per_second(rate));
+        }
+        Self { bulk, budget, progress, quiet: false }
+    }
+
+    /// Makes it keep to itself what became of the objects.
+    pub(crate) fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
+    }
+
+    /// Returns a store within the budget.
+    pub(crate) fn store(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        self.budget.store(store)
+    }
+
+    /// Does the work, and says what became of the objects.
+    pub(crate) fn run<T, E, F>(
+        &self,
+        runtime: &Runtime,
+        items: impl Stream<Item = Result<Item<T>, E>> + Send,
+        mut report: Report,
+        work: impl Fn(Item<T>) -> F,
+    ) -> Result<Summary, Failure>
+    where
+        T: Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>>,
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let outcome = runtime.block_on(self.bulk.run(items, &mut report, work));
+        self.progress.finish();
+        let summary = match &outcome {
+            Ok(summary) => summary,
+            Err(error) => &error.summary,
+        };
+        if !self.quiet {
+            say_summary(summary);
+        }
+        Ok(outcome?)
+    }
+}
+
+fn say_summary(summary: &Summary) {
+    let bytes = match summary.bytes() {
+        0 => String::new(),
+        bytes => format!(" ({})", HumanBytes(bytes)),
+    };
+    say(
+        &json!({ "counts": summary.counts(), "bytes": summary.bytes(), "failed": summary.failed(),
+            "done_before": summary.earlier() }),
+        &format!("{summary}{bytes}"),
+    );
+}
+
+/// Returns an error if objects failed or are missing. `verb` says what was not done to them.
+pub(crate) fn check(summary: &Summary, verb: &str) -> Result<(), Failure> {
+    if summary.is_stopped() {
+        let waiting = summary.waiting();
+        return Err(Failure::new(
+            Status::Interrupted,
+            format_args!("interrupted: {waiting} objects were found and not {verb}"),
+            "the same command does the rest; with --report, it does no object twice",
+        ));
+    }
+    if summary.failed() > 0 {
+        return Err(Failure::new(
+            Status::Io,
+            format_args!("not all objects were {verb}: {summary}"),
+            "see the report for the reasons; the same command can be run again",
+        ));
+    }
+    Ok(())
+}
+
+/// Opens the report of a job, or returns one that is only shown where objects fail.
+pub(crate) fn report(path: Option<&Path>, job: &Value) -> Result<Report, Failure> {
+    Ok(path.map_or_else(|| Ok(Report::none()), |path| Report::open(path, job))?)
+}
+
+impl From<BulkError> for Failure {
+    fn from(error: BulkError) -> Self {
+        let words = describe(&error);
+        match error.source.downcast::<InventoryError>().map_err(|it| it.downcast::<StoreError>()) {
+            Ok(error) => (*error).into(),
+            Err(Ok(error)) => Self::new(Status::Io, words, Self::from(*error).advice()),
+            Err(Err(_)) => Self::new(Status::Io, words, "the same command can be run again"),
+        }
+    }
+}
+
+impl From<ReportError> for Failure {
+    fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::Io { path, source } => Self::io(&path, &source),
+            error => Self::new(Status::Io, error, "choose another --report"),
+        }
+    }
+}
+
+/// Shows the progress of many objects, as one bar for people or as lines of JSON for programs, and
+/// says which objects failed.
+pub(crate) struct ManyProgress {
+    bar: Option<ProgressBar>,
+    found: AtomicU64,
+    found_bytes: AtomicU64,
+    ended: AtomicU64,
+    failed: AtomicU64,
+    /// The bytes that moved, as far as somebody tells.
+    moved: AtomicU64,
+    said: Mutex<Instant>,
+}
+
+impl ManyProgress {
+    fn new() -> Self {
+        let bar = (!is_json()).then(many_bar);
+        show(bar.as_ref());
+        Self {
+            bar,
+            found: AtomicU64::new(0),
+            found_bytes: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
+            said: Mutex::new(Instant::now()),
+        }
+    }
+
+    fn notify(&self, event: &BulkEvent) {
+        match event {
+            BulkEvent::Found(bytes) => {
+                self.found.fetch_add(1, Relaxed);
+                self.found_bytes.fetch_add(*bytes, Relaxed);
+            }
+            BulkEvent::Ended { key, outcome, .. } => {
+                self.ended.fetch_add(1, Relaxed);
+                if let Some(error) = &outcome.error {
+                    self.failed.fetch_add(1, Relaxed);
+                    say(
+                        &json!({ "failed": key, "error": error }),
+                        &format!("{}: {error}", one_line(key)),
+                    );
+                }
+            }
+            _ => {}
+        }
+        self.update();
+    }
+
+    /// Notes an event of a transfer of one object.
+    pub(crate) fn transfer(&self, key: &str, event: Event) {
+        match event {
+            Event::Transferred(bytes) | Event::Resumed(bytes) => {
+                self.moved.fetch_add(bytes, Relaxed);
+                self.update();
+            }
+            Event::Waiting { delay, reason } => say_wait(delay, &reason),
+            Event::Warning(words) => {
+                crate::failure::warn(format_args!("{}: {words}", one_line(key)));
+            }
+            Event::Kept(path) => say(
+                &json!({ "kept": path, "key": key }),
+                &format!("{key} is kept in {} until its replacement is verified", path.display()),
+            ),
+            _ => {}
+        }
+    }
+
+    fn update(&self) {
+        let [found, of, ended, moved] =
+            [&self.found, &self.found_bytes, &self.ended, &self.moved].map(|it| it.load(Relaxed));
+        let failed = self.failed.load(Relaxed);
+        if let Some(bar) = &self.bar {
+            let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
+            bar.set_message(format!("{ended} of {found} objects{failed}"));
+            // Where no bytes move, the objects are what is left to be done.
+            let (position, len) = if of > 0 { (moved, of) } else { (ended, found) };
+            bar.set_length(len.max(position));
+            bar.set_position(position);
+            return;
+        }
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.elapsed() >= PERIOD {
+            *said = Instant::now();
+            let line = json!({ "objects": ended, "found": found, "failed": failed, "moved": moved,
+                "total": of });
+            say(&line, "");
+        }
+    }
+
+    fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        show(None);
+    }
+}
+
+/// Returns the standard output as a report.
+pub(crate) fn printed() -> Report {
+    Report::to(io::stdout())
+}

@@ -1,0 +1,278 @@
+//! Where the objects of a bucket are placed in a local folder.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// The longest name of a file, in bytes, on all systems that matter.
+const MAX_NAME: usize = 255;
+/// The names of devices on Windows, with any ending.
+const DEVICES: [&str; 6] = ["aux", "clock$", "con", "conin$", "conout$", "nul"];
+
+/// A folder in which each object gets a file of its own, in folders as the slashes of its key say.
+/// Whoever writes the keys of a bucket chooses names below this folder, and none elsewhere.
+#[derive(Debug)]
+pub struct TargetFolder {
+    root: PathBuf,
+    rules: NameRules,
+    /// The keys by their folded form, where a file system takes both for the same name.
+    folded: Option<HashMap<String, String>>,
+}
+
+/// What a system takes for a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NameRules {
+    Unix,
+    Windows,
+}
+
+impl TargetFolder {
+    /// Creates the folder if it does not exist.
+    ///
+    /// # Errors
+    /// If it cannot be created.
+    pub fn create(root: &Path) -> io::Result<Self> {
+        fs::create_dir_all(root)?;
+        let rules = if cfg!(windows) { NameRules::Windows } else { NameRules::Unix };
+        let folded = folds_case(root)?.then(HashMap::new);
+        Ok(Self { root: root.to_owned(), rules, folded })
+    }
+
+    /// Returns the path of the file for a key, and creates its folders.
+    ///
+    /// # Errors
+    /// [`KeyFault`] if the key has no place in the folder.
+    pub fn place(&mut self, key: &str) -> Result<PathBuf, KeyFault> {
+        let names = names(key, self.rules)?;
+        if let Some(folded) = &mut self.folded {
+            let other = folded.entry(key.to_lowercase()).or_insert_with(|| key.to_owned());
+            if other != key {
+                return Err(KeyFault::Case(other.clone()));
+            }
+        }
+        let mut path = self.root.clone();
+        let (last, folders) = names.split_last().ok_or(KeyFault::Empty)?;
+        for folder in folders {
+            path.push(folder);
+            make_folder(&path)?;
+        }
+        path.push(last);
+        // The file itself is replaced, but what a link points to may be anywhere.
+        if path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
+            return Err(KeyFault::Link(path));
+        }
+        Ok(path)
+    }
+}
+
+/// Creates one folder, whose parent exists, and which may exist, but not as a link.
+fn make_folder(path: &Path) -> Result<(), KeyFault> {
+    let fail = |source| KeyFault::Io { path: path.to_owned(), source };
+    match fs::create_dir(path) {
+        Ok(()) => return Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(fail(error)),
+        Err(_) => {}
+    }
+    let metadata = path.symlink_metadata().map_err(fail)?;
+    if metadata.is_symlink() {
+        return Err(KeyFault::Link(path.to_owned()));
+    }
+    if !metadata.is_dir() {
+        return Err(fail(io::ErrorKind::NotADirectory.into()));
+    }
+    Ok(())
+}
+
+/// Returns the names of the folders and the file of a key.
+fn names(key: &str, rules: NameRules) -> Result<Vec<&str>, KeyFault> {
+    let names: Vec<&str> = key.split('/').collect();
+    for name in &names {
+        match *name {
+            "" => return Err(KeyFault::Empty),
+            "." | ".." => return Err(KeyFault::Dots),
+            _ if name.len() > MAX_NAME => return Err(KeyFault::Long),
+            _ => {}
+        }
+        let is_bad = |sign: char| match rules {
+            NameRules::Unix => sign == '\0',
+            NameRules::Windows => sign.is_control() || r#"<>:"|?*\"#.contains(sign),
+        };
+        if let Some(sign) = name.chars().find(|sign| is_bad(*sign)) {
+            return Err(KeyFault::Character(sign));
+        }
+        if rules == NameRules::Windows && (name.ends_with(['.', ' ']) || is_device(name)) {
+            return Err(KeyFault::Reserved((*name).to_owned()));
+        }
+    }
+    Ok(names)
+}
+
+/// Returns whether a name is that of a device on Windows, such as `NUL` or `com1.txt`.
+fn is_device(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or_default().trim_end().to_lowercase();
+    let is_port = |kind: &str| {
+        stem.strip_prefix(kind).is_some_and(|number| {
+            let mut digits = number.chars();
+            digits.next().is_some_and(|digit| "123456789¹²³".contains(digit))
+                && digits.next().is_none()
+        })
+    };
+    DEVICES.contains(&stem.as_str()) || is_port("com") || is_port("lpt")
+}
+
+/// Returns whether a folder takes names that differ only in case for the same.
+fn folds_case(folder: &Path) -> io::Result<bool> {
+    let probe = tempfile::Builder::new().prefix(".envelope-CASE-").tempfile_in(folder)?;
+    let name = probe.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    Ok(folder.join(name.to_lowercase()).exists() && name != name.to_lowercase())
+}
+
+/// Why an object has no place in a local folder.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFault {
+    /// Another key differs from it only in case.
+    #[error("the file system does not tell it from {0:?}")]
+    Case(String),
+    /// A character that no name can have.
+    #[error("a file name cannot contain {0:?}")]
+    Character(char),
+    /// It has a name `.` or `..`.
+    #[error("a key with `.` or `..` would leave its folder")]
+    Dots,
+    /// It begins or ends with a slash, or two slashes follow each other.
+    #[error("a file or a folder must have a name between its slashes")]
+    Empty,
+    /// Its folder cannot be created.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The folder.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Its place is behind a symbolic link.
+    #[error("{}: a symbolic link is in its place, and is not followed", .0.display())]
+    Link(PathBuf),
+    /// A name is longer than 255 bytes.
+    #[error("a file name cannot be longer than 255 bytes")]
+    Long,
+    /// The system reserves a name.
+    #[error("{0:?} is reserved by the system")]
+    Reserved(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_stay_in_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("new/root");
+        let mut target = TargetFolder::create(&root).unwrap();
+        for key in
+            ["a", "a.b/c/d", "...", "..a", "a\\..\\b", "C:\\x", "-", " ", "ü/😀", "CON", "b/a"]
+        {
+            assert_eq!(target.place(key).unwrap(), root.join(key), "{key}");
+        }
+        assert!(root.join("ü").is_dir() && !root.join("ü/😀").exists());
+        let long = "n".repeat(256);
+        for key in [
+            "",
+            "/",
+            "/a",
+            "a/",
+            "a//b",
+            ".",
+            "..",
+            "../a",
+            "a/../b",
+            "a/..",
+            "./a",
+            "a/./b",
+            "a\0b",
+            &long,
+            &format!("a/{long}/b"),
+        ] {
+            assert!(target.place(key).is_err(), "{key:?}");
+        }
+        let places = fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(places, 1, "nothing was made outside");
+    }
+
+    #[test]
+    fn files_and_folders_do_not_take_the_place_of_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut target = TargetFolder::create(folder.path()).unwrap();
+        fs::write(target.place("a").unwrap(), "").unwrap();
+        assert!(matches!(target.place("a/b"), Err(KeyFault::Io { .. })));
+        target.place("c/d").unwrap();
+        assert_eq!(target.place("c").unwrap(), folder.path().join("c"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_not_followed() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let (root, outside) = (folder.path().join("root"), folder.path().join("outside"));
+        fs::create_dir(&outside).unwrap();
+        let mut target = TargetFolder::create(&root).unwrap();
+        symlink(&outside, root.join("folder")).unwrap();
+        symlink(outside.join("file"), root.join("file")).unwrap();
+        for key in ["folder/a", "folder/a/b", "file", "folder"] {
+            assert!(matches!(target.place(key), Err(KeyFault::Link(_))), "{key}");
+        }
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+        // The folder itself may be a link: somebody has named it.
+        let link = folder.path().join("link");
+        symlink(&root, &link).unwrap();
+        TargetFolder::create(&link).unwrap().place("a/b").unwrap();
+    }
+
+    #[test]
+    fn a_file_system_that_folds_case() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut target = TargetFolder::create(folder.path()).unwrap();
+        target.folded = Some(HashMap::new());
+        target.place("A/b").unwrap();
+        target.place("A/b").unwrap();
+        target.place("A/c").unwrap();
+        assert!(matches!(target.place("a/B"), Err(KeyFault::Case(other)) if other == "A/b"));
+    }
+
+    #[test]
+    fn names_on_windows() {
+        let is_good = |key: &str| names(key, NameRules::Windows).is_ok();
+        for key in ["a/b.c", "console", "com", "com0", "com10", "nul_", "ü", ".a", "lpt"] {
+            assert!(is_good(key), "{key}");
+        }
+        for key in [
+            "a\\b",
+            "C:",
+            "a:b",
+            "a*",
+            "a?",
+            "a|b",
+            "\"",
+            "<",
+            ">",
+            "a\u{1}",
+            "a.",
+            "a ",
+            "CON",
+            "nul.txt",
+            "a/Aux/b",
+            "com1",
+            "LPT9.tar.gz",
+            "com¹",
+            "con .x",
+            "CONIN$",
+        ] {
+            assert!(!is_good(key), "{key}");
+        }
+    }
+}
