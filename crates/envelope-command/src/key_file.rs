@@ -1,7 +1,7 @@
 //! Key files and their passphrases.
 
 use std::{
-    path::{Path, PathBuf},
+    path::{Path, PathBuf, absolute},
     sync::Arc,
 };
 
@@ -10,6 +10,7 @@ use envelope_core::{
     AesKeyError, AesKeyWrapper, KeyWrapper, Keyring, KmsKeyWrapper, OriginKey, RsaKeyError,
     RsaKeyWrapper,
 };
+use envelope_kms::KmsAddress;
 use meta_codec::{Dialect, MaterialDescription};
 use zeroize::Zeroizing;
 
@@ -146,6 +147,17 @@ impl MasterKey {
                 rsa.bits()
             ));
         }
+    }
+}
+
+/// Returns what tells one master key from another, without reading it.
+pub(crate) fn describe(path: Option<&Path>, kms: Option<&KmsAddress>) -> String {
+    match (path, kms) {
+        (Some(path), _) => absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string(),
+        (None, Some(KmsAddress { vendor, region, key_id, .. })) => {
+            format!("{}:{region}:{}", vendor.id(), key_id.as_deref().unwrap_or_default())
+        }
+        (None, None) => String::new(),
     }
 }
 

@@ -19,6 +19,7 @@ mod output;
 mod progress;
 mod protection;
 mod store;
+mod uploads;
 mod weakness;
 
 use std::process::ExitCode;
@@ -40,8 +41,8 @@ fn main() -> ExitCode {
         Command::Decrypt(args) => command::decrypt::run(&args),
         Command::Inspect(args) => command::inspect::run(&args),
         Command::Rewrap(args) => command::rewrap::run(&args),
-        Command::Put(args) => command::put::run(&args),
-        Command::Get(args) => command::get::run(&args),
+        Command::Put(args) => command::put::run(*args),
+        Command::Get(args) => command::get::run(*args),
         Command::Cat(args) => command::get::cat(&args),
         Command::Ls(args) => command::ls::run(&args),
         Command::Verify(args) => command::get::verify(&args),

@@ -2,7 +2,7 @@
 
 use std::{
     error::Error,
-    io,
+    io::{self, Write},
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -12,14 +12,15 @@ use std::{
 };
 
 use envelope_store::{
-    Budget, Event, RateLimit, StopSignal, Store, StoreError,
+    Address, Budget, Entry, Event, RateLimit, StopSignal, Store, StoreError,
     blocking::Runtime,
     bulk::{
-        Bulk, BulkError, BulkEvent, InventoryError, Item, Outcome, Report, ReportError, Summary,
-        describe,
+        Bulk, BulkError, BulkEvent, Filter, InventoryError, Item, Outcome, Report, ReportError,
+        Summary, describe,
     },
+    list_all,
 };
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, future, stream::BoxStream};
 use indicatif::{HumanBytes, ProgressBar};
 use serde_json::{Value, json};
 
@@ -93,6 +94,28 @@ impl Engine {
         F: Future<Output = Outcome> + Send + 'static,
     {
         let outcome = runtime.block_on(self.bulk.run(items, &mut report, work));
+        self.end(outcome)
+    }
+
+    /// Prints what would become of each object, and does nothing.
+    pub(crate) fn plan<T, E>(
+        &self,
+        runtime: &Runtime,
+        items: impl Stream<Item = Result<Item<T>, E>> + Send,
+        plan: impl Fn(&Item<T>) -> Outcome,
+    ) -> Result<Summary, Failure>
+    where
+        T: Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        // One after the other, so that the plan is in the order of the keys.
+        let bulk = self.bulk.clone().with_parallel(1);
+        let outcome = runtime
+            .block_on(bulk.run(items, &mut Report::to(Plan), |item| future::ready(plan(&item))));
+        self.end(outcome)
+    }
+
+    fn end(&self, outcome: Result<Summary, BulkError>) -> Result<Summary, Failure> {
         self.progress.finish();
         let summary = match &outcome {
             Ok(summary) => summary,
@@ -102,6 +125,30 @@ impl Engine {
             say_summary(summary);
         }
         Ok(outcome?)
+    }
+}
+
+/// The standard output, on which a plan is lines of JSON for programs, and words for people.
+struct Plan;
+
+impl Write for Plan {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut out = io::stdout().lock();
+        let value: Value = serde_json::from_slice(line)?;
+        let field = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+        if is_json() {
+            out.write_all(line)?;
+        } else {
+            let (status, key) = (field("status"), one_line(field("key")));
+            let bytes = value.get("bytes").and_then(Value::as_u64);
+            let bytes = bytes.map(|bytes| HumanBytes(bytes).to_string()).unwrap_or_default();
+            writeln!(out, "{status:<12} {bytes:>12}  {key}")?;
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush()
     }
 }
 
@@ -135,6 +182,36 @@ pub(crate) fn check(summary: &Summary, verb: &str) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// Returns an error if there is no object below a folder of keys.
+pub(crate) fn check_any(summary: &Summary, from: &Address) -> Result<(), Failure> {
+    if summary.objects() > 0 || summary.earlier() > 0 || summary.is_stopped() {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        format_args!("{from}: there is no such object"),
+        "check the address and the patterns; a key must match exactly",
+    ))
+}
+
+/// Returns the objects below a folder of keys whose paths there a filter admits.
+pub(crate) fn objects(
+    store: Arc<dyn Store>,
+    from: &Address,
+    filter: Filter,
+) -> BoxStream<'static, Result<Item<Entry>, StoreError>> {
+    let prefix = from.key.len();
+    list_all(store, from.key.clone())
+        .try_filter(move |entry| {
+            // The marker of the folder itself is none of the objects below it.
+            let path = entry.key.get(prefix..).unwrap_or_default();
+            future::ready(!path.is_empty() && filter.admits(path))
+        })
+        .map_ok(|entry| {
+            Item::new(entry.key.clone(), entry.len, entry.clone()).with_version(entry.etag)
+        })
+        .boxed()
 }
 
 /// Opens the report of a job, or returns one that is only shown where objects fail.

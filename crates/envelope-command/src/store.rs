@@ -91,6 +91,15 @@ pub(crate) fn object(address: &Address) -> Result<&str, Failure> {
     Ok(&address.key)
 }
 
+/// Returns an address as that of a folder, whose keys begin with its own and a slash.
+pub(crate) fn folder(address: &Address) -> Address {
+    let mut folder = address.clone();
+    if !folder.key.is_empty() && !folder.key.ends_with('/') {
+        folder.key.push('/');
+    }
+    folder
+}
+
 impl From<SettingsError> for Failure {
     fn from(error: SettingsError) -> Self {
         match error {

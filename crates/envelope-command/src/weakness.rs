@@ -1,7 +1,13 @@
 //! Descriptions of the weaknesses of an envelope.
 
-use crate::failure::warn;
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+};
+
 use meta_codec::{ContentAlgorithm, Dialect, Envelope, IvForm, WrapAlgorithm};
+
+use crate::failure::warn;
 
 /// A weakness, with a stable id for programs and a description for people.
 pub(crate) struct Weakness {
@@ -90,6 +96,21 @@ pub(crate) fn weaknesses(envelope: &Envelope) -> Vec<Weakness> {
         );
     }
     found
+}
+
+/// The kinds of objects that the user was warned of.
+#[derive(Default)]
+pub(crate) struct WarnedKinds(Mutex<HashSet<(&'static str, WrapAlgorithm, ContentAlgorithm)>>);
+
+impl WarnedKinds {
+    /// Warns of what the user should know of an object, once for each kind of object.
+    pub(crate) fn warn_once(&self, envelope: &Envelope) {
+        let kind =
+            (envelope.dialect().id(), envelope.wrap_algorithm(), envelope.content_algorithm());
+        if self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(kind) {
+            warn_before_reading(envelope);
+        }
+    }
 }
 
 /// Warns of everything that a reader should know before trusting the plaintext.

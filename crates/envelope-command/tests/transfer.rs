@@ -9,110 +9,18 @@
     reason = "tests fail loudly"
 )]
 
+#[path = "support/world.rs"]
+mod world;
+
 use std::{
     fs,
-    path::PathBuf,
-    process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
 use envelope_core::Crc64;
-use envelope_testkit::bucket::{ACCESS_KEY, Fault, LoopbackBucket, SECRET};
+use envelope_testkit::bucket::{ACCESS_KEY, Fault, SECRET};
 
-struct World {
-    server: LoopbackBucket,
-    folder: tempfile::TempDir,
-}
-
-impl World {
-    fn new() -> Self {
-        let world = Self { server: LoopbackBucket::start(), folder: tempfile::tempdir().unwrap() };
-        // A master key that nobody else can read draws no warning.
-        let key = fs::read(envelope_testkit::folder("keys/private_key.pem")).unwrap();
-        world.private("key.pem", &key);
-        world
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).display().to_string()
-    }
-
-    /// Writes a file, and returns its path.
-    fn file(&self, name: &str, bytes: &[u8]) -> String {
-        fs::write(self.path(name), bytes).unwrap();
-        self.text(name)
-    }
-
-    fn private(&self, name: &str, bytes: &[u8]) -> String {
-        let path = self.file(name, bytes);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        }
-        path
-    }
-
-    /// The command without a key.
-    fn bare(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_envelope"));
-        command
-            .args(arguments)
-            .env("OSS_ACCESS_KEY_ID", ACCESS_KEY)
-            .env("OSS_ACCESS_KEY_SECRET", SECRET)
-            .env("TENCENTCLOUD_SECRET_ID", ACCESS_KEY)
-            .env("TENCENTCLOUD_SECRET_KEY", SECRET)
-            .env("XDG_STATE_HOME", self.path("state"))
-            .env("XDG_CONFIG_HOME", self.path("config"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        let endpoint = ["--endpoint", &self.server.url(), "--region", "cn-x"];
-        self.bare(&[arguments, &endpoint].concat()).output().unwrap()
-    }
-
-    /// Runs a command that must succeed, and returns what it said on standard error.
-    fn done(&self, arguments: &[&str]) -> String {
-        let out = self.run(arguments);
-        assert!(out.status.success(), "{arguments:?}: {}", said(&out));
-        said(&out)
-    }
-
-    fn put(&self, address: &str, bytes: &[u8]) {
-        let file = self.file("to put", bytes);
-        self.done(&["put", &file, address, "--key", &self.text("key.pem")]);
-    }
-
-    fn cat(&self, address: &str, key: &str) -> Vec<u8> {
-        let out = self.run(&["cat", address, "--key", key]);
-        assert!(out.status.success(), "{}", said(&out));
-        out.stdout
-    }
-
-    /// Generates another master key.
-    fn new_key(&self) -> String {
-        let folder = self.text("new");
-        fs::create_dir_all(&folder).unwrap();
-        self.bare(&["keygen", "rsa", "--bits", "2048", "--out", &folder]).output().unwrap();
-        format!("{folder}/private_key.pem")
-    }
-}
-
-fn said(out: &Output) -> String {
-    String::from_utf8_lossy(&out.stderr).into_owned()
-}
-
-fn lines(out: &Output) -> Vec<String> {
-    String::from_utf8_lossy(&out.stdout).lines().map(str::to_owned).collect()
-}
+use crate::world::{World, lines, said};
 
 #[test]
 fn a_damaged_upload_is_said_and_the_older_version_comes_back() {

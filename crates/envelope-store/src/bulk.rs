@@ -3,6 +3,7 @@
 mod filter;
 mod inventory;
 mod mark;
+mod mtime;
 mod outcome;
 mod queue;
 mod report;
@@ -19,6 +20,7 @@ use self::queue::Queue;
 pub use self::{
     filter::{Filter, PatternError},
     inventory::{Inventory, InventoryError, Row},
+    mtime::{modified, mtime_header},
     outcome::{Outcome, describe},
     report::{Report, ReportError},
     summary::{BulkError, Summary},
@@ -100,7 +102,7 @@ pub enum BulkEvent {
 ///     store.put(key, "some bytes".into(), &Vec::new(), PutOptions::default()).await?;
 /// }
 /// let items = list_all(store.clone(), "a/").map_ok(|it| Item::new(it.key, it.len, ()));
-/// let deleted = Bulk::new(4).run(items, &mut Report::none(), move |item: Item<()>| {
+/// let delete = move |item: Item<()>| {
 ///     let store = store.clone();
 ///     async move {
 ///         match store.delete(&item.key).await {
@@ -108,8 +110,9 @@ pub enum BulkEvent {
 ///             Err(error) => Outcome::failed(&error),
 ///         }
 ///     }
-/// });
-/// assert_eq!(deleted.await?.of("deleted"), 2);
+/// };
+/// let summary = Bulk::new(4).run(items, &mut Report::none(), delete).await?;
+/// assert_eq!(summary.of("deleted"), 2);
 /// # Ok(())
 /// # }
 /// ```
@@ -131,12 +134,19 @@ impl Bulk {
     /// Creates an engine that works on up to `parallel` objects at once.
     #[must_use]
     pub fn new(parallel: usize) -> Self {
-        Self {
-            parallel: NonZeroUsize::new(parallel).unwrap_or(NonZeroUsize::MIN),
-            rate: None,
-            stop: StopSignal::new(),
-            notify: Arc::new(|_| {}),
-        }
+        let notify = Arc::new(|_: &BulkEvent| {});
+        let (rate, stop) = (None, StopSignal::new());
+        Self { parallel: NonZeroUsize::MIN, rate, stop, notify }.with_parallel(parallel)
+    }
+
+    /// Sets the number of objects that are worked on at once.
+    #[must_use]
+    pub const fn with_parallel(mut self, parallel: usize) -> Self {
+        self.parallel = match NonZeroUsize::new(parallel) {
+            Some(parallel) => parallel,
+            None => NonZeroUsize::MIN,
+        };
+        self
     }
 
     /// Limits the number of objects a second.

@@ -68,6 +68,7 @@ pub struct Get {
     listener: ProgressListener,
     retry: RetryPolicy,
     inspector: Inspector,
+    listed_len: Option<u64>,
 }
 
 /// Plaintext that arrives piece by piece, and may turn out to be invalid at the end.
@@ -85,6 +86,7 @@ impl Get {
             listener: ProgressListener::default(),
             retry: RetryPolicy::default(),
             inspector: Inspector::default(),
+            listed_len: None,
         }
     }
 
@@ -100,6 +102,14 @@ impl Get {
     #[must_use]
     pub const fn with_concurrency(mut self, ranges: usize) -> Self {
         self.concurrency = if ranges == 0 { 1 } else { ranges };
+        self
+    }
+
+    /// Sets how many bytes are stored, as a listing says. A small object is then
+    /// [downloaded to a file](Self::to_file) with one request instead of two.
+    #[must_use]
+    pub const fn with_listed_len(mut self, len: u64) -> Self {
+        self.listed_len = Some(len);
         self
     }
 

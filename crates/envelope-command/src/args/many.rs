@@ -31,6 +31,23 @@ pub(crate) struct Many {
 }
 
 impl Many {
+    /// Refuses these options where there is only one object.
+    pub(crate) fn refuse(&self, patterns: &Patterns) -> Result<(), Failure> {
+        let is_given = self.report.is_some()
+            || self.rate.is_some()
+            || self.bandwidth.is_some()
+            || self.dry_run
+            || !patterns.is_empty();
+        if is_given {
+            return Err(Failure::usage(
+                "--report, --rate, --bandwidth, --dry-run, --include and --exclude are for many \
+                 objects",
+                "omit them, or work on a whole folder with -r",
+            ));
+        }
+        Ok(())
+    }
+
     /// Returns the maximum speed, in units of 1024 bytes a second.
     pub(crate) fn line(&self) -> Option<NonZeroU32> {
         let units = u32::try_from(self.bandwidth?.div_ceil(1024)).unwrap_or(u32::MAX);
@@ -58,6 +75,10 @@ pub(crate) struct Patterns {
 }
 
 impl Patterns {
+    const fn is_empty(&self) -> bool {
+        self.include.is_empty() && self.exclude.is_empty()
+    }
+
     pub(crate) fn filter(&self) -> Result<Filter, Failure> {
         let mut filter = Filter::new();
         let bad = |error| Failure::usage(error, "quote the pattern, so that the shell keeps it");

@@ -114,17 +114,23 @@ pub(crate) struct Keys {
     pub(crate) passphrase: Passphrase,
 }
 
-/// Encrypt and upload a file: to `oss://BUCKET/KEY`, `cos://BUCKET-APPID/KEY` or `file:FOLDER/KEY`.
+/// Encrypt and upload a file, or with -r all files of a folder: to `oss://BUCKET/KEY`,
+/// `cos://BUCKET-APPID/KEY` or `file:FOLDER/KEY`.
 ///
 /// A large file is uploaded in parts, several at once. If the upload is interrupted, the same
 /// command resumes it: until the upload is complete, its state, including the wrapped content key,
 /// is kept in a file.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Put {
-    /// The file to encrypt; `-` is standard input.
+    /// The file to encrypt; `-` is standard input. With -r, a folder.
     pub(crate) plain: PathBuf,
-    /// The address to upload to. If it ends with a slash, the name of the file is appended.
+    /// The address to upload to. If it ends with a slash, the name of the file is appended. With
+    /// -r, it is that of a folder, and the files keep their paths below the local one.
     pub(crate) to: Address,
+    /// Upload all files of a folder, and of the folders in it. Their times are kept in the metadata
+    /// of the objects (`mtime`, as rclone does).
+    #[arg(long, short)]
+    pub(crate) recursive: bool,
     /// The master key: an RSA key or an AES key. A public RSA key is enough to upload, but only the
     /// private key can resume an interrupted upload.
     #[arg(long, value_name = "FILE", required_unless_present = "kms", conflicts_with = "kms")]
@@ -159,60 +165,80 @@ pub(crate) struct Put {
     /// The largest file, in bytes, that is uploaded in a single request.
     #[arg(long, value_name = "N", value_parser = size, default_value = "16MiB")]
     pub(crate) threshold: u64,
-    /// The number of parts that are in memory and in flight at once. They share the line: where it
-    /// is slower than 64 KB/s in all, use 1.
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 4,
-        value_parser = clap::value_parser!(u16).range(1..=64)
-    )]
-    pub(crate) parallel: u16,
-    /// The Content-Type of the object.
-    #[arg(long, value_name = "TYPE", default_value = "application/octet-stream")]
-    pub(crate) content_type: String,
+    /// The number of parts, and with -r of objects and parts together, that are in memory and in
+    /// flight at once; 4 by default, and 16 with -r. They share the line: where it is slower than
+    /// 64 KB/s in all, use 1.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_PARALLEL))]
+    pub(crate) parallel: Option<u16>,
+    /// The Content-Type of the object; by default, it is guessed from the name of the file.
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) content_type: Option<String>,
     #[command(flatten)]
     pub(crate) state: State,
     /// Keep no state, and abort the upload if it is interrupted.
     #[arg(long)]
     pub(crate) no_resume: bool,
     /// Refuse to overwrite an existing object. In a bucket that keeps versions, or once did, the
-    /// store does not enforce it: there, the command only looks before it uploads, and warns.
+    /// store does not enforce it: there, the command only looks before it uploads, and warns. With
+    /// -r, an existing object is passed over.
     #[arg(long = "only-new")]
     pub(crate) create_only: bool,
+    #[command(flatten)]
+    pub(crate) many: Many,
+    #[command(flatten)]
+    pub(crate) patterns: Patterns,
+    /// With -r, follow symbolic links. Otherwise, they are passed over, and counted.
+    #[arg(long, requires = "recursive", help_heading = "Many objects")]
+    pub(crate) follow_links: bool,
     /// Print progress and the outcome as lines of JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// Download an object and decrypt it to a file.
+/// Download an object and decrypt it to a file, or with -r all objects below a folder of keys.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Get {
-    /// The address of the object.
+    /// The address of the object. With -r, that of a folder of keys.
     pub(crate) from: Address,
     /// The output file for the plaintext; `-` is standard output. A file appears only once all
-    /// checks have passed. If it is a folder, the file in it is named after the object.
-    #[arg(long, short, value_name = "PLAIN")]
-    pub(crate) output: PathBuf,
+    /// checks have passed. If it is a folder, the file in it is named after the object. With -r, it
+    /// is the folder, created if necessary.
+    #[arg(value_name = "PLAIN", required_unless_present = "output")]
+    pub(crate) to: Option<PathBuf>,
+    /// The output file for the plaintext, too.
+    #[arg(long, short, value_name = "PLAIN", conflicts_with = "to")]
+    output: Option<PathBuf>,
+    /// Download all objects below a folder of keys. The files get the times that the metadata of
+    /// the objects keeps (`mtime`), or those at which the objects were written. A file that is
+    /// there already, with the length and the time of the object, is passed over.
+    #[arg(long, short, conflicts_with_all = ["range", "name", "delayed", "verify_first"])]
+    pub(crate) recursive: bool,
     #[command(flatten)]
     pub(crate) read: Read,
-    /// The number of ranges that are in memory and in flight at once.
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 4,
-        value_parser = clap::value_parser!(u16).range(1..=64)
-    )]
-    pub(crate) parallel: u16,
+    /// The number of ranges, and with -r of objects and ranges together, that are in memory and in
+    /// flight at once; 4 by default, and 16 with -r.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_PARALLEL))]
+    pub(crate) parallel: Option<u16>,
     /// The size of a range in bytes.
     #[arg(long, value_name = "N", value_parser = size, default_value = "8MiB")]
     pub(crate) part_size: u64,
     /// Overwrite an existing file.
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) many: Many,
+    #[command(flatten)]
+    pub(crate) patterns: Patterns,
     /// Print progress and the outcome as lines of JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl Get {
+    /// Returns the output, of which one form is required.
+    pub(crate) fn output(&self) -> &Path {
+        self.to.as_deref().or(self.output.as_deref()).unwrap_or_else(|| Path::new("-"))
+    }
 }
 
 /// Decrypt an object to standard output.

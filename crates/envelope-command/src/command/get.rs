@@ -19,6 +19,7 @@ use tokio::io::AsyncWriteExt as _;
 use crate::{
     args::{Cat, Get, Read, Verify},
     cleanup,
+    command::get_tree,
     failure::{Failure, warn},
     input::{check_one_stdin, is_dash, standard},
     output::{MAX_HELD_BACK, print_line},
@@ -28,14 +29,25 @@ use crate::{
     weakness::warn_before_reading,
 };
 
-pub(crate) fn run(args: &Get) -> Result<(), Failure> {
+/// The number of ranges in flight.
+const PARALLEL: u16 = 4;
+
+pub(crate) fn run(args: Get) -> Result<(), Failure> {
     set_json(args.json);
-    if is_dash(&args.output) {
+    check_keys(&args.read)?;
+    if args.recursive {
+        return get_tree::run(args);
+    }
+    args.many.refuse(&args.patterns)?;
+    one(&args)
+}
+
+fn one(args: &Get) -> Result<(), Failure> {
+    if is_dash(args.output()) {
         return print(&args.from, &args.read);
     }
-    check_keys(&args.read)?;
     let key = object(&args.from)?;
-    let mut path = args.output.clone();
+    let mut path = args.output().to_owned();
     if path.is_dir() {
         path.push(key.rsplit('/').next().unwrap_or(key));
     }
@@ -68,7 +80,7 @@ pub(crate) fn run(args: &Get) -> Result<(), Failure> {
 }
 
 /// Returns the files that are read, and must not be overwritten.
-fn inputs(args: &Get) -> Vec<PathBuf> {
+pub(super) fn inputs(args: &Get) -> Vec<PathBuf> {
     let keys = &args.read.keys;
     let mut inputs: Vec<PathBuf> = keys.key.clone();
     inputs.extend(keys.kms.kms_passphrase_file.clone());
@@ -93,7 +105,7 @@ fn download(args: &Get, key: &str, output: &OutputFile) -> Result<(ObjectMeta, u
     let told = reporter.clone();
     let get = reader(store, key, &args.read)
         .with_part_size(args.part_size)
-        .with_concurrency(args.parallel.into())
+        .with_concurrency(args.parallel.unwrap_or(PARALLEL).into())
         .with_inspector(warn_before_reading)
         .with_progress(move |event| told.notify(event));
     let outcome = runtime.block_on(async {
@@ -240,7 +252,7 @@ fn reader(store: Arc<dyn Store>, key: &str, read: &Read) -> envelope_store::Get 
     })
 }
 
-fn decryptor(read: &Read) -> Result<Decryptor, Failure> {
+pub(super) fn decryptor(read: &Read) -> Result<Decryptor, Failure> {
     let policy = read.sealed.required_by(read.accept.policy(), read.verify_first);
     read.sealed.known_to(Decryptor::new(&read.keys.keyring()?).with_policy(policy))
 }

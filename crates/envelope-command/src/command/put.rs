@@ -1,29 +1,26 @@
 //! `envelope put`: encrypts and uploads a file.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, io, path::Path, time::Duration};
 
-use envelope_core::{Crc64, Decryptor, Encryptor};
-use envelope_store::{Address, Location, StopSignal, TransferError, UploadResult};
-use meta_codec::{ContentAlgorithm, Dialect, Vendor};
+use envelope_store::{Address, StopSignal, TransferError, UploadResult};
 use serde_json::json;
 
 use crate::{
-    args::{Put, Require},
+    args::Put,
     cleanup,
+    command::put_tree,
     failure::{Failure, Status},
-    input::{check_one_stdin, is_dash},
-    key_file::MasterKey,
+    input::is_dash,
     output::print_line,
     progress::{ProgressReporter, set_json},
     store::{object, runtime},
+    uploads::{self, Uploads},
 };
 
 /// The time that an interrupted upload may take to end in an orderly way.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The number of parts in flight.
+const PARALLEL: u16 = 4;
 
 /// The plaintext.
 enum Source {
@@ -34,62 +31,30 @@ enum Source {
     Stdin,
 }
 
-pub(crate) fn run(args: &Put) -> Result<(), Failure> {
+pub(crate) fn run(args: Put) -> Result<(), Failure> {
     set_json(args.json);
-    let mut inputs = vec![args.plain.as_path()];
-    inputs.extend(args.key.as_deref());
-    inputs.extend(args.kms.kms_passphrase_file.as_deref());
-    inputs.extend(args.sealing.origin.path());
-    check_one_stdin(inputs, &args.passphrase)?;
+    if args.recursive {
+        return put_tree::run(args);
+    }
+    let args = &args;
+    args.many.refuse(&args.patterns)?;
     let to = target(args)?;
     let key = object(&to)?;
     let store = args.bucket.store(&to.location)?;
-    let content = args.content.algorithm();
-    let dialect = args.wrapping.dialect.unwrap_or_else(|| default(store.vendor(), content));
-    let passphrase = args.passphrase.read()?;
-    let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
-    let (path, kms) = (args.key.as_deref(), args.kms.key()?);
-    let master = MasterKey::one(path, passphrase, kms, args.style, dialect)?;
-    // Without a description, it is tried on whatever the journal of an earlier run says.
-    let mut decryptor = Decryptor::new(&master.keyring()).with_policy(Require::default().policy());
-    let master = master.with_description(args.wrapping.description(dialect)?);
-    let mut encryptor = args.wrapping.encryptor(&master, dialect);
-    if let Some(options) = args.sealing.options(args.bind_name.then_some(key))? {
-        encryptor = encryptor.with_seal(options);
-    }
-    if let Some(origin) = args.sealing.origin.key()? {
-        decryptor = decryptor.with_origin_key(origin);
-    }
-
+    let uploads = Uploads::new(args, &*store)?;
     let source = open(&args.plain)?;
-    let state = match source {
-        Source::File(_) if content == ContentAlgorithm::Aes256Ctr && !args.no_resume => {
-            state(args, &to)?
-        }
-        _ => None,
-    };
-    let len = match source {
-        Source::File(len) => Some(len),
-        Source::Stream(_) | Source::Stdin => None,
+    let (len, state) = match source {
+        Source::File(len) => (Some(len), uploads::journal(args, &args.plain, &to)?),
+        Source::Stream(_) | Source::Stdin => (None, None),
     };
     let stop = StopSignal::new();
     let interrupted = stop.clone();
     cleanup::on_interrupt(move || interrupted.stop());
     let reporter = ProgressReporter::new(len);
     let told = reporter.clone();
-    let mut put = envelope_store::Put::new(store, key)
-        .with_header("content-type", &args.content_type)
-        .with_content(content)
-        .with_threshold(args.threshold)
-        .with_concurrency(args.parallel.into())
-        .with_create_only(args.create_only)
-        .with_spool(args.spool)
-        .with_retry(args.bucket.retry())
+    let mut put = uploads::put(args, store, key, args.parallel.unwrap_or(PARALLEL))
         .with_stop(stop.clone())
         .with_progress(move |event| told.notify(event));
-    if let Some(part_size) = args.part_size {
-        put = put.with_part_size(part_size);
-    }
     if let Some(state) = &state {
         put = put.with_journal(state);
     }
@@ -99,7 +64,7 @@ pub(crate) fn run(args: &Put) -> Result<(), Failure> {
             tokio::time::sleep(PATIENCE).await;
         };
         tokio::select! {
-            outcome = upload(&put, source, &args.plain, &encryptor, &decryptor) => Some(outcome),
+            outcome = upload(&put, source, &args.plain, &uploads, key) => Some(outcome),
             () = patience => None,
         }
     });
@@ -125,16 +90,6 @@ pub(crate) fn run(args: &Put) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The dialect to write if the caller names none: that of the store, unless it cannot say the
-/// content algorithm.
-fn default(vendor: Option<Vendor>, content: ContentAlgorithm) -> Dialect {
-    let vendors = vendor.into_iter().chain([Vendor::DEFAULT]).chain(Vendor::ALL);
-    let mut dialects = vendors.map(Vendor::default_dialect);
-    let first = dialects.next().unwrap_or(Vendor::DEFAULT.default_dialect());
-    let says = |dialect: &Dialect| dialect.content_algorithms().any(|each| each == content);
-    [first].into_iter().chain(dialects).find(says).unwrap_or(first)
-}
-
 fn open(path: &Path) -> Result<Source, Failure> {
     if is_dash(path) {
         return Ok(Source::Stdin);
@@ -151,13 +106,14 @@ async fn upload(
     put: &envelope_store::Put,
     source: Source,
     path: &Path,
-    encryptor: &Encryptor,
-    decryptor: &Decryptor,
+    uploads: &Uploads,
+    key: &str,
 ) -> Result<UploadResult, TransferError> {
+    let encryptor = uploads.encryptor(key);
     match source {
-        Source::File(_) => put.file(path, encryptor, Some(decryptor)).await,
-        Source::Stream(file) => put.stream(tokio::fs::File::from_std(file), None, encryptor).await,
-        Source::Stdin => put.stream(tokio::io::stdin(), None, encryptor).await,
+        Source::File(_) => put.file(path, &encryptor, Some(&uploads.decryptor)).await,
+        Source::Stream(file) => put.stream(tokio::fs::File::from_std(file), None, &encryptor).await,
+        Source::Stdin => put.stream(tokio::io::stdin(), None, &encryptor).await,
     }
 }
 
@@ -206,18 +162,4 @@ fn target(args: &Put) -> Result<Address, Failure> {
         to.key.push_str(name);
     }
     Ok(to)
-}
-
-/// Returns the path of the journal for uploading this file to this object.
-fn state(args: &Put, to: &Address) -> Result<Option<PathBuf>, Failure> {
-    let Some(folder) = args.state.folder() else { return Ok(None) };
-    let path = fs::canonicalize(&args.plain).map_err(|error| Failure::io(&args.plain, &error))?;
-    let mut to = to.clone();
-    if let Location::Folder(folder) = &to.location {
-        to.location =
-            Location::Folder(std::path::absolute(folder).unwrap_or_else(|_| folder.clone()));
-    }
-    // Not the endpoint: a bucket is the same by whatever endpoint, and so are its uploads.
-    let name = format!("{path:?} {to}");
-    Ok(Some(folder.join(format!("put-{:016x}.json", Crc64::of(name.as_bytes())))))
 }

@@ -1,7 +1,6 @@
 //! `envelope rewrap` for objects in a store, one or many.
 
 use std::{
-    collections::HashSet,
     error::Error,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -15,8 +14,8 @@ use envelope_store::{
     list_all,
 };
 use futures_util::{StreamExt as _, future, stream, stream::BoxStream};
-use meta_codec::{ContentAlgorithm, Envelope, Vendor, WrapAlgorithm};
-use serde_json::{Value, json};
+use meta_codec::Vendor;
+use serde_json::json;
 
 use crate::{
     args::Rewrap,
@@ -26,7 +25,7 @@ use crate::{
     many::{self, Engine, ManyProgress},
     progress::set_json,
     store::{object, runtime, warn_of_old_keys},
-    weakness::warn_before_reading,
+    weakness::WarnedKinds,
 };
 
 /// The most memory that the part of an object takes that is uploaded again.
@@ -54,8 +53,7 @@ pub(crate) fn run(args: &Rewrap, to: &Address) -> Result<(), Failure> {
         return one(&work, engine, &runtime, to, items, report);
     }
     let summary = if bulk.many.dry_run {
-        let plan = |_: Item<Source>| future::ready(Outcome::new("to rewrap"));
-        engine.run(&runtime, items, many::printed(), plan)?
+        engine.plan(&runtime, items, |_| Outcome::new("to rewrap"))?
     } else {
         let each = Arc::clone(&work);
         engine.run(&runtime, items, report, move |item| {
@@ -207,7 +205,7 @@ struct Work {
     /// The folder for copies of objects that are being replaced.
     folder: PathBuf,
     retry: RetryPolicy,
-    warned: Arc<Warned>,
+    warned: Arc<WarnedKinds>,
     progress: Arc<ManyProgress>,
 }
 
@@ -262,17 +260,6 @@ fn sealing(args: &Rewrap, origin: Option<OriginKey>, encryptor: Encryptor) -> En
     encryptor.with_seal(options)
 }
 
-/// The kinds of objects that the user was warned of.
-type Warned = Mutex<HashSet<(&'static str, WrapAlgorithm, ContentAlgorithm)>>;
-
-/// Warns of what the user should know of an object, once for each kind of object.
-fn warn_once(warned: &Warned, envelope: &Envelope) {
-    let kind = (envelope.dialect().id(), envelope.wrap_algorithm(), envelope.content_algorithm());
-    if warned.lock().unwrap_or_else(PoisonError::into_inner).insert(kind) {
-        warn_before_reading(envelope);
-    }
-}
-
 impl Work {
     async fn rewrap(&self, key: &str) -> Result<Rewrapped, TransferError> {
         let (warned, progress) = (Arc::clone(&self.warned), Arc::clone(&self.progress));
@@ -284,7 +271,7 @@ impl Work {
             .with_retry(self.retry)
             .with_progress(move |event| progress.transfer(&name, event))
             .with_new_keys(&self.new)
-            .with_inspector(move |envelope| warn_once(&warned, envelope))
+            .with_inspector(move |envelope| warned.warn_once(envelope))
             .run(&self.old, &self.encryptor)
             .await
     }
@@ -319,13 +306,7 @@ fn report(args: &Rewrap, to: &Address, work: &Work) -> Result<Report, Failure> {
         return Ok(many::printed().with_location(format!("{}/", to.location)));
     };
     // All that makes it superfluous to rewrap an object again.
-    let key: Value = match (&args.to_key, &args.to_kms.to_kms) {
-        (Some(path), _) => {
-            std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string().into()
-        }
-        (None, Some(kms)) => format!("{kms:?}").into(),
-        (None, None) => Value::Null,
-    };
+    let key = key_file::describe(args.to_key.as_deref(), args.to_kms.to_kms.as_ref());
     let job = json!({ "rewrap": to.to_string(), "to": key,
         "dialect": work.encryptor.dialect().id(), "matdesc": args.wrapping.matdesc,
         "seal": !args.no_seal, "seal_body": args.seal_body });

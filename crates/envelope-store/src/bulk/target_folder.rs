@@ -52,16 +52,29 @@ impl TargetFolder {
                 return Err(KeyFault::Case(other.clone()));
             }
         }
-        let mut path = self.root.clone();
         let (last, folders) = names.split_last().ok_or(KeyFault::Empty)?;
-        for folder in folders {
-            path.push(folder);
-            make_folder(&path)?;
-        }
+        let mut path = self.make_folders(folders)?;
         path.push(last);
         // The file itself is replaced, but what a link points to may be anywhere.
         if path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
             return Err(KeyFault::Link(path));
+        }
+        Ok(path)
+    }
+
+    /// Creates the folder that a key with a slash at its end stands for.
+    ///
+    /// # Errors
+    /// [`KeyFault`] if the key has no place in the folder.
+    pub fn place_folder(&mut self, key: &str) -> Result<PathBuf, KeyFault> {
+        self.make_folders(&names(key.strip_suffix('/').unwrap_or(key), self.rules)?)
+    }
+
+    fn make_folders(&self, names: &[&str]) -> Result<PathBuf, KeyFault> {
+        let mut path = self.root.clone();
+        for name in names {
+            path.push(name);
+            make_folder(&path)?;
         }
         Ok(path)
     }
@@ -209,6 +222,9 @@ mod tests {
         let mut target = TargetFolder::create(folder.path()).unwrap();
         fs::write(target.place("a").unwrap(), "").unwrap();
         assert!(matches!(target.place("a/b"), Err(KeyFault::Io { .. })));
+        assert!(matches!(target.place_folder("a/"), Err(KeyFault::Io { .. })));
+        assert!(target.place_folder("c//").is_err() && target.place_folder("../").is_err());
+        assert!(target.place_folder("e/f/").unwrap().is_dir());
         target.place("c/d").unwrap();
         assert_eq!(target.place("c").unwrap(), folder.path().join("c"));
     }

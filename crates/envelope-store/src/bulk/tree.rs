@@ -7,7 +7,7 @@ use std::{
     time::SystemTime,
 };
 
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::mpsc;
 use walkdir::{DirEntry, WalkDir};
 
@@ -99,17 +99,20 @@ impl Tree {
 
     /// Walks through the tree, on a thread of its own. Dropping the stream ends it.
     pub fn walk(self) -> impl Stream<Item = Found> + Send + Unpin + 'static {
-        let (sender, receiver) = mpsc::channel(AHEAD);
-        tokio::task::spawn_blocking(move || {
-            for found in self.found() {
-                if sender.blocking_send(found).is_err() {
-                    return;
+        let begun = async move {
+            let (sender, receiver) = mpsc::channel(AHEAD);
+            tokio::task::spawn_blocking(move || {
+                for found in self.found() {
+                    if sender.blocking_send(found).is_err() {
+                        return;
+                    }
                 }
-            }
-        });
-        Box::pin(stream::unfold(receiver, |mut receiver| async move {
-            Some((receiver.recv().await?, receiver))
-        }))
+            });
+            stream::unfold(receiver, |mut receiver| async move {
+                Some((receiver.recv().await?, receiver))
+            })
+        };
+        stream::once(begun).flatten().boxed()
     }
 
     fn found(&self) -> impl Iterator<Item = Found> + '_ {

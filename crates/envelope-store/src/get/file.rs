@@ -93,6 +93,9 @@ impl Get {
         decryptor: &Decryptor,
         output: &OutputFile,
     ) -> Result<ObjectMeta, TransferError> {
+        if self.listed_len.is_some_and(|len| len <= self.part_size) {
+            return self.as_a_whole(decryptor, output).await;
+        }
         let meta = self.store.head(&self.key).await?;
         let envelope = self.envelope(&meta).await?;
         decryptor.policy().admit(envelope.as_ref())?;

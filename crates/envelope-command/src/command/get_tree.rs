@@ -1,0 +1,183 @@
+//! `envelope get -r`: downloads and decrypts all objects below a folder of keys.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use envelope_core::Decryptor;
+use envelope_store::{
+    Entry, ObjectMeta, OutputFile, OutputOptions, RetryPolicy, Store, TransferError,
+    bulk::{Item, Outcome, TargetFolder, modified},
+    envelope_of,
+};
+use serde_json::json;
+use tokio::task::spawn_blocking;
+
+use super::get::{decryptor, inputs};
+use crate::{
+    args::Get,
+    failure::Failure,
+    many::{self, Engine, ManyProgress},
+    store::{folder, runtime},
+    weakness::WarnedKinds,
+};
+
+/// The number of requests in flight.
+const PARALLEL: u16 = 16;
+
+pub(crate) fn run(args: Get) -> Result<(), Failure> {
+    let (many, from) = (&args.many, folder(&args.from));
+    let store = args.read.bucket.store(&from.location)?;
+    let decryptor = decryptor(&args.read)?;
+    let parallel = args.parallel.unwrap_or(PARALLEL);
+    let engine = Engine::new(many, parallel, args.part_size);
+    let runtime = runtime()?;
+    let (prefix, filter) = (from.key.clone(), args.patterns.filter()?);
+    let items = many::objects(Arc::clone(&store), &from, filter);
+    let summary = if many.dry_run {
+        engine.plan(&runtime, items, |item| Outcome::new("to download").with_bytes(item.len))?
+    } else {
+        let root = args.output();
+        let target = TargetFolder::create(root).map_err(|error| Failure::io(root, &error))?;
+        let work = Arc::new(Work {
+            store: engine.store(store),
+            prefix,
+            target: Mutex::new(target),
+            decryptor,
+            inputs: inputs(&args),
+            part_size: args.part_size,
+            parallel,
+            force: args.force,
+            retry: args.read.bucket.retry(),
+            warned: Arc::default(),
+            progress: Arc::clone(&engine.progress),
+        });
+        let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+        let job = json!({ "get": from.to_string(), "to": root.display().to_string() });
+        let report = many::report(many.report.as_deref(), &job)?;
+        let report = report.with_location(format!("{}/", from.location));
+        engine.run(&runtime, items, report, move |item| {
+            let work = Arc::clone(&work);
+            async move { work.outcome(item).await }
+        })?
+    };
+    many::check_any(&summary, &from)?;
+    many::check(&summary, "downloaded")
+}
+
+/// What is done with each object.
+struct Work {
+    store: Arc<dyn Store>,
+    prefix: String,
+    target: Mutex<TargetFolder>,
+    decryptor: Decryptor,
+    /// Files that must not be overwritten.
+    inputs: Vec<PathBuf>,
+    part_size: u64,
+    parallel: u16,
+    force: bool,
+    retry: RetryPolicy,
+    warned: Arc<WarnedKinds>,
+    progress: Arc<ManyProgress>,
+}
+
+impl Work {
+    async fn outcome(self: &Arc<Self>, item: Item<Entry>) -> Outcome {
+        let path = item.key.strip_prefix(&self.prefix).unwrap_or(&item.key).to_owned();
+        if path.ends_with('/') && item.len == 0 {
+            return self.folder(path).await;
+        }
+        self.download(&item.key, path, item.len).await.unwrap_or_else(|outcome| outcome)
+    }
+
+    /// Makes the folder that an empty object with a slash at its end stands for.
+    async fn folder(self: &Arc<Self>, path: String) -> Outcome {
+        let own = Arc::clone(self);
+        let made = blocking(move || own.target().place_folder(&path)).await;
+        made.map_or_else(|outcome| outcome, |_| Outcome::new("folder"))
+    }
+
+    fn target(&self) -> MutexGuard<'_, TargetFolder> {
+        self.target.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn download(
+        self: &Arc<Self>,
+        key: &str,
+        path: String,
+        len: u64,
+    ) -> Result<Outcome, Outcome> {
+        let failed = |error: &TransferError| Outcome::failed(error);
+        let own = Arc::clone(self);
+        let path = blocking(move || own.target().place(&path)).await?;
+        let there = tokio::fs::metadata(&path).await.ok();
+        if let Some(there) = there {
+            let is_same = self.is_same(key, &there).await.map_err(|error| failed(&error))?;
+            if is_same {
+                return Ok(Outcome::new("already").with_bytes(there.len()));
+            }
+        }
+        let options = OutputOptions::new()
+            .with_replace(self.force)
+            .with_private(true)
+            .with_resumable(true)
+            .with_inputs(self.inputs.iter().map(PathBuf::as_path));
+        let output = blocking(move || OutputFile::create(&path, options)).await?;
+        let (warned, progress) = (Arc::clone(&self.warned), Arc::clone(&self.progress));
+        let name = key.to_owned();
+        let meta = envelope_store::Get::new(Arc::clone(&self.store), key)
+            .with_listed_len(len)
+            .with_part_size(self.part_size)
+            .with_concurrency(self.parallel.into())
+            .with_retry(self.retry)
+            .with_progress(move |event| progress.transfer(&name, event))
+            .with_inspector(move |envelope| warned.warn_once(envelope))
+            .to_file(&self.decryptor, &output)
+            .await
+            .map_err(|error| failed(&error))?;
+        let bytes = blocking(move || publish(output, &meta)).await?;
+        Ok(Outcome::new("downloaded").with_bytes(bytes))
+    }
+
+    /// Returns whether a file has the length and the time of an object.
+    async fn is_same(&self, key: &str, there: &fs::Metadata) -> Result<bool, TransferError> {
+        let meta = self.store.head(key).await?;
+        let envelope = envelope_of(&*self.store, key, &meta).await?;
+        let len = match &envelope {
+            None => Some(meta.len),
+            Some(envelope) => {
+                let content = envelope.content_algorithm();
+                content.plain_len(meta.len).or_else(|| envelope.plain_len())
+            }
+        };
+        let same_time =
+            modified(&meta).is_some_and(|time| there.modified().is_ok_and(|it| it == time));
+        Ok(there.is_file() && same_time && len == Some(there.len()))
+    }
+}
+
+/// Gives a file the time of its object, and its name.
+fn publish(output: OutputFile, meta: &ObjectMeta) -> Result<u64, envelope_store::OutputError> {
+    let mut len = 0;
+    if let Some(file) = output.file() {
+        len = file.metadata().map_or(0, |metadata| metadata.len());
+        if let Some(time) = modified(meta) {
+            // Some file systems keep no such times, which is no reason to lose the file.
+            let _ = file.set_modified(time);
+        }
+    }
+    output.commit()?;
+    Ok(len)
+}
+
+/// Runs something that blocks.
+async fn blocking<T: Send + 'static, E: std::error::Error + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, Outcome> {
+    match spawn_blocking(work).await {
+        Ok(outcome) => outcome.map_err(|error| Outcome::failed(&error)),
+        Err(error) => Err(Outcome::failed(&error)),
+    }
+}

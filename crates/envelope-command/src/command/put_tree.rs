@@ -1,0 +1,159 @@
+//! `envelope put -r`: encrypts and uploads all files of a folder.
+
+use std::{
+    convert::Infallible,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use envelope_store::{
+    Address, Location, Store, StoreError, TransferError,
+    bulk::{Found, Item, Outcome, Tree, TreeFile, mtime_header},
+};
+use futures_util::{Stream, StreamExt as _};
+use serde_json::json;
+
+use crate::{
+    args::Put,
+    failure::Failure,
+    many::{self, Engine, ManyProgress},
+    store::{folder, runtime},
+    uploads::{self, Uploads},
+};
+
+/// The number of requests in flight.
+const PARALLEL: u16 = 16;
+/// The size of a part in memory, where the arguments say nothing else.
+const PART: u64 = 8 << 20;
+
+/// What is at a path.
+enum Source {
+    File(PathBuf, Option<SystemTime>),
+    /// It is passed over, for a reason in one word.
+    PassedOver(&'static str),
+    Unreadable(String),
+}
+
+pub(crate) fn run(args: Put) -> Result<(), Failure> {
+    let args = Arc::new(args);
+    let many = &args.many;
+    let to = folder(&args.to);
+    let tree = Tree::open(&args.plain).map_err(|error| Failure::io(&args.plain, &error))?;
+    let tree = tree.with_filter(args.patterns.filter()?).with_links(args.follow_links);
+    let store = args.bucket.store(&to.location)?;
+    let uploads = Uploads::new(&args, &*store)?;
+    let parallel = args.parallel.unwrap_or(PARALLEL);
+    let engine = Engine::new(many, parallel, args.part_size.unwrap_or(PART));
+    let runtime = runtime()?;
+    let items = items(tree, &to);
+    let summary = if many.dry_run {
+        engine.plan(&runtime, items, |item| match &item.source {
+            Source::File(..) => Outcome::new("to upload").with_bytes(item.len),
+            Source::PassedOver(what) => Outcome::new(what),
+            Source::Unreadable(error) => Outcome::refused(error.as_str()),
+        })?
+    } else {
+        let root = std::path::absolute(&args.plain).unwrap_or_else(|_| args.plain.clone());
+        let job = json!({ "put": root.display().to_string(), "to": to.to_string(),
+            "as": uploads::describe(&args) });
+        let report = many::report(many.report.as_deref(), &job)?;
+        let report = report.with_location(format!("{}/", to.location));
+        let work = Arc::new(Work {
+            args: Arc::clone(&args),
+            location: to.location.clone(),
+            store: engine.store(store),
+            uploads,
+            parallel,
+            progress: Arc::clone(&engine.progress),
+        });
+        engine.run(&runtime, items, report, move |item| {
+            let work = Arc::clone(&work);
+            async move { work.outcome(item).await }
+        })?
+    };
+    if summary.objects() == 0 && summary.earlier() == 0 && !summary.is_stopped() {
+        let path = args.plain.display();
+        return Err(Failure::usage(
+            format_args!("{path}: there is no file that is to be uploaded"),
+            "check the folder and the patterns",
+        ));
+    }
+    many::check(&summary, "uploaded")
+}
+
+fn items(
+    tree: Tree,
+    to: &Address,
+) -> impl Stream<Item = Result<Item<Source>, Infallible>> + Send + use<> {
+    let prefix = to.key.clone();
+    tree.walk().map(move |found| {
+        let item = |key: &str, source| Item::new(format!("{prefix}{key}"), 0, source);
+        Ok(match found {
+            Found::File(TreeFile { key, path, len, modified, .. }) => {
+                let since = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+                let nanos = since.unwrap_or_default().as_nanos();
+                let mut item = item(&key, Source::File(path, modified));
+                item.len = len;
+                item.with_version(format!("{len} bytes at {nanos}"))
+            }
+            Found::Link(key) => item(&key, Source::PassedOver("link")),
+            Found::Special(key) => item(&key, Source::PassedOver("special file")),
+            Found::Unreadable(key, error) => item(&key, Source::Unreadable(error.to_string())),
+            found => item("", Source::Unreadable(format!("{found:?}"))),
+        })
+    })
+}
+
+/// What is done with each file.
+struct Work {
+    args: Arc<Put>,
+    location: Location,
+    store: Arc<dyn Store>,
+    uploads: Uploads,
+    parallel: u16,
+    progress: Arc<ManyProgress>,
+}
+
+impl Work {
+    async fn outcome(&self, item: Item<Source>) -> Outcome {
+        match item.source {
+            Source::File(path, modified) => {
+                let outcome = self.upload(&item.key, &path, modified).await;
+                outcome.unwrap_or_else(|outcome| outcome)
+            }
+            Source::PassedOver(what) => Outcome::new(what),
+            Source::Unreadable(error) => Outcome::refused(error),
+        }
+    }
+
+    async fn upload(
+        &self,
+        key: &str,
+        path: &Path,
+        modified: Option<SystemTime>,
+    ) -> Result<Outcome, Outcome> {
+        let to = Address::new(self.location.clone(), key);
+        // A key that could be another one on its way.
+        to.to_string().parse::<Address>().map_err(|error| Outcome::failed(&error))?;
+        let progress = Arc::clone(&self.progress);
+        let name = key.to_owned();
+        let mut put = uploads::put(&self.args, Arc::clone(&self.store), key, self.parallel)
+            .with_progress(move |event| progress.transfer(&name, event));
+        if let Some((name, value)) = modified.and_then(|it| mtime_header(self.uploads.vendor, it)) {
+            put = put.with_header(name, value);
+        }
+        let journal = uploads::journal(&self.args, path, &to);
+        if let Some(journal) = journal.map_err(|error| Outcome::refused(error.cause()))? {
+            put = put.with_journal(journal);
+        }
+        let encryptor = self.uploads.encryptor(key);
+        match put.file(path, &encryptor, Some(&self.uploads.decryptor)).await {
+            Ok(result) => Ok(Outcome::new("uploaded").with_bytes(result.len)),
+            Err(TransferError::Store(StoreError::Changed)) if self.args.create_only => {
+                Ok(Outcome::new("exists"))
+            }
+            Err(error) => Err(Outcome::failed(&error)),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What all uploads of a command have in common.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use envelope_core::{Crc64, Decryptor, Encryptor, SealOptions};
+use envelope_store::{Address, Location, Put, Store};
+use meta_codec::{ContentAlgorithm, Dialect, Vendor};
+use serde_json::{Value, json};
+
+use crate::{
+    args::{self, Require},
+    failure::Failure,
+    input::check_one_stdin,
+    key_file::{self, MasterKey},
+};
+
+/// The content type of what has no name that says more.
+const OCTETS: &str = "application/octet-stream";
+
+/// The uploads of a command: the keys, and how objects are encrypted.
+pub(crate) struct Uploads {
+    /// Opens what an interrupted upload has written so far.
+    pub(crate) decryptor: Decryptor,
+    pub(crate) vendor: Vendor,
+    encryptor: Encryptor,
+    seal: Option<SealOptions>,
+    binds_name: bool,
+}
+
+impl Uploads {
+    /// Reads the keys.
+    pub(crate) fn new(args: &args::Put, store: &dyn Store) -> Result<Self, Failure> {
+        let mut inputs = vec![args.plain.as_path()];
+        inputs.extend(args.key.as_deref());
+        inputs.extend(args.kms.kms_passphrase_file.as_deref());
+        inputs.extend(args.sealing.origin.path());
+        check_one_stdin(inputs, &args.passphrase)?;
+        let content = args.content.algorithm();
+        let dialect = args.wrapping.dialect.unwrap_or_else(|| default(store.vendor(), content));
+        let passphrase = args.passphrase.read()?;
+        let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
+        let (path, kms) = (args.key.as_deref(), args.kms.key()?);
+        let master = MasterKey::one(path, passphrase, kms, args.style, dialect)?;
+        // Without a description, it is tried on whatever the journal of an earlier run says.
+        let mut decryptor =
+            Decryptor::new(&master.keyring()).with_policy(Require::default().policy());
+        let master = master.with_description(args.wrapping.description(dialect)?);
+        if let Some(origin) = args.sealing.origin.key()? {
+            decryptor = decryptor.with_origin_key(origin);
+        }
+        Ok(Self {
+            decryptor,
+            vendor: dialect.vendor(),
+            encryptor: args.wrapping.encryptor(&master, dialect),
+            seal: args.sealing.options(None)?,
+            binds_name: args.bind_name,
+        })
+    }
+
+    /// Returns the encryptor for the object under a key.
+    pub(crate) fn encryptor(&self, key: &str) -> Encryptor {
+        let Some(seal) = &self.seal else { return self.encryptor.clone() };
+        let seal = match self.binds_name {
+            true => seal.clone().with_name(key),
+            false => seal.clone(),
+        };
+        self.encryptor.clone().with_seal(seal)
+    }
+}
+
+/// Returns an upload to a key as the arguments describe it.
+pub(crate) fn put(args: &args::Put, store: Arc<dyn Store>, key: &str, parallel: u16) -> Put {
+    let put = Put::new(store, key)
+        .with_header("content-type", content_type(args, key))
+        .with_content(args.content.algorithm())
+        .with_threshold(args.threshold)
+        .with_concurrency(parallel.into())
+        .with_create_only(args.create_only)
+        .with_spool(args.spool)
+        .with_retry(args.bucket.retry());
+    match args.part_size {
+        Some(part_size) => put.with_part_size(part_size),
+        None => put,
+    }
+}
+
+/// Returns what makes two uploads of the same files different jobs.
+pub(crate) fn describe(args: &args::Put) -> Value {
+    json!({ "key": key_file::describe(args.key.as_deref(), args.kms.kms.as_ref()),
+        "dialect": args.wrapping.dialect.map(Dialect::id), "content": args.content.algorithm().to_string(),
+        "matdesc": args.wrapping.matdesc, "seal": !args.sealing.no_seal,
+        "bind_name": args.bind_name })
+}
+
+/// Returns the content type of an object.
+fn content_type(args: &args::Put, key: &str) -> String {
+    let guessed = || mime_guess::from_path(key).first_raw().unwrap_or(OCTETS).to_owned();
+    args.content_type.clone().unwrap_or_else(guessed)
+}
+
+/// Returns the path of the journal for uploading a file to an object, if the upload can be resumed.
+pub(crate) fn journal(
+    args: &args::Put,
+    file: &Path,
+    to: &Address,
+) -> Result<Option<PathBuf>, Failure> {
+    if args.no_resume || args.content.algorithm() != ContentAlgorithm::Aes256Ctr {
+        return Ok(None);
+    }
+    let Some(folder) = args.state.folder() else { return Ok(None) };
+    let path = fs::canonicalize(file).map_err(|error| Failure::io(file, &error))?;
+    let mut to = to.clone();
+    if let Location::Folder(folder) = &to.location {
+        to.location =
+            Location::Folder(std::path::absolute(folder).unwrap_or_else(|_| folder.clone()));
+    }
+    // Not the endpoint: a bucket is the same by whatever endpoint, and so are its uploads.
+    let name = format!("{path:?} {to}");
+    Ok(Some(folder.join(format!("put-{:016x}.json", Crc64::of(name.as_bytes())))))
+}
+
+/// The dialect to write if the caller names none: that of the store, unless it cannot say the
+/// content algorithm.
+fn default(vendor: Option<Vendor>, content: ContentAlgorithm) -> Dialect {
+    let vendors = vendor.into_iter().chain([Vendor::DEFAULT]).chain(Vendor::ALL);
+    let mut dialects = vendors.map(Vendor::default_dialect);
+    let first = dialects.next().unwrap_or(Vendor::DEFAULT.default_dialect());
+    let says = |dialect: &Dialect| dialect.content_algorithms().any(|each| each == content);
+    [first].into_iter().chain(dialects).find(says).unwrap_or(first)
+}

@@ -1,0 +1,98 @@
+//! The time of a file, kept in the metadata of its object.
+
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use meta_codec::Vendor;
+
+use crate::ObjectMeta;
+
+/// The name of the header, behind the prefix of the vendor: that of rclone.
+const NAME: &str = "mtime";
+
+/// Returns the header that keeps the time of a file: seconds since 1970, with nine decimals, as
+/// rclone writes it (`mtime`, version 1.60). `None` for a time before 1970.
+///
+/// ```
+/// use std::time::{Duration, UNIX_EPOCH};
+///
+/// use envelope_store::{bulk::mtime_header, envelope_core::Vendor};
+///
+/// let time = UNIX_EPOCH + Duration::from_millis(1_700_000_000_250);
+/// let header = mtime_header(Vendor::Oss, time);
+/// assert_eq!(header, Some(("x-oss-meta-mtime".into(), "1700000000.250000000".into())));
+/// ```
+#[must_use]
+pub fn mtime_header(vendor: Vendor, time: SystemTime) -> Option<(String, String)> {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let value = format!("{}.{:09}", since.as_secs(), since.subsec_nanos());
+    Some((format!("{}{NAME}", vendor.metadata_prefix()), value))
+}
+
+/// Returns the time of the file that an object was made of, if its metadata has one, and otherwise
+/// the time at which the object was written.
+#[must_use]
+pub fn modified(meta: &ObjectMeta) -> Option<SystemTime> {
+    let prefixes = Vendor::ALL.into_iter().map(Vendor::metadata_prefix);
+    let kept = prefixes.filter_map(|prefix| meta.header(&format!("{prefix}{NAME}"))).next();
+    kept.and_then(parse).or_else(|| listed(meta.modified.as_deref()?))
+}
+
+/// Returns a time as stores write it: RFC 3339 in a listing, RFC 9110 in a response.
+pub(crate) fn listed(text: &str) -> Option<SystemTime> {
+    match text.parse::<Timestamp>() {
+        Ok(time) => Some(time.into()),
+        Err(_) => httpdate::parse_http_date(text).ok(),
+    }
+}
+
+fn parse(text: &str) -> Option<SystemTime> {
+    let (seconds, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if seconds.is_empty() || !digits(seconds) || !digits(decimals) || decimals.len() > 9 {
+        return None;
+    }
+    let nanos = format!("{decimals:0<9}").parse().ok()?;
+    let since = Duration::new(seconds.parse().ok()?, nanos);
+    // What no calendar has is no time of a file.
+    SystemTime::UNIX_EPOCH.checked_add(since).filter(|time| Timestamp::try_from(*time).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_and_back() {
+        for nanos in [0, 1, 999_999_999, 250_000_000, 1_700_000_000_123_456_789] {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos);
+            for vendor in Vendor::ALL {
+                let headers = vec![mtime_header(vendor, time).unwrap()];
+                let mut meta = ObjectMeta::new(0, "", headers);
+                meta.modified = Some("Fri, 27 Nov 2026 12:00:00 GMT".to_owned());
+                assert_eq!(modified(&meta), Some(time));
+            }
+        }
+        let before = SystemTime::UNIX_EPOCH - Duration::from_nanos(1);
+        assert_eq!(mtime_header(Vendor::Oss, before), None);
+    }
+
+    #[test]
+    fn what_is_no_time_is_passed_over() {
+        let written = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_780_800);
+        for (text, nanos) in [("7", 0), ("7.5", 500_000_000), ("007.000000001", 1)] {
+            assert_eq!(parse(text), Some(SystemTime::UNIX_EPOCH + Duration::new(7, nanos)));
+        }
+        for text in
+            ["", ".", ".5", "-1", "+1", "1.5.5", "1e9", "1.0000000001", "99999999999999999999", "x"]
+        {
+            let headers = vec![("x-cos-meta-mtime".to_owned(), text.to_owned())];
+            let mut meta = ObjectMeta::new(0, "", headers);
+            assert_eq!(modified(&meta), None, "{text:?}");
+            for form in ["2026-11-27T12:00:00.000Z", "Fri, 27 Nov 2026 12:00:00 GMT"] {
+                meta.modified = Some(form.to_owned());
+                assert_eq!(modified(&meta), Some(written), "{text:?} {form}");
+            }
+        }
+    }
+}
