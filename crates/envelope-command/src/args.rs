@@ -22,7 +22,7 @@ pub(crate) use self::{
     many::{MAX_PARALLEL, Many, Patterns},
     policy::{Accept, Require},
     seal::{Sealed, Sealing},
-    store::{Bucket, BulkArgs, Cat, Get, Keys, Ls, OssSignature, Put, Read, Rm, Verify},
+    store::{Bucket, BulkArgs, Cat, Du, Get, Keys, Ls, OssSignature, Put, Read, Rm, Verify},
 };
 
 /// Encrypt files for Aliyun OSS and Tencent COS, and decrypt what any of their SDKs wrote.
@@ -54,7 +54,8 @@ pub(crate) enum Command {
     Get(Box<Get>),
     Cat(Cat),
     Ls(Ls),
-    Verify(Verify),
+    Du(Du),
+    Verify(Box<Verify>),
     Rm(Rm),
     SseHeaders(SseHeaders),
     Bench(Bench),

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod decrypt;
 pub(crate) mod demo;
+pub(crate) mod du;
 pub(crate) mod encrypt;
 pub(crate) mod get;
 pub(crate) mod get_tree;
@@ -15,3 +16,4 @@ pub(crate) mod rewrap;
 pub(crate) mod rewrap_bulk;
 pub(crate) mod rm;
 pub(crate) mod sse_headers;
+pub(crate) mod verify_tree;

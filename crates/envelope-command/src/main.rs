@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         Command::Get(args) => command::get::run(*args),
         Command::Cat(args) => command::get::cat(&args),
         Command::Ls(args) => command::ls::run(&args),
+        Command::Du(args) => command::du::run(&args),
         Command::Verify(args) => command::get::verify(&args),
         Command::Rm(args) => command::rm::run(&args),
         Command::SseHeaders(args) => command::sse_headers::run(&args),

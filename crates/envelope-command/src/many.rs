@@ -69,6 +69,12 @@ impl Engine {
         Self { bulk, budget, progress, quiet: false }
     }
 
+    /// Sets the number of objects that are worked on at once, where several share a request.
+    pub(crate) fn with_objects(mut self, objects: usize) -> Self {
+        self.bulk = self.bulk.with_parallel(objects);
+        self
+    }
+
     /// Makes it keep to itself what became of the objects.
     pub(crate) fn quiet(mut self) -> Self {
         self.quiet = true;
@@ -189,10 +195,14 @@ pub(crate) fn check_any(summary: &Summary, from: &Address) -> Result<(), Failure
     if summary.objects() > 0 || summary.earlier() > 0 || summary.is_stopped() {
         return Ok(());
     }
-    Err(Failure::usage(
+    Err(no_objects(from))
+}
+
+pub(crate) fn no_objects(from: &Address) -> Failure {
+    Failure::usage(
         format_args!("{from}: there is no such object"),
         "check the address and the patterns; a key must match exactly",
-    ))
+    )
 }
 
 /// Returns the objects below a folder of keys whose paths there a filter admits.

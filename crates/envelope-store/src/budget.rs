@@ -204,6 +204,13 @@ impl Store for BudgetedStore {
         within!(self, delete(key))
     }
 
+    async fn delete_many(
+        &self,
+        keys: &[String],
+    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        within!(self, delete_many(keys))
+    }
+
     async fn delete_version(&self, key: &str, version_id: &str) -> Result<(), StoreError> {
         within!(self, delete_version(key, version_id))
     }

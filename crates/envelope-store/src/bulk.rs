@@ -1,5 +1,6 @@
 //! Work on many objects.
 
+mod deletions;
 mod filter;
 mod inventory;
 mod mark;
@@ -18,6 +19,7 @@ use tokio::task::JoinSet;
 
 use self::queue::Queue;
 pub use self::{
+    deletions::Deletions,
     filter::{Filter, PatternError},
     inventory::{Inventory, InventoryError, Row},
     mtime::{modified, mtime_header},

@@ -126,6 +126,22 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Any transport or service error.
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
 
+    /// Deletes several objects, up to a thousand. Returns what became of each, in the same order. By
+    /// default, they are deleted one after the other.
+    ///
+    /// # Errors
+    /// Any transport or service error. Some of the objects may have been deleted all the same.
+    async fn delete_many(
+        &self,
+        keys: &[String],
+    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        let mut outcomes = Vec::with_capacity(keys.len());
+        for key in keys {
+            outcomes.push(self.delete(key).await);
+        }
+        Ok(outcomes)
+    }
+
     /// Deletes one version of an object, so that the version before it is the current one again.
     /// Succeeds if the version does not exist. By default, a store keeps no versions.
     ///

@@ -123,6 +123,22 @@ async fn conforms(store: &dyn Store, meta: &str) {
 
     store.delete(key).await.unwrap();
     assert!(matches!(store.head(key).await, Err(StoreError::NotFound)));
+
+    // Many at once, with keys that no document can carry.
+    let mut keys: Vec<String> = (0..900).map(|n| format!("many/{n:04} &+")).collect();
+    for odd in [" edge ", "a&<b>\"'", "a%20b+c", "ü😀", "]]>"] {
+        store.put(odd, Bytes::new(), &Headers::new(), PutOptions::default()).await.unwrap();
+        keys.push(odd.to_owned());
+    }
+    keys.push("none".to_owned());
+    let outcomes = store.delete_many(&keys).await.unwrap();
+    assert_eq!(outcomes.len(), keys.len());
+    for (key, outcome) in keys.iter().zip(outcomes) {
+        assert!(outcome.is_ok(), "{key:?}: {outcome:?}");
+        assert!(matches!(store.head(key).await, Err(StoreError::NotFound)), "{key:?}");
+    }
+    assert_eq!(store.list("many/", None).await.unwrap().entries.len(), 103);
+    assert!(store.delete_many(&[]).await.unwrap().is_empty());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Options for work on many objects.
 
-use std::{num::NonZeroU32, path::PathBuf};
+use std::{fmt, num::NonZeroU32, path::PathBuf};
 
 use envelope_store::bulk::Filter;
 
@@ -72,6 +72,18 @@ pub(crate) struct Patterns {
     /// Pass over what matches this pattern, even if it is included. May be repeated.
     #[arg(long, value_name = "PATTERN")]
     exclude: Vec<String>,
+}
+
+/// Formats the patterns as words of a question.
+impl fmt::Display for Patterns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let each = |verb: &str, patterns: &[String]| match patterns {
+            [] => String::new(),
+            patterns => format!(" that {verb} {}", patterns.join(" or ")),
+        };
+        f.write_str(&each("match", &self.include))?;
+        f.write_str(&each("do not match", &self.exclude))
+    }
 }
 
 impl Patterns {

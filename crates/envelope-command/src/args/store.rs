@@ -253,10 +253,26 @@ pub(crate) struct Cat {
 /// Decrypt an object and run every possible check, without writing the plaintext anywhere.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Verify {
-    /// The address of the object.
+    /// The address of the object. With -r, that of a folder of keys.
     pub(crate) from: Address,
     #[command(flatten)]
     pub(crate) read: Read,
+    /// Verify all objects below a folder of keys.
+    #[arg(long, short, conflicts_with_all = ["range", "name"])]
+    pub(crate) recursive: bool,
+    /// The number of requests that are in flight at once, for as many objects.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 16,
+        value_parser = clap::value_parser!(u16).range(1..=MAX_PARALLEL),
+        help_heading = "Many objects"
+    )]
+    pub(crate) parallel: u16,
+    #[command(flatten)]
+    pub(crate) many: Many,
+    #[command(flatten)]
+    pub(crate) patterns: Patterns,
     /// Print the outcome as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -309,11 +325,53 @@ pub(crate) struct Ls {
 /// Delete objects.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Rm {
-    /// The addresses of the objects.
+    /// The addresses of the objects, or with -r of folders of keys.
     #[arg(required = true)]
     pub(crate) objects: Vec<Address>,
     #[command(flatten)]
     pub(crate) bucket: Bucket,
+    /// Delete all objects below a folder of keys.
+    #[arg(long, short)]
+    pub(crate) recursive: bool,
+    /// Do not ask before deleting many objects. Without a terminal to ask on, it is required.
+    #[arg(long, short, requires = "recursive")]
+    pub(crate) yes: bool,
+    /// An object that does not exist is no failure.
+    #[arg(long, short)]
+    pub(crate) force: bool,
+    /// The number of requests that are in flight at once, each for a thousand objects.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 4,
+        value_parser = clap::value_parser!(u16).range(1..=64),
+        help_heading = "Many objects"
+    )]
+    pub(crate) parallel: u16,
+    #[command(flatten)]
+    pub(crate) many: Many,
+    #[command(flatten)]
+    pub(crate) patterns: Patterns,
+    /// Print progress and the outcome as lines of JSON on standard error.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Show how many objects there are below a folder of keys, and how many bytes they take.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Du {
+    /// The bucket, and a folder of keys in it.
+    pub(crate) from: Address,
+    #[command(flatten)]
+    pub(crate) bucket: Bucket,
+    #[command(flatten)]
+    pub(crate) patterns: Patterns,
+    /// Show numbers of bytes as they are.
+    #[arg(long, short)]
+    pub(crate) bytes: bool,
+    /// Print lines of JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Selection of the objects in a bucket to rewrap, and options for doing so.

@@ -19,7 +19,7 @@ use tokio::io::AsyncWriteExt as _;
 use crate::{
     args::{Cat, Get, Read, Verify},
     cleanup,
-    command::get_tree,
+    command::{get_tree, verify_tree},
     failure::{Failure, warn},
     input::{check_one_stdin, is_dash, standard},
     output::{MAX_HELD_BACK, print_line},
@@ -135,6 +135,10 @@ pub(crate) fn cat(args: &Cat) -> Result<(), Failure> {
 pub(crate) fn verify(args: &Verify) -> Result<(), Failure> {
     set_json(args.json);
     check_keys(&args.read)?;
+    if args.recursive {
+        return verify_tree::run(args);
+    }
+    args.many.refuse(&args.patterns)?;
     let store = args.read.bucket.store(&args.from.location)?;
     let get = reader(store, object(&args.from)?, &args.read);
     let decryptor = decryptor(&args.read)?;
@@ -145,20 +149,7 @@ pub(crate) fn verify(args: &Verify) -> Result<(), Failure> {
         Ok::<_, TransferError>((meta, envelope, len))
     });
     let (meta, envelope, len) = outcome.map_err(|error| Failure::from(error).about(&args.from))?;
-    let says = |what: fn(&Envelope) -> bool| envelope.as_ref().is_some_and(what);
-    let authenticated = says(|it| it.content_algorithm().is_authenticated());
-    let checks: Vec<&str> = [
-        ("length", says(|it| it.plain_len().is_some())),
-        ("store checksum", meta.crc64.is_some()),
-        ("key check", says(|it| it.key_check().is_some())),
-        ("seal", says(|it| it.seal().is_some_and(|seal| seal.is_full()))),
-        ("seal of the metadata", says(|it| it.seal().is_some_and(|seal| !seal.is_full()))),
-        ("tag", authenticated),
-        ("md5", says(|it| it.plain_md5().is_some())),
-    ]
-    .into_iter()
-    .filter_map(|(name, done)| done.then_some(name))
-    .collect();
+    let checks = checks(&meta, envelope.as_ref());
     if args.json {
         let protection = envelope.as_ref().map(|envelope| Protection::of(envelope).word());
         let line = json!({ "object": args.from.to_string(), "bytes": len, "checked": checks,
@@ -182,6 +173,23 @@ pub(crate) fn verify(args: &Verify) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Returns what can be checked of a whole object.
+pub(super) fn checks(meta: &ObjectMeta, envelope: Option<&Envelope>) -> Vec<&'static str> {
+    let says = |what: fn(&Envelope) -> bool| envelope.is_some_and(what);
+    [
+        ("length", says(|it| it.plain_len().is_some())),
+        ("store checksum", meta.crc64.is_some()),
+        ("key check", says(|it| it.key_check().is_some())),
+        ("seal", says(|it| it.seal().is_some_and(|seal| seal.is_full()))),
+        ("seal of the metadata", says(|it| it.seal().is_some_and(|seal| !seal.is_full()))),
+        ("tag", says(|it| it.content_algorithm().is_authenticated())),
+        ("md5", says(|it| it.plain_md5().is_some())),
+    ]
+    .into_iter()
+    .filter_map(|(name, done)| done.then_some(name))
+    .collect()
 }
 
 fn print(from: &Address, read: &Read) -> Result<(), Failure> {

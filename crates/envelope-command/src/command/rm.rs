@@ -1,20 +1,105 @@
 //! `envelope rm`: deletes objects.
 
+use std::{
+    io::{self, BufRead as _, IsTerminal as _, Write as _},
+    sync::Arc,
+};
+
+use envelope_store::{
+    Address, Entry, Store, StoreError,
+    blocking::Runtime,
+    bulk::{Deletions, Item, Outcome},
+};
+use serde_json::json;
+
 use crate::{
     args::Rm,
-    failure::Failure,
-    store::{object, runtime},
+    failure::{Failure, one_line},
+    many::{self, Engine},
+    progress::set_json,
+    store::{folder, object, runtime},
 };
 
 pub(crate) fn run(args: &Rm) -> Result<(), Failure> {
+    set_json(args.json);
     let runtime = runtime()?;
+    if args.recursive {
+        return args.objects.iter().try_for_each(|address| tree(args, &runtime, &folder(address)));
+    }
+    args.many.refuse(&args.patterns)?;
     for address in &args.objects {
         object(address)?;
     }
     for address in &args.objects {
         let store = args.bucket.store(&address.location)?;
-        let outcome = runtime.block_on(store.delete(&address.key));
+        let outcome = runtime.block_on(delete(&*store, &address.key, args.force));
         outcome.map_err(|error| Failure::from(error).about(address))?;
     }
     Ok(())
+}
+
+/// Deletes one object, which must be there unless that does not matter.
+async fn delete(store: &dyn Store, key: &str, force: bool) -> Result<(), StoreError> {
+    if !force {
+        store.head(key).await?;
+    }
+    store.delete(key).await
+}
+
+/// Deletes all objects below a folder of keys.
+fn tree(args: &Rm, runtime: &Runtime, from: &Address) -> Result<(), Failure> {
+    let store = args.bucket.store(&from.location)?;
+    let engine = Engine::new(&args.many, args.parallel, 0);
+    let items = many::objects(Arc::clone(&store), from, args.patterns.filter()?);
+    let summary = if args.many.dry_run {
+        engine.plan(runtime, items, |item| Outcome::new("to delete").with_bytes(item.len))?
+    } else {
+        confirm(args, runtime, &*store, from)?;
+        let report = many::report(args.many.report.as_deref(), &json!({ "rm": from.to_string() }))?;
+        let report = report.with_location(format!("{}/", from.location));
+        let deletions = Deletions::new(engine.store(store));
+        let engine = engine.with_objects(Deletions::AT_ONCE.saturating_mul(args.parallel.into()));
+        engine.run(runtime, items, report, move |item: Item<Entry>| {
+            let deletions = deletions.clone();
+            async move {
+                match deletions.delete(item.key).await {
+                    Ok(()) => Outcome::new("deleted").with_bytes(item.len),
+                    Err(error) => Outcome::failed(&*error),
+                }
+            }
+        })?
+    };
+    if !args.force {
+        many::check_any(&summary, from)?;
+    }
+    many::check(&summary, "deleted")
+}
+
+/// Asks the person at the terminal.
+fn confirm(args: &Rm, runtime: &Runtime, store: &dyn Store, from: &Address) -> Result<(), Failure> {
+    if args.yes {
+        return Ok(());
+    }
+    let unasked =
+        || Failure::usage("nothing was deleted", "confirm with `y`, or use --yes to not be asked");
+    let (mut input, mut asked) = (io::stdin().lock(), io::stderr().lock());
+    if !input.is_terminal() || !asked.is_terminal() {
+        return Err(Failure::usage(
+            format_args!("all objects below {from} would be deleted, and nobody can be asked"),
+            "use --yes; --dry-run shows the objects",
+        ));
+    }
+    let page = runtime.block_on(store.list(&from.key, None));
+    let page = page.map_err(|error| Failure::from(error).about(from))?;
+    let count = page.entries.len();
+    let more = if page.next.is_some() { " or more" } else { "" };
+    let (place, which) = (one_line(&from.to_string()), one_line(&args.patterns.to_string()));
+    let _ = write!(asked, "Delete {count}{more} objects below {place}{which}? [y/N] ");
+    let _ = asked.flush();
+    let mut answer = String::new();
+    input.read_line(&mut answer).map_err(|error| Failure::io("-".as_ref(), &error))?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(unasked()),
+    }
 }

@@ -1,5 +1,7 @@
 //! A server, a folder and the command, for the tests of the command.
 
+#![allow(dead_code, reason = "not every test uses all of it")]
+
 use std::{
     fs,
     path::PathBuf,

@@ -162,6 +162,7 @@ impl Earlier {
                 return Ok(());
             }
             self.end = self.end.saturating_add(line.len() as u64);
+            self.is_open = !line.ends_with(b"\n");
             let Ok(value) = serde_json::from_slice::<Value>(&line) else { continue };
             if let Some(of) = value.get("job") {
                 self.is_ours = of == job;

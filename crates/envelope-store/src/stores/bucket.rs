@@ -7,7 +7,11 @@ mod sign;
 mod transmit;
 mod xml;
 
-use std::{collections::HashSet, fmt, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,13 +23,14 @@ use percent_encoding::percent_decode_str;
 pub use self::sign::Signature;
 use self::{
     answer::{head_of, object_of, stored, tag},
-    request::{Request, url_path},
+    request::{Request, url_path, with_md5},
     sign::RequestSigner,
     transmit::next_chunk,
 };
 use crate::{
-    Credentials, Endpoint, Entry, GetOptions, Headers, Object, ObjectMeta, Page, ProvideCredential,
-    PutOptions, PutResult, RetryPolicy, SharedCredentials, Store, StoreError, Upload, UploadedPart,
+    Credentials, Endpoint, Entry, ErrorResponse, GetOptions, Headers, Object, ObjectMeta, Page,
+    ProvideCredential, PutOptions, PutResult, RetryPolicy, SharedCredentials, Store, StoreError,
+    Upload, UploadedPart,
     address::is_bucket_name,
     retry::WaitListener,
     settings::{BucketAccount, SettingsError, no_region},
@@ -458,12 +463,59 @@ impl Store for Bucket {
         }
     }
 
+    async fn delete_many(
+        &self,
+        keys: &[String],
+    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        let mut outcomes = HashMap::new();
+        let (together, alone): (Vec<&String>, Vec<&String>) =
+            keys.iter().partition(|key| is_deleted_with_others(key));
+        if !together.is_empty() {
+            let body = xml::deletion(together.into_iter().map(String::as_str));
+            let request = self
+                .request(Method::POST, "")
+                .query("delete", "")
+                .header("content-type", "application/xml")
+                .body(body.into());
+            let text = self.text(&with_md5(request).await?).await?;
+            let answer: xml::Deletions = xml::read(&text, "DeleteResult")?;
+            for deletion in answer.each {
+                match deletion {
+                    xml::Deletion::Deleted { key } => outcomes.insert(key, Ok(())),
+                    xml::Deletion::Error { key, code, message } => {
+                        outcomes.insert(key, Err(deletion_error(code, message)))
+                    }
+                    xml::Deletion::Other => None,
+                };
+            }
+        }
+        for key in alone {
+            outcomes.insert(key.clone(), self.delete(key).await);
+        }
+        let unanswered = || Err(StoreError::Malformed("no answer about this object".to_owned()));
+        Ok(keys.iter().map(|key| outcomes.remove(key).unwrap_or_else(unanswered)).collect())
+    }
+
     async fn delete_version(&self, key: &str, version_id: &str) -> Result<(), StoreError> {
         let request = self.request(Method::DELETE, key).query("versionId", version_id);
         match self.send(&request).await {
             Ok(_) | Err(StoreError::NotFound) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Returns whether a key can be one of many in a document. An empty one would be that of the bucket.
+fn is_deleted_with_others(key: &str) -> bool {
+    !key.is_empty() && xml::is_plain(key)
+}
+
+/// Returns why one of many objects was not deleted.
+fn deletion_error(code: String, message: String) -> StoreError {
+    match code.as_str() {
+        "AccessDenied" => StoreError::Denied(message),
+        "InternalError" => StoreError::Unavailable(message),
+        _ => StoreError::Refused(ErrorResponse { code, message, ..ErrorResponse::default() }),
     }
 }
 
@@ -481,6 +533,7 @@ pub(crate) fn fuzz(text: &str) {
     let _ = xml::read::<xml::Listing>(text, "ListBucketResult");
     let _ = xml::read::<xml::Parts>(text, "ListPartsResult");
     let _ = xml::read::<xml::Uploads>(text, "ListMultipartUploadsResult");
+    let _ = xml::read::<xml::Deletions>(text, "DeleteResult");
     for root in ["InitiateMultipartUploadResult", "CompleteMultipartUploadResult"] {
         let _ = xml::read::<xml::Done>(text, root);
     }

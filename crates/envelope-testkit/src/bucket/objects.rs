@@ -395,7 +395,9 @@ impl State {
         let encoded = call.query("encoding-type") == "url";
         let mut deleted = String::new();
         for key in elements(&text, "Key") {
-            let key = key.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">");
+            let signs =
+                [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")];
+            let key = signs.iter().fold(key.to_owned(), |key, (from, to)| key.replace(from, to));
             let plain = if encoded { decode(&key, false) } else { key };
             deleted.push_str(&format!("<Deleted><Key>{}</Key></Deleted>", escape(&plain)));
             self.objects.remove(&(call.bucket.clone(), plain));

@@ -75,12 +75,13 @@ pub(super) fn url_path(key: &str) -> String {
     utf8_percent_encode(key, PATH).to_string()
 }
 
-/// Returns the value of the header `Content-MD5`, with which the service refuses a body that was
-/// damaged on its way.
-async fn content_md5(body: &Bytes) -> Result<String, StoreError> {
-    let body = body.clone();
+/// Adds the header `Content-MD5`, with which the service refuses a body that was damaged on its
+/// way.
+pub(super) async fn with_md5(request: Request) -> Result<Request, StoreError> {
+    let body = request.body.clone();
     let digest = move || STANDARD.encode(Md5::digest(&body));
-    Ok(tokio::task::spawn_blocking(digest).await.map_err(io::Error::other)?)
+    let md5 = tokio::task::spawn_blocking(digest).await.map_err(io::Error::other)?;
+    Ok(request.header("content-md5", md5))
 }
 
 impl Bucket {
@@ -94,8 +95,7 @@ impl Bucket {
         &self,
         request: Request,
     ) -> Result<reqwest::Response, StoreError> {
-        let md5 = content_md5(&request.body).await?;
-        self.send(&request.header("content-md5", md5)).await
+        self.send(&with_md5(request).await?).await
     }
 
     /// Returns the document in the response.
@@ -185,9 +185,10 @@ impl Bucket {
     }
 
     fn parts(&self, request: &Request) -> Result<http::Request<()>, StoreError> {
-        // Without a key, a request is about the bucket itself, and only listings are.
-        let lists = request.query.iter().any(|(name, _)| *name == "prefix");
-        if request.key.is_empty() && !lists {
+        // Without a key, a request is about the bucket itself. Only listings are, and deletions of
+        // objects that the body names.
+        let is_of_bucket = |(name, _): &(&str, String)| matches!(*name, "prefix" | "delete");
+        if request.key.is_empty() && !request.query.iter().any(is_of_bucket) {
             return Err(StoreError::Key(String::new()));
         }
         let malformed = |what: &str| StoreError::Malformed(format!("{what} cannot be sent"));

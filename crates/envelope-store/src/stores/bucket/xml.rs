@@ -69,6 +69,31 @@ pub(crate) struct Done {
     pub(crate) etag: String,
 }
 
+/// The response to deleting several objects.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Deletions {
+    #[serde(rename = "$value")]
+    pub(crate) each: Vec<Deletion>,
+}
+
+/// What became of one of them.
+#[derive(Debug, Deserialize)]
+pub(crate) enum Deletion {
+    #[serde(rename_all = "PascalCase")]
+    Deleted { key: String },
+    #[serde(rename_all = "PascalCase")]
+    Error {
+        key: String,
+        #[serde(default)]
+        code: String,
+        #[serde(default)]
+        message: String,
+    },
+    #[serde(other)]
+    Other,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct ErrorDocument {
@@ -137,6 +162,23 @@ pub(crate) fn completion(parts: &[(u16, String)]) -> String {
     text
 }
 
+/// Returns the request body that deletes objects, with an answer about each.
+pub(crate) fn deletion<'a>(keys: impl Iterator<Item = &'a str>) -> String {
+    let mut text = String::from("<Delete><Quiet>false</Quiet>");
+    for key in keys {
+        let key = quick_xml::escape::escape(key);
+        text.push_str(&format!("<Object><Key>{key}</Key></Object>"));
+    }
+    text.push_str("</Delete>");
+    text
+}
+
+/// Returns whether a text is the same after it was written to and read from a document.
+pub(crate) fn is_plain(text: &str) -> bool {
+    let is_kept = |sign: char| !sign.is_control() && !matches!(sign, '\u{fffe}' | '\u{ffff}');
+    text.trim() == text && text.chars().all(is_kept)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +197,31 @@ mod tests {
         assert_eq!((listing.contents[1].size, listing.contents[1].etag.as_str()), (0, "\"F\""));
         let empty: Listing = read("<ListBucketResult/>", "ListBucketResult").unwrap();
         assert!(empty.contents.is_empty() && !empty.is_truncated);
+    }
+
+    #[test]
+    fn deletions_in_any_order() {
+        let text = "<DeleteResult><Deleted><Key>a</Key></Deleted><EncodingType/><Error><Key>b</Key>\
+            <Code>AccessDenied</Code><Message>no</Message></Error><Deleted><Key>c &amp; d</Key>\
+            <DeleteMarker>true</DeleteMarker></Deleted></DeleteResult>";
+        let deletions: Deletions = read(text, "DeleteResult").unwrap();
+        let keys: Vec<&str> = deletions
+            .each
+            .iter()
+            .map(|it| match it {
+                Deletion::Deleted { key } => key.as_str(),
+                Deletion::Error { code, .. } => code.as_str(),
+                Deletion::Other => "",
+            })
+            .collect();
+        assert_eq!(keys, ["a", "", "AccessDenied", "c & d"]);
+        let empty: Deletions = read("<DeleteResult/>", "DeleteResult").unwrap();
+        assert!(empty.each.is_empty());
+        assert_eq!(
+            deletion(["a<b", "c"].into_iter()),
+            "<Delete><Quiet>false</Quiet><Object><Key>a&lt;b</Key></Object>\
+             <Object><Key>c</Key></Object></Delete>"
+        );
     }
 
     #[test]

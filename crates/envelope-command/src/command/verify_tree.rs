@@ -1,0 +1,88 @@
+//! `envelope verify -r`: runs every possible check on all objects below a folder of keys.
+
+use std::sync::Arc;
+
+use envelope_core::Decryptor;
+use envelope_store::{
+    Entry, Get, RetryPolicy, Store, TransferError,
+    bulk::{Item, Outcome},
+};
+use futures_util::TryStreamExt as _;
+use serde_json::json;
+
+use super::get::{checks, decryptor};
+use crate::{
+    args::Verify,
+    failure::Failure,
+    many::{self, Engine, ManyProgress},
+    protection::Protection,
+    store::{folder, runtime},
+    weakness::WarnedKinds,
+};
+
+/// The most memory that the chunks of one body take.
+const PART: u64 = 1 << 20;
+
+pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
+    let from = folder(&args.from);
+    let store = args.read.bucket.store(&from.location)?;
+    let decryptor = decryptor(&args.read)?;
+    let engine = Engine::new(&args.many, args.parallel, PART);
+    let runtime = runtime()?;
+    let items = many::objects(Arc::clone(&store), &from, args.patterns.filter()?);
+    let summary = if args.many.dry_run {
+        engine.plan(&runtime, items, |item| Outcome::new("to verify").with_bytes(item.len))?
+    } else {
+        let report =
+            many::report(args.many.report.as_deref(), &json!({ "verify": from.to_string() }))?;
+        let report = report.with_location(format!("{}/", from.location));
+        let work = Arc::new(Work {
+            store: engine.store(store),
+            decryptor,
+            retry: args.read.bucket.retry(),
+            warned: Arc::default(),
+            progress: Arc::clone(&engine.progress),
+        });
+        engine.run(&runtime, items, report, move |item: Item<Entry>| {
+            let work = Arc::clone(&work);
+            async move {
+                let outcome = work.verify(&item.key).await;
+                outcome.unwrap_or_else(|error| Outcome::failed(&error))
+            }
+        })?
+    };
+    many::check_any(&summary, &from)?;
+    many::check(&summary, "verified")
+}
+
+/// What is done with each object.
+struct Work {
+    store: Arc<dyn Store>,
+    decryptor: Decryptor,
+    retry: RetryPolicy,
+    warned: Arc<WarnedKinds>,
+    progress: Arc<ManyProgress>,
+}
+
+impl Work {
+    async fn verify(&self, key: &str) -> Result<Outcome, TransferError> {
+        let (warned, progress) = (Arc::clone(&self.warned), Arc::clone(&self.progress));
+        let name = key.to_owned();
+        let result = Get::new(Arc::clone(&self.store), key)
+            .with_retry(self.retry)
+            .with_progress(move |event| progress.transfer(&name, event))
+            .with_inspector(move |envelope| warned.warn_once(envelope))
+            .decrypt(&self.decryptor)
+            .await?;
+        let (meta, envelope) = (result.meta.clone(), result.envelope.clone());
+        let (mut plain, mut len) = (result.into_stream(), 0_u64);
+        while let Some(chunk) = plain.try_next().await? {
+            len = len.saturating_add(chunk.len() as u64);
+        }
+        let protection = envelope.as_ref().map_or("plain", |it| Protection::of(it).word());
+        Ok(Outcome::new("verified")
+            .with_bytes(len)
+            .with_detail("checked", checks(&meta, envelope.as_ref()))
+            .with_detail("protection", protection))
+    }
+}
