@@ -679,6 +679,57 @@ mod tests {
         assert!(!unsealing.with_seal(SealOptions::new()).seals_as(&adopted));
     }
 
+    #[test]
+    fn whether_an_encryptor_seals() {
+        let key = AesKeyWrapper::generate().unwrap();
+        let plain = Encryptor::new(&key, Dialect::COS_V2);
+        let says = |it: &Encryptor| (it.seals(), it.drops_seals());
+        assert_eq!(says(&plain), (false, false));
+        let sealing = plain.clone().with_seal(SealOptions::new());
+        assert_eq!(says(&sealing), (true, false));
+        assert_eq!(says(&sealing.without_seal()), (false, true));
+        assert_eq!(says(&plain.without_seal().with_seal(SealOptions::new())), (true, false));
+    }
+
+    /// A reader of ranges hashes each of them, and compares all of them in the end.
+    #[test]
+    fn what_was_read_in_ranges_is_compared_with_the_seal() {
+        let key = AesKeyWrapper::generate().unwrap();
+        let encryptor = Encryptor::new(&key, Dialect::COS_V2).with_seal(SealOptions::new());
+        let mut object = encryptor.encrypt().unwrap();
+        let body = [7; 5000];
+        let mut whole = object.body_hasher().unwrap().whole();
+        whole.update(&body);
+        object.seal_body(whole.finish()).unwrap();
+        let decryptor = Decryptor::new(&Keyring::new().with(key.clone()));
+        let cipher = decryptor.decrypt_ctr(object.envelope()).unwrap();
+        let hasher = cipher.body_hasher().unwrap();
+        let stretch = |bytes: std::ops::Range<u64>, body: &[u8]| {
+            let mut stretch = hasher.stretch(bytes);
+            stretch.update(body);
+            stretch.finish().unwrap()
+        };
+        let (first, last) = body.split_at(3000);
+        let read = |first: &[u8], last: &[u8]| {
+            cipher.check_body([stretch(0..3000, first), stretch(3000..5000, last)])
+        };
+        assert_eq!(read(first, last), Ok(true));
+        let mut changed = last.to_vec();
+        changed[1999] ^= 1;
+        assert_eq!(read(first, &changed), Err(IntegrityError::Seal));
+        let half = cipher.check_body([stretch(0..3000, first)]);
+        assert_eq!(half, Err(IntegrityError::Seal));
+        assert_eq!(cipher.check_digest(&whole.finish()), Ok(true));
+        let other = hasher.whole().finish();
+        assert_eq!(cipher.check_digest(&other), Err(IntegrityError::Seal));
+
+        let unsealed = Encryptor::new(&key, Dialect::COS_V2).encrypt().unwrap();
+        let cipher = decryptor.decrypt_ctr(unsealed.envelope()).unwrap();
+        assert!(cipher.body_hasher().is_none());
+        assert_eq!(cipher.check_digest(&other), Ok(false));
+        assert_eq!(cipher.check_body([]), Ok(false));
+    }
+
     fn key_of(envelope: &Envelope, key: &AesKeyWrapper) -> ContentKey {
         crate::KeyWrapper::unwrap(key, envelope).unwrap()
     }
