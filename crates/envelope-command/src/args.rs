@@ -5,6 +5,7 @@ mod many;
 mod policy;
 mod seal;
 mod store;
+mod sync;
 
 use std::{num::NonZeroUsize, path::PathBuf, thread};
 
@@ -23,6 +24,7 @@ pub(crate) use self::{
     policy::{Accept, Require},
     seal::{Sealed, Sealing},
     store::{Bucket, BulkArgs, Cat, Du, Get, Keys, Ls, OssSignature, Put, Read, Rm, Verify},
+    sync::SyncArgs,
 };
 
 /// Encrypt files for Aliyun OSS and Tencent COS, and decrypt what any of their SDKs wrote.
@@ -35,7 +37,7 @@ pub(crate) use self::{
 ///
 /// Exit status: 0 success; 1 a file, a store or a KMS cannot be read, written or reached; 2 invalid
 /// arguments; 3 the metadata is rejected, or the object is not encrypted; 4 no key fits, or the
-/// content key cannot be unwrapped; 5 the decrypted data does not match the metadata.
+/// content key cannot be unwrapped; 5 the decrypted data does not match the metadata; 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "envelope", version, max_term_width = 100)]
 pub(crate) struct Args {
@@ -52,6 +54,7 @@ pub(crate) enum Command {
     Rewrap(Box<Rewrap>),
     Put(Box<Put>),
     Get(Box<Get>),
+    Sync(Box<SyncArgs>),
     Cat(Cat),
     Ls(Ls),
     Du(Du),

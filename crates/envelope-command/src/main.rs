@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         Command::Rewrap(args) => command::rewrap::run(&args),
         Command::Put(args) => command::put::run(*args),
         Command::Get(args) => command::get::run(*args),
+        Command::Sync(args) => command::sync::run(*args),
         Command::Cat(args) => command::get::cat(&args),
         Command::Ls(args) => command::ls::run(&args),
         Command::Du(args) => command::du::run(&args),

@@ -148,7 +148,11 @@ impl Write for Plan {
             let (status, key) = (field("status"), one_line(field("key")));
             let bytes = value.get("bytes").and_then(Value::as_u64);
             let bytes = bytes.map(|bytes| HumanBytes(bytes).to_string()).unwrap_or_default();
-            writeln!(out, "{status:<12} {bytes:>12}  {key}")?;
+            let reason = match field("reason") {
+                "" => String::new(),
+                reason => format!(" ({reason})"),
+            };
+            writeln!(out, "{status:<12} {bytes:>12}  {key}{reason}")?;
         }
         Ok(line.len())
     }

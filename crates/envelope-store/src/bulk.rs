@@ -9,6 +9,7 @@ mod outcome;
 mod queue;
 mod report;
 mod summary;
+mod sync;
 mod target_folder;
 mod tree;
 
@@ -26,6 +27,7 @@ pub use self::{
     outcome::{Outcome, describe},
     report::{Report, ReportError},
     summary::{BulkError, Summary},
+    sync::{Pair, Verdict, compare_download, compare_upload, pairs},
     target_folder::{KeyFault, TargetFolder},
     tree::{Found, Tree, TreeFile},
 };
@@ -42,6 +44,8 @@ pub struct Item<T> {
     /// What else names the version of its source, such as the time of a file. An object whose
     /// report has another one is worked on again.
     pub version: Option<String>,
+    /// Whether it is worked on whatever the report says.
+    pub always: bool,
     /// What the work needs.
     pub source: T,
 }
@@ -50,7 +54,7 @@ impl<T> Item<T> {
     /// Creates an item.
     #[must_use]
     pub fn new(key: impl Into<String>, len: u64, source: T) -> Self {
-        Self { key: key.into(), len, version: None, source }
+        Self { key: key.into(), len, version: None, always: false, source }
     }
 
     /// Sets what else names the version of its source.
@@ -58,6 +62,17 @@ impl<T> Item<T> {
     pub fn with_version(mut self, version: impl Into<String>) -> Self {
         self.version = Some(version.into());
         self
+    }
+
+    /// Sets whether it is worked on even if the report says that it is done.
+    #[must_use]
+    pub const fn with_always(mut self, always: bool) -> Self {
+        self.always = always;
+        self
+    }
+
+    fn is_done(&self, report: &Report) -> bool {
+        !self.always && report.is_done(&self.key, self.version.as_deref())
     }
 }
 
@@ -215,7 +230,7 @@ impl Bulk {
                     (self.notify)(&BulkEvent::Ended { key, outcome, len });
                 }
                 item = items.next(), if takes => match item {
-                    Some(Ok(item)) if report.is_done(&item.key, item.version.as_deref()) => {
+                    Some(Ok(item)) if item.is_done(report) => {
                         summary.count_earlier();
                     }
                     Some(Ok(item)) => {

@@ -60,6 +60,11 @@ impl Require {
 }
 
 impl Accept {
+    /// Returns what a reader accepts that makes no exceptions.
+    pub(crate) const fn requiring(require: Require) -> Self {
+        Self { require, unauthenticated_range: false, allow_plaintext: false }
+    }
+
     pub(crate) fn policy(&self) -> Policy {
         let mut policy = self.require.policy();
         if self.unauthenticated_range {

@@ -15,6 +15,16 @@ use super::{
     Wrapping, size,
 };
 
+/// Returns the largest file that is uploaded in a single request: 16 MiB.
+pub(super) const fn default_threshold() -> u64 {
+    16 << 20
+}
+
+/// Returns the size of a range of a download: 8 MiB.
+pub(super) const fn default_part_size() -> u64 {
+    8 << 20
+}
+
 /// Options for reaching a bucket.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Bucket {
@@ -163,7 +173,7 @@ pub(crate) struct Put {
     #[arg(long, value_name = "N", value_parser = size)]
     pub(crate) part_size: Option<u64>,
     /// The largest file, in bytes, that is uploaded in a single request.
-    #[arg(long, value_name = "N", value_parser = size, default_value = "16MiB")]
+    #[arg(long, value_name = "N", value_parser = size, default_value_t = default_threshold())]
     pub(crate) threshold: u64,
     /// The number of parts, and with -r of objects and parts together, that are in memory and in
     /// flight at once; 4 by default, and 16 with -r. They share the line: where it is slower than
@@ -207,7 +217,7 @@ pub(crate) struct Get {
     pub(crate) to: Option<PathBuf>,
     /// The output file for the plaintext, too.
     #[arg(long, short, value_name = "PLAIN", conflicts_with = "to")]
-    output: Option<PathBuf>,
+    pub(super) output: Option<PathBuf>,
     /// Download all objects below a folder of keys. The files get the times that the metadata of
     /// the objects keeps (`mtime`), or those at which the objects were written. A file that is
     /// there already, with the length and the time of the object, is passed over.
@@ -220,7 +230,7 @@ pub(crate) struct Get {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_PARALLEL))]
     pub(crate) parallel: Option<u16>,
     /// The size of a range in bytes.
-    #[arg(long, value_name = "N", value_parser = size, default_value = "8MiB")]
+    #[arg(long, value_name = "N", value_parser = size, default_value_t = default_part_size())]
     pub(crate) part_size: u64,
     /// Overwrite an existing file.
     #[arg(long)]

@@ -8,7 +8,7 @@ use std::{
 
 use envelope_core::Decryptor;
 use envelope_store::{
-    Entry, ObjectMeta, OutputFile, OutputOptions, RetryPolicy, Store, TransferError,
+    Address, Entry, ObjectMeta, OutputFile, OutputOptions, RetryPolicy, Store, TransferError,
     bulk::{Item, Outcome, TargetFolder, modified},
     envelope_of,
 };
@@ -31,29 +31,15 @@ pub(crate) fn run(args: Get) -> Result<(), Failure> {
     let (many, from) = (&args.many, folder(&args.from));
     let store = args.read.bucket.store(&from.location)?;
     let decryptor = decryptor(&args.read)?;
-    let parallel = args.parallel.unwrap_or(PARALLEL);
-    let engine = Engine::new(many, parallel, args.part_size);
+    let engine = engine(&args);
     let runtime = runtime()?;
-    let (prefix, filter) = (from.key.clone(), args.patterns.filter()?);
-    let items = many::objects(Arc::clone(&store), &from, filter);
+    let items = many::objects(Arc::clone(&store), &from, args.patterns.filter()?);
     let summary = if many.dry_run {
         engine.plan(&runtime, items, |item| Outcome::new("to download").with_bytes(item.len))?
     } else {
         let root = args.output();
-        let target = TargetFolder::create(root).map_err(|error| Failure::io(root, &error))?;
-        let work = Arc::new(Work {
-            store: engine.store(store),
-            prefix,
-            target: Mutex::new(target),
-            decryptor,
-            inputs: inputs(&args),
-            part_size: args.part_size,
-            parallel,
-            force: args.force,
-            retry: args.read.bucket.retry(),
-            warned: Arc::default(),
-            progress: Arc::clone(&engine.progress),
-        });
+        let work = Downloads::new(&args, &from, decryptor, store, &engine)?;
+        let work = Arc::new(work);
         let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
         let job = json!({ "get": from.to_string(), "to": root.display().to_string() });
         let report = many::report(many.report.as_deref(), &job)?;
@@ -67,8 +53,13 @@ pub(crate) fn run(args: Get) -> Result<(), Failure> {
     many::check(&summary, "downloaded")
 }
 
-/// What is done with each object.
-struct Work {
+/// Returns the engine for downloads.
+pub(super) fn engine(args: &Get) -> Engine {
+    Engine::new(&args.many, args.parallel.unwrap_or(PARALLEL), args.part_size)
+}
+
+/// Downloads of objects to files in a folder.
+pub(super) struct Downloads {
     store: Arc<dyn Store>,
     prefix: String,
     target: Mutex<TargetFolder>,
@@ -83,17 +74,41 @@ struct Work {
     progress: Arc<ManyProgress>,
 }
 
-impl Work {
-    async fn outcome(self: &Arc<Self>, item: Item<Entry>) -> Outcome {
-        let path = item.key.strip_prefix(&self.prefix).unwrap_or(&item.key).to_owned();
-        if path.ends_with('/') && item.len == 0 {
-            return self.folder(path).await;
+impl Downloads {
+    pub(super) fn new(
+        args: &Get,
+        from: &Address,
+        decryptor: Decryptor,
+        store: Arc<dyn Store>,
+        engine: &Engine,
+    ) -> Result<Self, Failure> {
+        let root = args.output();
+        let target = TargetFolder::create(root).map_err(|error| Failure::io(root, &error))?;
+        Ok(Self {
+            store: engine.store(store),
+            prefix: from.key.clone(),
+            target: Mutex::new(target),
+            decryptor,
+            inputs: inputs(args),
+            part_size: args.part_size,
+            parallel: args.parallel.unwrap_or(PARALLEL),
+            force: args.force,
+            retry: args.read.bucket.retry(),
+            warned: Arc::default(),
+            progress: Arc::clone(&engine.progress),
+        })
+    }
+
+    pub(super) async fn outcome(self: &Arc<Self>, item: Item<Entry>) -> Outcome {
+        if item.key.ends_with('/') && item.len == 0 {
+            return self.folder(&item.key).await;
         }
-        self.download(&item.key, path, item.len).await.unwrap_or_else(|outcome| outcome)
+        self.download(&item.key, item.len, true).await.unwrap_or_else(|outcome| outcome)
     }
 
     /// Makes the folder that an empty object with a slash at its end stands for.
-    async fn folder(self: &Arc<Self>, path: String) -> Outcome {
+    async fn folder(self: &Arc<Self>, key: &str) -> Outcome {
+        let path = key.strip_prefix(&self.prefix).unwrap_or(key).to_owned();
         let own = Arc::clone(self);
         let made = blocking(move || own.target().place_folder(&path)).await;
         made.map_or_else(|outcome| outcome, |_| Outcome::new("folder"))
@@ -103,16 +118,19 @@ impl Work {
         self.target.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn download(
+    /// Downloads an object. `looks` says whether a file that is there already may be the object, so
+    /// that nothing is to be done.
+    pub(super) async fn download(
         self: &Arc<Self>,
         key: &str,
-        path: String,
         len: u64,
+        looks: bool,
     ) -> Result<Outcome, Outcome> {
         let failed = |error: &TransferError| Outcome::failed(error);
+        let path = key.strip_prefix(&self.prefix).unwrap_or(key).to_owned();
         let own = Arc::clone(self);
         let path = blocking(move || own.target().place(&path)).await?;
-        let there = tokio::fs::metadata(&path).await.ok();
+        let there = if looks { tokio::fs::metadata(&path).await.ok() } else { None };
         if let Some(there) = there {
             let is_same = self.is_same(key, &there).await.map_err(|error| failed(&error))?;
             if is_same {
@@ -152,9 +170,9 @@ impl Work {
                 content.plain_len(meta.len).or_else(|| envelope.plain_len())
             }
         };
-        let same_time =
-            modified(&meta).is_some_and(|time| there.modified().is_ok_and(|it| it == time));
-        Ok(there.is_file() && same_time && len == Some(there.len()))
+        let there_at = there.modified().ok();
+        let is_same_time = there_at.is_some() && there_at == modified(&meta);
+        Ok(there.is_file() && is_same_time && len == Some(there.len()))
     }
 }
 

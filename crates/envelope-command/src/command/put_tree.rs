@@ -9,7 +9,7 @@ use std::{
 
 use envelope_store::{
     Address, Location, Store, StoreError, TransferError,
-    bulk::{Found, Item, Outcome, Tree, TreeFile, mtime_header},
+    bulk::{Found, Item, Outcome, Tree, TreeFile, modified, mtime_header},
 };
 use futures_util::{Stream, StreamExt as _};
 use serde_json::json;
@@ -43,8 +43,7 @@ pub(crate) fn run(args: Put) -> Result<(), Failure> {
     let tree = tree.with_filter(args.patterns.filter()?).with_links(args.follow_links);
     let store = args.bucket.store(&to.location)?;
     let uploads = Uploads::new(&args, &*store)?;
-    let parallel = args.parallel.unwrap_or(PARALLEL);
-    let engine = Engine::new(many, parallel, args.part_size.unwrap_or(PART));
+    let engine = engine(&args);
     let runtime = runtime()?;
     let items = items(tree, &to);
     let summary = if many.dry_run {
@@ -59,14 +58,7 @@ pub(crate) fn run(args: Put) -> Result<(), Failure> {
             "as": uploads::describe(&args) });
         let report = many::report(many.report.as_deref(), &job)?;
         let report = report.with_location(format!("{}/", to.location));
-        let work = Arc::new(Work {
-            args: Arc::clone(&args),
-            location: to.location.clone(),
-            store: engine.store(store),
-            uploads,
-            parallel,
-            progress: Arc::clone(&engine.progress),
-        });
+        let work = Arc::new(FileUploads::new(Arc::clone(&args), &to, uploads, store, &engine));
         engine.run(&runtime, items, report, move |item| {
             let work = Arc::clone(&work);
             async move { work.outcome(item).await }
@@ -90,12 +82,12 @@ fn items(
     tree.walk().map(move |found| {
         let item = |key: &str, source| Item::new(format!("{prefix}{key}"), 0, source);
         Ok(match found {
-            Found::File(TreeFile { key, path, len, modified, .. }) => {
-                let since = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-                let nanos = since.unwrap_or_default().as_nanos();
+            Found::File(file) => {
+                let version = version(&file);
+                let TreeFile { key, path, len, modified, .. } = file;
                 let mut item = item(&key, Source::File(path, modified));
                 item.len = len;
-                item.with_version(format!("{len} bytes at {nanos}"))
+                item.with_version(version)
             }
             Found::Link(key) => item(&key, Source::PassedOver("link")),
             Found::Special(key) => item(&key, Source::PassedOver("special file")),
@@ -105,8 +97,20 @@ fn items(
     })
 }
 
-/// What is done with each file.
-struct Work {
+/// Returns the engine for uploads.
+pub(super) fn engine(args: &Put) -> Engine {
+    let parallel = args.parallel.unwrap_or(PARALLEL);
+    Engine::new(&args.many, parallel, args.part_size.unwrap_or(PART))
+}
+
+/// Returns the version of a file.
+pub(super) fn version(file: &TreeFile) -> String {
+    let since = file.modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    format!("{} bytes at {}", file.len, since.unwrap_or_default().as_nanos())
+}
+
+/// Uploads of files.
+pub(super) struct FileUploads {
     args: Arc<Put>,
     location: Location,
     store: Arc<dyn Store>,
@@ -115,7 +119,19 @@ struct Work {
     progress: Arc<ManyProgress>,
 }
 
-impl Work {
+impl FileUploads {
+    pub(super) fn new(
+        args: Arc<Put>,
+        to: &Address,
+        uploads: Uploads,
+        store: Arc<dyn Store>,
+        engine: &Engine,
+    ) -> Self {
+        let parallel = args.parallel.unwrap_or(PARALLEL);
+        let (store, progress) = (engine.store(store), Arc::clone(&engine.progress));
+        Self { args, location: to.location.clone(), store, uploads, parallel, progress }
+    }
+
     async fn outcome(&self, item: Item<Source>) -> Outcome {
         match item.source {
             Source::File(path, modified) => {
@@ -127,11 +143,23 @@ impl Work {
         }
     }
 
-    async fn upload(
+    /// Returns whether the metadata of an object keeps the time of a file. Their lengths are those
+    /// that they should be.
+    pub(super) async fn is_same(
+        &self,
+        key: &str,
+        modified_here: Option<SystemTime>,
+    ) -> Result<bool, Outcome> {
+        let meta = self.store.head(key).await.map_err(|error| Outcome::failed(&error))?;
+        Ok(modified_here.is_some() && modified(&meta) == modified_here)
+    }
+
+    /// Uploads a file to a key.
+    pub(super) async fn upload(
         &self,
         key: &str,
         path: &Path,
-        modified: Option<SystemTime>,
+        time: Option<SystemTime>,
     ) -> Result<Outcome, Outcome> {
         let to = Address::new(self.location.clone(), key);
         // A key that could be another one on its way.
@@ -140,7 +168,7 @@ impl Work {
         let name = key.to_owned();
         let mut put = uploads::put(&self.args, Arc::clone(&self.store), key, self.parallel)
             .with_progress(move |event| progress.transfer(&name, event));
-        if let Some((name, value)) = modified.and_then(|it| mtime_header(self.uploads.vendor, it)) {
+        if let Some((name, value)) = time.and_then(|it| mtime_header(self.uploads.vendor, it)) {
             put = put.with_header(name, value);
         }
         let journal = uploads::journal(&self.args, path, &to);

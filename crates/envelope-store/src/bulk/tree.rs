@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    fs::Metadata,
     io,
     path::{Path, PathBuf},
     time::SystemTime,
@@ -55,6 +56,9 @@ pub struct TreeFile {
     pub len: u64,
     /// The time of its last modification, if the system knows it.
     pub modified: Option<SystemTime>,
+    /// The time at which it was last written or changed in any other way, if the system knows it:
+    /// nobody can set it to an earlier time, as a download sets `modified`.
+    pub written: Option<SystemTime>,
 }
 
 /// Something in a tree.
@@ -155,6 +159,7 @@ impl Tree {
                 key,
                 len: metadata.len(),
                 modified: metadata.modified().ok(),
+                written: written(&metadata),
                 path: entry.into_path(),
             }),
             Err(error) => Found::Unreadable(key, error.into()),
@@ -171,6 +176,21 @@ impl Tree {
         let names: Vec<_> = path.iter().map(OsStr::to_string_lossy).collect();
         names.join("/")
     }
+}
+
+/// Returns when a file was written or changed.
+#[cfg(unix)]
+fn written(metadata: &Metadata) -> Option<SystemTime> {
+    use std::{os::unix::fs::MetadataExt as _, time::Duration};
+    let seconds = u64::try_from(metadata.ctime()).ok()?;
+    let nanos = u32::try_from(metadata.ctime_nsec()).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanos))
+}
+
+/// Returns when a file was created.
+#[cfg(not(unix))]
+fn written(metadata: &Metadata) -> Option<SystemTime> {
+    metadata.created().ok()
 }
 
 /// Returns what orders the entries of a folder as the keys of their files are ordered: those in a

@@ -1,0 +1,156 @@
+//! Arguments of `envelope sync`.
+
+use std::path::PathBuf;
+
+use envelope_store::Address;
+
+use super::{
+    Accept, Bucket, Content, Get, Keys, Kms, KmsStyle, MAX_PARALLEL, Many, Passphrase, Patterns,
+    Put, Read, Sealed, Sealing, Wrapping,
+    seal::Origin,
+    size,
+    store::{State, default_part_size, default_threshold},
+};
+
+/// Make a folder of keys the same as a local folder, or the other way round, by transferring what is
+/// different.
+///
+/// An object is different from its file if it is missing, has another length, or is older than its
+/// source, as a listing says; where that does not decide, the time in the metadata of the object
+/// does. With --checksum, the content decides. What only the target has is left alone, unless
+/// --delete is given.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SyncArgs {
+    /// The source: a local folder, or the address of a folder of keys.
+    pub(crate) from: PathBuf,
+    /// The target: the address of a folder of keys, or a local folder.
+    pub(crate) to: PathBuf,
+    /// The master key: an RSA key or an AES key. A public RSA key is enough to upload.
+    #[arg(long, value_name = "FILE", required_unless_present = "kms", conflicts_with = "kms")]
+    pub(crate) key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) kms: Kms,
+    #[command(flatten)]
+    pub(crate) style: KmsStyle,
+    #[command(flatten)]
+    pub(crate) passphrase: Passphrase,
+    #[command(flatten)]
+    pub(crate) wrapping: Wrapping,
+    #[command(flatten)]
+    pub(crate) sealing: Sealing,
+    /// Bind the seal to the key of the object. Readers then notice if it was swapped with another
+    /// one, or renamed.
+    #[arg(long, conflicts_with = "no_seal")]
+    pub(crate) bind_name: bool,
+    /// The content cipher. `gcm` authenticates itself, but only cos-v2 supports it.
+    #[arg(long, default_value = "ctr")]
+    pub(crate) content: Content,
+    #[command(flatten)]
+    pub(crate) accept: SyncAccept,
+    #[command(flatten)]
+    pub(crate) bucket: Bucket,
+    /// Delete what only the target has, after everything was compared and transferred. Nothing is
+    /// deleted if the source is empty or cannot be read completely.
+    #[arg(long)]
+    pub(crate) delete: bool,
+    /// With --delete, delete everything even if the source is empty.
+    #[arg(long, requires = "delete")]
+    pub(crate) force: bool,
+    /// Compare contents: an object is the same as its file if encrypting the file with the content
+    /// key of the object gives the checksum that the store reports. One more request for each
+    /// object, and for an RSA key the private half is required.
+    #[arg(long)]
+    pub(crate) checksum: bool,
+    /// The size of a part or a range in bytes.
+    #[arg(long, value_name = "N", value_parser = size)]
+    pub(crate) part_size: Option<u64>,
+    /// The number of requests that are in flight at once.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 16,
+        value_parser = clap::value_parser!(u16).range(1..=MAX_PARALLEL),
+        help_heading = "Many objects"
+    )]
+    pub(crate) parallel: u16,
+    #[command(flatten)]
+    pub(crate) state: State,
+    #[command(flatten)]
+    pub(crate) many: Many,
+    #[command(flatten)]
+    pub(crate) patterns: Patterns,
+    /// Follow symbolic links. Otherwise, they are passed over, and what has their paths in the
+    /// target is left alone.
+    #[arg(long, help_heading = "Many objects")]
+    pub(crate) follow_links: bool,
+    /// Print progress and the outcome as lines of JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What downloads accept.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct SyncAccept {
+    #[command(flatten)]
+    require: super::Require,
+}
+
+impl SyncArgs {
+    /// Returns the uploads to an address that these arguments describe.
+    pub(crate) fn into_put(self, to: Address) -> Put {
+        Put {
+            plain: self.from,
+            to,
+            recursive: true,
+            key: self.key,
+            kms: self.kms,
+            style: self.style,
+            passphrase: self.passphrase,
+            wrapping: self.wrapping,
+            sealing: self.sealing,
+            bind_name: self.bind_name,
+            spool: false,
+            content: self.content,
+            bucket: self.bucket,
+            part_size: self.part_size,
+            threshold: default_threshold(),
+            parallel: Some(self.parallel),
+            content_type: None,
+            state: self.state,
+            no_resume: false,
+            create_only: false,
+            many: self.many,
+            patterns: self.patterns,
+            follow_links: self.follow_links,
+            json: self.json,
+        }
+    }
+
+    /// Returns the downloads from an address that these arguments describe.
+    pub(crate) fn into_get(self, from: Address) -> Get {
+        let Self { key, kms, passphrase, .. } = self;
+        let origin = Origin { origin_key: self.sealing.origin.origin_key };
+        let read = Read {
+            keys: Keys { key: key.into_iter().collect(), kms, passphrase },
+            bucket: self.bucket,
+            range: None,
+            accept: Accept::requiring(self.accept.require),
+            sealed: Sealed { name: None, origin },
+            verify_first: false,
+            delayed: false,
+        };
+        Get {
+            from,
+            to: Some(self.to),
+            output: None,
+            recursive: true,
+            read,
+            parallel: Some(self.parallel),
+            part_size: self.part_size.unwrap_or_else(default_part_size),
+            force: true,
+            many: self.many,
+            patterns: self.patterns,
+            json: self.json,
+        }
+    }
+}
