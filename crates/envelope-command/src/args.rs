@@ -23,7 +23,7 @@ pub(crate) use self::{
     many::{MAX_PARALLEL, Many, Patterns},
     policy::{Accept, Require},
     seal::{Sealed, Sealing},
-    store::{Bucket, BulkArgs, Cat, Du, Get, Keys, Ls, OssSignature, Put, Read, Rm, Verify},
+    store::{Audit, Bucket, BulkArgs, Cat, Du, Get, Keys, Ls, OssSignature, Put, Read, Rm, Verify},
     sync::SyncArgs,
 };
 
@@ -58,6 +58,7 @@ pub(crate) enum Command {
     Cat(Cat),
     Ls(Ls),
     Du(Du),
+    Audit(Box<Audit>),
     Verify(Box<Verify>),
     Rm(Rm),
     SseHeaders(SseHeaders),

@@ -1,5 +1,6 @@
 //! Subcommands, one file each.
 
+pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod decrypt;
 pub(crate) mod demo;

@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         Command::Sync(args) => command::sync::run(*args),
         Command::Cat(args) => command::get::cat(&args),
         Command::Ls(args) => command::ls::run(&args),
+        Command::Audit(args) => command::audit::run(&args),
         Command::Du(args) => command::du::run(&args),
         Command::Verify(args) => command::get::verify(&args),
         Command::Rm(args) => command::rm::run(&args),

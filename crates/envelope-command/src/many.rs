@@ -6,7 +6,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -15,12 +15,15 @@ use envelope_store::{
     Address, Budget, Entry, Event, RateLimit, StopSignal, Store, StoreError,
     blocking::Runtime,
     bulk::{
-        Bulk, BulkError, BulkEvent, Filter, InventoryError, Item, Outcome, Report, ReportError,
-        Summary, describe,
+        Bulk, BulkError, BulkEvent, Filter, Inventory, InventoryError, Item, Outcome, Report,
+        ReportError, Row, Summary, describe,
     },
     list_all,
 };
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _, future, stream::BoxStream};
+use futures_util::{
+    Stream, StreamExt as _, TryStreamExt as _, future,
+    stream::{self, BoxStream},
+};
 use indicatif::{HumanBytes, ProgressBar};
 use serde_json::{Value, json};
 
@@ -31,6 +34,8 @@ use crate::{
     progress::{is_json, many_bar, say, say_wait, show},
 };
 
+/// The number of failures that are said, if there is a report that has all of them.
+const MOST_SAID: u64 = 20;
 /// The time between two lines for programs.
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -75,6 +80,15 @@ impl Engine {
         self
     }
 
+    /// Adds a function that is called with every event.
+    pub(crate) fn with_listener(
+        mut self,
+        notify: impl Fn(&BulkEvent) + Send + Sync + 'static,
+    ) -> Self {
+        self.bulk = self.bulk.with_listener(notify);
+        self
+    }
+
     /// Makes it keep to itself what became of the objects.
     pub(crate) fn quiet(mut self) -> Self {
         self.quiet = true;
@@ -99,6 +113,7 @@ impl Engine {
         E: Into<Box<dyn Error + Send + Sync>>,
         F: Future<Output = Outcome> + Send + 'static,
     {
+        self.progress.has_report.store(report.is_written(), Relaxed);
         let outcome = runtime.block_on(self.bulk.run(items, &mut report, work));
         self.end(outcome)
     }
@@ -228,6 +243,32 @@ pub(crate) fn objects(
         .boxed()
 }
 
+/// An object, with the bucket that it belongs to if that is another one; or the reason that not all
+/// can be found.
+pub(crate) type Found = Result<Item<Option<String>>, Box<dyn Error + Send + Sync>>;
+
+/// Returns the objects of an inventory whose paths below a folder of keys a filter admits.
+pub(crate) fn inventory(
+    path: &Path,
+    from: &Address,
+    filter: Filter,
+) -> Result<BoxStream<'static, Found>, Failure> {
+    let prefix = from.key.clone();
+    let rows = Inventory::open(path, &from.location)?;
+    let items = stream::iter(rows.map(|row| match row? {
+        Row::Foreign { bucket, key } => Ok(Item::new(key, 0, Some(bucket))),
+        Row::Key(key) => Ok(Item::new(key, 0, None)),
+        row => Err(format!("{row:?}: such rows are not supported").into()),
+    }));
+    let wanted = move |item: &Found| match item {
+        Ok(Item { key, source: None, .. }) => {
+            filter.admits(key.strip_prefix(&prefix).unwrap_or(key))
+        }
+        _ => true,
+    };
+    Ok(items.filter(move |item| future::ready(wanted(item))).boxed())
+}
+
 /// Opens the report of a job, or returns one that is only shown where objects fail.
 pub(crate) fn report(path: Option<&Path>, job: &Value) -> Result<Report, Failure> {
     Ok(path.map_or_else(|| Ok(Report::none()), |path| Report::open(path, job))?)
@@ -240,6 +281,18 @@ impl From<BulkError> for Failure {
             Ok(error) => (*error).into(),
             Err(Ok(error)) => Self::new(Status::Io, words, Self::from(*error).advice()),
             Err(Err(_)) => Self::new(Status::Io, words, "the same command can be run again"),
+        }
+    }
+}
+
+impl From<InventoryError> for Failure {
+    fn from(error: InventoryError) -> Self {
+        match error {
+            InventoryError::Io { path, source } => Self::io(&path, &source),
+            error => Self::usage(
+                error,
+                "use CSV of bucket and key, CSV with a column `key`, or lines of JSON with a `key`",
+            ),
         }
     }
 }
@@ -264,6 +317,7 @@ pub(crate) struct ManyProgress {
     /// The bytes that moved, as far as somebody tells.
     moved: AtomicU64,
     said: Mutex<Instant>,
+    has_report: AtomicBool,
 }
 
 impl ManyProgress {
@@ -278,6 +332,7 @@ impl ManyProgress {
             failed: AtomicU64::new(0),
             moved: AtomicU64::new(0),
             said: Mutex::new(Instant::now()),
+            has_report: AtomicBool::new(false),
         }
     }
 
@@ -290,16 +345,24 @@ impl ManyProgress {
             BulkEvent::Ended { key, outcome, .. } => {
                 self.ended.fetch_add(1, Relaxed);
                 if let Some(error) = &outcome.error {
-                    self.failed.fetch_add(1, Relaxed);
-                    say(
-                        &json!({ "failed": key, "error": error }),
-                        &format!("{}: {error}", one_line(key)),
-                    );
+                    let before = self.failed.fetch_add(1, Relaxed);
+                    self.say_failure(before, key, error);
                 }
             }
             _ => {}
         }
         self.update();
+    }
+
+    /// Says that an object failed. Where all of them are in a report, the first few are enough.
+    fn say_failure(&self, before: u64, key: &str, error: &str) {
+        let is_enough = self.has_report.load(Relaxed) && before >= MOST_SAID;
+        if !is_enough {
+            let words = format!("{}: {error}", one_line(key));
+            say(&json!({ "failed": key, "error": error }), &words);
+        } else if before == MOST_SAID {
+            say(&json!({ "more": true }), "more objects failed; the report has all of them");
+        }
     }
 
     /// Notes an event of a transfer of one object.

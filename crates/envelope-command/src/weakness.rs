@@ -15,85 +15,109 @@ pub(crate) struct Weakness {
     pub(crate) words: String,
 }
 
+/// The weaknesses, with what there is to say about each.
+const WORDS: [(&str, &str); 11] = [
+    (
+        "two-time-pad",
+        "the master key wraps every object with the same keystream: anyone who knows the \
+             content key of one object can decrypt every object under this master key; and a \
+             wrong key is not detected",
+    ),
+    (
+        "pkcs1v15",
+        "PKCS#1 v1.5 padding: a service that decrypts untrusted input can be made to reveal \
+             content keys",
+    ),
+    (
+        "padding-unstated",
+        "the metadata does not specify the RSA padding, so both OAEP-SHA-1 and PKCS#1 v1.5 \
+             are tried",
+    ),
+    (
+        "ctr-unauthenticated",
+        "AES-CTR without authentication: anyone who can write to the bucket can flip any bit \
+             of the plaintext unnoticed",
+    ),
+    (
+        "cbc-unauthenticated",
+        "AES-CBC without authentication is vulnerable to padding oracles, and COS Java cuts \
+             the last block off multipart objects",
+    ),
+    (
+        "gcm-relabel",
+        "AES-GCM authenticates the body, but not the metadata: a reader that also accepts \
+             AES-CTR can be given this body as CTR",
+    ),
+    (
+        "plaintext-md5",
+        "the MD5 of the plaintext is in the clear: a guess at the content can be confirmed, \
+             and equal objects can be recognized",
+    ),
+    (
+        "v1-mislabelled",
+        "the metadata says AES/GCM, but the body is AES-CTR; SDKs other than oss2 return the \
+             ciphertext as plaintext",
+    ),
+    (
+        "relabelled",
+        "the IV is in the clear: this may be an AES-GCM object that was relabelled, and then \
+             modified",
+    ),
+    (
+        "metadata-unauthenticated",
+        "nothing binds the metadata to the key: sizes, description and IV can be changed \
+             unnoticed",
+    ),
+    ("small-rsa", "an RSA key of fewer than 2048 bits can be broken; encrypt the object again"),
+];
+
+/// Returns what there is to say about a weakness.
+pub(crate) fn words(id: &str) -> Option<&'static str> {
+    WORDS.iter().find(|(known, _)| *known == id).map(|(_, words)| *words)
+}
+
+impl Weakness {
+    fn known(id: &'static str) -> Self {
+        Self { id, words: words(id).unwrap_or_default().to_owned() }
+    }
+}
+
 /// Returns every known weakness of an object with this metadata, the worst first.
 pub(crate) fn weaknesses(envelope: &Envelope) -> Vec<Weakness> {
     let mut found = Vec::new();
-    let mut say = |id, words: &str| found.push(Weakness { id, words: words.to_owned() });
+    let mut say = |id| found.push(Weakness::known(id));
 
     match envelope.wrap_algorithm() {
-        WrapAlgorithm::AesCtrZero => say(
-            "two-time-pad",
-            "the master key wraps every object with the same keystream: anyone who knows the \
-             content key of one object can decrypt every object under this master key; and a \
-             wrong key is not detected",
-        ),
-        WrapAlgorithm::RsaPkcs1v15 => say(
-            "pkcs1v15",
-            "PKCS#1 v1.5 padding: a service that decrypts untrusted input can be made to reveal \
-             content keys",
-        ),
-        WrapAlgorithm::RsaUnstated => say(
-            "padding-unstated",
-            "the metadata does not specify the RSA padding, so both OAEP-SHA-1 and PKCS#1 v1.5 \
-             are tried",
-        ),
+        WrapAlgorithm::AesCtrZero => say("two-time-pad"),
+        WrapAlgorithm::RsaPkcs1v15 => say("pkcs1v15"),
+        WrapAlgorithm::RsaUnstated => say("padding-unstated"),
         _ => {}
     }
     let wrapped = envelope.wrapped_key().len();
     if envelope.wrap_algorithm().is_rsa() && wrapped < 256 {
         let bits = wrapped.saturating_mul(8);
-        found.push(Weakness {
-            id: "small-rsa",
-            words: format!("a {bits}-bit RSA key can be broken; encrypt the object again"),
-        });
+        let words = format!("a {bits}-bit RSA key can be broken; encrypt the object again");
+        found.push(Weakness { words, ..Weakness::known("small-rsa") });
     }
-    let mut say = |id, words: &str| found.push(Weakness { id, words: words.to_owned() });
+    let mut say = |id| found.push(Weakness::known(id));
     match envelope.content_algorithm() {
         ContentAlgorithm::Aes256Ctr if envelope.is_authenticated() => {}
-        ContentAlgorithm::Aes256Ctr => say(
-            "ctr-unauthenticated",
-            "AES-CTR without authentication: anyone who can write to the bucket can flip any bit \
-             of the plaintext unnoticed",
-        ),
-        ContentAlgorithm::Aes256Cbc => say(
-            "cbc-unauthenticated",
-            "AES-CBC without authentication is vulnerable to padding oracles, and COS Java cuts \
-             the last block off multipart objects",
-        ),
-        ContentAlgorithm::Aes256Gcm if envelope.seal().is_none() => say(
-            "gcm-relabel",
-            "AES-GCM authenticates the body, but not the metadata: a reader that also accepts \
-             AES-CTR can be given this body as CTR",
-        ),
+        ContentAlgorithm::Aes256Ctr => say("ctr-unauthenticated"),
+        ContentAlgorithm::Aes256Cbc => say("cbc-unauthenticated"),
+        ContentAlgorithm::Aes256Gcm if envelope.seal().is_none() => say("gcm-relabel"),
         _ => {}
     }
     if envelope.plain_md5().is_some() {
-        say(
-            "plaintext-md5",
-            "the MD5 of the plaintext is in the clear: a guess at the content can be confirmed, \
-             and equal objects can be recognized",
-        );
+        say("plaintext-md5");
     }
     if envelope.dialect() == Dialect::OSS_V1 {
-        say(
-            "v1-mislabelled",
-            "the metadata says AES/GCM, but the body is AES-CTR; SDKs other than oss2 return the \
-             ciphertext as plaintext",
-        );
+        say("v1-mislabelled");
     }
     if can_be_relabelled(envelope) {
-        say(
-            "relabelled",
-            "the IV is in the clear: this may be an AES-GCM object that was relabelled, and then \
-             modified",
-        );
+        say("relabelled");
     }
     if !envelope.is_bound_to_key() {
-        say(
-            "metadata-unauthenticated",
-            "nothing binds the metadata to the key: sizes, description and IV can be changed \
-             unnoticed",
-        );
+        say("metadata-unauthenticated");
     }
     found
 }
@@ -138,4 +162,21 @@ fn can_be_relabelled(envelope: &Envelope) -> bool {
     envelope.dialect().iv_form() == IvForm::Clear
         && !envelope.content_algorithm().is_authenticated()
         && envelope.seal().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_something_to_say_about_each() {
+        let source = include_str!("weakness.rs");
+        let calls = source.split("say(\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let mut said = 0;
+        for id in calls.filter(|id| !id.is_empty() && !id.contains('\\')) {
+            assert!(words(id).is_some(), "{id}");
+            said += 1;
+        }
+        assert_eq!(said + 1, WORDS.len(), "one of them is said by no envelope");
+    }
 }

@@ -11,6 +11,9 @@
 #[path = "support/world.rs"]
 mod world;
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use envelope_testkit::Outcome;
 use serde_json::Value;
 
 use crate::world::{World, lines, said};
@@ -117,4 +120,130 @@ fn every_object_is_verified_and_every_fault_is_said() {
     let words = said(&out);
     assert!(words.contains("2 failed, 4 verified"), "{words}");
     assert!(words.contains("p/3: ") && words.contains("p/plain: "), "{words}");
+}
+
+/// Returns the lines of an audit by key.
+fn audit(world: &World, arguments: &[&str]) -> (Option<i32>, BTreeMap<String, Value>) {
+    let out = world.run(&[&["audit"], arguments].concat());
+    let lines = lines(&out).into_iter().map(|line| {
+        let line: Value = serde_json::from_str(&line).unwrap();
+        (line["key"].as_str().unwrap().to_owned(), line)
+    });
+    (out.status.code(), lines.collect())
+}
+
+#[test]
+fn an_audit_tells_what_could_be_decrypted() {
+    for (address, dialect) in [("oss://b-1/p", "oss-v2"), ("cos://b-1/p", "cos-v2")] {
+        let world = World::new();
+        let (key, new) = (world.text("key.pem"), world.new_key());
+        let put = |name: &str, key: &str, more: &[&str]| {
+            let file = world.file("to put", b"twelve bytes");
+            let to = format!("{address}/{name}");
+            world.done(&[&["put", &file, &to, "--key", key], more].concat());
+        };
+        put("sealed", &key, &["--matdesc", "owner=me"]);
+        put("unsealed", &key, &["--no-seal"]);
+        put("other", &new, &["--bind-name"]);
+        let (bytes, headers) = world.server.object("b-1", "p/sealed").unwrap();
+        world.server.store_with("b-1", "p/renamed/key", &bytes, headers.clone());
+        let mut broken = headers.clone();
+        broken.retain(|(name, _)| !name.ends_with("-start") && !name.ends_with("-iv"));
+        world.server.store_with("b-1", "p/broken", &bytes, broken);
+        world.server.store("b-1", "p/plain", b"plain");
+        let before = world.server.requests().len();
+        let (code, lines) = audit(&world, &[address, "--key", &key]);
+        assert_eq!(code, Some(1), "{lines:?}");
+        let requests = world.server.requests().split_off(before);
+        let heads = requests.iter().filter(|request| request.starts_with("HEAD")).count();
+        assert_eq!(heads, 6, "{requests:?}");
+        let status = |key: &str| lines[&format!("p/{key}")]["status"].as_str().unwrap();
+        assert_eq!(status("sealed"), "opens");
+        assert_eq!(status("unsealed"), "opens");
+        assert_eq!(status("renamed/key"), "opens", "nothing binds it to its name");
+        assert_eq!(status("other"), "locked");
+        assert_eq!(status("broken"), "invalid");
+        assert_eq!(status("plain"), "plain");
+        let sealed = &lines["p/sealed"];
+        assert_eq!(sealed["dialect"], dialect);
+        assert_eq!(sealed["protection"], "sealed");
+        assert_eq!(sealed["opened_by"], "key.pem");
+        assert_eq!((&sealed["bytes"], &sealed["stored"]), (&12.into(), &12.into()));
+        assert!(sealed["description"].as_str().unwrap().contains("owner"), "{sealed}");
+        assert!(sealed["modified"].as_str().unwrap().starts_with("20"), "{sealed}");
+        assert!(lines["p/unsealed"]["weaknesses"].to_string().contains("ctr-unauthenticated"));
+        assert!(lines["p/other"]["error"].as_str().unwrap().len() > 10);
+
+        // Both keys; none; and a seal that is required.
+        let (_, lines) = audit(&world, &[address, "--key", &key, "--key", &new]);
+        assert_eq!(lines["p/other"]["opened_by"], "private_key.pem");
+        let (_, lines) = audit(&world, &[address]);
+        assert_eq!(lines["p/other"]["status"], "encrypted");
+        let (code, lines) = audit(&world, &[address, "--key", &key, "--require", "seal"]);
+        assert_eq!(code, Some(1));
+        assert_eq!(lines["p/unsealed"]["status"], "unprotected");
+        assert!(lines["p/plain"].get("error").is_some());
+        let good = ["--key", &key, "--key", &new, "--exclude", "broken", "--exclude", "plain"];
+        assert_eq!(audit(&world, &[&[address], &good[..]].concat()).0, Some(0));
+    }
+}
+
+/// Every object that any SDK has written is what the audit says that it is.
+#[test]
+fn an_audit_of_every_recorded_object() {
+    let world = World::new();
+    let (mut cases, mut keys) = (BTreeMap::new(), BTreeSet::new());
+    for case in envelope_testkit::all_cases() {
+        let vendor = if case.name().starts_with("cos") { "cos" } else { "oss" };
+        let key = format!("{vendor}/{}", case.name());
+        let headers: BTreeMap<String, String> = serde_json::from_str(&case.headers()).unwrap();
+        let headers = headers.into_iter().map(|(name, value)| (name.to_lowercase(), value));
+        world.server.store_with("b-1", &key, &case.body(), headers.collect());
+        if let Some(instruction) = case.instruction() {
+            let name = format!("{key}.instruction");
+            world.server.store_with("b-1", &name, instruction.as_bytes(), Vec::new());
+        }
+        if case.passphrase().is_none() && case.kms().is_none() {
+            keys.extend(case.key().map(|path| path.display().to_string()));
+        }
+        cases.insert(key, case);
+    }
+    let keys: Vec<&str> = keys.iter().flat_map(|key| ["--key", key]).collect();
+    for vendor in ["oss", "cos"] {
+        let (address, page) = (format!("{vendor}://b-1/{vendor}"), world.text("page.html"));
+        let arguments = [&[address.as_str(), "--html", &page], &keys[..]].concat();
+        let (_, lines) = audit(&world, &arguments);
+        assert!(lines.len() >= 20, "{}", lines.len());
+        for (key, line) in &lines {
+            let Some(case) = cases.get(key) else {
+                assert_eq!(line["status"], "instruction file", "{line}");
+                continue;
+            };
+            let is_known = case.passphrase().is_none() && case.kms().is_none();
+            match case.outcome() {
+                Outcome::Refused => assert!(line.get("error").is_some(), "{line}"),
+                _ if is_known => assert_eq!(line["status"], "opens", "{line}"),
+                _ => assert_eq!(line["status"], "locked", "{line}"),
+            }
+        }
+        let page = std::fs::read_to_string(page).unwrap();
+        assert!(page.contains(&format!("<b>{}</b>objects", lines.len())));
+    }
+}
+
+#[test]
+fn an_audit_goes_on_and_its_page_has_everything() {
+    let world = World::new();
+    let key = world.text("key.pem");
+    for n in 0..3 {
+        world.put(&format!("cos://b-1/p/{n}"), b"an object");
+    }
+    let (report, page) = (world.text("report"), world.text("page.html"));
+    let arguments = ["cos://b-1/p", "--key", &key, "--report", &report, "--html", &page];
+    let run = || world.done(&[&["audit"], &arguments[..]].concat());
+    assert!(run().contains("3 opens"));
+    world.put("cos://b-1/p/3", b"another");
+    assert!(run().contains("1 opens"), "the objects that were looked at are not, again");
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("<b>4</b>objects") && page.contains("\"p/0\""), "{page}");
 }

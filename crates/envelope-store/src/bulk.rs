@@ -23,7 +23,7 @@ pub use self::{
     deletions::Deletions,
     filter::{Filter, PatternError},
     inventory::{Inventory, InventoryError, Row},
-    mtime::{modified, mtime_header},
+    mtime::{listed, modified, mtime_header},
     outcome::{Outcome, describe},
     report::{Report, ReportError},
     summary::{BulkError, Summary},
@@ -69,6 +69,13 @@ impl<T> Item<T> {
     pub const fn with_always(mut self, always: bool) -> Self {
         self.always = always;
         self
+    }
+
+    /// Changes what the work needs.
+    #[must_use]
+    pub fn map_source<U>(self, map: impl FnOnce(T) -> U) -> Item<U> {
+        let Self { key, len, version, always, source } = self;
+        Item { key, len, version, always, source: map(source) }
     }
 
     fn is_done(&self, report: &Report) -> bool {
@@ -138,8 +145,11 @@ pub struct Bulk {
     parallel: NonZeroUsize,
     rate: Option<RateLimit>,
     stop: StopSignal,
-    notify: Arc<dyn Fn(&BulkEvent) + Send + Sync>,
+    listeners: Vec<Listener>,
 }
+
+/// A function that is called with every event.
+type Listener = Arc<dyn Fn(&BulkEvent) + Send + Sync>;
 
 impl fmt::Debug for Bulk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -151,9 +161,8 @@ impl Bulk {
     /// Creates an engine that works on up to `parallel` objects at once.
     #[must_use]
     pub fn new(parallel: usize) -> Self {
-        let notify = Arc::new(|_: &BulkEvent| {});
-        let (rate, stop) = (None, StopSignal::new());
-        Self { parallel: NonZeroUsize::MIN, rate, stop, notify }.with_parallel(parallel)
+        let (rate, stop, listeners) = (None, StopSignal::new(), Vec::new());
+        Self { parallel: NonZeroUsize::MIN, rate, stop, listeners }.with_parallel(parallel)
     }
 
     /// Sets the number of objects that are worked on at once.
@@ -181,11 +190,15 @@ impl Bulk {
         self
     }
 
-    /// Sets the function that is called with every event.
+    /// Adds a function that is called with every event.
     #[must_use]
     pub fn with_listener(mut self, notify: impl Fn(&BulkEvent) + Send + Sync + 'static) -> Self {
-        self.notify = Arc::new(notify);
+        self.listeners.push(Arc::new(notify));
         self
+    }
+
+    fn notify(&self, event: &BulkEvent) {
+        self.listeners.iter().for_each(|listener| listener(event));
     }
 
     /// Does `work` for every item, but for those that are done according to the report. What became
@@ -227,14 +240,14 @@ impl Bulk {
                         let cause = BulkError::report(error, &key, &outcome);
                         broken.get_or_insert(cause);
                     }
-                    (self.notify)(&BulkEvent::Ended { key, outcome, len });
+                    self.notify(&BulkEvent::Ended { key, outcome, len });
                 }
                 item = items.next(), if takes => match item {
                     Some(Ok(item)) if item.is_done(report) => {
                         summary.count_earlier();
                     }
                     Some(Ok(item)) => {
-                        (self.notify)(&BulkEvent::Found(item.len));
+                        self.notify(&BulkEvent::Found(item.len));
                         queue.push(item);
                     }
                     Some(Err(error)) => {
@@ -242,7 +255,7 @@ impl Bulk {
                     }
                     None => {
                         is_ended = true;
-                        (self.notify)(&BulkEvent::AllFound);
+                        self.notify(&BulkEvent::AllFound);
                     }
                 },
                 () = self.stop.stopped(), if takes => {}

@@ -11,8 +11,8 @@ use envelope_core::ByteRange;
 use envelope_store::{Address, Endpoint};
 
 use super::{
-    Accept, Content, Kms, KmsStyle, MAX_PARALLEL, Many, Passphrase, Patterns, Sealed, Sealing,
-    Wrapping, size,
+    Accept, Content, Kms, KmsStyle, MAX_PARALLEL, Many, Passphrase, Patterns, Require, Sealed,
+    Sealing, Wrapping, size,
 };
 
 /// Returns the largest file that is uploaded in a single request: 16 MiB.
@@ -284,6 +284,48 @@ pub(crate) struct Verify {
     #[command(flatten)]
     pub(crate) patterns: Patterns,
     /// Print the outcome as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Look at all objects below a folder of keys, and tell which of them could be decrypted, with which
+/// key, and how they are protected. No body is read.
+///
+/// Each object gets one line of JSON, on standard output or in the report, with its state: `opens`
+/// (with the key that is named), `locked` (no given key opens it), `encrypted` (no key is given),
+/// `plain`, `invalid` (its metadata is rejected), or `gone`. The exit status is 1 if an object is
+/// locked, is invalid or could not be looked at.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Audit {
+    /// The bucket, and a folder of keys in it.
+    pub(crate) from: Address,
+    #[command(flatten)]
+    pub(crate) keys: Keys,
+    #[command(flatten)]
+    pub(crate) bucket: Bucket,
+    #[command(flatten)]
+    pub(crate) require: Require,
+    /// Look at the objects that this file lists, instead of those of a listing.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) inventory: Option<PathBuf>,
+    /// Write a page for people: totals, charts, and a table of objects. It is one file that needs
+    /// no others.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// The number of requests that are in flight at once, for as many objects.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 16,
+        value_parser = clap::value_parser!(u16).range(1..=MAX_PARALLEL),
+        help_heading = "Many objects"
+    )]
+    pub(crate) parallel: u16,
+    #[command(flatten)]
+    pub(crate) many: Many,
+    #[command(flatten)]
+    pub(crate) patterns: Patterns,
+    /// Print progress and the outcome as lines of JSON on standard error.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -1,7 +1,6 @@
 //! `envelope rewrap` for objects in a store, one or many.
 
 use std::{
-    error::Error,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -10,10 +9,10 @@ use envelope_core::{Crc64, Decryptor, Encryptor, Keyring, OriginKey, SealOptions
 use envelope_store::{
     Address, RetryPolicy, Rewrap as RewrapObject, Rewrapped, Store, StoreError, TransferError,
     blocking::Runtime,
-    bulk::{Inventory, InventoryError, Item, Outcome, Report, Row, Summary},
+    bulk::{Item, Outcome, Report, Summary},
     list_all,
 };
-use futures_util::{StreamExt as _, future, stream, stream::BoxStream};
+use futures_util::{StreamExt as _, TryStreamExt as _, future, stream, stream::BoxStream};
 use meta_codec::Vendor;
 use serde_json::json;
 
@@ -22,7 +21,7 @@ use crate::{
     failure::{Failure, warn},
     input::check_one_stdin,
     key_file::{self, MasterKey},
-    many::{self, Engine, ManyProgress},
+    many::{self, Engine, Found, ManyProgress},
     progress::set_json,
     store::{object, runtime, warn_of_old_keys},
     weakness::WarnedKinds,
@@ -44,7 +43,7 @@ pub(crate) fn run(args: &Rewrap, to: &Address) -> Result<(), Failure> {
     let is_one = !bulk.prefix && bulk.inventory.is_none();
     let items = match is_one {
         true => {
-            let item = Item::new(object(to)?, 0, Source::Object);
+            let item = Item::new(object(to)?, 0, None);
             stream::iter([Ok(item)]).boxed()
         }
         false => items(args, to, store)?,
@@ -115,7 +114,7 @@ fn one(
 ) -> Result<(), Failure> {
     let failure: Arc<Mutex<Option<TransferError>>> = Arc::default();
     let (slot, only) = (Arc::clone(&failure), Arc::clone(work));
-    let summary = engine.quiet().run(runtime, items, report, move |item: Item<Source>| {
+    let summary = engine.quiet().run(runtime, items, report, move |item: Item<Option<String>>| {
         let (work, slot) = (Arc::clone(&only), Arc::clone(&slot));
         async move {
             let outcome = work.rewrap(&item.key).await;
@@ -133,64 +132,34 @@ fn one(
     Ok(())
 }
 
-/// An object to rewrap, or the reason that not all can be found.
-type Found = Result<Item<Source>, Box<dyn Error + Send + Sync>>;
-
-/// What an item is.
-enum Source {
-    Object,
-    /// An object of another bucket.
-    Foreign(String),
-}
-
 /// Returns the objects to rewrap.
 fn items(
     args: &Rewrap,
     to: &Address,
     store: Arc<dyn Store>,
 ) -> Result<BoxStream<'static, Found>, Failure> {
-    let bulk = &args.bulk;
+    let (bulk, filter) = (&args.bulk, args.bulk.patterns.filter()?);
     // Only then do bytes move.
     let moves = bulk.reupload || args.seal_body;
     let items = match &bulk.inventory {
-        None => list_all(store, to.key.as_str())
-            .map(move |entry| {
-                let entry = entry?;
-                Ok(Item::new(entry.key, if moves { entry.len } else { 0 }, Source::Object))
-            })
-            .boxed(),
-        Some(path) => {
-            let rows = Inventory::open(path, &to.location)?;
-            stream::iter(rows.map(|row| match row? {
-                Row::Foreign { bucket, key } => Ok(Item::new(key, 0, Source::Foreign(bucket))),
-                Row::Key(key) => Ok(Item::new(key, 0, Source::Object)),
-                row => Err(format!("{row:?}: such rows are not supported").into()),
-            }))
-            .boxed()
+        Some(path) => many::inventory(path, to, filter)?,
+        None => {
+            let prefix = to.key.len();
+            list_all(store, to.key.as_str())
+                .map_err(Into::into)
+                .try_filter(move |entry| {
+                    future::ready(filter.admits(entry.key.get(prefix..).unwrap_or_default()))
+                })
+                .map_ok(move |entry| Item::new(entry.key, if moves { entry.len } else { 0 }, None))
+                .boxed()
         }
     };
-    let (shard, filter) = (bulk.shard, bulk.patterns.filter()?);
-    let prefix = if bulk.inventory.is_some() { 0 } else { to.key.len() };
-    let wanted = move |item: &Found| {
-        let Ok(Item { key, source: Source::Object, .. }) = item else { return true };
-        filter.admits(key.get(prefix..).unwrap_or(key))
-            && shard.is_none_or(|(index, count)| {
-                Crc64::of(key.as_bytes()).checked_rem(count) == index.checked_sub(1)
-            })
+    let Some((index, count)) = bulk.shard else { return Ok(items) };
+    let is_in_share = move |item: &Found| {
+        let Ok(Item { key, source: None, .. }) = item else { return true };
+        Crc64::of(key.as_bytes()).checked_rem(count) == index.checked_sub(1)
     };
-    Ok(items.filter(move |item| future::ready(wanted(item))).boxed())
-}
-
-impl From<InventoryError> for Failure {
-    fn from(error: InventoryError) -> Self {
-        match error {
-            InventoryError::Io { path, source } => Self::io(&path, &source),
-            error => Self::usage(
-                error,
-                "use CSV of bucket and key, CSV with a column `key`, or lines of JSON with a `key`",
-            ),
-        }
-    }
+    Ok(items.filter(move |item| future::ready(is_in_share(item))).boxed())
 }
 
 /// What is done with each object.
@@ -276,12 +245,10 @@ impl Work {
             .await
     }
 
-    async fn outcome(&self, item: Item<Source>) -> Outcome {
+    async fn outcome(&self, item: Item<Option<String>>) -> Outcome {
         match item.source {
-            Source::Object => self.told(&self.rewrap(&item.key).await),
-            Source::Foreign(bucket) => {
-                Outcome::refused(format!("it belongs to another bucket: {bucket}"))
-            }
+            None => self.told(&self.rewrap(&item.key).await),
+            Some(bucket) => Outcome::refused(format!("it belongs to another bucket: {bucket}")),
         }
     }
 

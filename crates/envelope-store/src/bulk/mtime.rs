@@ -38,8 +38,10 @@ pub fn modified(meta: &ObjectMeta) -> Option<SystemTime> {
     kept.and_then(parse).or_else(|| listed(meta.modified.as_deref()?))
 }
 
-/// Returns a time as stores write it: RFC 3339 in a listing, RFC 9110 in a response.
-pub(crate) fn listed(text: &str) -> Option<SystemTime> {
+/// Returns a time as stores write it: RFC 3339 in a listing, RFC 9110 in a response. `None` for
+/// anything else.
+#[must_use]
+pub fn listed(text: &str) -> Option<SystemTime> {
     match text.parse::<Timestamp>() {
         Ok(time) => Some(time.into()),
         Err(_) => httpdate::parse_http_date(text).ok(),

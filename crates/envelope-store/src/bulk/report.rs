@@ -56,6 +56,19 @@ impl Report {
     /// # Errors
     /// [`ReportError::Locked`] if another process writes it; [`ReportError::Io`].
     pub fn open(path: &Path, job: &Value) -> Result<Self, ReportError> {
+        Self::open_reading(path, job, |_| {})
+    }
+
+    /// As [`open`](Self::open), and calls a function with every line of this job on an object that
+    /// is done.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_reading(
+        path: &Path,
+        job: &Value,
+        mut read: impl FnMut(&Value),
+    ) -> Result<Self, ReportError> {
         let fail = |source| ReportError::Io { path: path.to_owned(), source };
         let mut options = File::options();
         options.read(true).append(true).create(true);
@@ -68,7 +81,7 @@ impl Report {
         }
         let mut earlier = Earlier::default();
         if file.metadata().map_err(fail)?.is_file() {
-            earlier.read(&file, job).map_err(fail)?;
+            earlier.read(&file, job, &mut read).map_err(fail)?;
             if earlier.is_cut {
                 file.set_len(earlier.end).map_err(fail)?;
             } else if earlier.is_open {
@@ -87,6 +100,12 @@ impl Report {
     pub fn with_location(mut self, location: impl Into<String>) -> Self {
         self.location = location.into();
         self
+    }
+
+    /// Returns whether it is written anywhere.
+    #[must_use]
+    pub const fn is_written(&self) -> bool {
+        self.out.is_some()
     }
 
     /// Returns whether an earlier run has worked on this version of an object without failing.
@@ -146,7 +165,7 @@ struct Earlier {
 }
 
 impl Earlier {
-    fn read(&mut self, file: &File, job: &Value) -> io::Result<()> {
+    fn read(&mut self, file: &File, job: &Value, read: &mut dyn FnMut(&Value)) -> io::Result<()> {
         let (mut lines, mut line) = (BufReader::new(file), Vec::new());
         loop {
             line.clear();
@@ -168,6 +187,9 @@ impl Earlier {
                 self.is_ours = of == job;
             } else if self.is_ours {
                 self.note(&value);
+                if value.get("error").is_none() {
+                    read(&value);
+                }
             }
         }
     }
@@ -260,6 +282,11 @@ mod tests {
         drop(report);
         let report = Report::open(&path, &job).unwrap();
         assert!(report.is_done("1", None) && !report.is_done("2", None));
+        drop(report);
+        let mut lines = Vec::new();
+        Report::open_reading(&path, &job, |line| lines.push(line["key"].clone())).unwrap();
+        assert_eq!(lines, ["1", "2"]);
+        Report::open_reading(&path, &json!("another"), |line| panic!("{line}")).unwrap();
     }
 
     #[test]

@@ -1,0 +1,263 @@
+//! `envelope audit`: tells which objects could be decrypted, with which key, and how they are
+//! protected.
+
+mod findings;
+mod page;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use envelope_core::{Decryptor, Keyring, Policy, check_body_len};
+use envelope_store::{
+    Address, ObjectMeta, Store, StoreError, TransferError,
+    bulk::{BulkEvent, Item, Outcome, Report, describe, listed},
+    envelope_of,
+};
+use futures_util::StreamExt as _;
+use jiff::Timestamp;
+use meta_codec::{Envelope, Vendor};
+use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
+
+use self::findings::Findings;
+use crate::{
+    args::Audit,
+    failure::Failure,
+    input::check_one_stdin,
+    key_file::{self, Purpose},
+    many::{self, Engine},
+    output::{Output, Secrecy},
+    progress::set_json,
+    protection::Protection,
+    store::{folder, runtime},
+    weakness::weaknesses,
+};
+
+pub(crate) fn run(args: &Audit) -> Result<(), Failure> {
+    set_json(args.json);
+    let keys_read = args.keys.key.iter().map(PathBuf::as_path);
+    let kms_passphrase = args.keys.kms.kms_passphrase_file.as_deref();
+    check_one_stdin(keys_read.chain(kms_passphrase), &args.keys.passphrase)?;
+    let from = folder(&args.from);
+    let store = args.bucket.store(&from.location)?;
+    let engine = Engine::new(&args.many, args.parallel, 0);
+    let work = Arc::new(Work {
+        store: engine.store(Arc::clone(&store)),
+        keys: keys(args)?,
+        policy: args.require.policy(),
+    });
+    // Before anything is looked at.
+    let page = match &args.html {
+        Some(path) => Some(Output::create(path, Secrecy::Public, true, &[])?),
+        None => None,
+    };
+    let findings = Arc::new(Mutex::new(Findings::default()));
+    let told = Arc::clone(&findings);
+    let engine = engine.with_listener(move |event| {
+        if let BulkEvent::Ended { key, outcome, .. } = event {
+            lock(&told).add(key, outcome);
+        }
+    });
+    let report = report(args, &from, &mut lock(&findings))?;
+    let items = match &args.inventory {
+        None => many::objects(store, &from, args.patterns.filter()?)
+            .map(|item| item.map(|item| item.map_source(|_| None)).map_err(Into::into))
+            .boxed(),
+        Some(path) => many::inventory(path, &from, args.patterns.filter()?)?,
+    };
+    let summary = if args.many.dry_run {
+        engine.plan(&runtime()?, items, |_| Outcome::new("to look at"))?
+    } else {
+        engine.run(&runtime()?, items, report, move |item| {
+            let work = Arc::clone(&work);
+            async move { work.outcome(item).await }
+        })?
+    };
+    many::check_any(&summary, &from)?;
+    if let Some(mut page) = page {
+        page::write(&from.to_string(), &lock(&findings), &mut page)?;
+        page.commit()?;
+    }
+    many::check(&summary, "sound")
+}
+
+fn lock(findings: &Mutex<Findings>) -> MutexGuard<'_, Findings> {
+    findings.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A master key, and what the report calls it.
+struct NamedKey {
+    name: String,
+    decryptor: Decryptor,
+}
+
+/// Reads the master keys, each of which is tried alone, so that it is known which one opens what.
+fn keys(args: &Audit) -> Result<Vec<NamedKey>, Failure> {
+    let passphrase = args.keys.passphrase.read()?;
+    let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
+    let named = |name: String, keyring: &Keyring| NamedKey {
+        name,
+        // Whether the protection is the one that is required is asked once, not for each key.
+        decryptor: Decryptor::new(keyring).with_policy(Policy::every_algorithm()),
+    };
+    let mut keys = Vec::new();
+    for path in &args.keys.key {
+        let only = std::slice::from_ref(path);
+        let keyring = key_file::keyring(only, passphrase, None, Purpose::Unwrap)?;
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        keys.push(named(name.to_string_lossy().into_owned(), &keyring));
+    }
+    if let Some(kms) = args.keys.kms.key()? {
+        let keyring = key_file::keyring(&[], None, Some(kms), Purpose::Unwrap)?;
+        keys.push(named(key_file::describe(None, args.keys.kms.kms.as_ref()), &keyring));
+    }
+    Ok(keys)
+}
+
+fn report(args: &Audit, from: &Address, findings: &mut Findings) -> Result<Report, Failure> {
+    let report = match &args.many.report {
+        None => many::printed(),
+        Some(path) => {
+            let keys: Vec<String> =
+                args.keys.key.iter().map(|path| key_file::describe(Some(path), None)).collect();
+            let kms = key_file::describe(None, args.keys.kms.kms.as_ref());
+            let job = json!({ "audit": from.to_string(), "keys": keys, "kms": kms });
+            Report::open_reading(path, &job, |line| findings.add_line(line))?
+        }
+    };
+    Ok(report.with_location(format!("{}/", from.location)))
+}
+
+/// What is done with each object.
+struct Work {
+    store: Arc<dyn Store>,
+    keys: Vec<NamedKey>,
+    policy: Policy,
+}
+
+impl Work {
+    async fn outcome(self: &Arc<Self>, item: Item<Option<String>>) -> Outcome {
+        if let Some(bucket) = item.source {
+            return Outcome::refused(format!("it belongs to another bucket: {bucket}"));
+        }
+        let meta = match self.store.head(&item.key).await {
+            Ok(meta) => meta,
+            Err(StoreError::NotFound) => return Outcome::new("gone"),
+            Err(error) => return Outcome::failed(&error),
+        };
+        let envelope = envelope_of(&*self.store, &item.key, &meta).await;
+        let outcome = match envelope {
+            Ok(Some(envelope)) => self.encrypted(&item.key, &meta, envelope).await,
+            Ok(None) if is_instruction(&*self.store, &item.key) => Outcome::new("instruction file"),
+            Ok(None) => match self.policy.admit(None) {
+                Err(error) if self.demands() => invalid("plain", &error),
+                _ => Outcome::new("plain"),
+            },
+            Err(TransferError::Parse(error)) => invalid("invalid", &error),
+            Err(error) => Outcome::failed(&error),
+        };
+        let outcome = outcome.with_detail("stored", meta.len);
+        match written(&meta) {
+            Some(time) => outcome.with_detail("modified", time),
+            None => outcome,
+        }
+    }
+
+    /// Returns whether more is required than that an object can be decrypted.
+    fn demands(&self) -> bool {
+        self.policy != Policy::every_algorithm()
+    }
+
+    async fn encrypted(
+        self: &Arc<Self>,
+        key: &str,
+        meta: &ObjectMeta,
+        envelope: Envelope,
+    ) -> Outcome {
+        let facts = facts(&envelope);
+        let told = |outcome: Outcome| {
+            facts
+                .iter()
+                .fold(outcome, |outcome, (name, value)| outcome.with_detail(name, value.clone()))
+        };
+        if let Err(error) = check_body_len(&envelope, meta.len) {
+            return told(invalid("invalid", &error));
+        }
+        if let Err(error) = self.policy.admit(Some(&envelope)) {
+            return told(invalid("unprotected", &error));
+        }
+        if self.keys.is_empty() {
+            return told(Outcome::new("encrypted"));
+        }
+        let (own, name, len) = (Arc::clone(self), key.to_owned(), meta.len);
+        let plain_len = envelope.content_algorithm().plain_len(len).or(envelope.plain_len());
+        let opened = spawn_blocking(move || own.open(&name, &envelope)).await;
+        match opened {
+            Ok(Ok(key)) => {
+                let bytes = plain_len.unwrap_or_default();
+                told(Outcome::new("opens").with_bytes(bytes).with_detail("opened_by", key))
+            }
+            Ok(Err(words)) => {
+                let mut outcome = Outcome::refused(words);
+                outcome.status = "locked";
+                told(outcome)
+            }
+            Err(error) => Outcome::failed(&error),
+        }
+    }
+
+    /// Returns the name of the first key that opens an envelope, or why none does.
+    fn open(&self, key: &str, envelope: &Envelope) -> Result<String, String> {
+        let mut reasons: Vec<String> = Vec::new();
+        for candidate in &self.keys {
+            let decryptor = candidate.decryptor.clone().with_name(key);
+            match decryptor.decrypt(envelope) {
+                Ok(_) => return Ok(candidate.name.clone()),
+                Err(error) => {
+                    let reason = describe(&error);
+                    if !reasons.contains(&reason) {
+                        reasons.push(reason);
+                    }
+                }
+            }
+        }
+        Err(reasons.join("; "))
+    }
+}
+
+/// Returns the outcome of an object that has a fault.
+fn invalid(status: &'static str, error: &dyn std::error::Error) -> Outcome {
+    let mut outcome = Outcome::failed(error);
+    outcome.status = status;
+    outcome
+}
+
+/// Returns whether a key is that of an instruction file of COS Java, which is no object of its own.
+fn is_instruction(store: &dyn Store, key: &str) -> bool {
+    store.vendor().is_some_and(Vendor::has_instruction_files) && key.ends_with(".instruction")
+}
+
+/// Returns what the metadata says.
+fn facts(envelope: &Envelope) -> Vec<(&'static str, Value)> {
+    let mut facts: Vec<(&'static str, Value)> = vec![
+        ("dialect", envelope.dialect().id().into()),
+        ("wrap", envelope.wrap_algorithm().id().into()),
+        ("content", envelope.content_algorithm().to_string().into()),
+        ("protection", Protection::of(envelope).word().into()),
+    ];
+    match envelope.description().text() {
+        "" | "{}" => {}
+        description => facts.push(("description", description.into())),
+    }
+    let found: Vec<&str> = weaknesses(envelope).iter().map(|weakness| weakness.id).collect();
+    facts.push(("weaknesses", found.into()));
+    facts
+}
+
+/// Returns when an object was written, in RFC 3339.
+fn written(meta: &ObjectMeta) -> Option<String> {
+    let time = Timestamp::try_from(listed(meta.modified.as_deref()?)?).ok()?;
+    Some(time.to_string())
+}
