@@ -24,7 +24,7 @@ cargo xtask fuzz [SECONDS [TARGET]]
                             nightly)
 cargo xtask bench [seal]    compare speed with the peers; writes benches/RESULTS.md (requires
                             the headers of OpenSSL and libgcrypt); or only what the seal costs
-cargo xtask kills [N]       kill put, get and rewrap N times each at random moments, 200 by default
+cargo xtask kills [N]       kill each command that transfers N times at random moments, 200 by default
 cargo xtask tampering       change every bit of an object in every dialect, and compare what is
                             noticed with the table in SECURITY.md
 cargo xtask coverage        measure the lines of meta-codec and envelope-core that tests run
@@ -101,7 +101,15 @@ fn long(package: &str, name: &str, features: &[&str]) -> Result<(), String> {
 fn kills(times: &str) -> Result<(), String> {
     run::run(
         std::process::Command::new("cargo")
-            .args(["test", "--package", "envelope-command", "--test", "kills"])
+            .args([
+                "test",
+                "--package",
+                "envelope-command",
+                "--test",
+                "kills",
+                "--test",
+                "kills_many",
+            ])
             .args(["--", "--nocapture"])
             .env("ENVELOPE_KILLS", times),
     )

@@ -5,40 +5,19 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests fail loudly")]
 
+#[path = "support/kill.rs"]
+mod kill;
+
 use std::{
     fs,
     path::PathBuf,
     process::{Command, Output, Stdio},
-    thread,
     time::{Duration, Instant},
 };
 
 use envelope_testkit::bucket::{ACCESS_KEY, LoopbackBucket, SECRET};
 
-/// The number of kills of each command.
-fn kills() -> u32 {
-    std::env::var("ENVELOPE_KILLS").map_or(5, |text| text.parse().expect("a number"))
-}
-
-/// A small generator of numbers, so that a failure can be repeated.
-struct Numbers(u64);
-
-impl Numbers {
-    fn new() -> Self {
-        let given: Option<u64> =
-            std::env::var("ENVELOPE_SEED").ok().and_then(|text| text.parse().ok());
-        let seed = given.unwrap_or_else(|| std::process::id().into());
-        println!("ENVELOPE_SEED={seed}");
-        Self(seed | 1)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
+use crate::kill::{Numbers, kill, kills};
 
 struct World {
     server: LoopbackBucket,
@@ -98,17 +77,6 @@ fn done(mut command: Command, what: &str) -> Duration {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
     begun.elapsed()
-}
-
-/// Kills a command at a random moment of its usual time.
-fn kill(mut command: Command, numbers: &mut Numbers, usual: Duration) {
-    let mut child = command.spawn().unwrap();
-    let usual = u64::try_from(usual.as_micros()).unwrap();
-    thread::sleep(Duration::from_micros(numbers.below(usual + usual / 8)));
-    let _ = child.kill();
-    child.wait().unwrap();
-    // What is under way at the server ends.
-    thread::sleep(Duration::from_millis(30));
 }
 
 fn bytes(seed: u64, len: usize) -> Vec<u8> {
