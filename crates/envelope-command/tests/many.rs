@@ -247,3 +247,44 @@ fn an_audit_goes_on_and_its_page_has_everything() {
     let page = std::fs::read_to_string(page).unwrap();
     assert!(page.contains("<b>4</b>objects") && page.contains("\"p/0\""), "{page}");
 }
+
+#[test]
+fn listings_by_level_and_in_detail() {
+    for scheme in ["oss", "cos"] {
+        let world = World::new();
+        world.server.set_page(7);
+        for folder in ["p/a/", "p/b/c/", "p/b-c/"] {
+            store_many(&world, folder, 20);
+        }
+        let key = world.text("key.pem");
+        let file = world.file("to put", b"twelve bytes");
+        let sealed = format!("{scheme}://b-1/p/sealed");
+        world.done(&["put", &file, &sealed, "--key", &key]);
+        world.server.store("b-1", "pq", &[0; 5000]);
+        let names = |arguments: &[&str]| -> Vec<String> {
+            let out = world.run(&[&["ls"], arguments].concat());
+            assert!(out.status.success(), "{}", said(&out));
+            let name = |line: String| line.split_whitespace().last().unwrap().to_owned();
+            lines(&out).into_iter().map(name).collect()
+        };
+        let address = |path: &str| format!("{scheme}://b-1/{path}");
+        assert_eq!(names(&[&address("")]), ["p/", "pq"]);
+        assert_eq!(names(&[&address("p")]), ["p/", "pq"]);
+        assert_eq!(names(&[&address("p/")]), ["p/a/", "p/b-c/", "p/b/", "p/sealed"]);
+        assert_eq!(names(&[&address("p/b")]), ["p/b-c/", "p/b/"]);
+        assert_eq!(names(&[&address("p/b/c/")]).len(), 20);
+        assert_eq!(names(&[&address("p"), "-r"]).len(), 62);
+        assert_eq!(names(&[&address("p/"), "-r", "--include", "a/*1"]), ["p/a/00001", "p/a/00011"]);
+        let long = lines(&world.run(&["ls", "-l", &address("p/")]));
+        let words: Vec<&str> = long[3].split_whitespace().collect();
+        let dialect = format!("{scheme}-v2");
+        assert_eq!(words[2..], ["12", &dialect, "sealed", "p/sealed"], "{long:?}");
+        let out = world.run(&["ls", "-H", "--total", &address("pq")]);
+        assert!(lines(&out)[0].contains("4.88 KiB"), "{:?}", lines(&out));
+        assert!(said(&out).contains("1 objects, 4.88 KiB"), "{}", said(&out));
+        let json = lines(&world.run(&["ls", "--json", "-l", &address("p/")]));
+        let json: Vec<Value> = json.iter().map(|it| serde_json::from_str(it).unwrap()).collect();
+        assert_eq!(json[0]["folder"], "p/a/");
+        assert_eq!((&json[3]["plain_bytes"], &json[3]["dialect"]), (&12.into(), &dialect.into()));
+    }
+}

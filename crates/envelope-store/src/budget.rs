@@ -239,6 +239,10 @@ impl Store for BudgetedStore {
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {
         within!(self, list(prefix, after))
     }
+
+    async fn list_folder(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {
+        within!(self, list_folder(prefix, after))
+    }
 }
 
 /// Returns a body that holds the place of its request until it ends. After an error nothing more

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, future, stream, stream::BoxStream};
 
 use crate::{Entry, Store, StoreError};
 
@@ -35,42 +35,114 @@ pub fn list_all(
     store: Arc<dyn Store>,
     prefix: impl Into<String>,
 ) -> impl Stream<Item = Result<Entry, StoreError>> + Send + Unpin + 'static {
-    let pages =
-        Pages { store, prefix: prefix.into(), after: None, ready: VecDeque::new(), ended: false };
-    stream::try_unfold(pages, |mut pages| async move {
-        Ok(pages.next().await?.map(|entry| (entry, pages)))
-    })
-    .boxed()
+    Pages::new(store, prefix.into(), false)
+        .stream()
+        .try_filter_map(|listed| {
+            future::ready(Ok(match listed {
+                Listed::Object(entry) => Some(entry),
+                Listed::Folder(_) => None,
+            }))
+        })
+        .boxed()
+}
+
+/// Returns the objects and folders of one level: the keys that start with `prefix` and have no
+/// further slash, and what the other keys begin with, up to theirs. They are in the order of their
+/// names.
+///
+/// A listing that ends without an error is complete, as with [`list_all`].
+///
+/// # Errors
+/// [`StoreError::Malformed`] if the pages do not follow each other, or any other error of
+/// [`Store::list_folder`].
+pub fn list_folder(
+    store: Arc<dyn Store>,
+    prefix: impl Into<String>,
+) -> impl Stream<Item = Result<Listed, StoreError>> + Send + Unpin + 'static {
+    Pages::new(store, prefix.into(), true).stream()
+}
+
+/// An object or a folder of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Listed {
+    /// A folder, which is what keys begin with, up to a slash.
+    Folder(String),
+    /// An object.
+    Object(Entry),
+}
+
+impl Listed {
+    /// Returns the key, or what keys begin with.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Folder(name) => name,
+            Self::Object(entry) => &entry.key,
+        }
+    }
 }
 
 struct Pages {
     store: Arc<dyn Store>,
     prefix: String,
+    /// Whether folders are listed instead of what is in them.
+    has_folders: bool,
     after: Option<String>,
-    /// The entries of the current page that were not returned yet.
-    ready: VecDeque<Entry>,
+    /// What is on the current page and was not returned yet.
+    ready: VecDeque<Listed>,
     ended: bool,
 }
 
 impl Pages {
-    async fn next(&mut self) -> Result<Option<Entry>, StoreError> {
+    const fn new(store: Arc<dyn Store>, prefix: String, has_folders: bool) -> Self {
+        Self { store, prefix, has_folders, after: None, ready: VecDeque::new(), ended: false }
+    }
+
+    fn stream(self) -> BoxStream<'static, Result<Listed, StoreError>> {
+        stream::try_unfold(self, |mut pages| async move {
+            Ok(pages.next().await?.map(|listed| (listed, pages)))
+        })
+        .boxed()
+    }
+
+    async fn next(&mut self) -> Result<Option<Listed>, StoreError> {
         while self.ready.is_empty() && !self.ended {
-            let page = self.store.list(&self.prefix, self.after.as_deref()).await?;
-            if page.entries.iter().any(|entry| !entry.key.starts_with(&self.prefix)) {
-                let words = "the listing has objects that were not asked for";
-                return Err(StoreError::Malformed(words.to_owned()));
+            let (prefix, after) = (&self.prefix, self.after.as_deref());
+            let page = match self.has_folders {
+                true => self.store.list_folder(prefix, after).await?,
+                false => self.store.list(prefix, after).await?,
+            };
+            let mut listed: Vec<Listed> = page.entries.into_iter().map(Listed::Object).collect();
+            if self.has_folders {
+                listed.extend(page.folders.into_iter().map(Listed::Folder));
+                listed.sort_by(|one, other| one.name().cmp(other.name()));
             }
-            self.ready = page.entries.into();
-            match page.next {
-                None => self.ended = true,
-                next if next > self.after => self.after = next,
-                _ => {
-                    let words = "the pages of the listing do not follow each other";
-                    return Err(StoreError::Malformed(words.to_owned()));
-                }
-            }
+            self.check(listed.iter().map(Listed::name), page.next)?;
+            self.ready = listed.into();
         }
         Ok(self.ready.pop_front())
+    }
+
+    /// Checks the names on a page, and notes where the next one begins.
+    fn check<'a>(
+        &mut self,
+        mut names: impl Iterator<Item = &'a str>,
+        next: Option<String>,
+    ) -> Result<(), StoreError> {
+        if names.any(|name| !name.starts_with(&self.prefix)) {
+            let words = "the listing has objects that were not asked for";
+            return Err(StoreError::Malformed(words.to_owned()));
+        }
+        match next {
+            None => self.ended = true,
+            next if next > self.after => self.after = next,
+            _ => {
+                let words = "the pages of the listing do not follow each other";
+                return Err(StoreError::Malformed(words.to_owned()));
+            }
+        }
+        Ok(())
     }
 }
 

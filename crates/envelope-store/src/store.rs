@@ -199,6 +199,37 @@ pub trait Store: fmt::Debug + Send + Sync {
         let _ = (prefix, after);
         Err(StoreError::Unsupported("listing"))
     }
+
+    /// Returns up to a thousand objects and folders: the keys that start with `prefix` and have no
+    /// further slash, and what the others begin with up to theirs. By default, they are taken from
+    /// a [listing](Self::list), which is asked to go on behind each folder.
+    ///
+    /// # Errors
+    /// Any transport or service error; [`StoreError::Unsupported`].
+    async fn list_folder(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {
+        let page = self.list(prefix, after).await?;
+        let (mut level, mut next) = (Page::new(Vec::new(), None), page.next);
+        for entry in page.entries {
+            let rest = entry.key.get(prefix.len()..).unwrap_or_default();
+            let Some((name, _)) = rest.split_once('/') else {
+                level.entries.push(entry);
+                continue;
+            };
+            let folder = format!("{prefix}{name}/");
+            if level.folders.last() == Some(&folder) {
+                continue;
+            }
+            level.folders.push(folder);
+        }
+        // The rest of a folder that is known already need not be listed.
+        if let (Some(after), Some(folder)) = (&mut next, level.folders.last())
+            && after.starts_with(folder.as_str())
+        {
+            *after = format!("{folder}{}", char::MAX);
+        }
+        level.next = next;
+        Ok(level)
+    }
 }
 
 /// The part of an object to return, and its version.
@@ -405,6 +436,8 @@ impl UploadedPart {
 pub struct Page {
     /// Entries, ordered by key.
     pub entries: Vec<Entry>,
+    /// Folders, ordered by name, each with a slash at its end; only in a listing that has them.
+    pub folders: Vec<String>,
     /// Continuation key; `None` on the last page.
     pub next: Option<String>,
 }
@@ -413,7 +446,14 @@ impl Page {
     /// Creates a page.
     #[must_use]
     pub const fn new(entries: Vec<Entry>, next: Option<String>) -> Self {
-        Self { entries, next }
+        Self { entries, folders: Vec::new(), next }
+    }
+
+    /// Adds folders.
+    #[must_use]
+    pub fn with_folders(mut self, folders: Vec<String>) -> Self {
+        self.folders = folders;
+        self
     }
 }
 

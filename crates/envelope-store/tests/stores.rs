@@ -121,6 +121,30 @@ async fn conforms(store: &dyn Store, meta: &str) {
     assert_eq!(second.entries[2].key, "many/1002 &+");
     assert_eq!(store.list("a b", None).await.unwrap().entries[0].key, key);
 
+    // One level of a listing.
+    for key in ["many.txt", "many/sub/1", "many/sub/2/3", "many/zz"] {
+        store.put(key, Bytes::new(), &Headers::new(), PutOptions::default()).await.unwrap();
+    }
+    let mut level = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = store.list_folder("many", after.as_deref()).await.unwrap();
+        level.extend(page.folders);
+        level.extend(page.entries.into_iter().map(|entry| entry.key));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    level.sort_unstable();
+    assert_eq!(level, ["many.txt", "many/"]);
+    let last = store.list_folder("many/", Some("many/1002 &+")).await.unwrap();
+    assert_eq!(last.folders, ["many/sub/"]);
+    assert_eq!(last.entries.len(), 1);
+    for key in ["many.txt", "many/sub/1", "many/sub/2/3", "many/zz"] {
+        store.delete(key).await.unwrap();
+    }
+
     store.delete(key).await.unwrap();
     assert!(matches!(store.head(key).await, Err(StoreError::NotFound)));
 

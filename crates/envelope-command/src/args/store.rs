@@ -356,20 +356,33 @@ pub(crate) struct Read {
     pub(crate) delayed: bool,
 }
 
-/// List objects.
+/// List the objects and folders of one level, or all objects.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Ls {
-    /// The bucket, and a prefix of the keys to list.
+    /// The bucket, and what the keys to list begin with. If it ends with a slash, that is what is in
+    /// a folder.
     pub(crate) from: Address,
     #[command(flatten)]
     pub(crate) bucket: Bucket,
-    /// Look at the metadata of each object, too, and show what protects it: `sealed`, `adopted` (a
-    /// seal made for a body that was already there), `metadata` (a seal that does not cover the
-    /// body), `gcm`, `none`, or `plain`; or else `invalid` metadata, or an object that was `denied`
-    /// or is `gone`. One more request for each object.
+    /// List all objects, in all folders.
+    #[arg(long, short)]
+    pub(crate) recursive: bool,
+    /// Look at the metadata of each object, too, and show the length of its plaintext, its dialect
+    /// and what protects it: `sealed`, `adopted` (a seal made for a body that was already there),
+    /// `metadata` (a seal that does not cover the body), `gcm`, `none`, or `plain`; or else
+    /// `invalid` metadata, or an object that was `denied` or is `gone`. One more request for each
+    /// object.
     #[arg(long, short)]
     pub(crate) long: bool,
-    /// Print one line of JSON for each object.
+    /// Show lengths in KiB, MiB and so on.
+    #[arg(long, short = 'H')]
+    pub(crate) human: bool,
+    /// Show the number of objects and their bytes at the end, on standard error.
+    #[arg(long)]
+    pub(crate) total: bool,
+    #[command(flatten)]
+    pub(crate) patterns: Patterns,
+    /// Print one line of JSON for each object and folder.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -1,64 +1,135 @@
-//! `envelope ls`: lists the objects of a bucket.
+//! `envelope ls`: lists the objects and folders of a bucket.
 
 use std::{io, sync::Arc};
 
-use envelope_store::{Store, StoreError, TransferError, envelope_of, list_all};
-use futures_util::TryStreamExt as _;
+use envelope_store::{
+    Entry, Listed, Store, StoreError, TransferError, envelope_of, list_all, list_folder,
+};
+use futures_util::{StreamExt as _, TryStreamExt as _, future, stream::BoxStream};
+use indicatif::HumanBytes;
 use serde_json::json;
 
 use crate::{
     args::Ls,
     failure::{Failure, one_line},
     output::write_line,
-    progress::set_json,
+    progress::{say, set_json},
     protection::Protection,
     store::runtime,
 };
+
+/// The number of objects whose metadata is looked at at once.
+const PARALLEL: usize = 16;
+
+/// Something to show, and with `--long` what its metadata says.
+type Row = Result<(Listed, Option<Looked>), Failure>;
+
+/// What the metadata of an object says.
+struct Looked {
+    /// The length of the plaintext, if it is known.
+    bytes: Option<u64>,
+    dialect: &'static str,
+    protection: &'static str,
+}
 
 pub(crate) fn run(args: &Ls) -> Result<(), Failure> {
     set_json(args.json);
     let store = args.bucket.store(&args.from.location)?;
     let (runtime, mut stdout) = (runtime()?, io::stdout().lock());
-    let mut entries = list_all(Arc::clone(&store), args.from.key.as_str());
-    while let Some(entry) = runtime
-        .block_on(entries.try_next())
-        .map_err(|error| Failure::from(error).about(&args.from))?
-    {
-        let protection = match args.long {
-            true => Some(runtime.block_on(protection(&*store, &entry.key))?),
-            false => None,
-        };
-        let modified = entry.modified.unwrap_or_default();
-        let line = if args.json {
-            let mut line = json!({ "key": entry.key, "bytes": entry.len, "etag": entry.etag,
-                "modified": modified });
-            if let (Some(word), Some(line)) = (protection, line.as_object_mut()) {
-                line.insert("protection".to_owned(), word.into());
-            }
-            line.to_string()
-        } else {
-            let protection = protection.map(|word| format!("{word:<8}  ")).unwrap_or_default();
-            let key = one_line(&entry.key);
-            format!("{:>14}  {modified:<29}  {protection}{key}", entry.len)
-        };
-        write_line(&mut stdout, &line)?;
+    let mut rows = rows(args, store)?;
+    let (mut objects, mut bytes) = (0_u64, 0_u64);
+    while let Some(row) = runtime.block_on(rows.next()) {
+        let (listed, looked) = row?;
+        if let Listed::Object(entry) = &listed {
+            objects = objects.saturating_add(1);
+            bytes = bytes.saturating_add(entry.len);
+        }
+        write_line(&mut stdout, &line(args, &listed, looked.as_ref()))?;
+    }
+    if args.total {
+        let words = format!("{objects} objects, {}", HumanBytes(bytes));
+        say(&json!({ "objects": objects, "bytes": bytes }), &words);
     }
     Ok(())
 }
 
-/// Returns what protects an object, in one word.
-async fn protection(store: &dyn Store, key: &str) -> Result<&'static str, Failure> {
-    let outcome = async {
-        let meta = store.head(key).await?;
-        envelope_of(store, key, &meta).await
+/// Returns what is to be shown, in its order.
+fn rows(args: &Ls, store: Arc<dyn Store>) -> Result<BoxStream<'_, Row>, Failure> {
+    let prefix = args.from.key.clone();
+    let listed = match args.recursive {
+        true => list_all(Arc::clone(&store), prefix.clone()).map_ok(Listed::Object).boxed(),
+        false => list_folder(Arc::clone(&store), prefix.clone()).boxed(),
     };
+    // Paths begin behind the folder that is listed.
+    let (filter, folder) = (args.patterns.filter()?, prefix.rfind('/').map_or(0, |at| at + 1));
+    let is_wanted = move |listed: &Listed| match listed {
+        Listed::Object(entry) => filter.admits(entry.key.get(folder..).unwrap_or_default()),
+        _ => true,
+    };
+    let wanted = listed.try_filter(move |listed| future::ready(is_wanted(listed)));
+    let looked = wanted.map(move |listed| {
+        let store = Arc::clone(&store);
+        async move {
+            let listed = listed.map_err(|error| Failure::from(error).about(&args.from))?;
+            let looked = match &listed {
+                Listed::Object(entry) if args.long => Some(look(&*store, entry).await?),
+                _ => None,
+            };
+            Ok((listed, looked))
+        }
+    });
+    Ok(looked.buffered(PARALLEL).boxed())
+}
+
+fn line(args: &Ls, listed: &Listed, looked: Option<&Looked>) -> String {
+    let entry = match listed {
+        Listed::Object(entry) => entry,
+        folder if args.json => return json!({ "folder": folder.name() }).to_string(),
+        folder => {
+            let long = if args.long { " ".repeat(36) } else { String::new() };
+            return format!("{:>14}  {:<29}  {long}{}", "folder", "", one_line(folder.name()));
+        }
+    };
+    let modified = entry.modified.as_deref().unwrap_or_default();
+    if args.json {
+        let mut line = json!({ "key": entry.key, "bytes": entry.len, "etag": entry.etag,
+            "modified": modified });
+        if let (Some(looked), Some(line)) = (looked, line.as_object_mut()) {
+            line.insert("protection".to_owned(), looked.protection.into());
+            line.insert("dialect".to_owned(), looked.dialect.into());
+            line.insert("plain_bytes".to_owned(), looked.bytes.into());
+        }
+        return line.to_string();
+    }
+    let size = |bytes: u64| match args.human {
+        true => HumanBytes(bytes).to_string(),
+        false => bytes.to_string(),
+    };
+    let long = looked.map_or_else(String::new, |looked| {
+        let bytes = looked.bytes.map_or_else(|| "?".to_owned(), size);
+        format!("{bytes:>12}  {:<10}  {:<8}  ", looked.dialect, looked.protection)
+    });
+    format!("{:>14}  {modified:<29}  {long}{}", size(entry.len), one_line(&entry.key))
+}
+
+/// Looks at the metadata of an object.
+async fn look(store: &dyn Store, entry: &Entry) -> Result<Looked, Failure> {
+    let outcome = async {
+        let meta = store.head(&entry.key).await?;
+        Ok::<_, TransferError>((meta.len, envelope_of(store, &entry.key, &meta).await?))
+    };
+    let only = |protection| Looked { bytes: None, dialect: "", protection };
     match outcome.await {
-        Ok(Some(envelope)) => Ok(Protection::of(&envelope).word()),
-        Ok(None) => Ok("plain"),
+        Ok((len, Some(envelope))) => Ok(Looked {
+            bytes: envelope.content_algorithm().plain_len(len).or(envelope.plain_len()),
+            dialect: envelope.dialect().id(),
+            protection: Protection::of(&envelope).word(),
+        }),
+        Ok((len, None)) => Ok(Looked { bytes: Some(len), ..only("plain") }),
         // Somebody deleted it since it was listed.
-        Err(TransferError::Store(StoreError::NotFound)) => Ok("gone"),
-        Err(TransferError::Store(StoreError::Denied(_))) => Ok("denied"),
-        Err(TransferError::Parse(_)) => Ok("invalid"),
-        Err(error) => Err(Failure::from(error).about(&one_line(key))),
+        Err(TransferError::Store(StoreError::NotFound)) => Ok(only("gone")),
+        Err(TransferError::Store(StoreError::Denied(_))) => Ok(only("denied")),
+        Err(TransferError::Parse(_)) => Ok(only("invalid")),
+        Err(error) => Err(Failure::from(error).about(&one_line(&entry.key))),
     }
 }

@@ -210,6 +210,48 @@ impl Bucket {
         Request::new(method, key)
     }
 
+    /// Returns a page of a listing, in which keys are taken together up to a delimiter.
+    async fn listing(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        delimiter: Option<&str>,
+    ) -> Result<Page, StoreError> {
+        let mut request = self
+            .request(Method::GET, "")
+            .query("prefix", prefix)
+            .query("max-keys", "1000")
+            .query("encoding-type", "url");
+        for (name, value) in [("marker", after), ("delimiter", delimiter)] {
+            if let Some(value) = value {
+                request = request.query(name, value);
+            }
+        }
+        let page: xml::Listing = xml::read(&self.text(&request).await?, "ListBucketResult")?;
+        let encoded = page.encoding_type == "url";
+        let entries: Vec<Entry> = page
+            .contents
+            .into_iter()
+            .map(|each| {
+                let key = plain_key(&each.key, encoded);
+                let mut entry = Entry::new(key, each.size, tag(&each.etag));
+                entry.modified = each.last_modified;
+                entry
+            })
+            .collect();
+        let folders: Vec<String> =
+            page.common_prefixes.iter().map(|it| plain_key(&it.prefix, encoded)).collect();
+        let last = entries.last().map(|entry| &entry.key).max(folders.last()).cloned();
+        let marker = Some(plain_key(&page.next_marker, encoded)).filter(|next| !next.is_empty());
+        match marker.or(last) {
+            Some(next) if page.is_truncated => {
+                Ok(Page::new(entries, Some(next)).with_folders(folders))
+            }
+            None if page.is_truncated => Err(StoreError::Malformed(OUT_OF_ORDER.to_owned())),
+            _ => Ok(Page::new(entries, None).with_folders(folders)),
+        }
+    }
+
     /// Returns up to a thousand parts of an upload whose numbers are greater than `marker`.
     async fn parts_page(&self, upload: &Upload, marker: u16) -> Result<xml::Parts, StoreError> {
         let mut request = self.request(Method::GET, &upload.key).query("uploadId", &upload.id);
@@ -427,33 +469,11 @@ impl Store for Bucket {
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {
-        let mut request = self
-            .request(Method::GET, "")
-            .query("prefix", prefix)
-            .query("max-keys", "1000")
-            .query("encoding-type", "url");
-        if let Some(after) = after {
-            request = request.query("marker", after);
-        }
-        let page: xml::Listing = xml::read(&self.text(&request).await?, "ListBucketResult")?;
-        let encoded = page.encoding_type == "url";
-        let entries: Vec<Entry> = page
-            .contents
-            .into_iter()
-            .map(|each| {
-                let key = plain_key(&each.key, encoded);
-                let mut entry = Entry::new(key, each.size, tag(&each.etag));
-                entry.modified = each.last_modified;
-                entry
-            })
-            .collect();
-        let last = entries.last().map(|entry| entry.key.clone());
-        let marker = Some(plain_key(&page.next_marker, encoded)).filter(|next| !next.is_empty());
-        match marker.or(last) {
-            Some(next) if page.is_truncated => Ok(Page::new(entries, Some(next))),
-            None if page.is_truncated => Err(StoreError::Malformed(OUT_OF_ORDER.to_owned())),
-            _ => Ok(Page::new(entries, None)),
-        }
+        self.listing(prefix, after, None).await
+    }
+
+    async fn list_folder(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {
+        self.listing(prefix, after, Some("/")).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {

@@ -266,7 +266,7 @@ impl Store for MemoryStore {
         let more = entries.len() > 1000;
         entries.truncate(1000);
         let next = entries.last().filter(|_| more).map(|entry| entry.key.clone());
-        Ok(Page { entries, next })
+        Ok(Page::new(entries, next))
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {

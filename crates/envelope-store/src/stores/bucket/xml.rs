@@ -9,6 +9,7 @@ use crate::{ErrorResponse, StoreError};
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Listing {
     pub(crate) contents: Vec<Contents>,
+    pub(crate) common_prefixes: Vec<CommonPrefix>,
     pub(crate) is_truncated: bool,
     pub(crate) next_marker: String,
     pub(crate) encoding_type: String,
@@ -22,6 +23,13 @@ pub(crate) struct Contents {
     #[serde(rename = "ETag")]
     pub(crate) etag: String,
     pub(crate) last_modified: Option<String>,
+}
+
+/// What several keys begin with, up to a delimiter.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct CommonPrefix {
+    pub(crate) prefix: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
