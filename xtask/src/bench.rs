@@ -28,17 +28,33 @@ pub(crate) fn seal() -> Result<(), String> {
         .arg(root().join("benches/RESULTS-seal.md")))
 }
 
+/// Measures the commands for many objects, and writes `benches/TRANSFERS.md`.
+pub(crate) fn many() -> Result<(), String> {
+    let programs = build_programs()?;
+    let python = sdks::environment(&root().join("fixtures/make/requirements-oss2.txt"))?;
+    run(Command::new(python)
+        .arg(root().join("benches/many.py"))
+        .args(programs)
+        .arg(root().join("benches/TRANSFERS.md"))
+        .env("PYTHONDONTWRITEBYTECODE", "1"))
+}
+
 /// Builds the gate, the command and a bucket, and returns the paths of the latter two.
 fn build() -> Result<[PathBuf; 2], String> {
     for library in ["openssl", "libgcrypt"] {
         run(Command::new("pkg-config").args(["--exists", library]))
             .map_err(|error| format!("{error}\ninstall libssl-dev and libgcrypt20-dev"))?;
     }
+    cargo(&["build", "--release", "--bin", "gate"])?;
+    build_programs()
+}
+
+/// Builds the command and a bucket, and returns their paths.
+fn build_programs() -> Result<[PathBuf; 2], String> {
     run(Command::new(env!("CARGO")).args(["build", "--quiet", "--release", "--bin", "envelope"]))?;
     run(Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--release", "--package", "envelope-testkit"])
         .args(["--features", "servers", "--bin", "loopback-bucket"]))?;
-    cargo(&["build", "--release", "--bin", "gate"])?;
     Ok(["release/envelope", "release/loopback-bucket"].map(|name| target().join(name)))
 }
 

@@ -22,9 +22,12 @@ cargo xtask fixtures --check
 cargo xtask fuzz [SECONDS [TARGET]]
                             run each fuzz target, or one, for SECONDS, 30 by default (requires
                             nightly)
-cargo xtask bench [seal]    compare speed with the peers; writes benches/RESULTS.md (requires
-                            the headers of OpenSSL and libgcrypt); or only what the seal costs
-cargo xtask kills [N]       kill each command that transfers N times at random moments, 200 by default
+cargo xtask bench [seal | many]
+                            compare speed with the peers; writes benches/RESULTS.md (requires
+                            the headers of OpenSSL and libgcrypt); or only what the seal costs; or
+                            work on many objects, beside oss2
+cargo xtask kills [N]       kill each command that transfers N times at random moments, 200 by
+                            default
 cargo xtask tampering       change every bit of an object in every dialect, and compare what is
                             noticed with the table in SECURITY.md
 cargo xtask coverage        measure the lines of meta-codec and envelope-core that tests run
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         ["fixtures", "--check"] => fixtures::check(),
         ["bench"] => bench::gate(),
         ["bench", "seal"] => bench::seal(),
+        ["bench", "many"] => bench::many(),
         ["package"] => package::check(),
         ["deny"] => deny(),
         ["coverage"] => coverage::measure(),

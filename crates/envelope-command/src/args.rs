@@ -1,5 +1,6 @@
 //! Command-line arguments.
 
+mod attributes;
 mod kms;
 mod many;
 mod policy;
@@ -19,6 +20,7 @@ use meta_codec::{ContentAlgorithm, Dialect, WrapAlgorithm};
 use crate::checksum::Checksum;
 
 pub(crate) use self::{
+    attributes::ObjectAttributes,
     kms::{Kms, KmsStyle, ToKms},
     many::{MAX_PARALLEL, Many, Patterns},
     policy::{Accept, Require},

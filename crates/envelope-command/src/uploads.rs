@@ -7,7 +7,7 @@ use std::{
 };
 
 use envelope_core::{Crc64, Decryptor, Encryptor, SealOptions};
-use envelope_store::{Address, Location, Put, Store};
+use envelope_store::{Address, AttributeError, Location, Put, Store};
 use meta_codec::{ContentAlgorithm, Dialect, Vendor};
 use serde_json::{Value, json};
 
@@ -52,6 +52,8 @@ impl Uploads {
         if let Some(origin) = args.sealing.origin.key()? {
             decryptor = decryptor.with_origin_key(origin);
         }
+        // Before anything is sent, or reported about each of many objects.
+        args.attributes.of(OCTETS).headers(dialect.vendor())?;
         Ok(Self {
             decryptor,
             vendor: dialect.vendor(),
@@ -73,18 +75,31 @@ impl Uploads {
 }
 
 /// Returns an upload to a key as the arguments describe it.
-pub(crate) fn put(args: &args::Put, store: Arc<dyn Store>, key: &str, parallel: u16) -> Put {
+pub(crate) fn put(
+    args: &args::Put,
+    vendor: Vendor,
+    store: Arc<dyn Store>,
+    key: &str,
+    parallel: u16,
+) -> Result<Put, AttributeError> {
+    let guessed = mime_guess::from_path(key).first_raw().unwrap_or(OCTETS);
     let put = Put::new(store, key)
-        .with_header("content-type", content_type(args, key))
+        .with_headers(args.attributes.of(guessed).headers(vendor)?)
         .with_content(args.content.algorithm())
         .with_threshold(args.threshold)
         .with_concurrency(parallel.into())
         .with_create_only(args.create_only)
         .with_spool(args.spool)
         .with_retry(args.bucket.retry());
-    match args.part_size {
+    Ok(match args.part_size {
         Some(part_size) => put.with_part_size(part_size),
         None => put,
+    })
+}
+
+impl From<AttributeError> for Failure {
+    fn from(error: AttributeError) -> Self {
+        Self::usage(error, "choose another name or value")
     }
 }
 
@@ -94,12 +109,6 @@ pub(crate) fn describe(args: &args::Put) -> Value {
         "dialect": args.wrapping.dialect.map(Dialect::id), "content": args.content.algorithm().to_string(),
         "matdesc": args.wrapping.matdesc, "seal": !args.sealing.no_seal,
         "bind_name": args.bind_name })
-}
-
-/// Returns the content type of an object.
-fn content_type(args: &args::Put, key: &str) -> String {
-    let guessed = || mime_guess::from_path(key).first_raw().unwrap_or(OCTETS).to_owned();
-    args.content_type.clone().unwrap_or_else(guessed)
 }
 
 /// Returns the path of the journal for uploading a file to an object, if the upload can be resumed.

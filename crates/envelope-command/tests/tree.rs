@@ -347,3 +347,52 @@ fn existing_objects_can_be_left_alone() {
     assert!(words.contains("1 exists, 6 uploaded"), "{words}");
     assert_eq!(world.cat("cos://b-1/a.txt", &key), b"theirs");
 }
+
+#[test]
+fn objects_get_attributes() {
+    for (address, vendor) in [("oss://b-1/p", "oss"), ("cos://b-1/p", "cos")] {
+        let world = World::new();
+        make_tree(&world.path("from"));
+        let (from, key) = (world.text("from"), world.text("key.pem"));
+        let attributes = [
+            "--storage-class",
+            "IA",
+            "--cache-control",
+            "no-cache",
+            "--metadata",
+            "Owner=me & you",
+            "--tag",
+            "a b=c",
+            "--tag",
+            "d=",
+            "--content-disposition",
+            "attachment",
+        ];
+        let one = world.text("from/large.bin");
+        let single = format!("{address}/single");
+        let puts = [
+            &["put", "-r", &from, address, "--key", &key, "--threshold", "1MiB"][..],
+            &["put", &one, &single, "--key", &key, "--threshold", "1MiB"],
+            &["sync", &from, &format!("{address}/s"), "--key", &key],
+        ];
+        for put in puts {
+            world.done(&[put, &attributes].concat());
+        }
+        for name in ["a.txt", "large.bin", "single", "s/a.txt"] {
+            let (_, headers) = world.server.object("b-1", &format!("p/{name}")).unwrap();
+            for (header, value) in [
+                (format!("x-{vendor}-storage-class"), "IA"),
+                ("cache-control".to_owned(), "no-cache"),
+                ("content-disposition".to_owned(), "attachment"),
+                (format!("x-{vendor}-meta-owner"), "me & you"),
+                (format!("x-{vendor}-tagging"), "a%20b=c&d="),
+            ] {
+                let found = headers.iter().find(|(name, _)| *name == header);
+                assert_eq!(found.map(|(_, it)| it.as_str()), Some(value), "{name} {header}");
+            }
+        }
+        let hostile = format!("--metadata=client-side-encryption-key={}", "x");
+        let out = world.run(&["put", &one, &single, "--key", &key, &hostile]);
+        assert_eq!(out.status.code(), Some(2), "{}", said(&out));
+    }
+}

@@ -32,6 +32,7 @@ pub mod blocking;
 pub mod bulk;
 
 mod address;
+mod attributes;
 mod body;
 mod budget;
 mod error;
@@ -56,6 +57,7 @@ mod stores;
 mod transfer_error;
 
 pub use address::{Address, AddressError};
+pub use attributes::{AttributeError, Attributes};
 pub use body::Body;
 pub use budget::Budget;
 pub use envelope_cloud::{

@@ -141,6 +141,15 @@ impl Put {
         self
     }
 
+    /// Adds headers of the object, such as those of [`Attributes`](crate::Attributes).
+    #[must_use]
+    pub fn with_headers(mut self, headers: impl IntoIterator<Item = (String, String)>) -> Self {
+        for (name, value) in headers {
+            self = self.with_header(name, value);
+        }
+        self
+    }
+
     /// Sets the content algorithm, AES-CTR by default. The parts of an AES-GCM object are encrypted
     /// one after the other, and its upload cannot be resumed.
     #[must_use]

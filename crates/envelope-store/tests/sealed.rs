@@ -14,7 +14,10 @@ mod support;
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use envelope_core::{
@@ -475,6 +478,14 @@ fn objects_of_every_kind_can_be_read_twice() {
         world.runtime.block_on(put.stream(&world.plain[..], None, &world.unsealing())).unwrap();
         assert!(world.read_twice().unwrap() == world.plain);
     }
+    // Who looks at the envelope sees it once, although the body is read twice.
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&seen);
+    let get = world.get().with_inspector(move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
+    world.runtime.block_on(get.decrypt_verified(&world.decryptor())).unwrap();
+    assert_eq!(seen.load(Ordering::Relaxed), 1);
     // Nothing at all, of an empty object.
     let put = world.put();
     world.runtime.block_on(put.stream(&b""[..], None, &world.sealing())).unwrap();

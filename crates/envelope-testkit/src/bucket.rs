@@ -116,11 +116,13 @@ struct Setup {
     page: usize,
     /// The speed at which bodies are received and sent, in bytes a second.
     rate: Option<u64>,
+    /// The time that passes before every answer.
+    latency: Duration,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { skew: 0, secret: SECRET.to_owned(), page: 1000, rate: None }
+        Self { skew: 0, secret: SECRET.to_owned(), page: 1000, rate: None, latency: Duration::ZERO }
     }
 }
 
@@ -198,6 +200,17 @@ impl LoopbackBucket {
     /// Sets the speed at which each body is received and sent, in bytes a second.
     pub fn set_rate(&self, rate: Option<u64>) {
         lock(&self.shared.setup).rate = rate;
+    }
+
+    /// Sets the time that passes before every answer.
+    pub fn set_latency(&self, latency: Duration) {
+        lock(&self.shared.setup).latency = latency;
+    }
+
+    /// Pretends that there are `count` objects in every bucket whose keys begin with `made/`, each of
+    /// them a copy of the object `made/template`, which is not one of them.
+    pub fn make(&self, count: u64) {
+        lock(&self.shared.state).make(count);
     }
 
     /// Returns the number of versions of an object that are there, including the current one.
@@ -283,6 +296,9 @@ async fn serve(shared: &Shared, request: Request) -> Response {
     let Ok(body) = receive(body, setup.rate).await else {
         return refusal(400, "IncompleteBody", "").into_response(false);
     };
+    if !setup.latency.is_zero() {
+        tokio::time::sleep(setup.latency).await;
+    }
     let body = if fault == Some(Fault::ChangeOnWire) { objects::changed(&body) } else { body };
     let mut call = Call::read(&parts, body);
     call.page = setup.page;

@@ -11,8 +11,8 @@ use envelope_core::ByteRange;
 use envelope_store::{Address, Endpoint};
 
 use super::{
-    Accept, Content, Kms, KmsStyle, MAX_PARALLEL, Many, Passphrase, Patterns, Require, Sealed,
-    Sealing, Wrapping, size,
+    Accept, Content, Kms, KmsStyle, MAX_PARALLEL, Many, ObjectAttributes, Passphrase, Patterns,
+    Require, Sealed, Sealing, Wrapping, size,
 };
 
 /// Returns the largest file that is uploaded in a single request: 16 MiB.
@@ -180,9 +180,8 @@ pub(crate) struct Put {
     /// 64 KB/s in all, use 1.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_PARALLEL))]
     pub(crate) parallel: Option<u16>,
-    /// The Content-Type of the object; by default, it is guessed from the name of the file.
-    #[arg(long, value_name = "TYPE")]
-    pub(crate) content_type: Option<String>,
+    #[command(flatten)]
+    pub(crate) attributes: ObjectAttributes,
     #[command(flatten)]
     pub(crate) state: State,
     /// Keep no state, and abort the upload if it is interrupted.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use envelope_store::Address;
 
 use super::{
-    Accept, Bucket, Content, Get, Keys, Kms, KmsStyle, MAX_PARALLEL, Many, Passphrase, Patterns,
-    Put, Read, Sealed, Sealing, Wrapping,
+    Accept, Bucket, Content, Get, Keys, Kms, KmsStyle, MAX_PARALLEL, Many, ObjectAttributes,
+    Passphrase, Patterns, Put, Read, Sealed, Sealing, Wrapping,
     seal::Origin,
     size,
     store::{State, default_part_size, default_threshold},
@@ -45,6 +45,8 @@ pub(crate) struct SyncArgs {
     /// The content cipher. `gcm` authenticates itself, but only cos-v2 supports it.
     #[arg(long, default_value = "ctr")]
     pub(crate) content: Content,
+    #[command(flatten)]
+    pub(crate) attributes: ObjectAttributes,
     #[command(flatten)]
     pub(crate) accept: SyncAccept,
     #[command(flatten)]
@@ -115,7 +117,7 @@ impl SyncArgs {
             part_size: self.part_size,
             threshold: default_threshold(),
             parallel: Some(self.parallel),
-            content_type: None,
+            attributes: self.attributes,
             state: self.state,
             no_resume: false,
             create_only: false,

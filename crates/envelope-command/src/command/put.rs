@@ -52,7 +52,8 @@ pub(crate) fn run(args: Put) -> Result<(), Failure> {
     cleanup::on_interrupt(move || interrupted.stop());
     let reporter = ProgressReporter::new(len);
     let told = reporter.clone();
-    let mut put = uploads::put(args, store, key, args.parallel.unwrap_or(PARALLEL))
+    let parallel = args.parallel.unwrap_or(PARALLEL);
+    let mut put = uploads::put(args, uploads.vendor, store, key, parallel)?
         .with_stop(stop.clone())
         .with_progress(move |event| told.notify(event));
     if let Some(state) = &state {

@@ -166,9 +166,11 @@ impl FileUploads {
         to.to_string().parse::<Address>().map_err(|error| Outcome::failed(&error))?;
         let progress = Arc::clone(&self.progress);
         let name = key.to_owned();
-        let mut put = uploads::put(&self.args, Arc::clone(&self.store), key, self.parallel)
+        let (store, vendor) = (Arc::clone(&self.store), self.uploads.vendor);
+        let mut put = uploads::put(&self.args, vendor, store, key, self.parallel)
+            .map_err(|error| Outcome::failed(&error))?
             .with_progress(move |event| progress.transfer(&name, event));
-        if let Some((name, value)) = time.and_then(|it| mtime_header(self.uploads.vendor, it)) {
+        if let Some((name, value)) = time.and_then(|it| mtime_header(vendor, it)) {
             put = put.with_header(name, value);
         }
         let journal = uploads::journal(&self.args, path, &to);

@@ -29,7 +29,14 @@ pub(super) struct State {
     uploads: BTreeMap<String, Begun>,
     count: u64,
     keeps_versions: bool,
+    /// The number of copies of the [template](TEMPLATE) that there seem to be.
+    made: u64,
 }
+
+/// What the keys of objects begin with that are made when they are asked for.
+const MADE: &str = "made/";
+/// The object that they are copies of.
+const TEMPLATE: &str = "made/template";
 
 #[derive(Clone)]
 struct Kept {
@@ -92,6 +99,46 @@ impl State {
     pub(super) fn insert(&mut self, bucket: &str, key: &str, bytes: &[u8], headers: Headers) {
         let kept = Kept::new(Bytes::copy_from_slice(bytes), headers);
         self.store((bucket.to_owned(), key.to_owned()), kept, None);
+    }
+
+    pub(super) const fn make(&mut self, count: u64) {
+        self.made = count;
+    }
+
+    /// Returns an object, or the template of those that are made when they are asked for.
+    fn find(&self, bucket: &str, key: &str) -> Option<&Kept> {
+        let found = self.objects.get(&(bucket.to_owned(), key.to_owned()));
+        found.or_else(|| {
+            let number: u64 = key.strip_prefix(MADE)?.parse().ok()?;
+            let template = (bucket.to_owned(), TEMPLATE.to_owned());
+            self.objects.get(&template).filter(|_| number < self.made)
+        })
+    }
+
+    /// Returns the objects of a bucket whose keys start with a prefix and come after a key.
+    fn after<'a>(
+        &'a self,
+        bucket: &'a str,
+        prefix: &'a str,
+        after: &'a str,
+    ) -> Box<dyn Iterator<Item = (String, &'a Kept)> + 'a> {
+        let template = self.objects.get(&(bucket.to_owned(), TEMPLATE.to_owned()));
+        if let Some(template) = template.filter(|_| self.made > 0 && prefix == MADE) {
+            let first = after.strip_prefix(MADE).and_then(|it| it.parse::<u64>().ok());
+            let first = first.map_or(0, |number| number + 1);
+            return Box::new((first..self.made).map(move |n| (format!("{MADE}{n:09}"), template)));
+        }
+        let start = (bucket.to_owned(), prefix.max(after).to_owned());
+        let found = self.objects.range(start..);
+        let found = found.take_while(move |((it, key), _)| {
+            it == bucket && (key.starts_with(prefix) || key.as_str() < prefix)
+        });
+        let is_wanted = move |key: &str| key.starts_with(prefix) && key > after;
+        Box::new(
+            found
+                .filter(move |((_, key), _)| is_wanted(key))
+                .map(|((_, key), kept)| (key.clone(), kept)),
+        )
     }
 
     pub(super) const fn keep_versions(&mut self) {
@@ -354,7 +401,7 @@ impl State {
     }
 
     fn get(&self, call: &Call, fault: Option<Fault>) -> Result<Answer, Answer> {
-        let kept = self.objects.get(&(call.bucket.clone(), call.key.clone()));
+        let kept = self.find(&call.bucket, &call.key);
         let kept = kept.ok_or_else(|| refusal(404, "NoSuchKey", "no such key"))?;
         let wanted = call.header("if-match");
         if !wanted.is_empty() && wanted.trim_matches('"') != kept.etag.trim_matches('"') {
@@ -363,7 +410,9 @@ impl State {
         let mut answer = kept.answer(fault);
         answer.headers.push(("accept-ranges".to_owned(), "bytes".to_owned()));
         if fault != Some(Fault::LoseMetadata) {
-            answer.headers.extend(kept.headers.iter().cloned());
+            // Nobody is told the tags that way.
+            let told = kept.headers.iter().filter(|(name, _)| !name.ends_with("-tagging"));
+            answer.headers.extend(told.cloned());
         }
         let len = kept.bytes.len();
         let range = call.header("range").strip_prefix("bytes=").and_then(|it| it.split_once('-'));
@@ -426,15 +475,12 @@ impl State {
         let delimiter = call.query("delimiter");
         let (mut contents, mut folders) = (String::new(), BTreeSet::new());
         let (mut count, mut last, mut more) = (0, String::new(), false);
-        for ((bucket, key), kept) in &self.objects {
-            if *bucket != call.bucket || !key.starts_with(prefix) || key.as_str() <= after {
-                continue;
-            }
+        for (key, kept) in self.after(&call.bucket, prefix, after) {
             let rest = key.get(prefix.len()..).unwrap_or_default();
             let folder = rest.split_once(delimiter).filter(|_| !delimiter.is_empty());
             let folder = folder.map(|(name, _)| format!("{prefix}{name}{delimiter}"));
             if folder.as_ref().is_some_and(|folder| folders.contains(folder)) {
-                last.clone_from(key);
+                last.clone_from(&key);
                 continue;
             }
             if count >= most {
@@ -442,7 +488,7 @@ impl State {
                 break;
             }
             count += 1;
-            last.clone_from(key);
+            last.clone_from(&key);
             if let Some(folder) = folder {
                 folders.insert(folder);
                 continue;
@@ -451,7 +497,7 @@ impl State {
                 "<Contents><Key>{}</Key><LastModified>{}</LastModified><ETag>{}</ETag>\
                  <Type>Normal</Type><Size>{}</Size><StorageClass>Standard</StorageClass>\
                  <Owner><ID>0</ID><DisplayName>0</DisplayName></Owner></Contents>",
-                shown(key),
+                shown(&key),
                 iso_date(kept.written),
                 escape(&kept.etag),
                 kept.bytes.len()

