@@ -24,7 +24,7 @@ pub(crate) use self::{
     kms::{Kms, KmsStyle, ToKms},
     many::{MAX_PARALLEL, Many, Patterns},
     policy::{Accept, Require},
-    seal::{Sealed, Sealing},
+    seal::{Origin, Sealed, Sealing},
     store::{Audit, Bucket, BulkArgs, Cat, Du, Get, Keys, Ls, OssSignature, Put, Read, Rm, Verify},
     sync::SyncArgs,
 };

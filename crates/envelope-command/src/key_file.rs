@@ -1,7 +1,7 @@
 //! Key files and their passphrases.
 
 use std::{
-    path::{Path, PathBuf, absolute},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -12,12 +12,13 @@ use envelope_core::{
 };
 use envelope_kms::KmsAddress;
 use meta_codec::{Dialect, MaterialDescription};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::{
     args::{KmsStyle, Passphrase},
     failure::{Failure, Status, warn},
-    input::{Secret, drop_line_end, read_secret, read_small, warn_if_exposed},
+    input::{Secret, drop_line_end, is_dash, read_secret, read_small, warn_if_exposed},
     kms::{AnyKms, KmsKey},
 };
 
@@ -150,15 +151,30 @@ impl MasterKey {
     }
 }
 
-/// Returns what tells one master key from another, without reading it.
-pub(crate) fn describe(path: Option<&Path>, kms: Option<&KmsAddress>) -> String {
+/// Returns what tells one master key from another: a fingerprint of a file, or the name of a KMS.
+pub(crate) fn describe(path: Option<&Path>, kms: Option<&KmsAddress>) -> Result<String, Failure> {
     match (path, kms) {
-        (Some(path), _) => absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string(),
+        (Some(path), _) => fingerprint(Some(path)),
         (None, Some(KmsAddress { vendor, region, key_id, .. })) => {
-            format!("{}:{region}:{}", vendor.id(), key_id.as_deref().unwrap_or_default())
+            Ok(format!("{}:{region}:{}", vendor.id(), key_id.as_deref().unwrap_or_default()))
         }
-        (None, None) => String::new(),
+        (None, None) => Ok(String::new()),
     }
+}
+
+/// Returns a text that differs from one key file to another. A key cannot be guessed, so the text
+/// reveals nothing about it.
+pub(crate) fn fingerprint(path: Option<&Path>) -> Result<String, Failure> {
+    let Some(path) = path else { return Ok(String::new()) };
+    // It was read already, and there may be nothing left of it.
+    if is_dash(path) {
+        return Ok("-".to_owned());
+    }
+    let file = read_secret(path, Secret::Key)?;
+    let mut hash = Sha256::new();
+    hash.update(b"envelope key file\0");
+    hash.update(&file[..]);
+    Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Reads an origin key: 32 bytes, or their base64 as `keygen origin` writes it.

@@ -1,12 +1,13 @@
 //! Master keys in a KMS.
 
-use std::{path::Path, sync::Arc};
+use std::{num::NonZeroU32, path::Path, sync::Arc};
 
 use envelope_core::{
     KeyWrapper as _, KmsKeyWrapper,
-    kms::{ContextStyle, Kms},
+    kms::{ContextStyle, Kms, KmsError},
 };
 use envelope_kms::{CacheLimits, CachedKms, Endpoint, EndpointError, KmsAddress};
+use envelope_store::RateLimit;
 use meta_codec::{Dialect, KmsContext, WrapAlgorithm};
 use zeroize::Zeroizing;
 
@@ -25,18 +26,20 @@ pub(crate) struct KmsKey<'a> {
     name: &'a KmsAddress,
     endpoint: Option<&'a Endpoint>,
     passphrase: Option<&'a Path>,
+    rate: Option<NonZeroU32>,
 }
 
 impl args::Kms {
     pub(crate) fn key(&self) -> Result<Option<KmsKey<'_>>, Failure> {
-        key(self.kms.as_ref(), self.kms_endpoint.as_ref(), self.kms_passphrase_file.as_deref())
+        let (endpoint, passphrase) = (&self.kms_endpoint, &self.kms_passphrase_file);
+        key(self.kms.as_ref(), endpoint.as_ref(), passphrase.as_deref(), self.kms_rate)
     }
 }
 
 impl ToKms {
     pub(crate) fn key(&self) -> Result<Option<KmsKey<'_>>, Failure> {
         let (endpoint, passphrase) = (&self.to_kms_endpoint, &self.to_kms_passphrase_file);
-        key(self.to_kms.as_ref(), endpoint.as_ref(), passphrase.as_deref())
+        key(self.to_kms.as_ref(), endpoint.as_ref(), passphrase.as_deref(), self.to_kms_rate)
     }
 }
 
@@ -44,9 +47,10 @@ fn key<'a>(
     name: Option<&'a KmsAddress>,
     endpoint: Option<&'a Endpoint>,
     passphrase: Option<&'a Path>,
+    rate: Option<NonZeroU32>,
 ) -> Result<Option<KmsKey<'a>>, Failure> {
     match name {
-        Some(name) => Ok(Some(KmsKey { name, endpoint, passphrase })),
+        Some(name) => Ok(Some(KmsKey { name, endpoint, passphrase, rate })),
         None if endpoint.is_none() && passphrase.is_none() => Ok(None),
         None => Err(Failure::usage(
             "an endpoint or a passphrase is given for a KMS, but no KMS",
@@ -120,6 +124,36 @@ impl KmsKey<'_> {
 
     fn client(&self) -> Result<AnyKms, EndpointError> {
         let client = self.name.client(self.endpoint)?;
-        Ok(Arc::new(CachedKms::new(client, CacheLimits::default())))
+        let limit = self.rate.map(RateLimit::per_second);
+        // What is known already takes no call.
+        Ok(Arc::new(CachedKms::new(LimitedKms { client, limit }, CacheLimits::default())))
+    }
+}
+
+/// A KMS that is called so often a second, and no more.
+struct LimitedKms<K> {
+    client: K,
+    limit: Option<RateLimit>,
+}
+
+impl<K> LimitedKms<K> {
+    fn wait(&self) {
+        self.limit.iter().for_each(|limit| limit.take_blocking(1));
+    }
+}
+
+impl<K: Kms> Kms for LimitedKms<K> {
+    fn algorithm(&self) -> WrapAlgorithm {
+        self.client.algorithm()
+    }
+
+    fn encrypt(&self, plaintext: &str, context: Option<&str>) -> Result<String, KmsError> {
+        self.wait();
+        self.client.encrypt(plaintext, context)
+    }
+
+    fn decrypt(&self, blob: &str, context: Option<&str>) -> Result<Zeroizing<String>, KmsError> {
+        self.wait();
+        self.client.decrypt(blob, context)
     }
 }

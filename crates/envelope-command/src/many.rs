@@ -1,6 +1,7 @@
 //! Work on many objects: what all commands that do it have in common.
 
 use std::{
+    convert::Infallible,
     error::Error,
     io::{self, Write},
     path::Path,
@@ -16,7 +17,7 @@ use envelope_store::{
     blocking::Runtime,
     bulk::{
         Bulk, BulkError, BulkEvent, Filter, Inventory, InventoryError, Item, Outcome, Report,
-        ReportError, Row, Summary, describe,
+        ReportError, Row, Summary, describe, listed,
     },
     list_all,
 };
@@ -116,6 +117,38 @@ impl Engine {
         self.progress.has_report.store(report.is_written(), Relaxed);
         let outcome = runtime.block_on(self.bulk.run(items, &mut report, work));
         self.end(outcome)
+    }
+
+    /// Does the work on `items`, and then on those that `then` returns, if the first work was neither
+    /// stopped nor broken off. Says what became of all of them together.
+    pub(crate) fn run_then<T, E, F>(
+        &self,
+        runtime: &Runtime,
+        items: impl Stream<Item = Result<Item<T>, E>> + Send,
+        mut report: Report,
+        work: impl Fn(Item<T>) -> F,
+        then: impl FnOnce(&Summary) -> Result<Vec<Item<T>>, Failure>,
+    ) -> Result<Summary, Failure>
+    where
+        T: Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>>,
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        self.progress.has_report.store(report.is_written(), Relaxed);
+        let first = runtime.block_on(self.bulk.run(items, &mut report, &work));
+        let first = match first {
+            Ok(first) if !first.is_stopped() => first,
+            outcome => return self.end(outcome),
+        };
+        let rest = match then(&first) {
+            Ok(rest) => stream::iter(rest.into_iter().map(Ok::<_, Infallible>)),
+            Err(failure) => {
+                self.end(Ok(first))?;
+                return Err(failure);
+            }
+        };
+        let second = runtime.block_on(self.bulk.run(rest, &mut report, &work));
+        self.end(second.map(|second| first.and(&second)))
     }
 
     /// Prints what would become of each object, and does nothing.
@@ -238,7 +271,10 @@ pub(crate) fn objects(
             future::ready(!path.is_empty() && filter.admits(path))
         })
         .map_ok(|entry| {
-            Item::new(entry.key.clone(), entry.len, entry.clone()).with_version(entry.etag)
+            let modified = entry.modified.as_deref().and_then(listed);
+            Item::new(entry.key.clone(), entry.len, entry.clone())
+                .with_version(entry.etag)
+                .with_modified(modified)
         })
         .boxed()
 }

@@ -12,6 +12,8 @@ use envelope_store::{
     TransferError, blocking::Runtime,
 };
 
+use meta_codec::Vendor;
+
 use crate::{
     args::{Bucket, Keys, OssSignature},
     failure::{Failure, Status, warn},
@@ -89,6 +91,28 @@ pub(crate) fn object(address: &Address) -> Result<&str, Failure> {
         ));
     }
     Ok(&address.key)
+}
+
+/// Returns whether a key is that of an instruction file of COS Java, which is no object of its own.
+pub(crate) fn is_instruction(store: &dyn Store, key: &str) -> bool {
+    store.vendor().is_some_and(Vendor::has_instruction_files) && key.ends_with(".instruction")
+}
+
+/// Refuses a local tree that is in the folder of a store, or the other way round: plaintext and
+/// ciphertext would take the place of each other.
+pub(crate) fn refuse_overlap(location: &Location, tree: &Path) -> Result<(), Failure> {
+    let Location::Folder(folder) = location else { return Ok(()) };
+    let real = |path: &Path| fs::canonicalize(path).or_else(|_| std::path::absolute(path));
+    let (folder, tree) = (real(folder), real(tree));
+    if let (Ok(folder), Ok(tree)) = (folder, tree)
+        && (folder.starts_with(&tree) || tree.starts_with(&folder))
+    {
+        return Err(Failure::usage(
+            "the files and the objects are in the same folder",
+            "choose a folder for the files that is not in that of the store, nor around it",
+        ));
+    }
+    Ok(())
 }
 
 /// Returns an address as that of a folder, whose keys begin with its own and a slash.

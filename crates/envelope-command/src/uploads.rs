@@ -8,7 +8,7 @@ use std::{
 
 use envelope_core::{Crc64, Decryptor, Encryptor, SealOptions};
 use envelope_store::{Address, AttributeError, Location, Put, Store};
-use meta_codec::{ContentAlgorithm, Dialect, Vendor};
+use meta_codec::{ContentAlgorithm, Dialect, Vendor, WrapAlgorithm};
 use serde_json::{Value, json};
 
 use crate::{
@@ -104,11 +104,14 @@ impl From<AttributeError> for Failure {
 }
 
 /// Returns what makes two uploads of the same files different jobs.
-pub(crate) fn describe(args: &args::Put) -> Value {
-    json!({ "key": key_file::describe(args.key.as_deref(), args.kms.kms.as_ref()),
-        "dialect": args.wrapping.dialect.map(Dialect::id), "content": args.content.algorithm().to_string(),
-        "matdesc": args.wrapping.matdesc, "seal": !args.sealing.no_seal,
-        "bind_name": args.bind_name })
+pub(crate) fn describe(args: &args::Put) -> Result<Value, Failure> {
+    let wrapping = &args.wrapping;
+    Ok(json!({ "key": key_file::describe(args.key.as_deref(), args.kms.kms.as_ref())?,
+        "dialect": wrapping.dialect.map(Dialect::id), "matdesc": wrapping.matdesc,
+        "wrap": wrapping.wrap.map(WrapAlgorithm::id), "key_check": wrapping.key_check,
+        "content": args.content.algorithm().to_string(), "seal": !args.sealing.no_seal,
+        "origin": key_file::fingerprint(args.sealing.origin.path())?, "bind_name": args.bind_name,
+        "attributes": format!("{:?}", args.attributes) }))
 }
 
 /// Returns the path of the journal for uploading a file to an object, if the upload can be resumed.

@@ -239,13 +239,108 @@ fn an_audit_goes_on_and_its_page_has_everything() {
         world.put(&format!("cos://b-1/p/{n}"), b"an object");
     }
     let (report, page) = (world.text("report"), world.text("page.html"));
-    let arguments = ["cos://b-1/p", "--key", &key, "--report", &report, "--html", &page];
-    let run = || world.done(&[&["audit"], &arguments[..]].concat());
-    assert!(run().contains("3 opens"));
+    let plain = ["cos://b-1/p", "--key", &key, "--report", &report];
+    let arguments = [&plain[..], &["--html", &page]].concat();
+    let run = |arguments: &[&str]| world.done(&[&["audit"], arguments].concat());
+    assert!(run(&plain).contains("3 opens"));
     world.put("cos://b-1/p/3", b"another");
-    assert!(run().contains("1 opens"), "the objects that were looked at are not, again");
-    let page = std::fs::read_to_string(page).unwrap();
-    assert!(page.contains("<b>4</b>objects") && page.contains("\"p/0\""), "{page}");
+    assert!(run(&plain).contains("1 opens, 3 done before"));
+    assert!(run(&arguments).contains("4 opens"), "a page is about all objects as they are");
+    let first = std::fs::read_to_string(&page).unwrap();
+    assert!(first.contains("<b>4</b>objects") && first.contains("\"p/0\""), "{first}");
+    // A plan writes nothing, and no page takes the place of a key.
+    world.run(&[&["audit"], &arguments[..], &["--dry-run"]].concat());
+    assert_eq!(std::fs::read_to_string(&page).unwrap(), first);
+    let onto_key = ["audit", "cos://b-1/p", "--key", &key, "--html", &key];
+    assert!(!world.run(&onto_key).status.success());
+    assert!(std::fs::read_to_string(&key).unwrap().contains("PRIVATE KEY"));
+}
+
+/// What was done under a weaker demand, or with another key, or before the object was written
+/// again, is not done.
+#[test]
+fn a_report_is_of_one_job() {
+    let world = World::new();
+    let (key, new, report) = (world.text("key.pem"), world.new_key(), world.text("report"));
+    let file = world.file("to put", b"an object");
+    world.done(&["put", &file, "cos://b-1/p/1", "--key", &key, "--no-seal"]);
+    let verify = ["verify", "-r", "cos://b-1/p", "--key", &key, "--report", &report];
+    world.done(&verify);
+    assert!(world.done(&verify).contains("1 done before"));
+    let out = world.run(&[&verify[..], &["--require", "seal"]].concat());
+    assert_eq!(out.status.code(), Some(1), "{}", said(&out));
+
+    let current = world.private("current.pem", &std::fs::read(&new).unwrap());
+    let rewrap = |from: &str| {
+        world.done(&[
+            "rewrap",
+            "-r",
+            "cos://b-1/p",
+            "--key",
+            from,
+            "--to-key",
+            &current,
+            "--report",
+            &report,
+        ])
+    };
+    assert!(rewrap(&key).contains("1 rewrapped"));
+    assert!(rewrap(&key).contains("1 done before"));
+    // Somebody writes it again, under the old key.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    world.done(&["put", &file, "cos://b-1/p/1", "--key", &key, "--no-seal"]);
+    assert!(rewrap(&key).contains("1 rewrapped"));
+    // The file of the new key has another key.
+    std::fs::copy(&key, &current).unwrap();
+    assert!(rewrap(&new).contains("1 rewrapped"));
+}
+
+/// An object without an envelope may have one in another object, which takes a request.
+#[test]
+fn plain_objects_do_not_wait_for_themselves() {
+    let world = World::new();
+    store_many(&world, "p/", 40);
+    let (key, back) = (world.text("key.pem"), world.text("back"));
+    for parallel in ["1", "16"] {
+        let verify = ["verify", "-r", "cos://b-1/p", "--key", &key, "--parallel", parallel];
+        let out = world.run(&verify);
+        assert!(said(&out).contains("40 failed"), "{}", said(&out));
+        let words = world.done(&[&verify[..], &["--allow-plaintext"]].concat());
+        assert!(words.contains("40 verified"), "{words}");
+        let get = ["get", "-r", "cos://b-1/p", &back, "--key", &key, "--parallel", parallel];
+        world.done(&[&get[..], &["--allow-plaintext", "--force"]].concat());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_slow_deletion_can_be_interrupted() {
+    let world = World::new();
+    store_many(&world, "p/", 300);
+    let rm = ["rm", "-r", "oss://b-1/p", "--yes", "--rate", "20"];
+    let endpoint = ["--endpoint", &world.server.url(), "--region", "cn-x"];
+    let child = world.bare(&[&rm[..], &endpoint].concat()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let pid = child.id().to_string();
+    std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    let begun = std::time::Instant::now();
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(130), "{}", said(&out));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5));
+    let left = (0..300).filter(|n| is_there(&world, &format!("p/{n:05}"))).count();
+    assert!((100..300).contains(&left), "{left}");
+}
+
+#[test]
+fn every_address_is_tried_and_nothing_found_is_an_error() {
+    let world = World::new();
+    store_many(&world, "p/", 3);
+    let out = world.run(&["rm", "-r", "oss://b-1/none", "oss://b-1/p", "--yes"]);
+    assert!(!out.status.success() && !is_there(&world, "p/00000"), "{}", said(&out));
+    for nothing in [&["ls", "oss://b-1/none/"][..], &["ls", "oss://b-1/", "-r", "--include", "x"]] {
+        assert!(!world.run(nothing).status.success());
+    }
+    assert!(world.run(&["ls", "oss://b-1/"]).status.success(), "a bucket may be empty");
 }
 
 #[test]

@@ -81,8 +81,6 @@ fn only_what_is_different_comes_down() {
     let world = world();
     let (from, back, key) = (world.text("from"), world.text("back"), world.text("key.pem"));
     world.done(&["sync", &from, "cos://b-1/", "--key", &key]);
-    // So that the files are not written in the second in which the objects were.
-    std::thread::sleep(Duration::from_millis(1100));
     let sync = ["sync", "cos://b-1/", &back, "--key", &key];
     assert_eq!(lines(&world.run(&[&sync[..], &["-n"]].concat())).len(), 3);
     assert!(!world.path("back").exists());
@@ -90,9 +88,12 @@ fn only_what_is_different_comes_down() {
     let modified = |name: &str| world.path(name).metadata().unwrap().modified().unwrap();
     assert_eq!(modified("back/a.txt"), modified("from/a.txt"));
     let requests = transfers(&world, || assert!(world.done(&sync).contains("3 same")));
-    assert_eq!(requests, Vec::<String>::new());
+    assert!(requests.iter().all(|request| request.starts_with("HEAD")), "{requests:?}");
+    // A file with another content, whatever its time and its permissions.
+    write(&world, "back/b/c.txt", b"dnoces", 100_000);
+    assert!(world.done(&sync).contains("1 downloaded, 2 same"));
+    assert_eq!(fs::read(world.path("back/b/c.txt")).unwrap(), b"second");
     write(&world, "from/a.txt", b"other", 0);
-    std::thread::sleep(Duration::from_millis(1100));
     world.done(&["put", "-r", &from, "cos://b-1/", "--key", &key, "--include", "a.txt"]);
     write(&world, "back/mine", b"only here", 0);
     assert!(world.done(&sync).contains("1 downloaded, 2 same"));
@@ -169,12 +170,21 @@ fn nothing_is_deleted_but_what_the_source_is_known_not_to_have() {
         // A link is no file, but its path is not free, either.
         world.server.store("b-1", "p/link", b"an object");
         symlink("/", world.path("from/link")).unwrap();
+        world.server.store("b-1", "p/link/below", b"an object");
     }
+    // Something that cannot be uploaded.
+    let long = format!("from/{}", "n/".repeat(520));
+    fs::create_dir_all(world.path(&long)).unwrap();
+    write(&world, &format!("{long}file"), b"", 0);
+    fails(&sync, "nothing is deleted");
+    fs::remove_dir_all(world.path("from/n")).unwrap();
+    world.server.store("b-1", "p/b/", b"");
     let words = world.done(&[&sync[..], &["--exclude", "*.log"]].concat());
     assert!(words.contains("1 deleted"), "{words}");
+    assert!(is_there("p/b/"), "the marker of a folder");
     assert!(!is_there("p/extra") && is_there("p/kept.log") && is_there("pq"));
     #[cfg(unix)]
-    assert!(is_there("p/link"));
+    assert!(is_there("p/link") && is_there("p/link/below"));
     world.done(&[&of_nothing[..], &["--force"]].concat());
     assert!(!is_there("p/a.txt") && is_there("pq"));
 
@@ -193,7 +203,16 @@ fn nothing_is_deleted_but_what_the_source_is_known_not_to_have() {
 fn both_directions_have_one_local_side() {
     let world = world();
     let key = world.text("key.pem");
-    for (from, to) in [("oss://b-1/a", "oss://b-1/b"), ("from", "to")] {
+    let store = format!("file:{}/", world.text("from"));
+    for (from, to) in [
+        ("oss://b-1/a", "oss://b-1/b"),
+        ("from", "to"),
+        // An underscore is no part of a bucket's name; this is no local folder.
+        ("oss://b-1/a", "oss://b_1/b"),
+        // The objects of a store are no files.
+        (store.as_str(), &world.text("from/b")),
+        (&world.text("from/b"), &store),
+    ] {
         let out = world.run(&["sync", from, to, "--key", &key]);
         assert_eq!(out.status.code(), Some(2), "{}", said(&out));
     }
@@ -214,4 +233,42 @@ fn a_report_has_every_object_once() {
     world.server.store("b-1", "a.txt", b"somebody else's");
     assert!(world.done(&sync).contains("1 uploaded"));
     assert_eq!(world.cat("oss://b-1/a.txt", &key), b"another");
+}
+
+#[test]
+fn what_the_command_reads_is_not_deleted() {
+    let world = world();
+    let key = fs::read(world.path("key.pem")).unwrap();
+    world.done(&["sync", &world.text("from"), "cos://b-1/", "--key", &world.text("key.pem")]);
+    write(&world, "back/my key.pem", &key, 0);
+    write(&world, "back/extra", b"extra", 0);
+    let (back, key, report) =
+        (world.text("back"), world.text("back/my key.pem"), world.text("back/report"));
+    let sync = ["sync", "cos://b-1/", &back, "--key", &key, "--report", &report, "--delete"];
+    let words = world.done(&sync);
+    assert!(words.contains("1 deleted"), "{words}");
+    assert!(world.path("back/my key.pem").exists() && world.path("back/report").exists());
+    assert!(!world.path("back/extra").exists());
+    #[cfg(unix)]
+    {
+        world.file("outside", b"mine");
+        std::os::unix::fs::symlink(world.folder.path(), world.path("back/link")).unwrap();
+        assert!(!world.run(&[&sync[..], &["--follow-links"]].concat()).status.success());
+        world.done(&sync);
+        assert!(world.path("outside").exists());
+    }
+}
+
+/// An object that is as long as its file may be anybody's.
+#[test]
+fn what_is_not_encrypted_is_not_the_same() {
+    let world = world();
+    let (from, key) = (world.text("from"), world.text("key.pem"));
+    let sync = ["sync", &from, "oss://b-1/", "--key", &key];
+    world.done(&sync);
+    let (bytes, mut headers) = world.server.object("b-1", "a.txt").unwrap();
+    headers.retain(|(name, _)| name.ends_with("-mtime"));
+    write(&world, "from/a.txt", &bytes, 0);
+    world.server.store_with("b-1", "a.txt", &bytes, headers);
+    assert!(world.done(&sync).contains("1 uploaded"));
 }

@@ -13,7 +13,9 @@ mod sync;
 mod target_folder;
 mod tree;
 
-use std::{error::Error, fmt, num::NonZeroUsize, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    error::Error, fmt, num::NonZeroUsize, panic::AssertUnwindSafe, sync::Arc, time::SystemTime,
+};
 
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use tokio::task::JoinSet;
@@ -44,6 +46,9 @@ pub struct Item<T> {
     /// What else names the version of its source, such as the time of a file. An object whose
     /// report has another one is worked on again.
     pub version: Option<String>,
+    /// When the object was written, as the store says. It is worked on again if that was after the
+    /// line of its report.
+    pub modified: Option<SystemTime>,
     /// Whether it is worked on whatever the report says.
     pub always: bool,
     /// What the work needs.
@@ -54,13 +59,20 @@ impl<T> Item<T> {
     /// Creates an item.
     #[must_use]
     pub fn new(key: impl Into<String>, len: u64, source: T) -> Self {
-        Self { key: key.into(), len, version: None, always: false, source }
+        Self { key: key.into(), len, version: None, modified: None, always: false, source }
     }
 
     /// Sets what else names the version of its source.
     #[must_use]
     pub fn with_version(mut self, version: impl Into<String>) -> Self {
         self.version = Some(version.into());
+        self
+    }
+
+    /// Sets when the object was written, as the store says.
+    #[must_use]
+    pub const fn with_modified(mut self, modified: Option<SystemTime>) -> Self {
+        self.modified = modified;
         self
     }
 
@@ -74,12 +86,12 @@ impl<T> Item<T> {
     /// Changes what the work needs.
     #[must_use]
     pub fn map_source<U>(self, map: impl FnOnce(T) -> U) -> Item<U> {
-        let Self { key, len, version, always, source } = self;
-        Item { key, len, version, always, source: map(source) }
+        let Self { key, len, version, modified, always, source } = self;
+        Item { key, len, version, modified, always, source: map(source) }
     }
 
     fn is_done(&self, report: &Report) -> bool {
-        !self.always && report.is_done(&self.key, self.version.as_deref())
+        !self.always && report.is_done(&self.key, self.version.as_deref(), self.modified)
     }
 }
 
@@ -197,6 +209,13 @@ impl Bulk {
         self
     }
 
+    /// Waits until one more object may begin.
+    async fn turn(&self) {
+        if let Some(rate) = &self.rate {
+            rate.take(1).await;
+        }
+    }
+
     fn notify(&self, event: &BulkEvent) {
         self.listeners.iter().for_each(|listener| listener(event));
     }
@@ -222,17 +241,25 @@ impl Bulk {
         let mut items = std::pin::pin!(items);
         let (mut queue, mut running) = (Queue::new(), JoinSet::new());
         let (mut summary, mut is_ended, mut broken) = (Summary::default(), false, None);
+        let (mut may_begin, mut turn) = (self.rate.is_none(), Box::pin(self.turn()));
         loop {
             let stopped = self.stop.is_stopped() || broken.is_some();
             while !stopped
                 && running.len() < self.parallel.get()
+                && may_begin
                 && let Some(item) = queue.pop()
             {
+                may_begin = self.rate.is_none();
                 let (key, len, version) = (item.key.clone(), item.len, item.version.clone());
-                running.spawn(done(key, len, version, self.rate.clone(), work(item)));
+                running.spawn(done(key, len, version, work(item)));
             }
             let takes = !stopped && !is_ended && !queue.is_full();
+            let waits = !stopped && !may_begin && !queue.is_empty();
             tokio::select! {
+                () = turn.as_mut(), if waits => {
+                    may_begin = true;
+                    turn.set(self.turn());
+                }
                 ended = running.join_next(), if !running.is_empty() => {
                     let Some(Ok(Done { key, version, len, outcome })) = ended else { continue };
                     summary.count(&outcome);
@@ -258,7 +285,7 @@ impl Bulk {
                         self.notify(&BulkEvent::AllFound);
                     }
                 },
-                () = self.stop.stopped(), if takes => {}
+                () = self.stop.stopped(), if takes || waits => {}
                 else => break,
             }
         }
@@ -270,17 +297,13 @@ impl Bulk {
     }
 }
 
-/// Does the work on one item, within the rate.
+/// Does the work on one item.
 async fn done(
     key: String,
     len: u64,
     version: Option<String>,
-    rate: Option<RateLimit>,
     work: impl Future<Output = Outcome> + Send,
 ) -> Done {
-    if let Some(rate) = rate {
-        rate.take(1).await;
-    }
     // A defect must not pass over the object in silence.
     let outcome = AssertUnwindSafe(work).catch_unwind().await;
     let outcome = outcome.unwrap_or_else(|_| Outcome::panicked());

@@ -23,8 +23,13 @@ use futures_util::{
 pub use self::result::GetResult;
 use crate::{
     Body, Event, GetOptions, Object, ObjectMeta, RetryPolicy, Store, StoreError, TransferError,
-    body::check_crc64, inspector::Inspector, master_key, object_envelope::envelope_of,
-    object_name::named, progress::ProgressListener, retry::again,
+    body::check_crc64,
+    inspector::Inspector,
+    master_key,
+    object_envelope::{envelope_of, is_elsewhere},
+    object_name::named,
+    progress::ProgressListener,
+    retry::again,
 };
 
 /// A download of one object.
@@ -69,6 +74,14 @@ pub struct Get {
     retry: RetryPolicy,
     inspector: Inspector,
     listed_len: Option<u64>,
+}
+
+/// An object whose body is arriving.
+struct Opened {
+    meta: ObjectMeta,
+    envelope: Option<Envelope>,
+    bytes: Range<u64>,
+    body: PlainBody,
 }
 
 /// Plaintext that arrives piece by piece, and may turn out to be invalid at the end.
@@ -145,9 +158,8 @@ impl Get {
     /// # Errors
     /// Any [`TransferError`].
     pub async fn decrypt(&self, decryptor: &Decryptor) -> Result<GetResult, TransferError> {
-        let Object { meta, bytes, body } = self.store.get(&self.key, GetOptions::default()).await?;
-        let body = self.steady(&meta, bytes, body);
-        self.whole(decryptor, meta, body).await
+        let Opened { meta, envelope, bytes: _, body } = self.open(decryptor).await?;
+        self.whole(decryptor, meta, envelope, body).await
     }
 
     /// As [`decrypt`](Self::decrypt), but reads the object twice: the first time to verify all of
@@ -161,25 +173,36 @@ impl Get {
         &self,
         decryptor: &Decryptor,
     ) -> Result<GetResult, TransferError> {
-        let Object { meta, bytes, body } = self.store.get(&self.key, GetOptions::default()).await?;
+        let Opened { meta, envelope, bytes, body } = self.open(decryptor).await?;
         let read = FirstRead::new().map_err(EncryptError::from)?;
         let read = Arc::new(Mutex::new(read));
         let first = Arc::clone(&read);
-        let body = self.steady(&meta, bytes.clone(), body).inspect_ok(move |chunk| {
+        let body = body.inspect_ok(move |chunk| {
             first.lock().unwrap_or_else(PoisonError::into_inner).update(chunk);
         });
         let quiet = Self { listener: ProgressListener::default(), ..self.clone() };
-        let result = quiet.whole(decryptor, meta.clone(), body.boxed()).await?;
+        let result = quiet.whole(decryptor, meta.clone(), envelope.clone(), body.boxed()).await?;
         let mut plain = result.into_stream();
         while plain.try_next().await?.is_some() {}
         drop(plain);
         let read = read.lock().unwrap_or_else(PoisonError::into_inner).clone().finish();
-        let body = match bytes.is_empty() {
-            true => stream::empty().boxed(),
-            false => self.range(&meta, bytes).await?,
-        };
+        let body = self.range(&meta, bytes).await?;
         let again = Self { inspector: Inspector::default(), ..self.clone() };
-        again.whole(decryptor, meta, second(body, read)).await
+        again.whole(decryptor, meta, envelope, second(body, read)).await
+    }
+
+    /// Asks for the whole object, and for its envelope.
+    async fn open(&self, decryptor: &Decryptor) -> Result<Opened, TransferError> {
+        let Object { meta, bytes, body } = self.store.get(&self.key, GetOptions::default()).await?;
+        // Whoever holds one request and waits for another can wait for ever.
+        let body = (!is_elsewhere(&*self.store, &meta)).then_some(body);
+        let envelope = self.envelope(&meta).await?;
+        decryptor.policy().admit(envelope.as_ref())?;
+        let body = match body {
+            Some(body) => self.steady(&meta, bytes.clone(), body),
+            None => self.range(&meta, bytes.clone()).await?,
+        };
+        Ok(Opened { meta, envelope, bytes, body })
     }
 
     /// Decrypts a whole body.
@@ -187,11 +210,10 @@ impl Get {
         &self,
         decryptor: &Decryptor,
         meta: ObjectMeta,
+        envelope: Option<Envelope>,
         body: PlainBody,
     ) -> Result<GetResult, TransferError> {
-        let envelope = self.envelope(&meta).await?;
         envelope.iter().for_each(|envelope| self.inspector.inspect(envelope));
-        decryptor.policy().admit(envelope.as_ref())?;
         let body = summed(body, meta.crc64);
         let Some(envelope) = envelope else {
             let bytes = 0..meta.len;
@@ -247,6 +269,10 @@ impl Get {
         meta: &ObjectMeta,
         wanted: Range<u64>,
     ) -> Result<PlainBody, TransferError> {
+        // No range has no bytes.
+        if wanted.is_empty() {
+            return Ok(stream::empty().boxed());
+        }
         let mut options = GetOptions::default().with_range(wanted.clone());
         options.if_match = tag_of(meta).map(str::to_owned);
         let object = self.store.get(&self.key, options).await?;

@@ -21,12 +21,7 @@ pub async fn envelope_of(
     meta: &ObjectMeta,
 ) -> Result<Option<Envelope>, TransferError> {
     let parsed = envelope_in(&meta.headers);
-    let instructed = match &parsed {
-        Ok(None) => store.vendor().is_some_and(Vendor::has_instruction_files),
-        Err(error) => *error.reason() == Reason::PerhapsInstruction,
-        Ok(Some(_)) => false,
-    };
-    if !instructed {
+    if !may_be_instructed(store, &parsed) {
         return Ok(parsed?);
     }
     let file = match store.get(&format!("{key}.instruction"), GetOptions::default()).await {
@@ -37,6 +32,20 @@ pub async fn envelope_of(
     };
     let text = String::from_utf8_lossy(&file);
     Ok(Some(parse_instruction(pairs(&meta.headers), &text)?))
+}
+
+/// Returns whether the envelope of an object may be in another object, so that it takes a request
+/// to know it.
+pub(crate) fn is_elsewhere(store: &dyn Store, meta: &ObjectMeta) -> bool {
+    may_be_instructed(store, &envelope_in(&meta.headers))
+}
+
+fn may_be_instructed(store: &dyn Store, parsed: &Result<Option<Envelope>, ParseError>) -> bool {
+    match parsed {
+        Ok(None) => store.vendor().is_some_and(Vendor::has_instruction_files),
+        Err(error) => *error.reason() == Reason::PerhapsInstruction,
+        Ok(Some(_)) => false,
+    }
 }
 
 /// Returns whether a header is one of those that hold an envelope, in any dialect.

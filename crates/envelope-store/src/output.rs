@@ -355,12 +355,20 @@ fn temporary(path: &Path, private: bool) -> io::Result<NamedTempFile> {
     builder.tempfile_in(folder(path))
 }
 
+/// What the names of files begin with that are written beside their targets.
+const WORKING: &str = ".envelope-";
+
+/// Returns whether a name may be that of a file that is being written, or its journal.
+pub(crate) fn is_working_name(name: &str) -> bool {
+    name.starts_with(WORKING)
+}
+
 /// The names beside a target that a later run finds again. They are short, whatever the target's
 /// is.
 fn resumable(path: &Path) -> Result<Target, OutputError> {
     let name = path.file_name().unwrap_or_default();
     let digest = Crc64::of(name.as_encoded_bytes());
-    let beside = |what| folder(path).join(format!(".envelope-{digest:016x}.{what}"));
+    let beside = |what| folder(path).join(format!("{WORKING}{digest:016x}.{what}"));
     let (working, journal) = (beside("part"), beside("state"));
     let file = open_private(&working).map_err(|error| match error {
         TransferError::Io(source) => OutputError::Io { path: working.clone(), source },

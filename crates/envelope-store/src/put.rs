@@ -287,7 +287,10 @@ impl Put {
             let part = self.part_size.unwrap_or(STREAM_PART_SIZE).max(self.threshold).min(len);
             let _memory = memory_for(&*self.store, part.saturating_mul(2)).await;
             let file = tokio::fs::File::open(path).await?;
-            return self.stream(file, Some(len), encryptor).await;
+            // They are encrypted one after the other, and within a budget they are sent so, too.
+            let within = self.store.budget().is_some();
+            let own = self.clone().with_concurrency(if within { 1 } else { self.concurrency });
+            return own.stream(file, Some(len), encryptor).await;
         }
         self.check_dialect(encryptor)?;
         if len <= self.threshold {

@@ -6,10 +6,12 @@ use governor::{
     DefaultDirectRateLimiter, Quota, RateLimiter,
     clock::{Clock as _, DefaultClock},
 };
+use tokio::sync::Mutex;
 
 /// The most of something that may happen in a second. Clones share the limit.
 ///
-/// What was not used is saved for one second, and no longer.
+/// What was not used is saved for one second, and no longer. Everybody has to wait for their turn, in
+/// the order in which they asked.
 ///
 /// ```
 /// use std::num::NonZeroU32;
@@ -26,6 +28,8 @@ use governor::{
 pub struct RateLimit {
     limiter: Arc<DefaultDirectRateLimiter>,
     most: NonZeroU32,
+    /// Held by whoever is next, so that many small takers cannot starve a large one.
+    turn: Arc<Mutex<()>>,
 }
 
 impl fmt::Debug for RateLimit {
@@ -38,12 +42,14 @@ impl RateLimit {
     /// Creates a limit of `most` a second.
     #[must_use]
     pub fn per_second(most: NonZeroU32) -> Self {
-        Self { limiter: Arc::new(RateLimiter::direct(Quota::per_second(most))), most }
+        let limiter = Arc::new(RateLimiter::direct(Quota::per_second(most)));
+        Self { limiter, most, turn: Arc::default() }
     }
 
     /// Waits until `count` more may happen. If the future is dropped, what it has taken so far
     /// stays taken.
     pub async fn take(&self, count: u64) {
+        let _turn = self.turn.lock().await;
         for share in self.shares(count) {
             while let Err(delay) = self.try_take(share) {
                 tokio::time::sleep(delay).await;
@@ -52,7 +58,11 @@ impl RateLimit {
     }
 
     /// As [`take`](Self::take), on a thread that may block.
+    ///
+    /// # Panics
+    /// Panics on a thread that runs async tasks.
     pub fn take_blocking(&self, count: u64) {
+        let _turn = self.turn.blocking_lock();
         for share in self.shares(count) {
             while let Err(delay) = self.try_take(share) {
                 thread::sleep(delay);
@@ -103,7 +113,25 @@ mod tests {
         assert!(limit.clone().try_take(NonZeroU32::MIN).is_err());
         let begun = std::time::Instant::now();
         limit.take(10).await;
-        limit.take_blocking(10);
+        let own = limit.clone();
+        tokio::task::spawn_blocking(move || own.take_blocking(10)).await.unwrap();
         assert!(begun.elapsed() >= Duration::from_millis(300));
+    }
+
+    #[tokio::test]
+    async fn a_large_share_is_not_starved_by_small_ones() {
+        let limit = RateLimit::per_second(NonZeroU32::new(1000).unwrap());
+        limit.take(1000).await;
+        let begun = std::time::Instant::now();
+        let large = limit.take(500);
+        let small = async {
+            for _ in 0..2000 {
+                limit.take(1).await;
+            }
+        };
+        tokio::select! {
+            () = large => assert!(begun.elapsed() < Duration::from_secs(1)),
+            () = small => panic!("the large one has waited for all of the small ones"),
+        }
     }
 }

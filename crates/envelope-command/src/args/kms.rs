@@ -1,6 +1,6 @@
 //! Arguments that name a master key in a KMS.
 
-use std::path::PathBuf;
+use std::{num::NonZeroU32, path::PathBuf};
 
 use envelope_kms::{Endpoint, KmsAddress};
 
@@ -23,6 +23,9 @@ pub(crate) struct Kms {
     /// encryption context.
     #[arg(long, value_name = "FILE")]
     pub(crate) kms_passphrase_file: Option<PathBuf>,
+    /// The maximum number of calls to the KMS per second.
+    #[arg(long, value_name = "N", requires = "kms")]
+    pub(crate) kms_rate: Option<NonZeroU32>,
 }
 
 /// The master key in a KMS under which a content key is rewrapped.
@@ -38,6 +41,9 @@ pub(crate) struct ToKms {
     /// object.
     #[arg(long, value_name = "FILE")]
     pub(crate) to_kms_passphrase_file: Option<PathBuf>,
+    /// The maximum number of calls to the new KMS per second.
+    #[arg(long, value_name = "N", requires = "to_kms")]
+    pub(crate) to_kms_rate: Option<NonZeroU32>,
 }
 
 /// Variants of the KMS wrap formats.

@@ -87,7 +87,7 @@ impl fmt::Display for Patterns {
 }
 
 impl Patterns {
-    const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.include.is_empty() && self.exclude.is_empty()
     }
 

@@ -11,8 +11,8 @@ use envelope_core::ByteRange;
 use envelope_store::{Address, Endpoint};
 
 use super::{
-    Accept, Content, Kms, KmsStyle, MAX_PARALLEL, Many, ObjectAttributes, Passphrase, Patterns,
-    Require, Sealed, Sealing, Wrapping, size,
+    Accept, Content, Kms, KmsStyle, MAX_PARALLEL, Many, ObjectAttributes, Origin, Passphrase,
+    Patterns, Require, Sealed, Sealing, Wrapping, size,
 };
 
 /// Returns the largest file that is uploaded in a single request: 16 MiB.
@@ -304,11 +304,13 @@ pub(crate) struct Audit {
     pub(crate) bucket: Bucket,
     #[command(flatten)]
     pub(crate) require: Require,
+    #[command(flatten)]
+    pub(crate) origin: Origin,
     /// Look at the objects that this file lists, instead of those of a listing.
     #[arg(long, value_name = "FILE")]
     pub(crate) inventory: Option<PathBuf>,
     /// Write a page for people: totals, charts, and a table of objects. It is one file that needs
-    /// no others.
+    /// no others. All objects are looked at again, whatever the report says.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
     /// The number of requests that are in flight at once, for as many objects.

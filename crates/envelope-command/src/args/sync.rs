@@ -6,19 +6,18 @@ use envelope_store::Address;
 
 use super::{
     Accept, Bucket, Content, Get, Keys, Kms, KmsStyle, MAX_PARALLEL, Many, ObjectAttributes,
-    Passphrase, Patterns, Put, Read, Sealed, Sealing, Wrapping,
-    seal::Origin,
-    size,
+    Origin, Passphrase, Patterns, Put, Read, Sealed, Sealing, Wrapping, size,
     store::{State, default_part_size, default_threshold},
 };
 
 /// Make a folder of keys the same as a local folder, or the other way round, by transferring what is
 /// different.
 ///
-/// An object is different from its file if it is missing, has another length, or is older than its
-/// source, as a listing says; where that does not decide, the time in the metadata of the object
-/// does. With --checksum, the content decides. What only the target has is left alone, unless
-/// --delete is given.
+/// An object is different from its file if it is missing, has another length, or is older, as a
+/// listing says; where that does not decide, and always for a download, the time of the file in the
+/// metadata of the object does. A listing does not say whether an object is encrypted: `audit` does.
+/// With --checksum, the content decides. What only the target has is left alone, unless --delete is
+/// given.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SyncArgs {
     /// The source: a local folder, or the address of a folder of keys.
@@ -51,8 +50,8 @@ pub(crate) struct SyncArgs {
     pub(crate) accept: SyncAccept,
     #[command(flatten)]
     pub(crate) bucket: Bucket,
-    /// Delete what only the target has, after everything was compared and transferred. Nothing is
-    /// deleted if the source is empty or cannot be read completely.
+    /// Delete what only the target has, after everything was transferred. Nothing is deleted if
+    /// anything failed, or if the source is empty or cannot be read completely.
     #[arg(long)]
     pub(crate) delete: bool,
     /// With --delete, delete everything even if the source is empty.
@@ -95,6 +94,12 @@ pub(crate) struct SyncArgs {
 pub(crate) struct SyncAccept {
     #[command(flatten)]
     require: super::Require,
+}
+
+impl SyncAccept {
+    pub(crate) const fn is_given(&self) -> bool {
+        self.require.demands_encryption()
+    }
 }
 
 impl SyncArgs {

@@ -5,11 +5,14 @@ mod findings;
 mod page;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use envelope_core::{Decryptor, Keyring, Policy, check_body_len};
+use envelope_core::{
+    DecryptError, Decryptor, Keyring, KeyringError, Policy, UnwrapError, check_body_len,
+    kms::KmsError,
+};
 use envelope_store::{
     Address, ObjectMeta, Store, StoreError, TransferError,
     bulk::{BulkEvent, Item, Outcome, Report, describe, listed},
@@ -17,7 +20,7 @@ use envelope_store::{
 };
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
-use meta_codec::{Envelope, Vendor};
+use meta_codec::Envelope;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
@@ -31,7 +34,7 @@ use crate::{
     output::{Output, Secrecy},
     progress::set_json,
     protection::Protection,
-    store::{folder, runtime},
+    store::{folder, is_instruction, runtime},
     weakness::weaknesses,
 };
 
@@ -39,7 +42,8 @@ pub(crate) fn run(args: &Audit) -> Result<(), Failure> {
     set_json(args.json);
     let keys_read = args.keys.key.iter().map(PathBuf::as_path);
     let kms_passphrase = args.keys.kms.kms_passphrase_file.as_deref();
-    check_one_stdin(keys_read.chain(kms_passphrase), &args.keys.passphrase)?;
+    let inputs = keys_read.chain(kms_passphrase).chain(args.origin.path());
+    check_one_stdin(inputs, &args.keys.passphrase)?;
     let from = folder(&args.from);
     let store = args.bucket.store(&from.location)?;
     let engine = Engine::new(&args.many, args.parallel, 0);
@@ -50,8 +54,15 @@ pub(crate) fn run(args: &Audit) -> Result<(), Failure> {
     });
     // Before anything is looked at.
     let page = match &args.html {
-        Some(path) => Some(Output::create(path, Secrecy::Public, true, &[])?),
-        None => None,
+        Some(path) if !args.many.dry_run => {
+            let mut inputs: Vec<&Path> = args.keys.key.iter().map(PathBuf::as_path).collect();
+            inputs.extend(
+                [args.inventory.as_deref(), args.many.report.as_deref()].into_iter().flatten(),
+            );
+            inputs.extend(args.origin.path());
+            Some(Output::create(path, Secrecy::Public, true, &inputs)?)
+        }
+        _ => None,
     };
     let findings = Arc::new(Mutex::new(Findings::default()));
     let told = Arc::clone(&findings);
@@ -60,13 +71,16 @@ pub(crate) fn run(args: &Audit) -> Result<(), Failure> {
             lock(&told).add(key, outcome);
         }
     });
-    let report = report(args, &from, &mut lock(&findings))?;
+    let report = if args.many.dry_run { Report::none() } else { report(args, &from)? };
     let items = match &args.inventory {
         None => many::objects(store, &from, args.patterns.filter()?)
             .map(|item| item.map(|item| item.map_source(|_| None)).map_err(Into::into))
             .boxed(),
         Some(path) => many::inventory(path, &from, args.patterns.filter()?)?,
     };
+    // A page is about all objects as they are now.
+    let looks_again = page.is_some();
+    let items = items.map(move |item| item.map(|item| item.with_always(looks_again)));
     let summary = if args.many.dry_run {
         engine.plan(&runtime()?, items, |_| Outcome::new("to look at"))?
     } else {
@@ -76,7 +90,7 @@ pub(crate) fn run(args: &Audit) -> Result<(), Failure> {
         })?
     };
     many::check_any(&summary, &from)?;
-    if let Some(mut page) = page {
+    if let Some(mut page) = page.filter(|_| !summary.is_stopped()) {
         page::write(&from.to_string(), &lock(&findings), &mut page)?;
         page.commit()?;
     }
@@ -97,10 +111,15 @@ struct NamedKey {
 fn keys(args: &Audit) -> Result<Vec<NamedKey>, Failure> {
     let passphrase = args.keys.passphrase.read()?;
     let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
-    let named = |name: String, keyring: &Keyring| NamedKey {
-        name,
+    let origin = args.origin.key()?;
+    let named = |name: String, keyring: &Keyring| {
         // Whether the protection is the one that is required is asked once, not for each key.
-        decryptor: Decryptor::new(keyring).with_policy(Policy::every_algorithm()),
+        let decryptor = Decryptor::new(keyring).with_policy(Policy::every_algorithm());
+        let decryptor = match &origin {
+            Some(origin) => decryptor.with_origin_key(origin.clone()),
+            None => decryptor,
+        };
+        NamedKey { name, decryptor }
     };
     let mut keys = Vec::new();
     for path in &args.keys.key {
@@ -111,20 +130,22 @@ fn keys(args: &Audit) -> Result<Vec<NamedKey>, Failure> {
     }
     if let Some(kms) = args.keys.kms.key()? {
         let keyring = key_file::keyring(&[], None, Some(kms), Purpose::Unwrap)?;
-        keys.push(named(key_file::describe(None, args.keys.kms.kms.as_ref()), &keyring));
+        keys.push(named(key_file::describe(None, args.keys.kms.kms.as_ref())?, &keyring));
     }
     Ok(keys)
 }
 
-fn report(args: &Audit, from: &Address, findings: &mut Findings) -> Result<Report, Failure> {
+fn report(args: &Audit, from: &Address) -> Result<Report, Failure> {
     let report = match &args.many.report {
         None => many::printed(),
         Some(path) => {
-            let keys: Vec<String> =
-                args.keys.key.iter().map(|path| key_file::describe(Some(path), None)).collect();
-            let kms = key_file::describe(None, args.keys.kms.kms.as_ref());
-            let job = json!({ "audit": from.to_string(), "keys": keys, "kms": kms });
-            Report::open_reading(path, &job, |line| findings.add_line(line))?
+            let keys = args.keys.key.iter().map(|path| key_file::fingerprint(Some(path)));
+            let job = json!({ "audit": from.to_string(),
+                "keys": keys.collect::<Result<Vec<String>, Failure>>()?,
+                "kms": key_file::describe(None, args.keys.kms.kms.as_ref())?,
+                "origin": key_file::fingerprint(args.origin.path())?,
+                "require": format!("{:?}", args.require) });
+            Report::open(path, &job)?
         }
     };
     Ok(report.with_location(format!("{}/", from.location)))
@@ -199,9 +220,11 @@ impl Work {
                 let bytes = plain_len.unwrap_or_default();
                 told(Outcome::new("opens").with_bytes(bytes).with_detail("opened_by", key))
             }
-            Ok(Err(words)) => {
+            Ok(Err(Closed { words, is_known })) => {
                 let mut outcome = Outcome::refused(words);
-                outcome.status = "locked";
+                if is_known {
+                    outcome.status = "locked";
+                }
                 told(outcome)
             }
             Err(error) => Outcome::failed(&error),
@@ -209,13 +232,14 @@ impl Work {
     }
 
     /// Returns the name of the first key that opens an envelope, or why none does.
-    fn open(&self, key: &str, envelope: &Envelope) -> Result<String, String> {
-        let mut reasons: Vec<String> = Vec::new();
+    fn open(&self, key: &str, envelope: &Envelope) -> Result<String, Closed> {
+        let (mut reasons, mut is_known): (Vec<String>, bool) = (Vec::new(), true);
         for candidate in &self.keys {
             let decryptor = candidate.decryptor.clone().with_name(key);
             match decryptor.decrypt(envelope) {
                 Ok(_) => return Ok(candidate.name.clone()),
                 Err(error) => {
+                    is_known &= !is_undecided(&error);
                     let reason = describe(&error);
                     if !reasons.contains(&reason) {
                         reasons.push(reason);
@@ -223,7 +247,24 @@ impl Work {
                 }
             }
         }
-        Err(reasons.join("; "))
+        Err(Closed { words: reasons.join("; "), is_known })
+    }
+}
+
+/// Why no key opens an envelope.
+struct Closed {
+    words: String,
+    /// Whether that is known. A KMS that does not answer leaves it open.
+    is_known: bool,
+}
+
+/// Returns whether a KMS was asked, and gave no answer about the key.
+fn is_undecided(error: &DecryptError) -> bool {
+    match error {
+        DecryptError::Keyring(KeyringError::Unwrap(UnwrapError::Kms(error))) => {
+            !matches!(error, KmsError::Refused(_))
+        }
+        _ => false,
     }
 }
 
@@ -232,11 +273,6 @@ fn invalid(status: &'static str, error: &dyn std::error::Error) -> Outcome {
     let mut outcome = Outcome::failed(error);
     outcome.status = status;
     outcome
-}
-
-/// Returns whether a key is that of an instruction file of COS Java, which is no object of its own.
-fn is_instruction(store: &dyn Store, key: &str) -> bool {
-    store.vendor().is_some_and(Vendor::has_instruction_files) && key.ends_with(".instruction")
 }
 
 /// Returns what the metadata says.

@@ -13,7 +13,7 @@ use envelope_store::{
 };
 use futures_util::TryStreamExt as _;
 use meta_codec::Envelope;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
     command::{get_tree, verify_tree},
     failure::{Failure, warn},
     input::{check_one_stdin, is_dash, standard},
+    key_file,
     output::{MAX_HELD_BACK, print_line},
     progress::{ProgressReporter, say_wait, set_json},
     protection::Protection,
@@ -87,6 +88,7 @@ pub(super) fn inputs(args: &Get) -> Vec<PathBuf> {
     inputs.extend(keys.passphrase.path().map(Path::to_owned));
     inputs.extend(args.read.bucket.config.clone());
     inputs.extend(args.read.sealed.origin.path().map(Path::to_owned));
+    inputs.extend(args.many.report.clone());
     if let Location::Folder(folder) = &args.from.location {
         inputs.push(folder.join(&args.from.key));
     }
@@ -263,6 +265,15 @@ fn reader(store: Arc<dyn Store>, key: &str, read: &Read) -> envelope_store::Get 
 pub(super) fn decryptor(read: &Read) -> Result<Decryptor, Failure> {
     let policy = read.sealed.required_by(read.accept.policy(), read.verify_first);
     read.sealed.known_to(Decryptor::new(&read.keys.keyring()?).with_policy(policy))
+}
+
+/// Returns what makes two readings of the same objects different jobs.
+pub(super) fn describe(read: &Read) -> Result<Value, Failure> {
+    let keys = read.keys.key.iter().map(|path| key_file::fingerprint(Some(path)));
+    Ok(json!({ "keys": keys.collect::<Result<Vec<String>, Failure>>()?,
+        "kms": key_file::describe(None, read.keys.kms.kms.as_ref())?,
+        "accept": format!("{:?}", read.accept),
+        "origin": key_file::fingerprint(read.sealed.origin.path())? }))
 }
 
 fn check_keys(read: &Read) -> Result<(), Failure> {

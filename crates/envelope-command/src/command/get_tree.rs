@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -10,17 +10,18 @@ use envelope_core::Decryptor;
 use envelope_store::{
     Address, Entry, ObjectMeta, OutputFile, OutputOptions, RetryPolicy, Store, TransferError,
     bulk::{Item, Outcome, TargetFolder, modified},
-    envelope_of,
+    envelope_of, is_same_file,
 };
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
-use super::get::{decryptor, inputs};
+use super::get::{decryptor, describe, inputs};
 use crate::{
     args::Get,
+    cleanup,
     failure::Failure,
     many::{self, Engine, ManyProgress},
-    store::{folder, runtime},
+    store::{folder, is_instruction, refuse_overlap, runtime},
     weakness::WarnedKinds,
 };
 
@@ -41,7 +42,8 @@ pub(crate) fn run(args: Get) -> Result<(), Failure> {
         let work = Downloads::new(&args, &from, decryptor, store, &engine)?;
         let work = Arc::new(work);
         let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
-        let job = json!({ "get": from.to_string(), "to": root.display().to_string() });
+        let job = json!({ "get": from.to_string(), "to": root.display().to_string(),
+            "as": describe(&args.read)? });
         let report = many::report(many.report.as_deref(), &job)?;
         let report = report.with_location(format!("{}/", from.location));
         engine.run(&runtime, items, report, move |item| {
@@ -83,6 +85,7 @@ impl Downloads {
         engine: &Engine,
     ) -> Result<Self, Failure> {
         let root = args.output();
+        refuse_overlap(&from.location, root)?;
         let target = TargetFolder::create(root).map_err(|error| Failure::io(root, &error))?;
         Ok(Self {
             store: engine.store(store),
@@ -114,6 +117,16 @@ impl Downloads {
         made.map_or_else(|outcome| outcome, |_| Outcome::new("folder"))
     }
 
+    /// Returns whether the file system takes names that differ only in case for the same.
+    pub(super) fn folds_case(&self) -> bool {
+        self.target().folds_case()
+    }
+
+    /// Returns whether a file is one of those that the command reads, which must stay.
+    pub(super) fn is_input(&self, path: &Path) -> bool {
+        self.inputs.iter().any(|input| is_same_file(input, path))
+    }
+
     fn target(&self) -> MutexGuard<'_, TargetFolder> {
         self.target.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -143,6 +156,11 @@ impl Downloads {
             .with_resumable(true)
             .with_inputs(self.inputs.iter().map(PathBuf::as_path));
         let output = blocking(move || OutputFile::create(&path, options)).await?;
+        let kept = [output.working_path(), output.journal_path()];
+        let kept = kept.map(|path| path.map(Path::to_owned));
+        if let [Some(working), Some(journal)] = &kept {
+            cleanup::register_unless(working, journal);
+        }
         let (warned, progress) = (Arc::clone(&self.warned), Arc::clone(&self.progress));
         let name = key.to_owned();
         let meta = envelope_store::Get::new(Arc::clone(&self.store), key)
@@ -153,9 +171,17 @@ impl Downloads {
             .with_progress(move |event| progress.transfer(&name, event))
             .with_inspector(move |envelope| warned.warn_once(envelope))
             .to_file(&self.decryptor, &output)
-            .await
-            .map_err(|error| failed(&error))?;
+            .await;
+        let meta = match meta {
+            Ok(meta) => meta,
+            // It belongs to an object, and is none itself.
+            Err(error) if error.is_not_encrypted() && is_instruction(&*self.store, key) => {
+                return Ok(Outcome::new("instruction file"));
+            }
+            Err(error) => return Err(failed(&error)),
+        };
         let bytes = blocking(move || publish(output, &meta)).await?;
+        kept[0].iter().for_each(|working| cleanup::forget(working));
         Ok(Outcome::new("downloaded").with_bytes(bytes))
     }
 

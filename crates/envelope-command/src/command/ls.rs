@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::{
     args::Ls,
     failure::{Failure, one_line},
+    many,
     output::write_line,
     progress::{say, set_json},
     protection::Protection,
@@ -37,14 +38,20 @@ pub(crate) fn run(args: &Ls) -> Result<(), Failure> {
     let store = args.bucket.store(&args.from.location)?;
     let (runtime, mut stdout) = (runtime()?, io::stdout().lock());
     let mut rows = rows(args, store)?;
-    let (mut objects, mut bytes) = (0_u64, 0_u64);
+    let (mut objects, mut bytes, mut is_any) = (0_u64, 0_u64, false);
     while let Some(row) = runtime.block_on(rows.next()) {
         let (listed, looked) = row?;
+        is_any = true;
         if let Listed::Object(entry) = &listed {
             objects = objects.saturating_add(1);
             bytes = bytes.saturating_add(entry.len);
         }
         write_line(&mut stdout, &line(args, &listed, looked.as_ref()))?;
+    }
+    // A bucket may well be empty.
+    let is_whole_bucket = args.from.key.is_empty() && args.patterns.is_empty();
+    if !is_any && !is_whole_bucket {
+        return Err(many::no_objects(&args.from));
     }
     if args.total {
         let words = format!("{objects} objects, {}", HumanBytes(bytes));
@@ -64,6 +71,7 @@ fn rows(args: &Ls, store: Arc<dyn Store>) -> Result<BoxStream<'_, Row>, Failure>
     let (filter, folder) = (args.patterns.filter()?, prefix.rfind('/').map_or(0, |at| at + 1));
     let is_wanted = move |listed: &Listed| match listed {
         Listed::Object(entry) => filter.admits(entry.key.get(folder..).unwrap_or_default()),
+        // What is in a folder may match.
         _ => true,
     };
     let wanted = listed.try_filter(move |listed| future::ready(is_wanted(listed)));
@@ -90,7 +98,7 @@ fn line(args: &Ls, listed: &Listed, looked: Option<&Looked>) -> String {
             return format!("{:>14}  {:<29}  {long}{}", "folder", "", one_line(folder.name()));
         }
     };
-    let modified = entry.modified.as_deref().unwrap_or_default();
+    let modified = one_line(entry.modified.as_deref().unwrap_or_default());
     if args.json {
         let mut line = json!({ "key": entry.key, "bytes": entry.len, "etag": entry.etag,
             "modified": modified });

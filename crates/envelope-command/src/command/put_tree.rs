@@ -10,6 +10,7 @@ use std::{
 use envelope_store::{
     Address, Location, Store, StoreError, TransferError,
     bulk::{Found, Item, Outcome, Tree, TreeFile, modified, mtime_header},
+    envelope_of,
 };
 use futures_util::{Stream, StreamExt as _};
 use serde_json::json;
@@ -18,7 +19,7 @@ use crate::{
     args::Put,
     failure::Failure,
     many::{self, Engine, ManyProgress},
-    store::{folder, runtime},
+    store::{folder, refuse_overlap, runtime},
     uploads::{self, Uploads},
 };
 
@@ -41,6 +42,7 @@ pub(crate) fn run(args: Put) -> Result<(), Failure> {
     let to = folder(&args.to);
     let tree = Tree::open(&args.plain).map_err(|error| Failure::io(&args.plain, &error))?;
     let tree = tree.with_filter(args.patterns.filter()?).with_links(args.follow_links);
+    refuse_overlap(&to.location, &args.plain)?;
     let store = args.bucket.store(&to.location)?;
     let uploads = Uploads::new(&args, &*store)?;
     let engine = engine(&args);
@@ -55,7 +57,7 @@ pub(crate) fn run(args: Put) -> Result<(), Failure> {
     } else {
         let root = std::path::absolute(&args.plain).unwrap_or_else(|_| args.plain.clone());
         let job = json!({ "put": root.display().to_string(), "to": to.to_string(),
-            "as": uploads::describe(&args) });
+            "as": uploads::describe(&args)? });
         let report = many::report(many.report.as_deref(), &job)?;
         let report = report.with_location(format!("{}/", to.location));
         let work = Arc::new(FileUploads::new(Arc::clone(&args), &to, uploads, store, &engine));
@@ -80,14 +82,16 @@ fn items(
 ) -> impl Stream<Item = Result<Item<Source>, Infallible>> + Send + use<> {
     let prefix = to.key.clone();
     tree.walk().map(move |found| {
-        let item = |key: &str, source| Item::new(format!("{prefix}{key}"), 0, source);
+        // What is passed over today may be something else tomorrow.
+        let item =
+            |key: &str, source| Item::new(format!("{prefix}{key}"), 0, source).with_always(true);
         Ok(match found {
             Found::File(file) => {
                 let version = version(&file);
                 let TreeFile { key, path, len, modified, .. } = file;
                 let mut item = item(&key, Source::File(path, modified));
                 item.len = len;
-                item.with_version(version)
+                item.with_version(version).with_always(false)
             }
             Found::Link(key) => item(&key, Source::PassedOver("link")),
             Found::Special(key) => item(&key, Source::PassedOver("special file")),
@@ -143,15 +147,17 @@ impl FileUploads {
         }
     }
 
-    /// Returns whether the metadata of an object keeps the time of a file. Their lengths are those
-    /// that they should be.
+    /// Returns whether an object is encrypted and its metadata keeps the time of a file. Their
+    /// lengths are those that they should be.
     pub(super) async fn is_same(
         &self,
         key: &str,
         modified_here: Option<SystemTime>,
     ) -> Result<bool, Outcome> {
         let meta = self.store.head(key).await.map_err(|error| Outcome::failed(&error))?;
-        Ok(modified_here.is_some() && modified(&meta) == modified_here)
+        // An envelope that nobody can read is none.
+        let is_encrypted = matches!(envelope_of(&*self.store, key, &meta).await, Ok(Some(_)));
+        Ok(is_encrypted && modified_here.is_some() && modified(&meta) == modified_here)
     }
 
     /// Uploads a file to a key.
@@ -179,6 +185,11 @@ impl FileUploads {
         }
         let encryptor = self.uploads.encryptor(key);
         match put.file(path, &encryptor, Some(&self.uploads.decryptor)).await {
+            // The object has the time at which the file was found, and would be taken for a newer
+            // one from now on.
+            Ok(_) if time.is_some() && time != modified_now(path) => {
+                Err(Outcome::refused("the file changed while it was uploaded; upload it again"))
+            }
             Ok(result) => Ok(Outcome::new("uploaded").with_bytes(result.len)),
             Err(TransferError::Store(StoreError::Changed)) if self.args.create_only => {
                 Ok(Outcome::new("exists"))
@@ -186,4 +197,9 @@ impl FileUploads {
             Err(error) => Err(Outcome::failed(&error)),
         }
     }
+}
+
+/// Returns the time of the last modification of a file.
+fn modified_now(path: &Path) -> Option<SystemTime> {
+    path.metadata().and_then(|metadata| metadata.modified()).ok()
 }

@@ -9,11 +9,11 @@ use envelope_core::{Crc64, Decryptor, Encryptor, Keyring, OriginKey, SealOptions
 use envelope_store::{
     Address, RetryPolicy, Rewrap as RewrapObject, Rewrapped, Store, StoreError, TransferError,
     blocking::Runtime,
-    bulk::{Item, Outcome, Report, Summary},
+    bulk::{Item, Outcome, Report, Summary, listed},
     list_all,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream, stream::BoxStream};
-use meta_codec::Vendor;
+use meta_codec::{Vendor, WrapAlgorithm};
 use serde_json::json;
 
 use crate::{
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Rewrap, to: &Address) -> Result<(), Failure> {
     let work = Arc::new(work(args, engine.store(Arc::clone(&store)), &engine)?);
     let runtime = runtime()?;
     // Opened before anything is changed.
-    let report = report(args, to, &work)?;
+    let report = if bulk.many.dry_run { Report::none() } else { report(args, to, &work)? };
     let is_one = !bulk.prefix && bulk.inventory.is_none();
     let items = match is_one {
         true => {
@@ -48,6 +48,9 @@ pub(crate) fn run(args: &Rewrap, to: &Address) -> Result<(), Failure> {
         }
         false => items(args, to, store)?,
     };
+    if is_one && !bulk.patterns.is_empty() {
+        return Err(Failure::usage("--include and --exclude are for many objects", "omit them"));
+    }
     if is_one && !bulk.many.dry_run {
         return one(&work, engine, &runtime, to, items, report);
     }
@@ -150,7 +153,11 @@ fn items(
                 .try_filter(move |entry| {
                     future::ready(filter.admits(entry.key.get(prefix..).unwrap_or_default()))
                 })
-                .map_ok(move |entry| Item::new(entry.key, if moves { entry.len } else { 0 }, None))
+                .map_ok(move |entry| {
+                    let modified = entry.modified.as_deref().and_then(listed);
+                    let len = if moves { entry.len } else { 0 };
+                    Item::new(entry.key, len, None).with_modified(modified)
+                })
                 .boxed()
         }
     };
@@ -273,10 +280,12 @@ fn report(args: &Rewrap, to: &Address, work: &Work) -> Result<Report, Failure> {
         return Ok(many::printed().with_location(format!("{}/", to.location)));
     };
     // All that makes it superfluous to rewrap an object again.
-    let key = key_file::describe(args.to_key.as_deref(), args.to_kms.to_kms.as_ref());
+    let key = key_file::describe(args.to_key.as_deref(), args.to_kms.to_kms.as_ref())?;
     let job = json!({ "rewrap": to.to_string(), "to": key,
         "dialect": work.encryptor.dialect().id(), "matdesc": args.wrapping.matdesc,
-        "seal": !args.no_seal, "seal_body": args.seal_body });
+        "wrap": args.wrapping.wrap.map(WrapAlgorithm::id), "seal": !args.no_seal,
+        "seal_body": args.seal_body, "require": format!("{:?}", args.require),
+        "origin": key_file::fingerprint(args.sealed.origin.path())? });
     let report = many::report(Some(path), &job)?;
     Ok(report.with_location(format!("{}/", to.location)))
 }

@@ -1,7 +1,7 @@
 //! `envelope rm`: deletes objects.
 
 use std::{
-    io::{self, BufRead as _, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     sync::Arc,
 };
 
@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::{
     args::Rm,
-    failure::{Failure, one_line},
+    failure::{Failure, Status, one_line, warn},
     many::{self, Engine},
     progress::set_json,
     store::{folder, object, runtime},
@@ -24,7 +24,21 @@ pub(crate) fn run(args: &Rm) -> Result<(), Failure> {
     set_json(args.json);
     let runtime = runtime()?;
     if args.recursive {
-        return args.objects.iter().try_for_each(|address| tree(args, &runtime, &folder(address)));
+        let mut outcome = Ok(());
+        for address in &args.objects {
+            let of_one = tree(args, &runtime, &folder(address));
+            let is_interrupted =
+                of_one.as_ref().is_err_and(|failure| failure.status() == Status::Interrupted);
+            if let (Err(failure), Err(_)) = (&of_one, &outcome) {
+                // Only one failure can be the last word.
+                warn(failure.cause());
+            }
+            outcome = outcome.and(of_one);
+            if is_interrupted {
+                break;
+            }
+        }
+        return outcome;
     }
     args.many.refuse(&args.patterns)?;
     for address in &args.objects {
@@ -49,12 +63,14 @@ async fn delete(store: &dyn Store, key: &str, force: bool) -> Result<(), StoreEr
 /// Deletes all objects below a folder of keys.
 fn tree(args: &Rm, runtime: &Runtime, from: &Address) -> Result<(), Failure> {
     let store = args.bucket.store(&from.location)?;
+    if !args.many.dry_run {
+        confirm(args, runtime, &*store, from)?;
+    }
     let engine = Engine::new(&args.many, args.parallel, 0);
     let items = many::objects(Arc::clone(&store), from, args.patterns.filter()?);
     let summary = if args.many.dry_run {
         engine.plan(runtime, items, |item| Outcome::new("to delete").with_bytes(item.len))?
     } else {
-        confirm(args, runtime, &*store, from)?;
         let report = many::report(args.many.report.as_deref(), &json!({ "rm": from.to_string() }))?;
         let report = report.with_location(format!("{}/", from.location));
         let deletions = Deletions::new(engine.store(store));
@@ -82,8 +98,7 @@ fn confirm(args: &Rm, runtime: &Runtime, store: &dyn Store, from: &Address) -> R
     }
     let unasked =
         || Failure::usage("nothing was deleted", "confirm with `y`, or use --yes to not be asked");
-    let (mut input, mut asked) = (io::stdin().lock(), io::stderr().lock());
-    if !input.is_terminal() || !asked.is_terminal() {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Failure::usage(
             format_args!("all objects below {from} would be deleted, and nobody can be asked"),
             "use --yes; --dry-run shows the objects",
@@ -94,10 +109,11 @@ fn confirm(args: &Rm, runtime: &Runtime, store: &dyn Store, from: &Address) -> R
     let count = page.entries.len();
     let more = if page.next.is_some() { " or more" } else { "" };
     let (place, which) = (one_line(&from.to_string()), one_line(&args.patterns.to_string()));
-    let _ = write!(asked, "Delete {count}{more} objects below {place}{which}? [y/N] ");
-    let _ = asked.flush();
+    // Whoever is asked may answer with a signal, which is told on standard error, too.
+    let _ =
+        write!(io::stderr(), "Delete objects below {place}{which} ({count}{more} in all)? [y/N] ");
     let mut answer = String::new();
-    input.read_line(&mut answer).map_err(|error| Failure::io("-".as_ref(), &error))?;
+    io::stdin().read_line(&mut answer).map_err(|error| Failure::io("-".as_ref(), &error))?;
     match answer.trim() {
         "y" | "Y" | "yes" => Ok(()),
         _ => Err(unasked()),

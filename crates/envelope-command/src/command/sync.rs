@@ -1,11 +1,12 @@
 //! `envelope sync`: makes a folder of keys the same as a local folder, or the other way round.
 
 use std::{
+    convert::Infallible,
     error::Error,
     fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf, absolute},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use envelope_core::{Crc64, Decryptor};
@@ -30,11 +31,11 @@ use super::{
 };
 use crate::{
     args::SyncArgs,
-    command::get::decryptor,
-    failure::Failure,
+    command::get::{decryptor, describe},
+    failure::{Failure, Status},
     many::{self, Engine},
     progress::set_json,
-    store::{address, folder, runtime},
+    store::{address, folder, is_instruction, refuse_overlap, runtime},
     uploads::{self, Uploads},
 };
 
@@ -43,6 +44,14 @@ const CHUNK: usize = 256 << 10;
 
 pub(crate) fn run(args: SyncArgs) -> Result<(), Failure> {
     set_json(args.json);
+    for path in [&args.from, &args.to] {
+        // A folder of such a name is more likely a slip.
+        if let Some(text) = path.to_str().filter(|text| text.contains("://")) {
+            text.parse::<Address>().map_err(|error| {
+                Failure::usage(format_args!("{text}: {error}"), "check the address")
+            })?;
+        }
+    }
     match (address(&args.from), address(&args.to)) {
         (None, Some(to)) => upload(args, &folder(&to)),
         (Some(from), None) => download(args, &folder(&from)),
@@ -85,7 +94,8 @@ enum Step {
     DeleteObject,
     DeleteFile(PathBuf),
     Same,
-    PassedOver(&'static str),
+    /// What it is, and its path.
+    PassedOver(&'static str, String),
     Unreadable(String),
 }
 
@@ -94,6 +104,10 @@ type Steps = Result<Item<Step>, Box<dyn Error + Send + Sync>>;
 /// Uploads what is different.
 fn upload(args: SyncArgs, to: &Address) -> Result<(), Failure> {
     let (mode, from) = (Mode::of(&args), args.from.clone());
+    if args.accept.is_given() {
+        return Err(Failure::usage("--require is for downloads", "omit it"));
+    }
+    refuse_overlap(&to.location, &from)?;
     let tree = open(&from, &args)?;
     let args = Arc::new(args.into_put(to.clone()));
     let filter = args.patterns.filter()?;
@@ -106,7 +120,8 @@ fn upload(args: SyncArgs, to: &Address) -> Result<(), Failure> {
         move |entry| future::ready(filter.admits(entry.key.get(prefix..).unwrap_or_default()))
     });
     let prefix = to.key.clone();
-    let steps = steps(pairs(tree.walk(), objects.boxed(), &prefix), mode, move |pair| {
+    let own_store = Arc::clone(&store);
+    let (steps, extras) = steps(pairs(tree.walk(), objects.boxed(), &prefix), mode, move |pair| {
         let key = |path: &str| format!("{prefix}{path}");
         match pair {
             Pair::Local(file) => item(key(&file.key), Step::Upload(file, "new")),
@@ -118,13 +133,22 @@ fn upload(args: SyncArgs, to: &Address) -> Result<(), Failure> {
                 };
                 item(object.key, step)
             }
-            Pair::Remote(object) => Planned::Extra(Item::new(object.key, 0, Step::DeleteObject)),
+            // It stands for a folder, which may well be there, or belongs to another object.
+            Pair::Remote(object)
+                if object.key.ends_with('/') || is_instruction(&*own_store, &object.key) =>
+            {
+                Planned::Nothing
+            }
+            Pair::Remote(object) => {
+                let path = object.key.get(prefix.len()..).unwrap_or_default().to_owned();
+                Planned::Extra(path, Item::new(object.key, 0, Step::DeleteObject))
+            }
             pair => passed_over(pair, &key),
         }
     });
     let engine = put_tree::engine(&args);
     let job = json!({ "sync": absolute(&from).unwrap_or(from.clone()).display().to_string(),
-        "to": to.to_string(), "as": uploads::describe(&args) });
+        "to": to.to_string(), "as": uploads::describe(&args)? });
     let files = FileUploads::new(Arc::clone(&args), to, uploads, Arc::clone(&store), &engine);
     let store = engine.store(store);
     let work = Arc::new(UploadWork {
@@ -132,18 +156,23 @@ fn upload(args: SyncArgs, to: &Address) -> Result<(), Failure> {
         files,
         content: mode.checksum.then_some(Contents { store, decryptor }),
     });
-    let summary = run_steps(&engine, mode, steps, to, args.many.report.as_deref(), &job, {
-        move |item| {
-            let work = Arc::clone(&work);
-            async move { work.outcome(item).await.unwrap_or_else(|outcome| outcome) }
-        }
-    })?;
+    let summary =
+        run_steps(&engine, mode, (steps, extras), to, args.many.report.as_deref(), &job, {
+            move |item| {
+                let work = Arc::clone(&work);
+                async move { work.outcome(item).await.unwrap_or_else(|outcome| outcome) }
+            }
+        })?;
     many::check(&summary, "uploaded or deleted")
 }
 
 /// Downloads what is different.
 fn download(args: SyncArgs, from: &Address) -> Result<(), Failure> {
     let (mode, to) = (Mode::of(&args), args.to.clone());
+    if args.follow_links {
+        // Whatever is behind a link is not in the target.
+        return Err(Failure::usage("--follow-links is for uploads", "omit it"));
+    }
     let tree = match open(&to, &args) {
         // It will be created.
         Err(_) if !to.exists() => None,
@@ -165,19 +194,19 @@ fn download(args: SyncArgs, from: &Address) -> Result<(), Failure> {
         Some(tree) => tree.walk().boxed(),
         None => stream::empty().boxed(),
     };
-    let steps = steps(pairs(files, objects.boxed(), &prefix), mode, move |pair| match pair {
+    let pairs = pairs(files, objects.boxed(), &prefix);
+    let (steps, extras) = steps(pairs, mode, move |pair| match pair {
         Pair::Remote(object) => item(object.key.clone(), Step::Download(object, "new")),
         Pair::Both(file, object) => {
             let step = match compare_download(&file, &object) {
                 Verdict::Changed(why) => Step::Download(object.clone(), why),
-                Verdict::Same if !mode.checksum => Step::Same,
                 _ => Step::DownloadUnlessSame(object.clone(), file),
             };
             item(object.key, step)
         }
         Pair::Local(file) => {
             let key = format!("{prefix}{}", file.key);
-            Planned::Extra(Item::new(key, 0, Step::DeleteFile(file.path)))
+            Planned::Extra(file.key, Item::new(key, 0, Step::DeleteFile(file.path)))
         }
         // An object whose place is taken by a link.
         Pair::PassedOver(_, _, Some(object)) => {
@@ -188,7 +217,8 @@ fn download(args: SyncArgs, from: &Address) -> Result<(), Failure> {
     });
     let engine = get_tree::engine(&args);
     let job = json!({ "sync": from.to_string(),
-        "to": absolute(&to).unwrap_or(to.clone()).display().to_string() });
+        "to": absolute(&to).unwrap_or(to.clone()).display().to_string(),
+        "as": describe(&args.read)? });
     let contents = mode.checksum.then(|| Contents {
         store: engine.store(Arc::clone(&store)),
         decryptor: decryptor.clone(),
@@ -198,8 +228,15 @@ fn download(args: SyncArgs, from: &Address) -> Result<(), Failure> {
         true => None,
         false => Some(Arc::new(Downloads::new(&args, from, decryptor, store, &engine)?)),
     };
+    if mode.deletes && downloads.as_ref().is_some_and(|downloads| downloads.folds_case()) {
+        return Err(Failure::usage(
+            "this file system does not tell names apart that differ only in case, so that nobody \
+             knows what only the target has",
+            "omit --delete",
+        ));
+    }
     let work = Arc::new(DownloadWork { downloads, contents });
-    let summary = run_steps(&engine, mode, steps, from, report.as_deref(), &job, {
+    let summary = run_steps(&engine, mode, (steps, extras), from, report.as_deref(), &job, {
         move |item| {
             let work = Arc::clone(&work);
             async move { work.outcome(item).await.unwrap_or_else(|outcome| outcome) }
@@ -213,22 +250,71 @@ fn open(path: &Path, args: &SyncArgs) -> Result<Tree, Failure> {
     Ok(tree.with_filter(args.patterns.filter()?).with_links(args.follow_links))
 }
 
-/// Runs the steps, or prints them.
+/// Runs the steps, or prints them. What only the target has is deleted when all others have ended
+/// well.
 fn run_steps<F: Future<Output = Outcome> + Send + 'static>(
     engine: &Engine,
     mode: Mode,
-    steps: impl Stream<Item = Steps> + Send,
+    (steps, extras): (impl Stream<Item = Steps> + Send, Arc<Mutex<Extras>>),
     place: &Address,
     report: Option<&Path>,
     job: &Value,
     work: impl Fn(Item<Step>) -> F,
 ) -> Result<Summary, Failure> {
     let runtime: Runtime = runtime()?;
+    let extras = move |failed: u64| {
+        let mut extras = extras.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *extras).take(failed, mode)
+    };
     if mode.is_plan {
-        return engine.plan(&runtime, steps, plan);
+        let summary = engine.plan(&runtime, steps, plan)?;
+        let rest = stream::iter(extras(0)?.into_iter().map(Ok::<_, Infallible>));
+        return Ok(summary.and(&engine.plan(&runtime, rest, plan)?));
     }
     let report = many::report(report, job)?.with_location(format!("{}/", place.location));
-    engine.run(&runtime, steps, report, work)
+    engine.run_then(&runtime, steps, report, work, |summary| extras(summary.failed()))
+}
+
+/// What only the target has, and whether it may be deleted.
+#[derive(Default)]
+struct Extras {
+    /// By their paths.
+    items: Vec<(String, Item<Step>)>,
+    /// The paths of the source that are no files. What is below them may be there all the same.
+    passed_over: Vec<String>,
+    /// Whether the source has a file or an object.
+    has_source: bool,
+    is_incomplete: bool,
+}
+
+impl Extras {
+    /// Returns what is to be deleted.
+    fn take(self, failed: u64, mode: Mode) -> Result<Vec<Item<Step>>, Failure> {
+        let is_below = |path: &str| {
+            self.passed_over.iter().any(|passed| {
+                path.strip_prefix(passed.as_str()).is_some_and(|rest| rest.starts_with('/'))
+            })
+        };
+        let items = self.items.into_iter().filter(|(path, _)| !is_below(path));
+        let items: Vec<Item<Step>> = items.map(|(_, item)| item.with_always(true)).collect();
+        let refuse = |words: &str, advice: &str| Err(Failure::new(Status::Io, words, advice));
+        if items.is_empty() {
+            return Ok(items);
+        }
+        if self.is_incomplete {
+            let words = "not all of the source could be read, so nothing is deleted";
+            return refuse(words, "see which files cannot be read, or exclude them");
+        }
+        if failed > 0 {
+            let words = "not everything was transferred, so nothing is deleted";
+            return refuse(words, "see the reasons; the same command can be run again");
+        }
+        if !self.has_source && !mode.deletes_all {
+            let words = "the source is empty, so nothing is deleted";
+            return refuse(words, "check the source; --force deletes all the same");
+        }
+        Ok(items)
+    }
 }
 
 /// Returns what would become of an object.
@@ -242,7 +328,7 @@ fn plan(item: &Item<Step>) -> Outcome {
         Step::DownloadUnlessSame(..) => why("to compare", "time or content"),
         Step::DeleteObject | Step::DeleteFile(_) => Outcome::new("to delete"),
         Step::Same => Outcome::new("same"),
-        Step::PassedOver(what) => Outcome::new(what),
+        Step::PassedOver(what, _) => Outcome::new(what),
         Step::Unreadable(error) => Outcome::refused(error.as_str()),
     }
 }
@@ -250,8 +336,8 @@ fn plan(item: &Item<Step>) -> Outcome {
 /// What follows from a pair.
 enum Planned {
     Item(Item<Step>),
-    /// Only the target has it.
-    Extra(Item<Step>),
+    /// Only the target has it. The text is its path.
+    Extra(String, Item<Step>),
     Nothing,
 }
 
@@ -270,72 +356,48 @@ fn item(key: String, step: Step) -> Planned {
 
 fn passed_over(pair: Pair, key: &dyn Fn(&str) -> String) -> Planned {
     Planned::Item(match pair {
-        Pair::PassedOver(path, what, _) => Item::new(key(&path), 0, Step::PassedOver(what)),
+        Pair::PassedOver(path, what, _) => {
+            Item::new(key(&path), 0, Step::PassedOver(what, path)).with_always(true)
+        }
         Pair::Unreadable(path, error) => {
-            Item::new(key(&path), 0, Step::Unreadable(error.to_string()))
+            Item::new(key(&path), 0, Step::Unreadable(error.to_string())).with_always(true)
         }
         other => Item::new("", 0, Step::Unreadable(format!("{other:?}"))),
     })
 }
 
-/// Returns the steps: first what is to be transferred, and then, if the source could be read to its
-/// end and is not empty, what is to be deleted.
+/// Returns the steps of all pairs, but for what only the target has, which is collected.
 fn steps(
     pairs: impl Stream<Item = Result<Pair, StoreError>> + Send + Unpin + 'static,
     mode: Mode,
     step: impl Fn(Pair) -> Planned + Send + 'static,
-) -> impl Stream<Item = Steps> + Send {
-    struct State<P, S> {
-        pairs: P,
-        step: S,
-        extra: Vec<Item<Step>>,
-        has_source: bool,
-        is_complete: bool,
-        has_ended: bool,
-    }
-    let state = State {
-        pairs,
-        step,
-        extra: Vec::new(),
-        has_source: false,
-        is_complete: true,
-        has_ended: false,
-    };
-    stream::try_unfold(state, move |mut state| async move {
-        while !state.has_ended {
-            let Some(pair) = state.pairs.try_next().await? else {
-                state.has_ended = true;
-                if state.extra.is_empty() {
-                    break;
+) -> (impl Stream<Item = Steps> + Send, Arc<Mutex<Extras>>) {
+    let extras: Arc<Mutex<Extras>> = Arc::default();
+    let collected = Arc::clone(&extras);
+    let steps = pairs.map_err(Into::into).try_filter_map(move |pair| {
+        let mut extras = collected.lock().unwrap_or_else(PoisonError::into_inner);
+        let item = match step(pair) {
+            Planned::Extra(path, item) => {
+                if mode.deletes {
+                    extras.items.push((path, item));
                 }
-                if !state.is_complete {
-                    return Err("not all of the source could be read, so nothing is deleted".into());
-                }
-                if !state.has_source && !mode.deletes_all {
-                    return Err("the source is empty, so nothing is deleted; --force does it \
-                                all the same"
-                        .into());
-                }
-                break;
-            };
-            state.is_complete &= !matches!(pair, Pair::Unreadable(..));
-            match (state.step)(pair) {
-                Planned::Extra(item) => {
-                    if mode.deletes {
-                        state.extra.push(item);
-                    }
-                }
-                Planned::Nothing => {}
-                Planned::Item(item) => {
-                    state.has_source = true;
-                    if !(mode.is_plan && matches!(item.source, Step::Same)) {
-                        return Ok(Some((item, state)));
-                    }
-                }
+                None
             }
-        }
-        Ok(state.extra.pop().map(|item| (item.with_always(true), state)))
-    })
+            Planned::Nothing => None,
+            Planned::Item(item) => {
+                match &item.source {
+                    Step::PassedOver(_, path) => extras.passed_over.push(path.clone()),
+                    Step::Unreadable(_) => extras.is_incomplete = true,
+                    // A folder alone is no source.
+                    _ => extras.has_source |= !item.key.ends_with('/'),
+                }
+                // Nobody wants to see what is the same, where nothing is done.
+                Some(item).filter(|it| !(mode.is_plan && matches!(it.source, Step::Same)))
+            }
+        };
+        future::ready(Ok(item))
+    });
+    (steps, extras)
 }
 
 /// Objects and files whose contents are compared.
@@ -373,7 +435,11 @@ impl Contents {
                 sum.update(plain);
             }
         });
-        compared.await.map_err(io::Error::other)?
+        match compared.await.map_err(io::Error::other)? {
+            // It is another object than one that this key has encrypted.
+            Err(TransferError::Decrypt(_)) => Ok(false),
+            outcome => outcome,
+        }
     }
 }
 
@@ -437,6 +503,9 @@ impl DownloadWork {
                 Ok(downloads.outcome(Item::new(item.key, len, object)).await)
             }
             Step::Download(object, _) => downloads.download(&item.key, object.len, false).await,
+            Step::DeleteFile(path) if downloads.is_input(&path) => {
+                Ok(Outcome::new("kept, as this command reads it"))
+            }
             Step::DeleteFile(path) => match tokio::fs::remove_file(&path).await {
                 Ok(()) => Ok(Outcome::new("deleted")),
                 Err(error) => Err(Outcome::failed(&error)),
@@ -449,7 +518,7 @@ impl DownloadWork {
 /// Returns the outcome of a step that does nothing.
 fn still(step: Step) -> Result<Outcome, Outcome> {
     match step {
-        Step::PassedOver(what) => Ok(Outcome::new(what)),
+        Step::PassedOver(what, _) => Ok(Outcome::new(what)),
         Step::Unreadable(error) => Err(Outcome::refused(error)),
         _ => Ok(Outcome::new("same")),
     }

@@ -10,13 +10,13 @@ use envelope_store::{
 use futures_util::TryStreamExt as _;
 use serde_json::json;
 
-use super::get::{checks, decryptor};
+use super::get::{checks, decryptor, describe};
 use crate::{
     args::Verify,
     failure::Failure,
     many::{self, Engine, ManyProgress},
     protection::Protection,
-    store::{folder, runtime},
+    store::{folder, is_instruction, runtime},
     weakness::WarnedKinds,
 };
 
@@ -33,8 +33,8 @@ pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
     let summary = if args.many.dry_run {
         engine.plan(&runtime, items, |item| Outcome::new("to verify").with_bytes(item.len))?
     } else {
-        let report =
-            many::report(args.many.report.as_deref(), &json!({ "verify": from.to_string() }))?;
+        let job = json!({ "verify": from.to_string(), "as": describe(&args.read)? });
+        let report = many::report(args.many.report.as_deref(), &job)?;
         let report = report.with_location(format!("{}/", from.location));
         let work = Arc::new(Work {
             store: engine.store(store),
@@ -46,8 +46,16 @@ pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
         engine.run(&runtime, items, report, move |item: Item<Entry>| {
             let work = Arc::clone(&work);
             async move {
-                let outcome = work.verify(&item.key).await;
-                outcome.unwrap_or_else(|error| Outcome::failed(&error))
+                match work.verify(&item.key).await {
+                    Ok(outcome) => outcome,
+                    // It belongs to an object, and is none itself.
+                    Err(error)
+                        if error.is_not_encrypted() && is_instruction(&*work.store, &item.key) =>
+                    {
+                        Outcome::new("instruction file")
+                    }
+                    Err(error) => Outcome::failed(&error),
+                }
             }
         })?
     };

@@ -63,11 +63,16 @@ impl Filter {
         self.includes.globs.is_empty() && self.excludes.globs.is_empty()
     }
 
+    /// Returns whether a path, with slashes, is passed over because it matches an exclude.
+    #[must_use]
+    pub fn excludes(&self, path: &str) -> bool {
+        self.excludes.set.is_match(path)
+    }
+
     /// Returns whether a path, with slashes, is worked on.
     #[must_use]
     pub fn admits(&self, path: &str) -> bool {
-        (self.includes.globs.is_empty() || self.includes.set.is_match(path))
-            && !self.excludes.set.is_match(path)
+        (self.includes.globs.is_empty() || self.includes.set.is_match(path)) && !self.excludes(path)
     }
 }
 

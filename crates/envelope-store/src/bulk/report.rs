@@ -1,13 +1,15 @@
 //! The report on many objects, with which a later run goes on.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     fmt,
     fs::{File, TryLockError},
     io::{self, BufRead as _, BufReader, Read as _, Write},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -19,6 +21,14 @@ use super::{
 /// repeats at most a page of an answer.
 const MAX_LINE: u64 = 1 << 20;
 
+/// The version of an object on which the work did not fail, and when that was, in seconds since
+/// 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Done {
+    version: Mark,
+    at: i64,
+}
+
 /// A report: one line of JSON for each object, written when the work on it has ended.
 ///
 /// A line before them says what the job is. A report that is [opened](Self::open) again by the same
@@ -27,7 +37,7 @@ const MAX_LINE: u64 = 1 << 20;
 /// line that was cut off when a process was killed is removed.
 pub struct Report {
     out: Option<Box<dyn Write + Send>>,
-    done: HashSet<Mark>,
+    done: HashMap<Mark, Done>,
     location: String,
 }
 
@@ -41,7 +51,7 @@ impl Report {
     /// Creates a report that is not written.
     #[must_use]
     pub fn none() -> Self {
-        Self { out: None, done: HashSet::new(), location: String::new() }
+        Self { out: None, done: HashMap::new(), location: String::new() }
     }
 
     /// Creates a report that is written to a stream.
@@ -56,19 +66,6 @@ impl Report {
     /// # Errors
     /// [`ReportError::Locked`] if another process writes it; [`ReportError::Io`].
     pub fn open(path: &Path, job: &Value) -> Result<Self, ReportError> {
-        Self::open_reading(path, job, |_| {})
-    }
-
-    /// As [`open`](Self::open), and calls a function with every line of this job on an object that
-    /// is done.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_reading(
-        path: &Path,
-        job: &Value,
-        mut read: impl FnMut(&Value),
-    ) -> Result<Self, ReportError> {
         let fail = |source| ReportError::Io { path: path.to_owned(), source };
         let mut options = File::options();
         options.read(true).append(true).create(true);
@@ -81,7 +78,7 @@ impl Report {
         }
         let mut earlier = Earlier::default();
         if file.metadata().map_err(fail)?.is_file() {
-            earlier.read(&file, job, &mut read).map_err(fail)?;
+            earlier.read(&file, job).map_err(fail)?;
             if earlier.is_cut {
                 file.set_len(earlier.end).map_err(fail)?;
             } else if earlier.is_open {
@@ -108,10 +105,17 @@ impl Report {
         self.out.is_some()
     }
 
-    /// Returns whether an earlier run has worked on this version of an object without failing.
+    /// Returns whether an earlier run has worked on this version of an object without failing, and
+    /// the object was not written since: `modified` is when that was, as the store says.
     #[must_use]
-    pub fn is_done(&self, key: &str, version: Option<&str>) -> bool {
-        !self.done.is_empty() && self.done.contains(&mark(key, version))
+    pub fn is_done(&self, key: &str, version: Option<&str>, modified: Option<SystemTime>) -> bool {
+        if self.done.is_empty() {
+            return false;
+        }
+        let Some(done) = self.done.get(&mark(key, None)) else { return false };
+        let modified = modified.and_then(|time| Timestamp::try_from(time).ok());
+        done.version == mark("", version)
+            && modified.is_none_or(|modified| modified.as_second() <= done.at)
     }
 
     pub(super) fn write(
@@ -127,6 +131,7 @@ impl Report {
         }
         line.insert("key".to_owned(), key.into());
         line.insert("status".to_owned(), outcome.status.into());
+        line.insert("at".to_owned(), format!("{:.0}", Timestamp::now()).into());
         if let Some(version) = version {
             line.insert("version".to_owned(), version.into());
         }
@@ -153,7 +158,7 @@ fn first_line(job: &Value) -> String {
 /// What is in a report already.
 #[derive(Debug, Default)]
 struct Earlier {
-    done: HashSet<Mark>,
+    done: HashMap<Mark, Done>,
     /// Whether the last lines are those of this job.
     is_ours: bool,
     /// Where the last whole line ends.
@@ -165,7 +170,7 @@ struct Earlier {
 }
 
 impl Earlier {
-    fn read(&mut self, file: &File, job: &Value, read: &mut dyn FnMut(&Value)) -> io::Result<()> {
+    fn read(&mut self, file: &File, job: &Value) -> io::Result<()> {
         let (mut lines, mut line) = (BufReader::new(file), Vec::new());
         loop {
             line.clear();
@@ -187,9 +192,6 @@ impl Earlier {
                 self.is_ours = of == job;
             } else if self.is_ours {
                 self.note(&value);
-                if value.get("error").is_none() {
-                    read(&value);
-                }
             }
         }
     }
@@ -197,10 +199,13 @@ impl Earlier {
     fn note(&mut self, line: &Value) {
         let field = |name: &str| line.get(name).and_then(Value::as_str);
         let Some(key) = field("key") else { return };
-        let mark = mark(key, field("version"));
+        let at = field("at").and_then(|at| at.parse::<Timestamp>().ok());
+        let at = at.map_or(i64::MIN, Timestamp::as_second);
         match line.get("error") {
-            None => self.done.insert(mark),
-            Some(_) => self.done.remove(&mark),
+            None => {
+                self.done.insert(mark(key, None), Done { version: mark("", field("version")), at })
+            }
+            Some(_) => self.done.remove(&mark(key, None)),
         };
     }
 }
@@ -224,7 +229,7 @@ pub enum ReportError {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, time::Duration};
 
     use super::*;
 
@@ -243,14 +248,13 @@ mod tests {
         let lines = whole.iter().filter(|byte| **byte == b'\n').count();
         assert_eq!(lines, 4, "the job and three objects");
         let text = String::from_utf8_lossy(&whole);
-        assert!(
-            text.contains(r#"{"bytes":3,"key":"a/1","object":"oss://b/a/1","status":"deleted"}"#)
-        );
+        let fields = r#""bytes":3,"key":"a/1","object":"oss://b/a/1","status":"deleted"}"#;
+        assert!(text.contains(fields), "{text}");
         for cut in 0..=whole.len() {
             fs::write(&path, &whole[..cut]).unwrap();
             let mut report = Report::open(&path, &job).unwrap();
             let is_done = |key: &str, end: usize| {
-                assert_eq!(report.is_done(key, None), cut >= end, "{key} after {cut} bytes");
+                assert_eq!(report.is_done(key, None, None), cut >= end, "{key} after {cut} bytes");
             };
             let end = |n: usize| {
                 let ends = whole.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
@@ -258,14 +262,16 @@ mod tests {
             };
             is_done("a/1", end(1));
             is_done("a/2", usize::MAX);
-            assert_eq!(report.is_done("a/\n\"", Some("v")), cut == whole.len());
-            assert!(!report.is_done("a/\n\"", None) && !report.is_done("a/\n\"", Some("w")));
+            assert_eq!(report.is_done("a/\n\"", Some("v"), None), cut == whole.len());
+            assert!(
+                !report.is_done("a/\n\"", None, None) && !report.is_done("a/\n\"", Some("w"), None)
+            );
             // What follows is whole lines again.
             report.write("a/3", None, &Outcome::new("deleted")).unwrap();
             drop(report);
             let text = fs::read_to_string(&path).unwrap();
             assert!(text.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()));
-            assert!(Report::open(&path, &job).unwrap().is_done("a/3", None));
+            assert!(Report::open(&path, &job).unwrap().is_done("a/3", None, None));
         }
     }
 
@@ -281,12 +287,18 @@ mod tests {
         report.write("2", None, &Outcome::refused("why")).unwrap();
         drop(report);
         let report = Report::open(&path, &job).unwrap();
-        assert!(report.is_done("1", None) && !report.is_done("2", None));
+        assert!(report.is_done("1", None, None) && !report.is_done("2", None, None));
         drop(report);
-        let mut lines = Vec::new();
-        Report::open_reading(&path, &job, |line| lines.push(line["key"].clone())).unwrap();
-        assert_eq!(lines, ["1", "2"]);
-        Report::open_reading(&path, &json!("another"), |line| panic!("{line}")).unwrap();
+        // An object that was written since is another one.
+        let mut report = Report::open(&path, &job).unwrap();
+        let now = SystemTime::now();
+        let later = Some(now + Duration::from_secs(5));
+        assert!(report.is_done("1", None, Some(now)) && !report.is_done("1", None, later));
+        // And so is one that was replaced and came back.
+        report.write("1", Some("v"), &Outcome::new("done")).unwrap();
+        drop(report);
+        let report = Report::open(&path, &job).unwrap();
+        assert!(report.is_done("1", Some("v"), None) && !report.is_done("1", None, None));
     }
 
     #[test]
@@ -306,18 +318,18 @@ mod tests {
         ] {
             fs::write(&path, other).unwrap();
             let mut report = Report::open(&path, &json!("mine")).unwrap();
-            assert!(!report.is_done("a", None), "{other:.80}");
+            assert!(!report.is_done("a", None, None), "{other:.80}");
             report.write("b", None, &Outcome::new("done")).unwrap();
             drop(report);
             let text = fs::read_to_string(&path).unwrap();
             let rest = text.strip_prefix(other).and_then(|rest| rest.strip_prefix(end)).unwrap();
             assert!(rest.starts_with(&mine) && rest.lines().count() == 2, "{rest:.80}");
             let report = Report::open(&path, &json!("mine")).unwrap();
-            assert!(report.is_done("b", None) && !report.is_done("a", None));
+            assert!(report.is_done("b", None, None) && !report.is_done("a", None, None));
             drop(report);
             assert_eq!(fs::read_to_string(&path).unwrap(), text, "nothing to add");
-            assert!(!Report::open(&path, &theirs).unwrap().is_done("b", None));
-            assert!(Report::open(&path, &json!("mine")).unwrap().is_done("b", None));
+            assert!(!Report::open(&path, &theirs).unwrap().is_done("b", None, None));
+            assert!(Report::open(&path, &json!("mine")).unwrap().is_done("b", None, None));
         }
         let missing = folder.path().join("no/report");
         assert!(matches!(Report::open(&missing, &theirs), Err(ReportError::Io { .. })));

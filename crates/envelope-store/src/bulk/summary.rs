@@ -65,6 +65,21 @@ impl Summary {
         self.stopped
     }
 
+    /// Returns the sum of two jobs, the second of which followed the first.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        for (status, count) in &other.counts {
+            let sum = self.counts.entry(status).or_default();
+            *sum = sum.saturating_add(*count);
+        }
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.failed = self.failed.saturating_add(other.failed);
+        self.earlier = self.earlier.saturating_add(other.earlier);
+        self.waiting = self.waiting.saturating_add(other.waiting);
+        self.stopped |= other.stopped;
+        self
+    }
+
     pub(super) fn count(&mut self, outcome: &Outcome) {
         let count = self.counts.entry(outcome.status).or_default();
         *count = count.saturating_add(1);

@@ -163,16 +163,16 @@ pub fn compare_upload(file: &TreeFile, object: &Entry, content: ContentAlgorithm
     compare_times(file.modified, object.modified.as_deref().and_then(listed))
 }
 
-/// Compares an object with the file that it was downloaded to. What counts is when the file was
-/// written, not the time that it was given.
+/// Compares an object with the file that it was downloaded to. The file has the time that the
+/// metadata of the object keeps, so that a listing never knows that both are the same.
 #[must_use]
 pub fn compare_download(file: &TreeFile, object: &Entry) -> Verdict {
     const CONTENTS: [ContentAlgorithm; 3] =
         [ContentAlgorithm::Aes256Ctr, ContentAlgorithm::Aes256Gcm, ContentAlgorithm::Aes256Cbc];
-    if !CONTENTS.iter().any(|content| content.body_len(file.len) == Some(object.len)) {
-        return Verdict::Changed("size");
+    match CONTENTS.iter().any(|content| content.body_len(file.len) == Some(object.len)) {
+        true => Verdict::Unsure,
+        false => Verdict::Changed("size"),
     }
-    compare_times(object.modified.as_deref().and_then(listed), file.written)
 }
 
 /// Compares the time of a source with that of its target. A listing has whole seconds.
@@ -193,7 +193,7 @@ mod tests {
 
     fn file(key: &str, len: u64, at: u64) -> TreeFile {
         let time = Some(UNIX_EPOCH + Duration::from_millis(at));
-        TreeFile { key: key.to_owned(), path: PathBuf::new(), len, modified: time, written: time }
+        TreeFile { key: key.to_owned(), path: PathBuf::new(), len, modified: time }
     }
 
     fn object(key: &str, len: u64, modified: Option<&str>) -> Entry {
@@ -275,20 +275,14 @@ mod tests {
     }
 
     #[test]
-    fn a_download_is_needed_if_the_object_is_newer_than_the_writing_of_the_file() {
+    fn a_download_is_needed_for_another_length() {
+        let here = file("", 1000, 1_600_000_001_000);
         let object = |len| object("", len, Some("2020-09-13T12:26:40.000Z"));
-        let mut here = file("", 1000, 1_600_000_001_000);
-        // The time that it was given is much older.
-        here.modified = Some(UNIX_EPOCH);
         for len in [1000, 1016, 1008] {
-            assert_eq!(compare_download(&here, &object(len)), Verdict::Same, "{len}");
+            assert_eq!(compare_download(&here, &object(len)), Verdict::Unsure, "{len}");
         }
         for len in [0, 999, 1001, 1017] {
             assert_eq!(compare_download(&here, &object(len)), Verdict::Changed("size"), "{len}");
         }
-        here.written = Some(UNIX_EPOCH);
-        assert_eq!(compare_download(&here, &object(1000)), Verdict::Changed("newer"));
-        here.written = None;
-        assert_eq!(compare_download(&here, &object(1000)), Verdict::Unsure);
     }
 }

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::output::{is_same_file, is_working_name};
+
 /// The longest name of a file, in bytes, on all systems that matter.
 const MAX_NAME: usize = 255;
 /// The names of devices on Windows, with any ending.
@@ -40,6 +42,12 @@ impl TargetFolder {
         Ok(Self { root: root.to_owned(), rules, folded })
     }
 
+    /// Returns whether the file system takes names that differ only in case for the same.
+    #[must_use]
+    pub const fn folds_case(&self) -> bool {
+        self.folded.is_some()
+    }
+
     /// Returns the path of the file for a key, and creates its folders.
     ///
     /// # Errors
@@ -55,11 +63,15 @@ impl TargetFolder {
         let (last, folders) = names.split_last().ok_or(KeyFault::Empty)?;
         let mut path = self.make_folders(folders)?;
         path.push(last);
-        // The file itself is replaced, but what a link points to may be anywhere.
-        if path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
-            return Err(KeyFault::Link(path));
+        match path.symlink_metadata() {
+            // The file itself is replaced, but what a link points to may be anywhere.
+            Ok(metadata) if metadata.is_symlink() => Err(KeyFault::Link(path)),
+            // Somebody listens at a pipe, or writes to a device.
+            Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
+                Err(KeyFault::Special(path))
+            }
+            _ => Ok(path),
         }
-        Ok(path)
     }
 
     /// Creates the folder that a key with a slash at its end stands for.
@@ -106,6 +118,8 @@ fn names(key: &str, rules: NameRules) -> Result<Vec<&str>, KeyFault> {
             "" => return Err(KeyFault::Empty),
             "." | ".." => return Err(KeyFault::Dots),
             _ if name.len() > MAX_NAME => return Err(KeyFault::Long),
+            // It would take the place of another object that is being downloaded.
+            _ if is_working_name(name) => return Err(KeyFault::Reserved((*name).to_owned())),
             _ => {}
         }
         let is_bad = |sign: char| match rules {
@@ -135,11 +149,20 @@ fn is_device(name: &str) -> bool {
     DEVICES.contains(&stem.as_str()) || is_port("com") || is_port("lpt")
 }
 
-/// Returns whether a folder takes names that differ only in case for the same.
+/// Returns whether the file system of a folder takes names that differ only in case for the same: its
+/// own name, with the other case, is then its name, too. A folder without letters says nothing.
 fn folds_case(folder: &Path) -> io::Result<bool> {
-    let probe = tempfile::Builder::new().prefix(".envelope-CASE-").tempfile_in(folder)?;
-    let name = probe.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    Ok(folder.join(name.to_lowercase()).exists() && name != name.to_lowercase())
+    let real = fs::canonicalize(folder)?;
+    let name = real.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let other = |sign: char| match sign.is_ascii_uppercase() {
+        true => sign.to_ascii_lowercase(),
+        false => sign.to_ascii_uppercase(),
+    };
+    let flipped: String = name.chars().map(other).collect();
+    if flipped == name {
+        return Ok(cfg!(any(windows, target_os = "macos")));
+    }
+    Ok(is_same_file(&real.with_file_name(flipped), &real))
 }
 
 /// Why an object has no place in a local folder.
@@ -169,11 +192,14 @@ pub enum KeyFault {
     /// Its place is behind a symbolic link.
     #[error("{}: a symbolic link is in its place, and is not followed", .0.display())]
     Link(PathBuf),
+    /// A device, a pipe or a socket is in its place.
+    #[error("{}: what is in its place is not a file", .0.display())]
+    Special(PathBuf),
     /// A name is longer than 255 bytes.
     #[error("a file name cannot be longer than 255 bytes")]
     Long,
-    /// The system reserves a name.
-    #[error("{0:?} is reserved by the system")]
+    /// The system reserves a name, or it is that of a file that is being written.
+    #[error("{0:?} is a reserved name")]
     Reserved(String),
 }
 
@@ -207,6 +233,8 @@ mod tests {
             "./a",
             "a/./b",
             "a\0b",
+            ".envelope-0123456789abcdef.part",
+            "a/.envelope-x/b",
             &long,
             &format!("a/{long}/b"),
         ] {
@@ -239,6 +267,8 @@ mod tests {
         let mut target = TargetFolder::create(&root).unwrap();
         symlink(&outside, root.join("folder")).unwrap();
         symlink(outside.join("file"), root.join("file")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
+        assert!(matches!(target.place("socket"), Err(KeyFault::Special(_))));
         for key in ["folder/a", "folder/a/b", "file", "folder"] {
             assert!(matches!(target.place(key), Err(KeyFault::Link(_))), "{key}");
         }

@@ -2,7 +2,6 @@
 
 use std::{
     ffi::OsStr,
-    fs::Metadata,
     io,
     path::{Path, PathBuf},
     time::SystemTime,
@@ -13,6 +12,7 @@ use tokio::sync::mpsc;
 use walkdir::{DirEntry, WalkDir};
 
 use super::Filter;
+use crate::output::is_working_name;
 
 /// The number of files that are found ahead.
 const AHEAD: usize = 1024;
@@ -56,9 +56,6 @@ pub struct TreeFile {
     pub len: u64,
     /// The time of its last modification, if the system knows it.
     pub modified: Option<SystemTime>,
-    /// The time at which it was last written or changed in any other way, if the system knows it:
-    /// nobody can set it to an earlier time, as a download sets `modified`.
-    pub written: Option<SystemTime>,
 }
 
 /// Something in a tree.
@@ -69,7 +66,7 @@ pub enum Found {
     File(TreeFile),
     /// A symbolic link, which is not followed. The text is its path below the root.
     Link(String),
-    /// A device, a pipe or a socket.
+    /// A device, a pipe, a socket, or a file that a download has not finished.
     Special(String),
     /// Something that cannot be read, or whose name is not UTF-8.
     Unreadable(String, io::Error),
@@ -135,7 +132,10 @@ impl Tree {
             Err(error) => {
                 let path = error.path().unwrap_or(&self.root);
                 let key = self.lossy_key(path);
-                return Some(Found::Unreadable(key, error.into()));
+                // It may be a folder, of which nothing is wanted.
+                let is_excluded =
+                    self.filter.excludes(&key) || self.filter.excludes(&format!("{key}/-"));
+                return (!is_excluded).then(|| Found::Unreadable(key, error.into()));
             }
         };
         if entry.file_type().is_dir() {
@@ -151,7 +151,8 @@ impl Tree {
         if entry.path_is_symlink() && !self.follows_links {
             return Some(Found::Link(key));
         }
-        if !entry.file_type().is_file() {
+        let is_working = entry.file_name().to_str().is_some_and(is_working_name);
+        if !entry.file_type().is_file() || is_working {
             return Some(Found::Special(key));
         }
         Some(match entry.metadata() {
@@ -159,7 +160,6 @@ impl Tree {
                 key,
                 len: metadata.len(),
                 modified: metadata.modified().ok(),
-                written: written(&metadata),
                 path: entry.into_path(),
             }),
             Err(error) => Found::Unreadable(key, error.into()),
@@ -176,21 +176,6 @@ impl Tree {
         let names: Vec<_> = path.iter().map(OsStr::to_string_lossy).collect();
         names.join("/")
     }
-}
-
-/// Returns when a file was written or changed.
-#[cfg(unix)]
-fn written(metadata: &Metadata) -> Option<SystemTime> {
-    use std::{os::unix::fs::MetadataExt as _, time::Duration};
-    let seconds = u64::try_from(metadata.ctime()).ok()?;
-    let nanos = u32::try_from(metadata.ctime_nsec()).ok()?;
-    SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanos))
-}
-
-/// Returns when a file was created.
-#[cfg(not(unix))]
-fn written(metadata: &Metadata) -> Option<SystemTime> {
-    metadata.created().ok()
 }
 
 /// Returns what orders the entries of a folder as the keys of their files are ordered: those in a
@@ -252,6 +237,7 @@ mod tests {
         symlink("nowhere", root.join("dangling")).unwrap();
         fs::write(root.join(OsStr::from_bytes(b"\xff")), "").unwrap();
         let _socket = UnixListener::bind(root.join("socket")).unwrap();
+        fs::write(root.join(".envelope-0123456789abcdef.part"), "unfinished").unwrap();
         let said = |tree: &Tree| -> Vec<String> {
             let say = |found| match found {
                 Found::File(file) => format!("file {}", file.key),
@@ -262,20 +248,23 @@ mod tests {
             tree.found().map(say).collect()
         };
         let tree = Tree::open(&root).unwrap();
-        let want = ["link circle", "link dangling", "file file", "link link", "special socket"];
+        let working = "special .envelope-0123456789abcdef.part";
+        let want =
+            [working, "link circle", "link dangling", "file file", "link link", "special socket"];
         let (found, strange) = (said(&tree), "unreadable \u{fffd}".to_owned());
-        assert_eq!(found[..5], want);
-        assert_eq!(found[5..], [strange.as_str()]);
+        assert_eq!(found[..6], want);
+        assert_eq!(found[6..], [strange.as_str()]);
         let found = said(&tree.with_links(true));
         let want = [
+            working,
             "unreadable circle",
             "unreadable dangling",
             "file file",
             "file link",
             "special socket",
         ];
-        assert_eq!(found[..5], want);
-        assert_eq!(found[5..], [strange]);
+        assert_eq!(found[..6], want);
+        assert_eq!(found[6..], [strange]);
         // A link that the user names is followed.
         let link = folder.path().join("tree");
         symlink(&root, &link).unwrap();

@@ -49,8 +49,7 @@ impl Findings {
         self.add_line(&Value::Object(line));
     }
 
-    /// Adds a line of the report.
-    pub(super) fn add_line(&mut self, line: &Value) {
+    fn add_line(&mut self, line: &Value) {
         self.objects = self.objects.saturating_add(1);
         let stored = line.get("stored").and_then(Value::as_u64).unwrap_or_default();
         self.bytes = self.bytes.saturating_add(stored);

@@ -99,6 +99,7 @@ fn script(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use envelope_store::bulk::Outcome;
     use serde_json::json;
 
     use super::*;
@@ -107,8 +108,12 @@ mod tests {
     fn keys_and_descriptions_are_text() {
         let mut findings = Findings::default();
         let hostile = "</script><img src=x onerror=alert(1)>{{data}}\"'&";
-        findings.add_line(&json!({ "key": hostile, "status": "opens", "description": hostile,
-            "opened_by": hostile, "weaknesses": ["clear-iv"], "error": hostile }));
+        let mut outcome = Outcome::new("opens")
+            .with_detail("description", hostile)
+            .with_detail("opened_by", hostile)
+            .with_detail("weaknesses", json!([hostile]));
+        outcome.error = Some(hostile.to_owned());
+        findings.add(hostile, &outcome);
         let mut page = Vec::new();
         write(hostile, &findings, &mut page).unwrap();
         let page = String::from_utf8(page).unwrap();
