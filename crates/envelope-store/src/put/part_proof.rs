@@ -377,15 +377,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_resumed_upload_keeps_its_seal_and_its_parts() {
-        let job = Job::new(131_072, true);
-        job.store.accepts.store(2, Ordering::Relaxed);
-        job.run().await.unwrap_err();
-        job.store.accepts.store(u32::MAX, Ordering::Relaxed);
-        job.run().await.unwrap();
-        let events = job.events.lock().unwrap().clone();
-        assert!(events.contains(&Event::Resumed(2 * 131_072)), "{events:?}");
-        assert_eq!(job.store.sent.lock().unwrap().len(), usize::try_from(PARTS).unwrap());
-        assert!(job.stored().await.unwrap() == content(131_072));
+        for seals in [true, false] {
+            let job = Job::new(131_072, seals);
+            job.store.accepts.store(2, Ordering::Relaxed);
+            job.run().await.unwrap_err();
+            job.store.accepts.store(u32::MAX, Ordering::Relaxed);
+            job.run().await.unwrap();
+            let events = job.events.lock().unwrap().clone();
+            assert!(events.contains(&Event::Resumed(2 * 131_072)), "{events:?}");
+            let sent = job.store.sent.lock().unwrap().len();
+            assert_eq!(sent, usize::try_from(PARTS).unwrap());
+            assert!(job.stored().await.unwrap() == content(131_072));
+        }
 
         // Another seal would be another object.
         let other = Job::new(131_072, true);
@@ -472,5 +475,8 @@ mod tests {
         assert!(matches!(job.run().await, Err(TransferError::SourceChanged)));
         job.check("never rests");
         assert!(job.stored().await.is_err());
+        let events = job.events.lock().unwrap();
+        let again = events.iter().filter(|event| matches!(event, Event::Restarted(_)));
+        assert_eq!(again.count(), 2);
     }
 }
