@@ -5,6 +5,7 @@ mod kms;
 mod many;
 mod policy;
 mod seal;
+mod server_side;
 mod store;
 mod sync;
 
@@ -25,6 +26,7 @@ pub(crate) use self::{
     many::{MAX_PARALLEL, Many, Patterns},
     policy::{Accept, Require},
     seal::{Origin, Sealed, Sealing},
+    server_side::ServerSide,
     store::{Audit, Bucket, BulkArgs, Cat, Du, Get, Keys, Ls, OssSignature, Put, Read, Rm, Verify},
     sync::SyncArgs,
 };

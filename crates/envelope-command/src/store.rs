@@ -190,6 +190,11 @@ impl From<TransferError> for Failure {
                 Self::new(inner.status(), cause, advice)
             }
             TransferError::Output(error) => error.into(),
+            TransferError::ServerSide { .. } => Self::new(
+                Status::Integrity,
+                error,
+                "check the rules of the bucket and the master key; the object is there",
+            ),
             TransferError::SourceChanged => {
                 Self::new(Status::Io, error, "retry when nothing is writing to it")
             }

@@ -29,6 +29,8 @@ pub(crate) struct Uploads {
     encryptor: Encryptor,
     seal: Option<SealOptions>,
     binds_name: bool,
+    /// Ask the store to encrypt on its side, too.
+    server_side: Vec<(String, String)>,
 }
 
 impl Uploads {
@@ -60,6 +62,31 @@ impl Uploads {
             encryptor: args.wrapping.encryptor(&master, dialect),
             seal: args.sealing.options(None)?,
             binds_name: args.bind_name,
+            server_side: args.server_side.headers(dialect.vendor())?,
+        })
+    }
+
+    /// Returns an upload to a key as the arguments describe it.
+    pub(crate) fn put(
+        &self,
+        args: &args::Put,
+        store: Arc<dyn Store>,
+        key: &str,
+        parallel: u16,
+    ) -> Result<Put, AttributeError> {
+        let guessed = mime_guess::from_path(key).first_raw().unwrap_or(OCTETS);
+        let put = Put::new(store, key)
+            .with_headers(args.attributes.of(guessed).headers(self.vendor)?)
+            .with_headers(self.server_side.clone())
+            .with_content(args.content.algorithm())
+            .with_threshold(args.threshold)
+            .with_concurrency(parallel.into())
+            .with_create_only(args.create_only)
+            .with_spool(args.spool)
+            .with_retry(args.bucket.retry());
+        Ok(match args.part_size {
+            Some(part_size) => put.with_part_size(part_size),
+            None => put,
         })
     }
 
@@ -72,29 +99,6 @@ impl Uploads {
         };
         self.encryptor.clone().with_seal(seal)
     }
-}
-
-/// Returns an upload to a key as the arguments describe it.
-pub(crate) fn put(
-    args: &args::Put,
-    vendor: Vendor,
-    store: Arc<dyn Store>,
-    key: &str,
-    parallel: u16,
-) -> Result<Put, AttributeError> {
-    let guessed = mime_guess::from_path(key).first_raw().unwrap_or(OCTETS);
-    let put = Put::new(store, key)
-        .with_headers(args.attributes.of(guessed).headers(vendor)?)
-        .with_content(args.content.algorithm())
-        .with_threshold(args.threshold)
-        .with_concurrency(parallel.into())
-        .with_create_only(args.create_only)
-        .with_spool(args.spool)
-        .with_retry(args.bucket.retry());
-    Ok(match args.part_size {
-        Some(part_size) => put.with_part_size(part_size),
-        None => put,
-    })
 }
 
 impl From<AttributeError> for Failure {
@@ -111,7 +115,8 @@ pub(crate) fn describe(args: &args::Put) -> Result<Value, Failure> {
         "wrap": wrapping.wrap.map(WrapAlgorithm::id), "key_check": wrapping.key_check,
         "content": args.content.algorithm().to_string(), "seal": !args.sealing.no_seal,
         "origin": key_file::fingerprint(args.sealing.origin.path())?, "bind_name": args.bind_name,
-        "attributes": format!("{:?}", args.attributes) }))
+        "attributes": format!("{:?}", args.attributes),
+        "server_side": format!("{:?}", args.server_side) }))
 }
 
 /// Returns the path of the journal for uploading a file to an object, if the upload can be resumed.

@@ -18,6 +18,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use envelope_testkit::bucket::Fault;
 use serde_json::Value;
 
 use crate::world::{World, lines, said};
@@ -395,4 +396,68 @@ fn objects_get_attributes() {
         let out = world.run(&["put", &one, &single, "--key", &key, &hostile]);
         assert_eq!(out.status.code(), Some(2), "{}", said(&out));
     }
+}
+
+#[test]
+fn the_store_encrypts_once_more() {
+    for (vendor, mode, context, headers) in [
+        ("oss", "oss", None, vec![("x-oss-server-side-encryption", "AES256")]),
+        ("oss", "sm4", None, vec![("x-oss-server-side-encryption", "SM4")]),
+        (
+            "oss",
+            "oss-kms:an-id",
+            None,
+            vec![
+                ("x-oss-server-side-encryption", "KMS"),
+                ("x-oss-server-side-encryption-key-id", "an-id"),
+            ],
+        ),
+        ("cos", "cos", None, vec![("x-cos-server-side-encryption", "AES256")]),
+        (
+            "cos",
+            "cos-kms:an-id",
+            Some("a=b"),
+            vec![
+                ("x-cos-server-side-encryption", "cos/kms"),
+                ("x-cos-server-side-encryption-cos-kms-key-id", "an-id"),
+            ],
+        ),
+    ] {
+        let world = World::new();
+        let key = world.text("key.pem");
+        let (small, large) = (world.file("small", b"x"), world.file("large", &[7; 3 << 20]));
+        let (one, other) = (format!("{vendor}://b-1/one"), format!("{vendor}://b-1/other"));
+        let context = context.map(|context| ["--sse-context", context]);
+        for (file, address) in [(&small, &one), (&large, &other)] {
+            let put = ["put", file, address, "--key", &key, "--sse", mode, "--threshold", "1MiB"];
+            let put = [&put[..], context.as_ref().map_or(&[][..], |it| &it[..])].concat();
+            world.done(&put);
+            // A store that forgets what it was asked for.
+            world.server.fail(0, Fault::NoServerSide);
+            let out = world.run(&put);
+            assert_eq!(out.status.code(), Some(5), "{mode}");
+            assert!(said(&out).contains("not encrypted by the store as asked"), "{}", said(&out));
+            world.done(&put);
+        }
+        for name in ["one", "other"] {
+            let (_, found) = world.server.object("b-1", name).unwrap();
+            for (header, value) in &headers {
+                let found = found.iter().find(|(name, _)| name == header);
+                assert_eq!(found.map(|(_, it)| it.as_str()), Some(*value), "{name} {mode}");
+            }
+        }
+        assert_eq!(world.cat(&one, &key), b"x");
+    }
+    let world = World::new();
+    let (file, key) = (world.file("small", b"x"), world.text("key.pem"));
+    for wrong in [
+        &["--sse", "cos"][..],
+        &["--sse", "customer"],
+        &["--sse", "oss", "--sse-context", "a=b"],
+        &["--sse-context", "a=b"],
+    ] {
+        let put = [&["put", &file, "oss://b-1/one", "--key", &key], wrong].concat();
+        assert_eq!(world.run(&put).status.code(), Some(2), "{wrong:?}");
+    }
+    assert!(world.server.requests().is_empty());
 }

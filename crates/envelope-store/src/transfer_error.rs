@@ -79,6 +79,15 @@ pub enum TransferError {
     /// The content key cannot be rewrapped.
     #[error(transparent)]
     Rewrap(#[from] RewrapError),
+    /// The object is in the store, encrypted by this machine, but the store did not encrypt it on its
+    /// side as it was asked to.
+    #[error("the object was uploaded, but not encrypted by the store as asked: {name} is {got}")]
+    ServerSide {
+        /// The header that was sent.
+        name: String,
+        /// What the store shows.
+        got: String,
+    },
     /// The source file changed during the upload. Going on would encrypt different bytes with the
     /// same keystream.
     #[error("the file changed while it was being uploaded")]
@@ -141,6 +150,7 @@ impl TransferError {
                 | Self::Locked
                 | Self::NoPlan(_)
                 | Self::PartLength(_)
+                | Self::ServerSide { .. }
                 | Self::SourceChanged
                 | Self::Store(StoreError::Changed | StoreError::Key(_) | StoreError::NoUpload)
                 | Self::StreamLength { .. }

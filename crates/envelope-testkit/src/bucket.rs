@@ -81,6 +81,8 @@ pub enum Fault {
     IgnoreRange,
     /// The object's metadata is lost in transit.
     LoseMetadata,
+    /// The store forgets that it was asked to encrypt the object.
+    NoServerSide,
     /// A part or an object is stored with a changed byte.
     ChangeByte,
     /// A byte of the request's body changes on its way.

@@ -12,7 +12,7 @@ use envelope_store::{Address, Endpoint};
 
 use super::{
     Accept, Content, Kms, KmsStyle, MAX_PARALLEL, Many, ObjectAttributes, Origin, Passphrase,
-    Patterns, Require, Sealed, Sealing, Wrapping, size,
+    Patterns, Require, Sealed, Sealing, ServerSide, Wrapping, size,
 };
 
 /// Returns the largest file that is uploaded in a single request: 16 MiB.
@@ -182,6 +182,8 @@ pub(crate) struct Put {
     pub(crate) parallel: Option<u16>,
     #[command(flatten)]
     pub(crate) attributes: ObjectAttributes,
+    #[command(flatten)]
+    pub(crate) server_side: ServerSide,
     #[command(flatten)]
     pub(crate) state: State,
     /// Keep no state, and abort the upload if it is interrupted.

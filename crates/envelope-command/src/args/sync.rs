@@ -6,7 +6,7 @@ use envelope_store::Address;
 
 use super::{
     Accept, Bucket, Content, Get, Keys, Kms, KmsStyle, MAX_PARALLEL, Many, ObjectAttributes,
-    Origin, Passphrase, Patterns, Put, Read, Sealed, Sealing, Wrapping, size,
+    Origin, Passphrase, Patterns, Put, Read, Sealed, Sealing, ServerSide, Wrapping, size,
     store::{State, default_part_size, default_threshold},
 };
 
@@ -46,6 +46,8 @@ pub(crate) struct SyncArgs {
     pub(crate) content: Content,
     #[command(flatten)]
     pub(crate) attributes: ObjectAttributes,
+    #[command(flatten)]
+    pub(crate) server_side: ServerSide,
     #[command(flatten)]
     pub(crate) accept: SyncAccept,
     #[command(flatten)]
@@ -123,6 +125,7 @@ impl SyncArgs {
             threshold: default_threshold(),
             parallel: Some(self.parallel),
             attributes: self.attributes,
+            server_side: self.server_side,
             state: self.state,
             no_resume: false,
             create_only: false,

@@ -53,7 +53,8 @@ pub(crate) fn run(args: Put) -> Result<(), Failure> {
     let reporter = ProgressReporter::new(len);
     let told = reporter.clone();
     let parallel = args.parallel.unwrap_or(PARALLEL);
-    let mut put = uploads::put(args, uploads.vendor, store, key, parallel)?
+    let mut put = uploads
+        .put(args, store, key, parallel)?
         .with_stop(stop.clone())
         .with_progress(move |event| told.notify(event));
     if let Some(state) = &state {

@@ -173,7 +173,9 @@ impl FileUploads {
         let progress = Arc::clone(&self.progress);
         let name = key.to_owned();
         let (store, vendor) = (Arc::clone(&self.store), self.uploads.vendor);
-        let mut put = uploads::put(&self.args, vendor, store, key, self.parallel)
+        let mut put = self
+            .uploads
+            .put(&self.args, store, key, self.parallel)
             .map_err(|error| Outcome::failed(&error))?
             .with_progress(move |event| progress.transfer(&name, event));
         if let Some((name, value)) = time.and_then(|it| mtime_header(vendor, it)) {

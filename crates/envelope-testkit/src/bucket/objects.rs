@@ -607,7 +607,13 @@ pub(super) fn changed(body: &Bytes) -> Bytes {
 }
 
 fn metadata(call: &Call, fault: Option<Fault>) -> Headers {
-    if fault == Some(Fault::LoseMetadata) { Headers::new() } else { call.metadata() }
+    let mut headers = call.metadata();
+    match fault {
+        Some(Fault::LoseMetadata) => headers.clear(),
+        Some(Fault::NoServerSide) => headers.retain(|(name, _)| !name.contains("-server-side-")),
+        _ => {}
+    }
+    headers
 }
 
 /// Returns the contents of every element with this name.

@@ -88,12 +88,20 @@ impl Call {
         // Tags are kept with the headers, as far as tests are concerned.
         const STANDARD: [&str; 5] =
             ["content-type", "cache-control", "content-disposition", "content-encoding", "expires"];
+        const SERVER_SIDE: [&str; 5] = [
+            "x-cos-server-side-encryption",
+            "x-cos-server-side-encryption-cos-kms-key-id",
+            "x-oss-server-side-data-encryption",
+            "x-oss-server-side-encryption",
+            "x-oss-server-side-encryption-key-id",
+        ];
         self.headers
             .iter()
             .filter(|(name, _)| {
                 STANDARD.contains(&name.as_str())
                     || name.ends_with("-storage-class")
                     || name.ends_with("-tagging")
+                    || SERVER_SIDE.contains(&name.as_str())
                     || name.starts_with("x-oss-meta-")
                     || name.starts_with("x-cos-meta-")
             })
