@@ -27,7 +27,10 @@ pub(crate) use self::{
     policy::{Accept, Require},
     seal::{Origin, Sealed, Sealing},
     server_side::ServerSide,
-    store::{Audit, Bucket, BulkArgs, Cat, Du, Get, Keys, Ls, OssSignature, Put, Read, Rm, Verify},
+    store::{
+        Audit, Bucket, BulkArgs, Cat, Du, Get, Keys, Ls, OssSignature, Put, Read, Rm, Uploads,
+        UploadsAbort, UploadsCommand, UploadsLs, Verify,
+    },
     sync::SyncArgs,
 };
 
@@ -65,6 +68,7 @@ pub(crate) enum Command {
     Audit(Box<Audit>),
     Verify(Box<Verify>),
     Rm(Rm),
+    Uploads(Uploads),
     SseHeaders(SseHeaders),
     Bench(Bench),
     Demo(Demo),

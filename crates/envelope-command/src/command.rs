@@ -18,4 +18,5 @@ pub(crate) mod rewrap_bulk;
 pub(crate) mod rm;
 pub(crate) mod sse_headers;
 pub(crate) mod sync;
+pub(crate) mod uploads;
 pub(crate) mod verify_tree;

@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         Command::Du(args) => command::du::run(&args),
         Command::Verify(args) => command::get::verify(&args),
         Command::Rm(args) => command::rm::run(&args),
+        Command::Uploads(args) => command::uploads::run(&args),
         Command::SseHeaders(args) => command::sse_headers::run(&args),
         Command::Bench(args) => command::bench::run(&args),
         Command::Demo(args) => command::demo::run(&args),

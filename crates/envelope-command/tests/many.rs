@@ -13,7 +13,7 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use envelope_testkit::Outcome;
+use envelope_testkit::{Outcome, bucket::Fault};
 use serde_json::Value;
 
 use crate::world::{World, lines, said};
@@ -381,5 +381,40 @@ fn listings_by_level_and_in_detail() {
         let json: Vec<Value> = json.iter().map(|it| serde_json::from_str(it).unwrap()).collect();
         assert_eq!(json[0]["folder"], "p/a/");
         assert_eq!((&json[3]["plain_bytes"], &json[3]["dialect"]), (&12.into(), &dialect.into()));
+    }
+}
+
+#[test]
+fn open_uploads_are_listed_and_aborted() {
+    for scheme in ["oss", "cos"] {
+        let world = World::new();
+        world.server.set_page(3);
+        let (key, file) = (world.text("key.pem"), world.file("large", &[7; 3 << 20]));
+        for n in 0..7 {
+            let to = format!("{scheme}://b-1/p/{n} &");
+            let sizes = ["--threshold", "1MiB", "--part-size", "1MiB", "--timeout", "0"];
+            // The first part is refused, and the upload stays open for the same command.
+            world.server.fail(1, Fault::Denied);
+            world.server.fail(2, Fault::Denied);
+            world.server.fail(3, Fault::Denied);
+            world.run(&[&["put", &file, &to, "--key", &key], &sizes[..]].concat());
+            world.server.heal();
+        }
+        assert_eq!(world.server.open_uploads(), 7);
+        let address = format!("{scheme}://b-1/p");
+        let listed = lines(&world.run(&["uploads", "ls", &address]));
+        assert_eq!(listed.len(), 7, "{listed:?}");
+        assert!(listed[3].ends_with("  p/3 &") && listed[3].starts_with("20"), "{listed:?}");
+        assert!(lines(&world.run(&["uploads", "ls", &format!("{scheme}://b-1/q/")])).is_empty());
+        // None of them is that old.
+        let abort = ["uploads", "abort", &address, "--older-than"];
+        assert!(world.done(&[&abort[..], &["1d"]].concat()).contains("no objects"));
+        assert_eq!(world.server.open_uploads(), 7);
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+        let plan = world.run(&[&abort[..], &["0s", "--dry-run", "--include", "3*"]].concat());
+        assert_eq!(lines(&plan).len(), 1);
+        let words = world.done(&[&abort[..], &["0s", "--exclude", "3*"]].concat());
+        assert!(words.contains("6 aborted"), "{words}");
+        assert_eq!(world.server.open_uploads(), 1);
     }
 }

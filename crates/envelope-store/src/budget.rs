@@ -219,6 +219,14 @@ impl Store for BudgetedStore {
         within!(self, list_multipart_uploads(key))
     }
 
+    async fn list_uploads(
+        &self,
+        prefix: &str,
+        after: Option<&Upload>,
+    ) -> Result<(Vec<Upload>, bool), StoreError> {
+        within!(self, list_uploads(prefix, after))
+    }
+
     async fn is_created_with(
         &self,
         upload: &Upload,

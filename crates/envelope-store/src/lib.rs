@@ -67,7 +67,7 @@ pub use envelope_cloud::{
 pub use envelope_core;
 pub use error::{ErrorResponse, StoreError};
 pub use get::{Get, GetResult};
-pub use listing::{Listed, list_all, list_folder};
+pub use listing::{Listed, list_all, list_folder, list_uploads};
 pub use object_envelope::envelope_of;
 pub use output::{OutputError, OutputFile, OutputOptions, is_same_file};
 pub use private_file::create_private;

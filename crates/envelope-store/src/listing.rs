@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, future, stream, stream::BoxStream};
 
-use crate::{Entry, Store, StoreError};
+use crate::{Entry, Store, StoreError, Upload};
 
 /// Returns all objects whose keys start with `prefix`, in the order of the store.
 ///
@@ -60,6 +60,34 @@ pub fn list_folder(
     prefix: impl Into<String>,
 ) -> impl Stream<Item = Result<Listed, StoreError>> + Send + Unpin + 'static {
     Pages::new(store, prefix.into(), true).stream()
+}
+
+/// Returns all open uploads for keys that start with `prefix`.
+///
+/// # Errors
+/// [`StoreError::Malformed`] if the pages do not follow each other, or any other error of
+/// [`Store::list_uploads`].
+pub fn list_uploads(
+    store: Arc<dyn Store>,
+    prefix: impl Into<String>,
+) -> impl Stream<Item = Result<Upload, StoreError>> + Send + Unpin + 'static {
+    let begin = (store, prefix.into(), None::<Upload>, false);
+    let pages = stream::try_unfold(begin, |(store, prefix, after, is_ended)| async move {
+        if is_ended {
+            return Ok(None);
+        }
+        let (uploads, more) = store.list_uploads(&prefix, after.as_ref()).await?;
+        let place = |upload: &Upload| (upload.key.clone(), upload.id.clone());
+        let last = uploads.last().cloned();
+        let follows = last.as_ref().map(place) > after.as_ref().map(place);
+        if more && !follows {
+            let words = "the pages of the listing do not follow each other";
+            return Err(StoreError::Malformed(words.to_owned()));
+        }
+        let page = stream::iter(uploads.into_iter().map(Ok));
+        Ok(Some((page, (store, prefix, last, !more))))
+    });
+    pages.try_flatten().boxed()
 }
 
 /// An object or a folder of a listing.

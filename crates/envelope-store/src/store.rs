@@ -161,6 +161,21 @@ pub trait Store: fmt::Debug + Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Returns up to a thousand open uploads for keys that start with `prefix`, ordered by key and
+    /// ID and starting after the upload `after`, if given; and whether there may be more. By
+    /// default, a store knows of none.
+    ///
+    /// # Errors
+    /// Any transport or service error.
+    async fn list_uploads(
+        &self,
+        prefix: &str,
+        after: Option<&Upload>,
+    ) -> Result<(Vec<Upload>, bool), StoreError> {
+        let _ = (prefix, after);
+        Ok((Vec::new(), false))
+    }
+
     /// Returns whether an upload was created with these headers, one of which is the wrapped key of
     /// an envelope. `None` if the store cannot tell, which is the default.
     ///

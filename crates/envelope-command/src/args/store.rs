@@ -71,7 +71,8 @@ impl Default for Bucket {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let (digits, unit) = match text.strip_suffix(['s', 'm', 'h']) {
+    let (digits, unit) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
+        Some(digits) if text.ends_with('d') => (digits, 24 * 3600),
         Some(digits) if text.ends_with('m') => (digits, 60),
         Some(digits) if text.ends_with('h') => (digits, 3600),
         Some(digits) => (digits, 1),
@@ -416,6 +417,57 @@ pub(crate) struct Rm {
         help_heading = "Many objects"
     )]
     pub(crate) parallel: u16,
+    #[command(flatten)]
+    pub(crate) many: Many,
+    #[command(flatten)]
+    pub(crate) patterns: Patterns,
+    /// Print progress and the outcome as lines of JSON on standard error.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// List or abort uploads in parts that were begun and not completed. Their parts are stored, and
+/// paid for, until then.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Uploads {
+    #[command(subcommand)]
+    pub(crate) command: UploadsCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum UploadsCommand {
+    /// List open uploads: when each began, its ID and its key.
+    Ls(UploadsLs),
+    /// Abort open uploads, and discard their parts. One that is going on fails.
+    Abort(UploadsAbort),
+}
+
+/// A choice of open uploads.
+#[derive(Debug, clap::Args)]
+pub(crate) struct UploadsLs {
+    /// The bucket, and a folder of keys in it.
+    pub(crate) from: Address,
+    #[command(flatten)]
+    pub(crate) bucket: Bucket,
+    /// Only uploads that began longer ago than this: a number, followed by `s`, `m`, `h` or `d`.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) older_than: Option<Duration>,
+    /// Print lines of JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Uploads to abort.
+#[derive(Debug, clap::Args)]
+pub(crate) struct UploadsAbort {
+    /// The bucket, and a folder of keys in it.
+    pub(crate) from: Address,
+    #[command(flatten)]
+    pub(crate) bucket: Bucket,
+    /// Only uploads that began longer ago than this: a number, followed by `s`, `m`, `h` or `d`. A
+    /// younger one may be going on.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) older_than: Duration,
     #[command(flatten)]
     pub(crate) many: Many,
     #[command(flatten)]

@@ -252,6 +252,36 @@ impl Bucket {
         }
     }
 
+    /// Returns a page of open uploads for keys that start with `prefix`.
+    async fn uploads_page(
+        &self,
+        prefix: &str,
+        after: Option<&(String, String)>,
+    ) -> Result<UploadsPage, StoreError> {
+        let mut request = self
+            .request(Method::GET, "")
+            .query("uploads", "")
+            .query("prefix", prefix)
+            .query("encoding-type", "url");
+        if let Some((key, id)) = after {
+            request = request.query("key-marker", key).query("upload-id-marker", id);
+        }
+        let page: xml::Uploads =
+            xml::read(&self.text(&request).await?, "ListMultipartUploadsResult")?;
+        let encoded = page.encoding_type == "url";
+        let key_of = |key: &str| {
+            let plain = plain_key(key, encoded);
+            // Not all servers report that they encoded the keys.
+            if plain.starts_with(prefix) { plain } else { plain_key(key, true) }
+        };
+        let uploads = page.upload.into_iter().map(|upload| {
+            let created = answer::seconds(&upload.initiated);
+            Upload::new(key_of(&upload.key), upload.upload_id).with_created(created)
+        });
+        let next = (plain_key(&page.next_key_marker, encoded), page.next_upload_id_marker);
+        Ok(UploadsPage { uploads: uploads.collect(), next: page.is_truncated.then_some(next) })
+    }
+
     /// Returns up to a thousand parts of an upload whose numbers are greater than `marker`.
     async fn parts_page(&self, upload: &Upload, marker: u16) -> Result<xml::Parts, StoreError> {
         let mut request = self.request(Method::GET, &upload.key).query("uploadId", &upload.id);
@@ -397,37 +427,37 @@ impl Store for Bucket {
         let (mut found, mut seen) = (Vec::new(), HashSet::new());
         let mut after: Option<(String, String)> = None;
         loop {
-            let mut request = self
-                .request(Method::GET, "")
-                .query("uploads", "")
-                .query("prefix", key)
-                .query("encoding-type", "url");
-            if let Some((key, id)) = &after {
-                request = request.query("key-marker", key).query("upload-id-marker", id);
-            }
-            let text = self.text(&request).await?;
-            let page: xml::Uploads = xml::read(&text, "ListMultipartUploadsResult")?;
-            let encoded = page.encoding_type == "url";
-            // Not all servers report that they encoded the keys.
-            let is_ours =
-                |found: &str| plain_key(found, encoded) == key || plain_key(found, true) == key;
+            let page = self.uploads_page(key, after.as_ref()).await?;
             // The key itself comes before all keys that begin with it.
-            let others = page.upload.iter().any(|upload| !is_ours(&upload.key));
+            let others = page.uploads.iter().any(|upload| upload.key != key);
             let before = seen.len();
-            for upload in page.upload.into_iter().filter(|upload| is_ours(&upload.key)) {
-                if seen.insert(upload.upload_id.clone()) {
-                    let created = answer::seconds(&upload.initiated);
-                    found.push(Upload::new(key, upload.upload_id).with_created(created));
+            for upload in page.uploads.into_iter().filter(|upload| upload.key == key) {
+                if seen.insert(upload.id.clone()) {
+                    found.push(upload);
                 }
             }
-            if !page.is_truncated || others {
+            if page.next.is_none() || others {
                 return Ok(found);
             }
             if seen.len() == before || seen.len() > MAX_UPLOADS {
                 return Err(StoreError::Malformed(OUT_OF_ORDER.to_owned()));
             }
-            after = Some((plain_key(&page.next_key_marker, encoded), page.next_upload_id_marker));
+            after = page.next;
         }
+    }
+
+    async fn list_uploads(
+        &self,
+        prefix: &str,
+        after: Option<&Upload>,
+    ) -> Result<(Vec<Upload>, bool), StoreError> {
+        let after = after.map(|upload| (upload.key.clone(), upload.id.clone()));
+        let page = self.uploads_page(prefix, after.as_ref()).await?;
+        let is_wanted = |upload: &Upload| upload.key.starts_with(prefix);
+        if !page.uploads.iter().all(is_wanted) || (page.next.is_some() && page.uploads.is_empty()) {
+            return Err(StoreError::Malformed(OUT_OF_ORDER.to_owned()));
+        }
+        Ok((page.uploads, page.next.is_some()))
     }
 
     /// OSS lists the parts of an encrypted upload together with its wrapped key (seen in the Go SDK
@@ -523,6 +553,12 @@ impl Store for Bucket {
             Err(error) => Err(error),
         }
     }
+}
+
+/// A page of open uploads, and the key and the ID after which the next one begins.
+struct UploadsPage {
+    uploads: Vec<Upload>,
+    next: Option<(String, String)>,
 }
 
 /// Returns whether a key can be one of many in a document. An empty one would be that of the bucket.

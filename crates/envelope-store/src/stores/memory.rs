@@ -222,6 +222,19 @@ impl Store for MemoryStore {
         Ok(open.map(|(id, _)| Upload::new(key, id)).collect())
     }
 
+    async fn list_uploads(
+        &self,
+        prefix: &str,
+        after: Option<&Upload>,
+    ) -> Result<(Vec<Upload>, bool), StoreError> {
+        let state = self.state();
+        let open = state.uploads.iter().filter(|(_, begun)| begun.key.starts_with(prefix));
+        let mut open: Vec<Upload> = open.map(|(id, begun)| Upload::new(&begun.key, id)).collect();
+        open.sort_by(|one, other| (&one.key, &one.id).cmp(&(&other.key, &other.id)));
+        open.retain(|it| after.is_none_or(|after| (&it.key, &it.id) > (&after.key, &after.id)));
+        Ok((open, false))
+    }
+
     async fn copy_replace_metadata(
         &self,
         key: &str,
