@@ -1,9 +1,13 @@
 //! Command-line arguments.
 
 mod attributes;
+mod get;
 mod kms;
+mod list;
 mod many;
 mod policy;
+mod put;
+mod rewrap;
 mod seal;
 mod server_side;
 mod store;
@@ -22,15 +26,16 @@ use crate::checksum::Checksum;
 
 pub(crate) use self::{
     attributes::ObjectAttributes,
+    get::{Cat, Get, Verify},
     kms::{Kms, KmsStyle, ToKms},
+    list::{Audit, Du, Ls, Rm, Uploads, UploadsAbort, UploadsCommand, UploadsLs},
     many::{MAX_PARALLEL, Many, Patterns},
     policy::{Accept, Require},
+    put::Put,
+    rewrap::BulkArgs,
     seal::{Origin, Sealed, Sealing},
     server_side::ServerSide,
-    store::{
-        Audit, Bucket, BulkArgs, Cat, Du, Get, Keys, Ls, OssSignature, Put, Read, Rm, Uploads,
-        UploadsAbort, UploadsCommand, UploadsLs, Verify,
-    },
+    store::{Bucket, Keys, OssSignature, Read},
     sync::SyncArgs,
 };
 

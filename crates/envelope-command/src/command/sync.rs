@@ -1,30 +1,30 @@
 //! `envelope sync`: makes a folder of keys the same as a local folder, or the other way round.
 
+mod steps;
+mod work;
+
 use std::{
     convert::Infallible,
-    error::Error,
-    fs::File,
-    io::{self, Read as _},
-    path::{Path, PathBuf, absolute},
+    path::{Path, absolute},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use envelope_core::{Crc64, Decryptor};
 use envelope_store::{
-    Address, Entry, Store, StoreError, TransferError,
+    Address,
     blocking::Runtime,
     bulk::{
-        Deletions, Item, Outcome, Pair, Summary, Tree, TreeFile, Verdict, compare_download,
-        compare_upload, pairs,
+        Deletions, Item, Outcome, Pair, Summary, Tree, Verdict, compare_download, compare_upload,
+        pairs,
     },
-    envelope_of, list_all,
+    list_all,
 };
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, future, stream};
-use meta_codec::ContentAlgorithm;
 use serde_json::{Value, json};
-use tokio::task::spawn_blocking;
-use zeroize::Zeroizing;
 
+use self::{
+    steps::{Extras, Mode, Planned, Step, Steps, item, passed_over, plan, steps},
+    work::{Contents, DownloadWork, UploadWork},
+};
 use super::{
     get_tree::{self, Downloads},
     put_tree::{self, FileUploads},
@@ -32,15 +32,12 @@ use super::{
 use crate::{
     args::SyncArgs,
     command::get::{decryptor, describe},
-    failure::{Failure, Status},
+    failure::Failure,
     many::{self, Engine},
     progress::set_json,
     store::{address, folder, is_instruction, refuse_overlap, runtime},
     uploads::{self, Uploads},
 };
-
-/// The number of bytes read from a file at a time.
-const CHUNK: usize = 256 << 10;
 
 pub(crate) fn run(args: SyncArgs) -> Result<(), Failure> {
     set_json(args.json);
@@ -61,45 +58,6 @@ pub(crate) fn run(args: SyncArgs) -> Result<(), Failure> {
         )),
     }
 }
-
-/// How much is compared, and what becomes of what only the target has.
-#[derive(Clone, Copy)]
-struct Mode {
-    deletes: bool,
-    deletes_all: bool,
-    checksum: bool,
-    /// Whether nothing is done. Then nobody wants to see what is the same.
-    is_plan: bool,
-}
-
-impl Mode {
-    const fn of(args: &SyncArgs) -> Self {
-        let SyncArgs { delete, force, checksum, .. } = args;
-        let is_plan = args.many.dry_run;
-        Self { deletes: *delete, deletes_all: *force, checksum: *checksum, is_plan }
-    }
-}
-
-/// What is to be done about a path, or why nothing is.
-#[derive(Clone, Debug)]
-enum Step {
-    /// Upload the file, for this reason.
-    Upload(TreeFile, &'static str),
-    /// Upload the file, unless its object has its content or its time.
-    UploadUnlessSame(TreeFile),
-    /// Download the object, for this reason.
-    Download(Entry, &'static str),
-    /// Download the object, unless the file has its content or its time.
-    DownloadUnlessSame(Entry, TreeFile),
-    DeleteObject,
-    DeleteFile(PathBuf),
-    Same,
-    /// What it is, and its path.
-    PassedOver(&'static str, String),
-    Unreadable(String),
-}
-
-type Steps = Result<Item<Step>, Box<dyn Error + Send + Sync>>;
 
 /// Uploads what is different.
 fn upload(args: SyncArgs, to: &Address) -> Result<(), Failure> {
@@ -273,253 +231,4 @@ fn run_steps<F: Future<Output = Outcome> + Send + 'static>(
     }
     let report = many::report(report, job)?.with_location(format!("{}/", place.location));
     engine.run_then(&runtime, steps, report, work, |summary| extras(summary.failed()))
-}
-
-/// What only the target has, and whether it may be deleted.
-#[derive(Default)]
-struct Extras {
-    /// By their paths.
-    items: Vec<(String, Item<Step>)>,
-    /// The paths of the source that are no files. What is below them may be there all the same.
-    passed_over: Vec<String>,
-    /// Whether the source has a file or an object.
-    has_source: bool,
-    is_incomplete: bool,
-}
-
-impl Extras {
-    /// Returns what is to be deleted.
-    fn take(self, failed: u64, mode: Mode) -> Result<Vec<Item<Step>>, Failure> {
-        let is_below = |path: &str| {
-            self.passed_over.iter().any(|passed| {
-                path.strip_prefix(passed.as_str()).is_some_and(|rest| rest.starts_with('/'))
-            })
-        };
-        let items = self.items.into_iter().filter(|(path, _)| !is_below(path));
-        let items: Vec<Item<Step>> = items.map(|(_, item)| item.with_always(true)).collect();
-        let refuse = |words: &str, advice: &str| Err(Failure::new(Status::Io, words, advice));
-        if items.is_empty() {
-            return Ok(items);
-        }
-        if self.is_incomplete {
-            let words = "not all of the source could be read, so nothing is deleted";
-            return refuse(words, "see which files cannot be read, or exclude them");
-        }
-        if failed > 0 {
-            let words = "not everything was transferred, so nothing is deleted";
-            return refuse(words, "see the reasons; the same command can be run again");
-        }
-        if !self.has_source && !mode.deletes_all {
-            let words = "the source is empty, so nothing is deleted";
-            return refuse(words, "check the source; --force deletes all the same");
-        }
-        Ok(items)
-    }
-}
-
-/// Returns what would become of an object.
-fn plan(item: &Item<Step>) -> Outcome {
-    let why =
-        |status, why: &str| Outcome::new(status).with_bytes(item.len).with_detail("reason", why);
-    match &item.source {
-        Step::Upload(_, reason) => why("to upload", reason),
-        Step::UploadUnlessSame(_) => why("to compare", "time or content"),
-        Step::Download(_, reason) => why("to download", reason),
-        Step::DownloadUnlessSame(..) => why("to compare", "time or content"),
-        Step::DeleteObject | Step::DeleteFile(_) => Outcome::new("to delete"),
-        Step::Same => Outcome::new("same"),
-        Step::PassedOver(what, _) => Outcome::new(what),
-        Step::Unreadable(error) => Outcome::refused(error.as_str()),
-    }
-}
-
-/// What follows from a pair.
-enum Planned {
-    Item(Item<Step>),
-    /// Only the target has it. The text is its path.
-    Extra(String, Item<Step>),
-    Nothing,
-}
-
-fn item(key: String, step: Step) -> Planned {
-    let (len, version) = match &step {
-        Step::Upload(file, _) | Step::UploadUnlessSame(file) => (file.len, None),
-        Step::Download(object, _) | Step::DownloadUnlessSame(object, _) => (object.len, None),
-        _ => (0, Some("same")),
-    };
-    let is_done_before = version.is_some();
-    let item = Item::new(key, len, step);
-    // What is the same now need not be in the report twice. What is not is done again, whatever
-    // the report says: it is about another day.
-    Planned::Item(item.with_always(!is_done_before))
-}
-
-fn passed_over(pair: Pair, key: &dyn Fn(&str) -> String) -> Planned {
-    Planned::Item(match pair {
-        Pair::PassedOver(path, what, _) => {
-            Item::new(key(&path), 0, Step::PassedOver(what, path)).with_always(true)
-        }
-        Pair::Unreadable(path, error) => {
-            Item::new(key(&path), 0, Step::Unreadable(error.to_string())).with_always(true)
-        }
-        other => Item::new("", 0, Step::Unreadable(format!("{other:?}"))),
-    })
-}
-
-/// Returns the steps of all pairs, but for what only the target has, which is collected.
-fn steps(
-    pairs: impl Stream<Item = Result<Pair, StoreError>> + Send + Unpin + 'static,
-    mode: Mode,
-    step: impl Fn(Pair) -> Planned + Send + 'static,
-) -> (impl Stream<Item = Steps> + Send, Arc<Mutex<Extras>>) {
-    let extras: Arc<Mutex<Extras>> = Arc::default();
-    let collected = Arc::clone(&extras);
-    let steps = pairs.map_err(Into::into).try_filter_map(move |pair| {
-        let mut extras = collected.lock().unwrap_or_else(PoisonError::into_inner);
-        let item = match step(pair) {
-            Planned::Extra(path, item) => {
-                if mode.deletes {
-                    extras.items.push((path, item));
-                }
-                None
-            }
-            Planned::Nothing => None,
-            Planned::Item(item) => {
-                match &item.source {
-                    Step::PassedOver(_, path) => extras.passed_over.push(path.clone()),
-                    Step::Unreadable(_) => extras.is_incomplete = true,
-                    // A folder alone is no source.
-                    _ => extras.has_source |= !item.key.ends_with('/'),
-                }
-                // Nobody wants to see what is the same, where nothing is done.
-                Some(item).filter(|it| !(mode.is_plan && matches!(it.source, Step::Same)))
-            }
-        };
-        future::ready(Ok(item))
-    });
-    (steps, extras)
-}
-
-/// Objects and files whose contents are compared.
-struct Contents {
-    store: Arc<dyn Store>,
-    decryptor: Decryptor,
-}
-
-impl Contents {
-    /// Returns whether encrypting a file gives the object, by the checksum that the store reports.
-    /// `false` also if nobody can tell: another cipher than AES-CTR, or no checksum.
-    async fn are_same(&self, key: &str, path: &Path) -> Result<bool, TransferError> {
-        let meta = self.store.head(key).await?;
-        let envelope = envelope_of(&*self.store, key, &meta).await?;
-        let (Some(envelope), Some(crc64)) = (envelope, meta.crc64) else { return Ok(false) };
-        if envelope.content_algorithm() != ContentAlgorithm::Aes256Ctr {
-            return Ok(false);
-        }
-        let decryptor = match self.decryptor.name() {
-            Some(_) => self.decryptor.clone(),
-            None => self.decryptor.clone().with_name(key),
-        };
-        let path = path.to_owned();
-        let compared = spawn_blocking(move || {
-            let cipher = decryptor.decrypt_ctr(&envelope)?;
-            let (mut file, mut keystream, mut sum) =
-                (File::open(path)?, cipher.at(0), Crc64::new());
-            let mut chunk = Zeroizing::new(vec![0; CHUNK]);
-            loop {
-                let read = file.read(&mut chunk)?;
-                let Some(plain) = chunk.get_mut(..read).filter(|plain| !plain.is_empty()) else {
-                    return Ok(sum.value() == crc64 && sum.len() == meta.len);
-                };
-                keystream.apply(plain);
-                sum.update(plain);
-            }
-        });
-        match compared.await.map_err(io::Error::other)? {
-            // It is another object than one that this key has encrypted.
-            Err(TransferError::Decrypt(_)) => Ok(false),
-            outcome => outcome,
-        }
-    }
-}
-
-/// What is done in an upload.
-struct UploadWork {
-    files: FileUploads,
-    deletions: Deletions,
-    content: Option<Contents>,
-}
-
-impl UploadWork {
-    async fn outcome(&self, item: Item<Step>) -> Result<Outcome, Outcome> {
-        match item.source {
-            Step::UploadUnlessSame(file) => {
-                let is_same = match &self.content {
-                    Some(contents) => contents
-                        .are_same(&item.key, &file.path)
-                        .await
-                        .map_err(|error| Outcome::failed(&error))?,
-                    None => self.files.is_same(&item.key, file.modified).await?,
-                };
-                match is_same {
-                    true => Ok(Outcome::new("same")),
-                    false => self.files.upload(&item.key, &file.path, file.modified).await,
-                }
-            }
-            Step::Upload(file, _) => self.files.upload(&item.key, &file.path, file.modified).await,
-            Step::DeleteObject => match self.deletions.delete(item.key).await {
-                Ok(()) => Ok(Outcome::new("deleted")),
-                Err(error) => Err(Outcome::failed(&*error)),
-            },
-            step => still(step),
-        }
-    }
-}
-
-/// What is done in a download.
-struct DownloadWork {
-    downloads: Option<Arc<Downloads>>,
-    contents: Option<Contents>,
-}
-
-impl DownloadWork {
-    async fn outcome(&self, item: Item<Step>) -> Result<Outcome, Outcome> {
-        let Some(downloads) = &self.downloads else { return still(item.source) };
-        match item.source {
-            Step::DownloadUnlessSame(object, file) => {
-                let Some(contents) = &self.contents else {
-                    let outcome = downloads.download(&item.key, object.len, true).await?;
-                    let is_same = outcome.status == "already";
-                    return Ok(if is_same { Outcome::new("same") } else { outcome });
-                };
-                let is_same = contents.are_same(&item.key, &file.path).await;
-                match is_same.map_err(|error| Outcome::failed(&error))? {
-                    true => Ok(Outcome::new("same")),
-                    false => downloads.download(&item.key, object.len, false).await,
-                }
-            }
-            Step::Download(object, _) if object.key.ends_with('/') && object.len == 0 => {
-                let len = object.len;
-                Ok(downloads.outcome(Item::new(item.key, len, object)).await)
-            }
-            Step::Download(object, _) => downloads.download(&item.key, object.len, false).await,
-            Step::DeleteFile(path) if downloads.is_input(&path) => {
-                Ok(Outcome::new("kept, as this command reads it"))
-            }
-            Step::DeleteFile(path) => match tokio::fs::remove_file(&path).await {
-                Ok(()) => Ok(Outcome::new("deleted")),
-                Err(error) => Err(Outcome::failed(&error)),
-            },
-            step => still(step),
-        }
-    }
-}
-
-/// Returns the outcome of a step that does nothing.
-fn still(step: Step) -> Result<Outcome, Outcome> {
-    match step {
-        Step::PassedOver(what, _) => Ok(Outcome::new(what)),
-        Step::Unreadable(error) => Err(Outcome::refused(error)),
-        _ => Ok(Outcome::new("same")),
-    }
 }

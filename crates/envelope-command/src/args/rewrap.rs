@@ -1,0 +1,52 @@
+//! Arguments of `envelope rewrap` for objects in a store.
+
+use std::path::PathBuf;
+
+use super::{Bucket, MAX_PARALLEL, Many, Patterns, store::State};
+
+/// Selection of the objects in a bucket to rewrap, and options for doing so.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BulkArgs {
+    #[command(flatten)]
+    pub(crate) bucket: Bucket,
+    /// Rewrap every object whose key begins with that of the address.
+    #[arg(long, short = 'r', visible_alias = "recursive")]
+    pub(crate) prefix: bool,
+    /// Rewrap the objects listed in this file: an inventory as written by the stores (CSV of bucket
+    /// and key), CSV with a column `key`, or lines of JSON with a `key`.
+    #[arg(long, value_name = "FILE", conflicts_with = "prefix")]
+    pub(crate) inventory: Option<PathBuf>,
+    /// Rewrap only the I-th of N shares of these objects, from 1/N to N/N; an object is always in
+    /// the same share.
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    pub(crate) shard: Option<(u64, u64)>,
+    /// Upload the ciphertext again where OSS refuses to change the metadata of an encrypted object.
+    /// A copy is kept in the folder of --state until the new object is verified.
+    #[arg(long)]
+    pub(crate) reupload: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+    /// The number of requests that are in flight at once, for as many objects.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 16,
+        value_parser = clap::value_parser!(u16).range(1..=MAX_PARALLEL),
+        help_heading = "Many objects"
+    )]
+    pub(crate) parallel: u16,
+    #[command(flatten)]
+    pub(crate) many: Many,
+    #[command(flatten)]
+    pub(crate) patterns: Patterns,
+    /// Print progress and the outcome as lines of JSON on standard error.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn shard(text: &str) -> Result<(u64, u64), String> {
+    text.split_once('/')
+        .and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)))
+        .filter(|(index, count)| (1..=*count).contains(index))
+        .ok_or_else(|| "expected I/N, with I from 1 to N".to_owned())
+}

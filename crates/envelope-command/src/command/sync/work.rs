@@ -1,0 +1,150 @@
+//! What is done in a sync.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+    sync::Arc,
+};
+
+use envelope_core::{Crc64, Decryptor};
+use envelope_store::{
+    Store, TransferError,
+    bulk::{Deletions, Item, Outcome},
+    envelope_of,
+};
+use meta_codec::ContentAlgorithm;
+use tokio::task::spawn_blocking;
+use zeroize::Zeroizing;
+
+use super::{
+    super::{get_tree::Downloads, put_tree::FileUploads},
+    steps::Step,
+};
+
+/// The number of bytes read from a file at a time.
+const CHUNK: usize = 256 << 10;
+
+/// Objects and files whose contents are compared.
+pub(super) struct Contents {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) decryptor: Decryptor,
+}
+
+impl Contents {
+    /// Returns whether encrypting a file gives the object, by the checksum that the store reports.
+    /// `false` also if nobody can tell: another cipher than AES-CTR, or no checksum.
+    async fn are_same(&self, key: &str, path: &Path) -> Result<bool, TransferError> {
+        let meta = self.store.head(key).await?;
+        let envelope = envelope_of(&*self.store, key, &meta).await?;
+        let (Some(envelope), Some(crc64)) = (envelope, meta.crc64) else { return Ok(false) };
+        if envelope.content_algorithm() != ContentAlgorithm::Aes256Ctr {
+            return Ok(false);
+        }
+        let decryptor = match self.decryptor.name() {
+            Some(_) => self.decryptor.clone(),
+            None => self.decryptor.clone().with_name(key),
+        };
+        let path = path.to_owned();
+        let compared = spawn_blocking(move || {
+            let cipher = decryptor.decrypt_ctr(&envelope)?;
+            let (mut file, mut keystream, mut sum) =
+                (File::open(path)?, cipher.at(0), Crc64::new());
+            let mut chunk = Zeroizing::new(vec![0; CHUNK]);
+            loop {
+                let read = file.read(&mut chunk)?;
+                let Some(plain) = chunk.get_mut(..read).filter(|plain| !plain.is_empty()) else {
+                    return Ok(sum.value() == crc64 && sum.len() == meta.len);
+                };
+                keystream.apply(plain);
+                sum.update(plain);
+            }
+        });
+        match compared.await.map_err(io::Error::other)? {
+            // It is another object than one that this key has encrypted.
+            Err(TransferError::Decrypt(_)) => Ok(false),
+            outcome => outcome,
+        }
+    }
+}
+
+/// What is done in an upload.
+pub(super) struct UploadWork {
+    pub(super) files: FileUploads,
+    pub(super) deletions: Deletions,
+    pub(super) content: Option<Contents>,
+}
+
+impl UploadWork {
+    pub(super) async fn outcome(&self, item: Item<Step>) -> Result<Outcome, Outcome> {
+        match item.source {
+            Step::UploadUnlessSame(file) => {
+                let is_same = match &self.content {
+                    Some(contents) => contents
+                        .are_same(&item.key, &file.path)
+                        .await
+                        .map_err(|error| Outcome::failed(&error))?,
+                    None => self.files.is_same(&item.key, file.modified).await?,
+                };
+                match is_same {
+                    true => Ok(Outcome::new("same")),
+                    false => self.files.upload(&item.key, &file.path, file.modified).await,
+                }
+            }
+            Step::Upload(file, _) => self.files.upload(&item.key, &file.path, file.modified).await,
+            Step::DeleteObject => match self.deletions.delete(item.key).await {
+                Ok(()) => Ok(Outcome::new("deleted")),
+                Err(error) => Err(Outcome::failed(&*error)),
+            },
+            step => still(step),
+        }
+    }
+}
+
+/// What is done in a download.
+pub(super) struct DownloadWork {
+    pub(super) downloads: Option<Arc<Downloads>>,
+    pub(super) contents: Option<Contents>,
+}
+
+impl DownloadWork {
+    pub(super) async fn outcome(&self, item: Item<Step>) -> Result<Outcome, Outcome> {
+        let Some(downloads) = &self.downloads else { return still(item.source) };
+        match item.source {
+            Step::DownloadUnlessSame(object, file) => {
+                let Some(contents) = &self.contents else {
+                    let outcome = downloads.download(&item.key, object.len, true).await?;
+                    let is_same = outcome.status == "already";
+                    return Ok(if is_same { Outcome::new("same") } else { outcome });
+                };
+                let is_same = contents.are_same(&item.key, &file.path).await;
+                match is_same.map_err(|error| Outcome::failed(&error))? {
+                    true => Ok(Outcome::new("same")),
+                    false => downloads.download(&item.key, object.len, false).await,
+                }
+            }
+            Step::Download(object, _) if object.key.ends_with('/') && object.len == 0 => {
+                let len = object.len;
+                Ok(downloads.outcome(Item::new(item.key, len, object)).await)
+            }
+            Step::Download(object, _) => downloads.download(&item.key, object.len, false).await,
+            Step::DeleteFile(path) if downloads.is_input(&path) => {
+                Ok(Outcome::new("kept, as this command reads it"))
+            }
+            Step::DeleteFile(path) => match tokio::fs::remove_file(&path).await {
+                Ok(()) => Ok(Outcome::new("deleted")),
+                Err(error) => Err(Outcome::failed(&error)),
+            },
+            step => still(step),
+        }
+    }
+}
+
+/// Returns the outcome of a step that does nothing.
+fn still(step: Step) -> Result<Outcome, Outcome> {
+    match step {
+        Step::PassedOver(what, _) => Ok(Outcome::new(what)),
+        Step::Unreadable(error) => Err(Outcome::refused(error)),
+        _ => Ok(Outcome::new("same")),
+    }
+}

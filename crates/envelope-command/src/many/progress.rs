@@ -1,0 +1,131 @@
+//! The progress of work on many objects.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use envelope_store::{Event, bulk::BulkEvent};
+use indicatif::ProgressBar;
+use serde_json::json;
+
+use crate::{
+    failure::{one_line, warn},
+    progress::{is_json, many_bar, say, say_wait, show},
+};
+
+/// The number of failures that are said, if there is a report that has all of them.
+const MOST_SAID: u64 = 20;
+/// The time between two lines for programs.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Shows the progress of many objects, as one bar for people or as lines of JSON for programs, and
+/// says which objects failed.
+pub(crate) struct ManyProgress {
+    bar: Option<ProgressBar>,
+    found: AtomicU64,
+    found_bytes: AtomicU64,
+    ended: AtomicU64,
+    failed: AtomicU64,
+    /// The bytes that moved, as far as somebody tells.
+    moved: AtomicU64,
+    said: Mutex<Instant>,
+    pub(super) has_report: AtomicBool,
+}
+
+impl ManyProgress {
+    pub(super) fn new() -> Self {
+        let bar = (!is_json()).then(many_bar);
+        show(bar.as_ref());
+        Self {
+            bar,
+            found: AtomicU64::new(0),
+            found_bytes: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
+            said: Mutex::new(Instant::now()),
+            has_report: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn notify(&self, event: &BulkEvent) {
+        match event {
+            BulkEvent::Found(bytes) => {
+                self.found.fetch_add(1, Relaxed);
+                self.found_bytes.fetch_add(*bytes, Relaxed);
+            }
+            BulkEvent::Ended { key, outcome, .. } => {
+                self.ended.fetch_add(1, Relaxed);
+                if let Some(error) = &outcome.error {
+                    let before = self.failed.fetch_add(1, Relaxed);
+                    self.say_failure(before, key, error);
+                }
+            }
+            _ => {}
+        }
+        self.update();
+    }
+
+    /// Says that an object failed. Where all of them are in a report, the first few are enough.
+    fn say_failure(&self, before: u64, key: &str, error: &str) {
+        let is_enough = self.has_report.load(Relaxed) && before >= MOST_SAID;
+        if !is_enough {
+            let words = format!("{}: {error}", one_line(key));
+            say(&json!({ "failed": key, "error": error }), &words);
+        } else if before == MOST_SAID {
+            say(&json!({ "more": true }), "more objects failed; the report has all of them");
+        }
+    }
+
+    /// Notes an event of a transfer of one object.
+    pub(crate) fn transfer(&self, key: &str, event: Event) {
+        match event {
+            Event::Transferred(bytes) | Event::Resumed(bytes) => {
+                self.moved.fetch_add(bytes, Relaxed);
+                self.update();
+            }
+            Event::Waiting { delay, reason } => say_wait(delay, &reason),
+            Event::Warning(words) => {
+                warn(format_args!("{}: {words}", one_line(key)));
+            }
+            Event::Kept(path) => say(
+                &json!({ "kept": path, "key": key }),
+                &format!("{key} is kept in {} until its replacement is verified", path.display()),
+            ),
+            _ => {}
+        }
+    }
+
+    fn update(&self) {
+        let [found, of, ended, moved] =
+            [&self.found, &self.found_bytes, &self.ended, &self.moved].map(|it| it.load(Relaxed));
+        let failed = self.failed.load(Relaxed);
+        if let Some(bar) = &self.bar {
+            let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
+            bar.set_message(format!("{ended} of {found} objects{failed}"));
+            // Where no bytes move, the objects are what is left to be done.
+            let (position, len) = if of > 0 { (moved, of) } else { (ended, found) };
+            bar.set_length(len.max(position));
+            bar.set_position(position);
+            return;
+        }
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.elapsed() >= PERIOD {
+            *said = Instant::now();
+            let line = json!({ "objects": ended, "found": found, "failed": failed, "moved": moved,
+                "total": of });
+            say(&line, "");
+        }
+    }
+
+    pub(super) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        show(None);
+    }
+}
