@@ -166,9 +166,12 @@ pub(crate) fn describe(path: Option<&Path>, kms: Option<&KmsAddress>) -> Result<
 /// reveals nothing about it.
 pub(crate) fn fingerprint(path: Option<&Path>) -> Result<String, Failure> {
     let Some(path) = path else { return Ok(String::new()) };
-    // It was read already, and there may be nothing left of it.
-    if is_dash(path) {
-        return Ok("-".to_owned());
+    // A pipe was read already, and there is nothing left of it.
+    if is_dash(path) || !path.is_file() {
+        return Err(Failure::usage(
+            format_args!("{}: a report must tell one key from another", path.display()),
+            "use a key in a regular file, or no --report",
+        ));
     }
     let file = read_secret(path, Secret::Key)?;
     let mut hash = Sha256::new();

@@ -225,6 +225,14 @@ pub(crate) fn no_objects(from: &Address) -> Failure {
     )
 }
 
+/// Returns what makes this job another one, which only a report asks for.
+pub(crate) fn described(
+    many: &Many,
+    describe: impl FnOnce() -> Result<Value, Failure>,
+) -> Result<Value, Failure> {
+    if many.report.is_some() { describe() } else { Ok(Value::Null) }
+}
+
 /// Opens the report of a job, or returns one that is only shown where objects fail.
 pub(crate) fn report(path: Option<&Path>, job: &Value) -> Result<Report, Failure> {
     Ok(path.map_or_else(|| Ok(Report::none()), |path| Report::open(path, job))?)

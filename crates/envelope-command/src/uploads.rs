@@ -7,7 +7,7 @@ use std::{
 };
 
 use envelope_core::{Crc64, Decryptor, Encryptor, SealOptions};
-use envelope_store::{Address, AttributeError, Location, Put, Store};
+use envelope_store::{Address, AttributeError, Location, ObjectMeta, Put, Store};
 use meta_codec::{ContentAlgorithm, Dialect, Vendor, WrapAlgorithm};
 use serde_json::{Value, json};
 
@@ -87,6 +87,19 @@ impl Uploads {
         Ok(match args.part_size {
             Some(part_size) => put.with_part_size(part_size),
             None => put,
+        })
+    }
+
+    /// Returns whether the store is asked to encrypt on its side.
+    pub(crate) const fn asks_store(&self) -> bool {
+        !self.server_side.is_empty()
+    }
+
+    /// Returns whether an object shows that the store did what it is asked to.
+    pub(crate) fn is_as_asked(&self, meta: &ObjectMeta) -> bool {
+        self.server_side.iter().all(|(name, want)| {
+            // The encryption context is not shown.
+            name.ends_with("-context") || meta.header(name) == Some(want.as_str())
         })
     }
 

@@ -128,6 +128,13 @@ fn contents_are_compared_on_demand() {
     }
 }
 
+/// Nothing is unreadable for the superuser.
+#[cfg(unix)]
+fn is_root() -> bool {
+    let id = std::process::Command::new("id").arg("-u").output().unwrap();
+    id.stdout.trim_ascii() == b"0"
+}
+
 #[test]
 fn nothing_is_deleted_but_what_the_source_is_known_not_to_have() {
     let world = world();
@@ -167,6 +174,20 @@ fn nothing_is_deleted_but_what_the_source_is_known_not_to_have() {
         fs::write(&strange, "").unwrap();
         fails(&sync, "nothing is deleted");
         fs::remove_file(strange).unwrap();
+        // Nor what is in a folder that cannot be read: an exclude of its name says nothing of that.
+        if !is_root() {
+            use std::os::unix::fs::PermissionsExt as _;
+            fs::create_dir(world.path("from/secret")).unwrap();
+            world.server.store("b-1", "p/secret/a", b"an object");
+            let mode = |mode| fs::Permissions::from_mode(mode);
+            fs::set_permissions(world.path("from/secret"), mode(0)).unwrap();
+            for pattern in ["secret", "secret/b*", "*-"] {
+                fails(&[&sync[..], &["--exclude", pattern]].concat(), "nothing is deleted");
+            }
+            fs::set_permissions(world.path("from/secret"), mode(0o700)).unwrap();
+            fs::remove_dir(world.path("from/secret")).unwrap();
+            world.done(&["rm", "oss://b-1/p/secret/a"]);
+        }
         // A link is no file, but its path is not free, either.
         world.server.store("b-1", "p/link", b"an object");
         symlink("/", world.path("from/link")).unwrap();
@@ -179,7 +200,7 @@ fn nothing_is_deleted_but_what_the_source_is_known_not_to_have() {
     fails(&sync, "nothing is deleted");
     fs::remove_dir_all(world.path("from/n")).unwrap();
     world.server.store("b-1", "p/b/", b"");
-    let words = world.done(&[&sync[..], &["--exclude", "*.log"]].concat());
+    let words = world.done(&[&sync[..], &["--include", "*", "--exclude", "*.log"]].concat());
     assert!(words.contains("1 deleted"), "{words}");
     assert!(is_there("p/b/"), "the marker of a folder");
     assert!(!is_there("p/extra") && is_there("p/kept.log") && is_there("pq"));

@@ -58,11 +58,10 @@ impl RateLimit {
     }
 
     /// As [`take`](Self::take), on a thread that may block.
-    ///
-    /// # Panics
-    /// Panics on a thread that runs async tasks.
     pub fn take_blocking(&self, count: u64) {
-        let _turn = self.turn.blocking_lock();
+        // Not the lock's own way to block, which refuses to do so for a caller that is run by the
+        // runtime, as a master key may be. It needs no runtime.
+        let _turn = pollster::block_on(self.turn.lock());
         for share in self.shares(count) {
             while let Err(delay) = self.try_take(share) {
                 thread::sleep(delay);
@@ -114,7 +113,10 @@ mod tests {
         let begun = std::time::Instant::now();
         limit.take(10).await;
         let own = limit.clone();
-        tokio::task::spawn_blocking(move || own.take_blocking(10)).await.unwrap();
+        // As a master key is called that blocks.
+        let runtime = tokio::runtime::Handle::current();
+        let work = move || runtime.block_on(async { own.take_blocking(10) });
+        tokio::task::spawn_blocking(work).await.unwrap();
         assert!(begun.elapsed() >= Duration::from_millis(300));
     }
 

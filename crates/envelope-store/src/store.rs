@@ -163,17 +163,17 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Returns up to a thousand open uploads for keys that start with `prefix`, ordered by key and
     /// ID and starting after the upload `after`, if given; and whether there may be more. By
-    /// default, a store knows of none.
+    /// default, a store does not support it.
     ///
     /// # Errors
-    /// Any transport or service error.
+    /// Any transport or service error; [`StoreError::Unsupported`].
     async fn list_uploads(
         &self,
         prefix: &str,
         after: Option<&Upload>,
     ) -> Result<(Vec<Upload>, bool), StoreError> {
         let _ = (prefix, after);
-        Ok((Vec::new(), false))
+        Err(StoreError::Unsupported("listing uploads"))
     }
 
     /// Returns whether an upload was created with these headers, one of which is the wrapped key of

@@ -104,6 +104,10 @@ async fn conforms(store: &dyn Store, meta: &str) {
     assert!(matches!(part, Err(StoreError::NoUpload)));
     let upload = store.create_multipart("gone", &own, PutOptions::default()).await.unwrap();
     store.upload_part(&upload, 1, "1".into(), &own).await.unwrap();
+    let (open, more) = store.list_uploads("go", None).await.unwrap();
+    assert_eq!((&open[0].key, &open[0].id, open.len(), more), (&upload.key, &upload.id, 1, false));
+    assert!(store.list_uploads("go", Some(&upload)).await.unwrap().0.is_empty());
+    assert!(store.list_uploads("gone/", None).await.unwrap().0.is_empty());
     store.abort(&upload).await.unwrap();
     store.abort(&upload).await.unwrap();
     assert!(store.list_multipart_uploads("gone").await.unwrap().is_empty());

@@ -43,7 +43,7 @@ pub(crate) fn run(args: Get) -> Result<(), Failure> {
         let work = Arc::new(work);
         let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
         let job = json!({ "get": from.to_string(), "to": root.display().to_string(),
-            "as": describe(&args.read)? });
+            "as": many::described(many, || describe(&args.read))? });
         let report = many::report(many.report.as_deref(), &job)?;
         let report = report.with_location(format!("{}/", from.location));
         engine.run(&runtime, items, report, move |item| {

@@ -28,6 +28,9 @@ const PARALLEL: u16 = 16;
 /// The size of a part in memory, where the arguments say nothing else.
 const PART: u64 = 8 << 20;
 
+/// How often a file is uploaded that changes meanwhile.
+const MAX_CHANGES: u32 = 3;
+
 /// What is at a path.
 enum Source {
     File(PathBuf, Option<SystemTime>),
@@ -57,7 +60,7 @@ pub(crate) fn run(args: Put) -> Result<(), Failure> {
     } else {
         let root = std::path::absolute(&args.plain).unwrap_or_else(|_| args.plain.clone());
         let job = json!({ "put": root.display().to_string(), "to": to.to_string(),
-            "as": uploads::describe(&args)? });
+            "as": many::described(many, || uploads::describe(&args))? });
         let report = many::report(many.report.as_deref(), &job)?;
         let report = report.with_location(format!("{}/", to.location));
         let work = Arc::new(FileUploads::new(Arc::clone(&args), &to, uploads, store, &engine));
@@ -157,11 +160,30 @@ impl FileUploads {
         let meta = self.store.head(key).await.map_err(|error| Outcome::failed(&error))?;
         // An envelope that nobody can read is none.
         let is_encrypted = matches!(envelope_of(&*self.store, key, &meta).await, Ok(Some(_)));
-        Ok(is_encrypted && modified_here.is_some() && modified(&meta) == modified_here)
+        let is_as_asked = is_encrypted && self.uploads.is_as_asked(&meta);
+        Ok(is_as_asked && modified_here.is_some() && modified(&meta) == modified_here)
     }
 
-    /// Uploads a file to a key.
+    /// Uploads a file to a key, and once more if it changed meanwhile: the object would have the
+    /// time at which the file was found, and would be taken for a newer one from then on.
     pub(super) async fn upload(
+        &self,
+        key: &str,
+        path: &Path,
+        mut time: Option<SystemTime>,
+    ) -> Result<Outcome, Outcome> {
+        for _ in 0..MAX_CHANGES {
+            let outcome = self.upload_once(key, path, time).await?;
+            let now = modified_now(path);
+            if time.is_none() || time == now {
+                return Ok(outcome);
+            }
+            time = now;
+        }
+        Err(Outcome::refused("the file changes all the time; the object is one of its states"))
+    }
+
+    async fn upload_once(
         &self,
         key: &str,
         path: &Path,
@@ -187,11 +209,6 @@ impl FileUploads {
         }
         let encryptor = self.uploads.encryptor(key);
         match put.file(path, &encryptor, Some(&self.uploads.decryptor)).await {
-            // The object has the time at which the file was found, and would be taken for a newer
-            // one from now on.
-            Ok(_) if time.is_some() && time != modified_now(path) => {
-                Err(Outcome::refused("the file changed while it was uploaded; upload it again"))
-            }
             Ok(result) => Ok(Outcome::new("uploaded").with_bytes(result.len)),
             Err(TransferError::Store(StoreError::Changed)) if self.args.create_only => {
                 Ok(Outcome::new("exists"))

@@ -73,6 +73,8 @@ fn upload(args: SyncArgs, to: &Address) -> Result<(), Failure> {
     let uploads = Uploads::new(&args, &*store)?;
     let decryptor = uploads.decryptor.clone();
     let content = args.content.algorithm();
+    // A listing does not say how the store encrypts.
+    let asks_store = uploads.asks_store();
     let objects = list_all(Arc::clone(&store), to.key.clone()).try_filter({
         let prefix = to.key.len();
         move |entry| future::ready(filter.admits(entry.key.get(prefix..).unwrap_or_default()))
@@ -86,7 +88,7 @@ fn upload(args: SyncArgs, to: &Address) -> Result<(), Failure> {
             Pair::Both(file, object) => {
                 let step = match compare_upload(&file, &object, content) {
                     Verdict::Changed(why) => Step::Upload(file, why),
-                    Verdict::Same if !mode.checksum => Step::Same,
+                    Verdict::Same if !mode.checksum && !asks_store => Step::Same,
                     _ => Step::UploadUnlessSame(file),
                 };
                 item(object.key, step)
@@ -106,7 +108,7 @@ fn upload(args: SyncArgs, to: &Address) -> Result<(), Failure> {
     });
     let engine = put_tree::engine(&args);
     let job = json!({ "sync": absolute(&from).unwrap_or(from.clone()).display().to_string(),
-        "to": to.to_string(), "as": uploads::describe(&args)? });
+        "to": to.to_string(), "as": many::described(&args.many, || uploads::describe(&args))? });
     let files = FileUploads::new(Arc::clone(&args), to, uploads, Arc::clone(&store), &engine);
     let store = engine.store(store);
     let work = Arc::new(UploadWork {
@@ -176,7 +178,7 @@ fn download(args: SyncArgs, from: &Address) -> Result<(), Failure> {
     let engine = get_tree::engine(&args);
     let job = json!({ "sync": from.to_string(),
         "to": absolute(&to).unwrap_or(to.clone()).display().to_string(),
-        "as": describe(&args.read)? });
+        "as": many::described(&args.many, || describe(&args.read))? });
     let contents = mode.checksum.then(|| Contents {
         store: engine.store(Arc::clone(&store)),
         decryptor: decryptor.clone(),

@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
     let summary = if args.many.dry_run {
         engine.plan(&runtime, items, |item| Outcome::new("to verify").with_bytes(item.len))?
     } else {
-        let job = json!({ "verify": from.to_string(), "as": describe(&args.read)? });
+        let job = json!({ "verify": from.to_string(), "as": many::described(&args.many, || describe(&args.read))? });
         let report = many::report(args.many.report.as_deref(), &job)?;
         let report = report.with_location(format!("{}/", from.location));
         let work = Arc::new(Work {

@@ -24,6 +24,8 @@ use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 pub struct Filter {
     includes: Patterns,
     excludes: Patterns,
+    /// Those of the excludes that stand for all that is in a folder.
+    folders: Patterns,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -54,6 +56,9 @@ impl Filter {
     /// If it is not a pattern.
     pub fn with_exclude(mut self, pattern: &str) -> Result<Self, PatternError> {
         self.excludes.add(pattern)?;
+        if pattern.ends_with('/') {
+            self.folders.add(pattern)?;
+        }
         Ok(self)
     }
 
@@ -63,16 +68,18 @@ impl Filter {
         self.includes.globs.is_empty() && self.excludes.globs.is_empty()
     }
 
-    /// Returns whether a path, with slashes, is passed over because it matches an exclude.
+    /// Returns whether all that may be in a folder is passed over.
     #[must_use]
-    pub fn excludes(&self, path: &str) -> bool {
-        self.excludes.set.is_match(path)
+    pub fn excludes_folder(&self, path: &str) -> bool {
+        // Such a pattern matches everything below, whatever its name.
+        self.folders.set.is_match(format!("{path}/-"))
     }
 
     /// Returns whether a path, with slashes, is worked on.
     #[must_use]
     pub fn admits(&self, path: &str) -> bool {
-        (self.includes.globs.is_empty() || self.includes.set.is_match(path)) && !self.excludes(path)
+        (self.includes.globs.is_empty() || self.includes.set.is_match(path))
+            && !self.excludes.set.is_match(path)
     }
 }
 
@@ -166,5 +173,18 @@ mod tests {
             assert!(!filter.admits(no), "{no}");
         }
         assert!(!filter.is_empty() && Filter::new().is_empty() && Filter::new().admits("any"));
+    }
+
+    #[test]
+    fn a_folder_is_excluded_as_a_whole_or_not_at_all() {
+        let excludes = |pattern: &str, path: &str| {
+            Filter::new().with_exclude(pattern).unwrap().excludes_folder(path)
+        };
+        for (pattern, path) in [("secret/", "secret"), ("secret/", "a/secret/b"), ("/a/", "a")] {
+            assert!(excludes(pattern, path), "{pattern} {path}");
+        }
+        for pattern in ["secret", "secret/*", "*-", "?", "/secret/", "*", "other/"] {
+            assert!(!excludes(pattern, "a/secret"), "{pattern}");
+        }
     }
 }

@@ -132,9 +132,8 @@ impl Tree {
             Err(error) => {
                 let path = error.path().unwrap_or(&self.root);
                 let key = self.lossy_key(path);
-                // It may be a folder, of which nothing is wanted.
-                let is_excluded =
-                    self.filter.excludes(&key) || self.filter.excludes(&format!("{key}/-"));
+                // It may be a folder, of which nobody knows what is in it.
+                let is_excluded = self.filter.excludes_folder(&key);
                 return (!is_excluded).then(|| Found::Unreadable(key, error.into()));
             }
         };
@@ -145,11 +144,12 @@ impl Tree {
             let error = io::Error::new(io::ErrorKind::InvalidFilename, "the name is not UTF-8");
             return Some(Found::Unreadable(self.lossy_key(entry.path()), error));
         };
+        if entry.path_is_symlink() && !self.follows_links {
+            // What is behind it may be wanted, whatever its own name is.
+            return (!self.filter.excludes_folder(&key)).then_some(Found::Link(key));
+        }
         if !self.filter.admits(&key) {
             return None;
-        }
-        if entry.path_is_symlink() && !self.follows_links {
-            return Some(Found::Link(key));
         }
         let is_working = entry.file_name().to_str().is_some_and(is_working_name);
         if !entry.file_type().is_file() || is_working {

@@ -279,7 +279,8 @@ impl Bucket {
             Upload::new(key_of(&upload.key), upload.upload_id).with_created(created)
         });
         let next = (plain_key(&page.next_key_marker, encoded), page.next_upload_id_marker);
-        Ok(UploadsPage { uploads: uploads.collect(), next: page.is_truncated.then_some(next) })
+        let next = page.is_truncated.then_some(next);
+        Ok(UploadsPage { uploads: uploads.collect(), next, is_encoded: encoded })
     }
 
     /// Returns up to a thousand parts of an upload whose numbers are greater than `marker`.
@@ -453,7 +454,10 @@ impl Store for Bucket {
     ) -> Result<(Vec<Upload>, bool), StoreError> {
         let after = after.map(|upload| (upload.key.clone(), upload.id.clone()));
         let page = self.uploads_page(prefix, after.as_ref()).await?;
-        let is_wanted = |upload: &Upload| upload.key.starts_with(prefix);
+        // A key that may be encoded, or not, is that of nobody knows which object.
+        let is_wanted = |upload: &Upload| {
+            upload.key.starts_with(prefix) && (page.is_encoded || !upload.key.contains('%'))
+        };
         if !page.uploads.iter().all(is_wanted) || (page.next.is_some() && page.uploads.is_empty()) {
             return Err(StoreError::Malformed(OUT_OF_ORDER.to_owned()));
         }
@@ -559,6 +563,8 @@ impl Store for Bucket {
 struct UploadsPage {
     uploads: Vec<Upload>,
     next: Option<(String, String)>,
+    /// Whether the store said that the keys were encoded.
+    is_encoded: bool,
 }
 
 /// Returns whether a key can be one of many in a document. An empty one would be that of the bucket.

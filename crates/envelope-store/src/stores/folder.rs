@@ -254,6 +254,32 @@ async fn blocking<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(io::Error::other(error).into()))
 }
 
+impl FolderStore {
+    /// Returns the open uploads for keys that are wanted.
+    async fn open_uploads(
+        &self,
+        is_wanted: impl Fn(&str) -> bool + Send + 'static,
+    ) -> Result<Vec<Upload>, StoreError> {
+        let own = self.clone();
+        blocking(move || {
+            let mut found = Vec::new();
+            let Ok(entries) = fs::read_dir(own.root.join(UPLOADS)) else { return Ok(found) };
+            for entry in entries {
+                let id = entry?.file_name().to_string_lossy().into_owned();
+                let Ok(folder) = UploadFolder::of(&own.root, &id) else { continue };
+                let Ok((key, _)) = folder.begun() else { continue };
+                if is_wanted(&key) {
+                    let created = folder.created()?.duration_since(UNIX_EPOCH);
+                    let created = created.ok().map(|since| since.as_secs());
+                    found.push(Upload::new(key, id).with_created(created));
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+}
+
 #[async_trait]
 impl Store for FolderStore {
     fn vendor(&self) -> Option<Vendor> {
@@ -424,22 +450,20 @@ impl Store for FolderStore {
     }
 
     async fn list_multipart_uploads(&self, key: &str) -> Result<Vec<Upload>, StoreError> {
-        let (own, key) = (self.clone(), key.to_owned());
-        blocking(move || {
-            let mut found = Vec::new();
-            let Ok(entries) = fs::read_dir(own.root.join(UPLOADS)) else { return Ok(found) };
-            for entry in entries {
-                let id = entry?.file_name().to_string_lossy().into_owned();
-                let Ok(folder) = UploadFolder::of(&own.root, &id) else { continue };
-                if folder.begun().is_ok_and(|(of, _)| of == key) {
-                    let created = folder.created()?.duration_since(UNIX_EPOCH);
-                    let created = created.ok().map(|since| since.as_secs());
-                    found.push(Upload::new(&key, id).with_created(created));
-                }
-            }
-            Ok(found)
-        })
-        .await
+        let key = key.to_owned();
+        self.open_uploads(move |of| of == key).await
+    }
+
+    async fn list_uploads(
+        &self,
+        prefix: &str,
+        after: Option<&Upload>,
+    ) -> Result<(Vec<Upload>, bool), StoreError> {
+        let prefix = prefix.to_owned();
+        let mut open = self.open_uploads(move |of| of.starts_with(&prefix)).await?;
+        open.sort_by(|one, other| (&one.key, &one.id).cmp(&(&other.key, &other.id)));
+        open.retain(|it| after.is_none_or(|after| (&it.key, &it.id) > (&after.key, &after.id)));
+        Ok((open, false))
     }
 
     async fn copy_replace_metadata(
