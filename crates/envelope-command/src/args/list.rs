@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use envelope_store::Address;
 
-use super::{Bucket, Keys, MAX_PARALLEL, Many, Origin, Patterns, Require, store::duration};
+use super::{Bucket, Keys, MAX_PARALLEL, Many, Origin, Patterns, Require, store::age};
 
 /// Look at all objects below a folder of keys, and tell which of them could be decrypted, with which
 /// key, and how they are protected. No body is read.
@@ -140,7 +140,7 @@ pub(crate) struct UploadsLs {
     #[command(flatten)]
     pub(crate) bucket: Bucket,
     /// Only uploads that began longer ago than this: a number, followed by `s`, `m`, `h` or `d`.
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = age)]
     pub(crate) older_than: Option<Duration>,
     /// Print lines of JSON.
     #[arg(long)]
@@ -156,7 +156,7 @@ pub(crate) struct UploadsAbort {
     pub(crate) bucket: Bucket,
     /// Only uploads that began longer ago than this: a number, followed by `s`, `m`, `h` or `d`. A
     /// younger one may be going on.
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = age)]
     pub(crate) older_than: Duration,
     #[command(flatten)]
     pub(crate) many: Many,

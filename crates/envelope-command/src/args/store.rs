@@ -67,9 +67,8 @@ impl Default for Bucket {
     }
 }
 
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let (digits, unit) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
-        Some(digits) if text.ends_with('d') => (digits, 24 * 3600),
+fn duration(text: &str) -> Result<Duration, String> {
+    let (digits, unit) = match text.strip_suffix(['s', 'm', 'h']) {
         Some(digits) if text.ends_with('m') => (digits, 60),
         Some(digits) if text.ends_with('h') => (digits, 3600),
         Some(digits) => (digits, 1),
@@ -79,6 +78,15 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     seconds
         .map(Duration::from_secs)
         .ok_or_else(|| "expected a time such as 90s, 5m or 1h".to_owned())
+}
+
+/// Parses how old something is, which may be days.
+pub(super) fn age(text: &str) -> Result<Duration, String> {
+    let Some(digits) = text.strip_suffix('d') else { return duration(text) };
+    let seconds = digits.parse::<u64>().ok().and_then(|days| days.checked_mul(24 * 3600));
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| "expected a time such as 90s, 5m, 1h or 7d".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
