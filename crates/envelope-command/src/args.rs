@@ -29,7 +29,7 @@ pub(crate) use self::{
     get::{Cat, Get, Verify},
     kms::{Kms, KmsStyle, ToKms},
     list::{Audit, Du, Ls, Rm, Uploads, UploadsAbort, UploadsCommand, UploadsLs},
-    many::{MAX_PARALLEL, Many, Patterns},
+    many::{MAX_PARALLEL, Many, Parallel, Patterns},
     policy::{Accept, Require},
     put::Put,
     rewrap::BulkArgs,
@@ -49,7 +49,8 @@ pub(crate) use self::{
 ///
 /// Exit status: 0 success; 1 a file, a store or a KMS cannot be read, written or reached; 2 invalid
 /// arguments; 3 the metadata is rejected, or the object is not encrypted; 4 no key fits, or the
-/// content key cannot be unwrapped; 5 the decrypted data does not match the metadata; 130 interrupted.
+/// content key cannot be unwrapped; 5 the decrypted data does not match the metadata; 130
+/// interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "envelope", version, max_term_width = 100)]
 pub(crate) struct Args {

@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use self::plan::Plan;
 pub(crate) use self::{
     progress::ManyProgress,
-    source::{Found, inventory, objects},
+    source::{Found, entries, inventory, objects},
 };
 use crate::{
     args::Many,
@@ -115,8 +115,8 @@ impl Engine {
         self.end(outcome)
     }
 
-    /// Does the work on `items`, and then on those that `then` returns, if the first work was neither
-    /// stopped nor broken off. Says what became of all of them together.
+    /// Does the work on `items`, and then on those that `then` returns, if the first work was
+    /// neither stopped nor broken off. Says what became of all of them together.
     pub(crate) fn run_then<T, E, F>(
         &self,
         runtime: &Runtime,

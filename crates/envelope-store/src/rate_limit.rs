@@ -10,8 +10,8 @@ use tokio::sync::Mutex;
 
 /// The most of something that may happen in a second. Clones share the limit.
 ///
-/// What was not used is saved for one second, and no longer. Everybody has to wait for their turn, in
-/// the order in which they asked.
+/// What was not used is saved for one second, and no longer. Everybody has to wait for their turn,
+/// in the order in which they asked.
 ///
 /// ```
 /// use std::num::NonZeroU32;

@@ -339,6 +339,21 @@ impl ObjectMeta {
             && of_user(self) == of_user(other)
     }
 
+    /// Returns the first of `asked`, the headers of an upload, that asks the store to encrypt on its
+    /// side, if the store does not show that it did.
+    #[must_use]
+    pub fn unmet_server_side<'a>(&self, asked: &'a Headers) -> Option<&'a str> {
+        let is_shown = |name: &str| {
+            // The encryption context is not shown, and the storage class is no matter of safety.
+            name.contains("-server-side-")
+                && Vendor::ALL.iter().any(|it| it.copied_headers().contains(&name))
+        };
+        asked
+            .iter()
+            .find(|(name, want)| is_shown(name) && self.header(name) != Some(want.as_str()))
+            .map(|(name, _)| name.as_str())
+    }
+
     /// Returns the value of a header.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {

@@ -79,8 +79,8 @@ pub enum TransferError {
     /// The content key cannot be rewrapped.
     #[error(transparent)]
     Rewrap(#[from] RewrapError),
-    /// The object is in the store, encrypted by this machine, but the store did not encrypt it on its
-    /// side as it was asked to.
+    /// The object is in the store, encrypted by this machine, but the store did not encrypt it on
+    /// its side as it was asked to.
     #[error("the object was uploaded, but not encrypted by the store as asked: {name} is {got}")]
     ServerSide {
         /// The header that was sent.

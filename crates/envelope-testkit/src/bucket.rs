@@ -209,8 +209,8 @@ impl LoopbackBucket {
         lock(&self.shared.setup).latency = latency;
     }
 
-    /// Pretends that there are `count` objects in every bucket whose keys begin with `made/`, each of
-    /// them a copy of the object `made/template`, which is not one of them.
+    /// Pretends that there are `count` objects in every bucket whose keys begin with `made/`, each
+    /// of them a copy of the object `made/template`, which is not one of them.
     pub fn make(&self, count: u64) {
         lock(&self.shared.state).make(count);
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use envelope_store::Address;
 
-use super::{MAX_PARALLEL, Many, Patterns, Read, size, store::default_part_size};
+use super::{MAX_PARALLEL, Many, Parallel, Patterns, Read, size, store::default_part_size};
 
 /// Download an object and decrypt it to a file, or with -r all objects below a folder of keys.
 #[derive(Debug, clap::Args)]
@@ -71,15 +71,8 @@ pub(crate) struct Verify {
     /// Verify all objects below a folder of keys.
     #[arg(long, short, conflicts_with_all = ["range", "name"])]
     pub(crate) recursive: bool,
-    /// The number of requests that are in flight at once, for as many objects.
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 16,
-        value_parser = clap::value_parser!(u16).range(1..=MAX_PARALLEL),
-        help_heading = "Many objects"
-    )]
-    pub(crate) parallel: u16,
+    #[command(flatten)]
+    pub(crate) parallel: Parallel,
     #[command(flatten)]
     pub(crate) many: Many,
     #[command(flatten)]

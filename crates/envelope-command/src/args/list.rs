@@ -4,10 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use envelope_store::Address;
 
-use super::{Bucket, Keys, MAX_PARALLEL, Many, Origin, Patterns, Require, store::age};
+use super::{Bucket, Keys, Many, Origin, Parallel, Patterns, Require, store::age};
 
-/// Look at all objects below a folder of keys, and tell which of them could be decrypted, with which
-/// key, and how they are protected. No body is read.
+/// Look at all objects below a folder of keys, and tell which of them could be decrypted, with
+/// which key, and how they are protected. No body is read.
 ///
 /// Each object gets one line of JSON, on standard output or in the report, with its state: `opens`
 /// (with the key that is named), `locked` (no given key opens it), `encrypted` (no key is given),
@@ -32,15 +32,8 @@ pub(crate) struct Audit {
     /// no others. All objects are looked at again, whatever the report says.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
-    /// The number of requests that are in flight at once, for as many objects.
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 16,
-        value_parser = clap::value_parser!(u16).range(1..=MAX_PARALLEL),
-        help_heading = "Many objects"
-    )]
-    pub(crate) parallel: u16,
+    #[command(flatten)]
+    pub(crate) parallel: Parallel,
     #[command(flatten)]
     pub(crate) many: Many,
     #[command(flatten)]
@@ -53,8 +46,8 @@ pub(crate) struct Audit {
 /// List the objects and folders of one level, or all objects.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Ls {
-    /// The bucket, and what the keys to list begin with. If it ends with a slash, that is what is in
-    /// a folder.
+    /// The bucket, and what the keys to list begin with. If it ends with a slash, that is what is
+    /// in a folder.
     pub(crate) from: Address,
     #[command(flatten)]
     pub(crate) bucket: Bucket,

@@ -59,6 +59,20 @@ impl Many {
     }
 }
 
+/// How much is done at once.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Many objects")]
+pub(crate) struct Parallel {
+    /// The number of requests that are in flight at once, for as many objects.
+    #[arg(
+        long = "parallel",
+        value_name = "N",
+        default_value_t = 16,
+        value_parser = clap::value_parser!(u16).range(1..=MAX_PARALLEL)
+    )]
+    pub(crate) requests: u16,
+}
+
 /// The choice among many objects.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Many objects")]

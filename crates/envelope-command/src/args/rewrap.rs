@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Bucket, MAX_PARALLEL, Many, Patterns, store::State};
+use super::{Bucket, Many, Parallel, Patterns, store::State};
 
 /// Selection of the objects in a bucket to rewrap, and options for doing so.
 #[derive(Debug, clap::Args)]
@@ -26,15 +26,8 @@ pub(crate) struct BulkArgs {
     pub(crate) reupload: bool,
     #[command(flatten)]
     pub(crate) state: State,
-    /// The number of requests that are in flight at once, for as many objects.
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 16,
-        value_parser = clap::value_parser!(u16).range(1..=MAX_PARALLEL),
-        help_heading = "Many objects"
-    )]
-    pub(crate) parallel: u16,
+    #[command(flatten)]
+    pub(crate) parallel: Parallel,
     #[command(flatten)]
     pub(crate) many: Many,
     #[command(flatten)]

@@ -14,9 +14,10 @@ use crate::failure::Failure;
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Encryption by the store")]
 pub(crate) struct ServerSide {
-    /// Let the store encrypt the object once more, with a key that it keeps: `cos` or `oss` (AES-256),
-    /// `sm4` (of either), or with one in a KMS: `cos-kms` or `oss-kms`, perhaps followed by `:KEY_ID`.
-    /// It does not protect data from the store. After the upload, the store must say that it did.
+    /// Let the store encrypt the object once more, with a key that it keeps: `cos` or `oss`
+    /// (AES-256), `sm4` (of either), or with one in a KMS: `cos-kms` or `oss-kms`, perhaps followed
+    /// by `:KEY_ID`. It does not protect data from the store. After the upload, the store must say
+    /// that it did.
     #[arg(long, value_name = "MODE")]
     sse: Option<SseMode>,
     /// An entry of the encryption context for cos-kms. May be repeated.

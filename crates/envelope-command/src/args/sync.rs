@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use envelope_store::Address;
 
 use super::{
-    Accept, Bucket, Content, Get, Keys, Kms, KmsStyle, MAX_PARALLEL, Many, ObjectAttributes,
-    Origin, Passphrase, Patterns, Put, Read, Sealed, Sealing, ServerSide, Wrapping, size,
+    Accept, Bucket, Content, Get, Keys, Kms, KmsStyle, Many, ObjectAttributes, Origin, Parallel,
+    Passphrase, Patterns, Put, Read, Sealed, Sealing, ServerSide, Wrapping, size,
     store::{State, default_part_size, default_threshold},
 };
 
-/// Make a folder of keys the same as a local folder, or the other way round, by transferring what is
-/// different.
+/// Make a folder of keys the same as a local folder, or the other way round, by transferring what
+/// is different.
 ///
 /// An object is different from its file if it is missing, has another length, or is older, as a
 /// listing says; where that does not decide, and always for a download, the time of the file in the
@@ -67,15 +67,8 @@ pub(crate) struct SyncArgs {
     /// The size of a part or a range in bytes.
     #[arg(long, value_name = "N", value_parser = size)]
     pub(crate) part_size: Option<u64>,
-    /// The number of requests that are in flight at once.
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 16,
-        value_parser = clap::value_parser!(u16).range(1..=MAX_PARALLEL),
-        help_heading = "Many objects"
-    )]
-    pub(crate) parallel: u16,
+    #[command(flatten)]
+    pub(crate) parallel: Parallel,
     #[command(flatten)]
     pub(crate) state: State,
     #[command(flatten)]
@@ -123,7 +116,7 @@ impl SyncArgs {
             bucket: self.bucket,
             part_size: self.part_size,
             threshold: default_threshold(),
-            parallel: Some(self.parallel),
+            parallel: Some(self.parallel.requests),
             attributes: self.attributes,
             server_side: self.server_side,
             state: self.state,
@@ -155,7 +148,7 @@ impl SyncArgs {
             output: None,
             recursive: true,
             read,
-            parallel: Some(self.parallel),
+            parallel: Some(self.parallel.requests),
             part_size: self.part_size.unwrap_or_else(default_part_size),
             force: true,
             many: self.many,

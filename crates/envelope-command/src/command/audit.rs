@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Audit) -> Result<(), Failure> {
     check_one_stdin(inputs, &args.keys.passphrase)?;
     let from = folder(&args.from);
     let store = args.bucket.store(&from.location)?;
-    let engine = Engine::new(&args.many, args.parallel, 0);
+    let engine = Engine::new(&args.many, args.parallel.requests, 0);
     let work = Arc::new(Work {
         store: engine.store(Arc::clone(&store)),
         keys: keys(args)?,

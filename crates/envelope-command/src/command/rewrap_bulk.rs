@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Rewrap, to: &Address) -> Result<(), Failure> {
     set_json(bulk.json);
     check(args)?;
     let store = bulk.bucket.store(&to.location)?;
-    let engine = Engine::new(&bulk.many, bulk.parallel, PART);
+    let engine = Engine::new(&bulk.many, bulk.parallel.requests, PART);
     let work = Arc::new(work(args, engine.store(Arc::clone(&store)), &engine)?);
     let runtime = runtime()?;
     // Opened before anything is changed.

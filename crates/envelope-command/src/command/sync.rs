@@ -16,9 +16,8 @@ use envelope_store::{
         Deletions, Item, Outcome, Pair, Summary, Tree, Verdict, compare_download, compare_upload,
         pairs,
     },
-    list_all,
 };
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _, future, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use serde_json::{Value, json};
 
 use self::{
@@ -75,13 +74,10 @@ fn upload(args: SyncArgs, to: &Address) -> Result<(), Failure> {
     let content = args.content.algorithm();
     // A listing does not say how the store encrypts.
     let asks_store = uploads.asks_store();
-    let objects = list_all(Arc::clone(&store), to.key.clone()).try_filter({
-        let prefix = to.key.len();
-        move |entry| future::ready(filter.admits(entry.key.get(prefix..).unwrap_or_default()))
-    });
+    let objects = many::entries(Arc::clone(&store), to, filter);
     let prefix = to.key.clone();
     let own_store = Arc::clone(&store);
-    let (steps, extras) = steps(pairs(tree.walk(), objects.boxed(), &prefix), mode, move |pair| {
+    let (steps, extras) = steps(pairs(tree.walk(), objects, &prefix), mode, move |pair| {
         let key = |path: &str| format!("{prefix}{path}");
         match pair {
             Pair::Local(file) => item(key(&file.key), Step::Upload(file, "new")),
@@ -143,18 +139,12 @@ fn download(args: SyncArgs, from: &Address) -> Result<(), Failure> {
     let store = args.read.bucket.store(&from.location)?;
     let decryptor = decryptor(&args.read)?;
     let prefix = from.key.clone();
-    let objects = list_all(Arc::clone(&store), prefix.clone()).try_filter({
-        let prefix = prefix.len();
-        move |entry| {
-            let path = entry.key.get(prefix..).unwrap_or_default();
-            future::ready(!path.is_empty() && filter.admits(path))
-        }
-    });
+    let objects = many::entries(Arc::clone(&store), from, filter);
     let files = match tree {
         Some(tree) => tree.walk().boxed(),
         None => stream::empty().boxed(),
     };
-    let pairs = pairs(files, objects.boxed(), &prefix);
+    let pairs = pairs(files, objects, &prefix);
     let (steps, extras) = steps(pairs, mode, move |pair| match pair {
         Pair::Remote(object) => item(object.key.clone(), Step::Download(object, "new")),
         Pair::Both(file, object) => {

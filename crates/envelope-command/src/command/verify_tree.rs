@@ -27,13 +27,14 @@ pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
     let from = folder(&args.from);
     let store = args.read.bucket.store(&from.location)?;
     let decryptor = decryptor(&args.read)?;
-    let engine = Engine::new(&args.many, args.parallel, PART);
+    let engine = Engine::new(&args.many, args.parallel.requests, PART);
     let runtime = runtime()?;
     let items = many::objects(Arc::clone(&store), &from, args.patterns.filter()?);
     let summary = if args.many.dry_run {
         engine.plan(&runtime, items, |item| Outcome::new("to verify").with_bytes(item.len))?
     } else {
-        let job = json!({ "verify": from.to_string(), "as": many::described(&args.many, || describe(&args.read))? });
+        let job = json!({ "verify": from.to_string(),
+            "as": many::described(&args.many, || describe(&args.read))? });
         let report = many::report(args.many.report.as_deref(), &job)?;
         let report = report.with_location(format!("{}/", from.location));
         let work = Arc::new(Work {

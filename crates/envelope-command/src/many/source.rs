@@ -14,12 +14,12 @@ use futures_util::{
 
 use crate::failure::Failure;
 
-/// Returns the objects below a folder of keys whose paths there a filter admits.
-pub(crate) fn objects(
+/// Returns the entries of a listing below a folder of keys whose paths there a filter admits.
+pub(crate) fn entries(
     store: Arc<dyn Store>,
     from: &Address,
     filter: Filter,
-) -> BoxStream<'static, Result<Item<Entry>, StoreError>> {
+) -> BoxStream<'static, Result<Entry, StoreError>> {
     let prefix = from.key.len();
     list_all(store, from.key.clone())
         .try_filter(move |entry| {
@@ -27,6 +27,16 @@ pub(crate) fn objects(
             let path = entry.key.get(prefix..).unwrap_or_default();
             future::ready(!path.is_empty() && filter.admits(path))
         })
+        .boxed()
+}
+
+/// Returns the items of all objects below a folder of keys whose paths there a filter admits.
+pub(crate) fn objects(
+    store: Arc<dyn Store>,
+    from: &Address,
+    filter: Filter,
+) -> BoxStream<'static, Result<Item<Entry>, StoreError>> {
+    entries(store, from, filter)
         .map_ok(|entry| {
             let modified = entry.modified.as_deref().and_then(listed);
             Item::new(entry.key.clone(), entry.len, entry.clone())

@@ -18,8 +18,8 @@ use crate::{Location, decode_key};
 ///
 /// There are three formats: an inventory as both services write it (CSV without a header: bucket,
 /// URL-encoded key, and more), CSV whose header has a column `key` and perhaps one `bucket`, and
-/// lines of JSON with `key` and perhaps `bucket`. In the latter two, keys are not encoded. An object
-/// that is listed again is passed over.
+/// lines of JSON with `key` and perhaps `bucket`. In the latter two, keys are not encoded. An
+/// object that is listed again is passed over.
 ///
 /// ```
 /// use envelope_store::{Address, bulk::{Inventory, Row}};

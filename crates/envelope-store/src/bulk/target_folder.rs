@@ -149,8 +149,8 @@ fn is_device(name: &str) -> bool {
     DEVICES.contains(&stem.as_str()) || is_port("com") || is_port("lpt")
 }
 
-/// Returns whether the file system of a folder takes names that differ only in case for the same: its
-/// own name, with the other case, is then its name, too. A folder without letters says nothing.
+/// Returns whether the file system of a folder takes names that differ only in case for the same:
+/// its own name, with the other case, is then its name, too. A folder without letters says nothing.
 fn folds_case(folder: &Path) -> io::Result<bool> {
     let real = fs::canonicalize(folder)?;
     let name = real.file_name().and_then(|name| name.to_str()).unwrap_or_default();

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use envelope_cloud::jitter;
-use meta_codec::{Envelope, Vendor};
+use meta_codec::Envelope;
 
 use super::{Put, UploadResult};
 use crate::{
@@ -110,18 +110,9 @@ impl Put {
 
     /// Checks that the store has encrypted the object on its side as it was asked to.
     fn check_server_side(&self, head: &ObjectMeta) -> Result<(), TransferError> {
-        let shown = |name: &str| Vendor::ALL.iter().any(|it| it.copied_headers().contains(&name));
-        let asked = self.headers.iter().filter(|(name, _)| {
-            // The encryption context is not shown, and the storage class is no matter of safety.
-            name.contains("-server-side-") && shown(name)
-        });
-        for (name, want) in asked {
-            if head.header(name) != Some(want.as_str()) {
-                let got = head.header(name).unwrap_or("nothing").to_owned();
-                return Err(TransferError::ServerSide { name: name.clone(), got });
-            }
-        }
-        Ok(())
+        let Some(name) = head.unmet_server_side(&self.headers) else { return Ok(()) };
+        let got = head.header(name).unwrap_or("nothing").to_owned();
+        Err(TransferError::ServerSide { name: name.to_owned(), got })
     }
 }
 

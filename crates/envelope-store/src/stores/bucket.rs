@@ -567,7 +567,8 @@ struct UploadsPage {
     is_encoded: bool,
 }
 
-/// Returns whether a key can be one of many in a document. An empty one would be that of the bucket.
+/// Returns whether a key can be one of many in a document. An empty one would be that of the
+/// bucket.
 fn is_deleted_with_others(key: &str) -> bool {
     !key.is_empty() && xml::is_plain(key)
 }

@@ -56,7 +56,8 @@ fn chart(name: &str, field: &str, findings: &Findings) -> String {
         .map(|(value, count)| {
             let share = count.saturating_mul(100).checked_div(most).unwrap_or_default().max(1);
             format!(
-                "<li class=\"{}\"><span>{}</span><b>{count}</b><i style=\"width:{share}%\"></i></li>",
+                "<li class=\"{}\"><span>{}</span><b>{count}</b>\
+                 <i style=\"width:{share}%\"></i></li>",
                 tone(value),
                 escape(value)
             )

@@ -65,16 +65,15 @@ pub(super) enum Planned {
 }
 
 pub(super) fn item(key: String, step: Step) -> Planned {
-    let (len, version) = match &step {
-        Step::Upload(file, _) | Step::UploadUnlessSame(file) => (file.len, None),
-        Step::Download(object, _) | Step::DownloadUnlessSame(object, _) => (object.len, None),
-        _ => (0, Some("same")),
+    let len = match &step {
+        Step::Upload(file, _) | Step::UploadUnlessSame(file) => file.len,
+        Step::Download(object, _) | Step::DownloadUnlessSame(object, _) => object.len,
+        _ => 0,
     };
-    let is_done_before = version.is_some();
-    let item = Item::new(key, len, step);
     // What is the same now need not be in the report twice. What is not is done again, whatever
     // the report says: it is about another day.
-    Planned::Item(item.with_always(!is_done_before))
+    let always = !matches!(step, Step::Same);
+    Planned::Item(Item::new(key, len, step).with_always(always))
 }
 
 pub(super) fn passed_over(pair: Pair, key: &dyn Fn(&str) -> String) -> Planned {
