@@ -7,10 +7,11 @@ use meta_codec::{EmitError, Envelope};
 use crate::{
     ContentCipher, ContentKey, CtrCipher, EncryptError, EncryptedObject, Encryptor, KeyCacheLimits,
     Keyring, KeyringError, NotCtr, OriginKey, PartPlan, PlainCheck, Policy, PolicyError, SealError,
-    SealOptions,
+    SealOptions, UnwrapError,
     encryptor::Sizes,
     io::DecryptReader,
     key_cache::KeyCache,
+    kms::KmsError,
     seal::{self, SealedContent, Sealer},
     wrap::run_now,
 };
@@ -304,6 +305,19 @@ impl Decryptor {
 
 fn cipher(key: &ContentKey, seal: Option<SealedContent>) -> Result<ContentCipher, NotCtr> {
     ContentCipher::new(key, seal).ok_or(NotCtr(key.algorithm()))
+}
+
+impl DecryptError {
+    /// Returns whether it is still open if the key is the right one, because a KMS was asked and
+    /// gave no answer about it.
+    #[must_use]
+    pub const fn is_undecided(&self) -> bool {
+        matches!(
+            self,
+            Self::Keyring(KeyringError::Unwrap(UnwrapError::Kms(error)))
+                if !matches!(error, KmsError::Refused(_))
+        )
+    }
 }
 
 /// An error from decrypting an object.

@@ -14,10 +14,7 @@ use std::{
     sync::Arc,
 };
 
-use envelope_core::{
-    CtrCipher, DecryptError, Decryptor, EncryptedObject, Encryptor, KeyringError, PartPlan,
-    UnwrapError, kms::KmsError,
-};
+use envelope_core::{CtrCipher, Decryptor, EncryptedObject, Encryptor, PartPlan};
 use meta_codec::{ContentAlgorithm, Dialect, Envelope, PartLayout, Vendor};
 use tokio::io::AsyncRead;
 
@@ -643,10 +640,7 @@ struct Resumed<'a> {
 /// Returns whether a failure to unwrap a content key leaves open whether the key is the right one.
 fn is_undecided(error: &TransferError) -> bool {
     match error {
-        TransferError::Decrypt(DecryptError::Keyring(KeyringError::Unwrap(UnwrapError::Kms(
-            error,
-        )))) => !matches!(error, KmsError::Refused(_)),
-        TransferError::Decrypt(_) => false,
+        TransferError::Decrypt(error) => error.is_undecided(),
         _ => true,
     }
 }

@@ -9,10 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use envelope_core::{
-    DecryptError, Decryptor, Keyring, KeyringError, Policy, UnwrapError, check_body_len,
-    kms::KmsError,
-};
+use envelope_core::{Decryptor, Keyring, Policy, check_body_len};
 use envelope_store::{
     Address, ObjectMeta, Store, StoreError, TransferError,
     bulk::{BulkEvent, Item, Outcome, Report, describe, listed},
@@ -239,7 +236,7 @@ impl Work {
             match decryptor.decrypt(envelope) {
                 Ok(_) => return Ok(candidate.name.clone()),
                 Err(error) => {
-                    is_known &= !is_undecided(&error);
+                    is_known &= !error.is_undecided();
                     let reason = describe(&error);
                     if !reasons.contains(&reason) {
                         reasons.push(reason);
@@ -256,16 +253,6 @@ struct Closed {
     words: String,
     /// Whether that is known. A KMS that does not answer leaves it open.
     is_known: bool,
-}
-
-/// Returns whether a KMS was asked, and gave no answer about the key.
-fn is_undecided(error: &DecryptError) -> bool {
-    match error {
-        DecryptError::Keyring(KeyringError::Unwrap(UnwrapError::Kms(error))) => {
-            !matches!(error, KmsError::Refused(_))
-        }
-        _ => false,
-    }
 }
 
 /// Returns the outcome of an object that has a fault.
