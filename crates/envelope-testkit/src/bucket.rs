@@ -6,10 +6,12 @@
 //! `cargo xtask test` runs the official SDKs against it, which validates the server itself.
 
 mod answer;
+mod customer_key;
 mod objects;
 mod route;
 mod rules;
 mod signature;
+mod tls;
 
 use std::{
     collections::BTreeMap,
@@ -41,7 +43,9 @@ pub const SECRET: &str = "SKloop";
 #[derive(Clone)]
 #[expect(missing_debug_implementations, reason = "a handle")]
 pub struct LoopbackBucket {
-    address: String,
+    url: String,
+    /// The certificate that a server over TLS shows.
+    certificate: Option<String>,
     shared: Arc<Shared>,
 }
 
@@ -143,33 +147,46 @@ impl LoopbackBucket {
     /// Panics if no port is available.
     #[must_use]
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free loopback port");
-        let address = listener.local_addr().expect("an address").to_string();
-        listener.set_nonblocking(true).expect("a non-blocking socket");
+        let listener = listener();
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
         let shared = Arc::new(Shared::default());
-        let served = Arc::clone(&shared);
-        thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
-                let app = Router::new().fallback(move |request: Request| {
-                    let shared = Arc::clone(&served);
-                    async move { serve(&shared, request).await }
-                });
-                let _ = axum::serve(listener, app).await;
-            });
+        let app = app(&shared);
+        run(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+            let _ = axum::serve(listener, app).await;
         });
-        Self { address, shared }
+        Self { url, certificate: None, shared }
     }
 
-    /// Returns the URL of the server, `http://127.0.0.1:PORT`.
+    /// Starts a server that speaks TLS on a free port, with a [certificate](Self::certificate) that
+    /// is made for it.
+    ///
+    /// # Panics
+    /// Panics if no port is available.
+    #[must_use]
+    pub fn start_tls() -> Self {
+        let listener = listener();
+        let url = format!("https://{}", listener.local_addr().expect("an address"));
+        let (certificate, config) = tls::server();
+        let shared = Arc::new(Shared::default());
+        let app = app(&shared).layer(axum::Extension(OverTls));
+        run(async move {
+            let server = axum_server::from_tcp_rustls(listener, config).expect("a listener");
+            let _ = server.serve(app.into_make_service()).await;
+        });
+        Self { url, certificate: Some(certificate), shared }
+    }
+
+    /// Returns the URL of the server, `http://127.0.0.1:PORT`, or `https` over TLS.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.url.clone()
+    }
+
+    /// Returns the certificate of a server over TLS in PEM. Clients have to be told to trust it.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&str> {
+        self.certificate.as_deref()
     }
 
     /// Makes the `n`th request from now fail, counted from 0.
@@ -213,6 +230,11 @@ impl LoopbackBucket {
     /// of them a copy of the object `made/template`, which is not one of them.
     pub fn make(&self, count: u64) {
         lock(&self.shared.state).make(count);
+    }
+
+    /// Sets the length of the longest object that one request copies, in bytes: 1 GiB by default.
+    pub fn set_longest_copy(&self, bytes: usize) {
+        lock(&self.shared.state).set_longest_copy(bytes);
     }
 
     /// Returns the number of versions of an object that are there, including the current one.
@@ -282,6 +304,36 @@ impl LoopbackBucket {
     }
 }
 
+/// Marks requests that came over TLS.
+#[derive(Clone, Copy)]
+struct OverTls;
+
+fn listener() -> TcpListener {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free loopback port");
+    listener.set_nonblocking(true).expect("a non-blocking socket");
+    listener
+}
+
+fn app(shared: &Arc<Shared>) -> Router {
+    let shared = Arc::clone(shared);
+    Router::new().fallback(move |request: Request| {
+        let shared = Arc::clone(&shared);
+        async move { serve(&shared, request).await }
+    })
+}
+
+/// Runs a server on threads of its own.
+fn run(server: impl Future<Output = ()> + Send + 'static) {
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(server);
+    });
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -304,6 +356,7 @@ async fn serve(shared: &Shared, request: Request) -> Response {
     let body = if fault == Some(Fault::ChangeOnWire) { objects::changed(&body) } else { body };
     let mut call = Call::read(&parts, body);
     call.page = setup.page;
+    call.over_tls = parts.extensions.get::<OverTls>().is_some();
     let head = call.method == "HEAD";
     let send = |answer: Answer| {
         let mut response = answer.into_response(head);

@@ -1,6 +1,11 @@
 //! Objects and multipart uploads, and the operations on them.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod attributes;
+mod copy;
+mod listing;
+mod multipart;
+
+use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
@@ -11,8 +16,8 @@ use md5::{Digest as _, Md5};
 use super::{
     Fault,
     answer::{Answer, document, escape, refusal},
-    http_date,
-    route::{Call, decode, encode},
+    customer_key, http_date,
+    route::{Call, decode},
     rules::{self, Announced},
     signature::hex,
 };
@@ -29,6 +34,8 @@ pub(super) struct State {
     uploads: BTreeMap<String, Begun>,
     count: u64,
     keeps_versions: bool,
+    /// The length of the longest object that one request copies.
+    longest_copy: Option<usize>,
     /// The number of copies of the [template](TEMPLATE) that there seem to be.
     made: u64,
 }
@@ -46,11 +53,18 @@ struct Kept {
     crc64: u64,
     written: Timestamp,
     version: Option<String>,
+    /// The digest of the customer key that it is encrypted with.
+    customer: Option<String>,
+    /// What it was restored from an archive for.
+    restored: Option<String>,
+    /// Whether it only says that the object was deleted.
+    is_marker: bool,
 }
 
 struct Begun {
     name: Name,
     headers: Headers,
+    customer: Option<String>,
     announced: Option<Announced>,
     parts: BTreeMap<u64, Kept>,
     begun: Timestamp,
@@ -63,9 +77,22 @@ impl Kept {
             crc64: checksum(CrcAlgorithm::Crc64Xz, &bytes),
             written: Timestamp::now(),
             version: None,
+            customer: None,
+            restored: None,
+            is_marker: false,
             bytes,
             headers,
         }
+    }
+
+    /// Sets the customer key. The entity tag is not the MD5 of the bytes then.
+    fn with_customer(mut self, customer: Option<String>) -> Self {
+        if let Some(customer) = &customer {
+            let tag = Md5::digest(format!("{}{customer}", self.etag));
+            self.etag = format!("\"{}\"", hex(&tag).to_uppercase());
+        }
+        self.customer = customer;
+        self
     }
 
     fn answer(&self, fault: Option<Fault>) -> Answer {
@@ -81,6 +108,16 @@ impl Kept {
         ];
         for name in ["x-oss-version-id", "x-cos-version-id"] {
             headers.extend(self.version.clone().map(|version| (name.to_owned(), version)));
+        }
+        if fault != Some(Fault::NoServerSide) {
+            headers.extend(customer_key::headers(self.customer.as_deref()));
+        }
+        if self.restored.is_some() {
+            let restored =
+                "ongoing-request=\"false\", expiry-date=\"Fri, 01 Jan 2100 00:00:00 GMT\"";
+            for name in ["x-oss-restore", "x-cos-restore"] {
+                headers.push((name.to_owned(), restored.to_owned()));
+            }
         }
         Answer { status: 200, headers, body: Bytes::new() }
     }
@@ -115,6 +152,17 @@ impl State {
         })
     }
 
+    /// Returns a version of an object, or the current one.
+    fn version(&self, bucket: &str, key: &str, version: &str) -> Option<&Kept> {
+        if version.is_empty() {
+            return self.find(bucket, key);
+        }
+        let name = (bucket.to_owned(), key.to_owned());
+        let old = self.old.get(&name).into_iter().flatten().filter(|kept| !kept.is_marker);
+        let all = old.chain(self.objects.get(&name));
+        all.into_iter().find(|kept| kept.version.as_deref() == Some(version))
+    }
+
     /// Returns the objects of a bucket whose keys start with a prefix and come after a key.
     fn after<'a>(
         &'a self,
@@ -147,7 +195,8 @@ impl State {
 
     pub(super) fn versions(&self, bucket: &str, key: &str) -> usize {
         let name = (bucket.to_owned(), key.to_owned());
-        self.old.get(&name).map_or(0, Vec::len) + usize::from(self.objects.contains_key(&name))
+        let old = self.old.get(&name).into_iter().flatten().filter(|kept| !kept.is_marker);
+        old.count() + usize::from(self.objects.contains_key(&name))
     }
 
     /// Stores an object, and returns the answer to the request.
@@ -176,18 +225,33 @@ impl State {
     fn delete(&mut self, call: &Call) -> Answer {
         let name = (call.bucket.clone(), call.key.clone());
         let version = call.query("versionId");
-        let current = self.objects.get(&name).and_then(|kept| kept.version.as_deref());
-        if version.is_empty() || current == Some(version) {
+        let old = self.old.entry(name.clone()).or_default();
+        if version.is_empty() {
             let removed = self.objects.remove(&name);
-            let old = self.old.entry(name.clone()).or_default();
-            if version.is_empty() {
-                // The real services leave a marker, and the version stays.
-                old.extend(removed.filter(|_| self.keeps_versions));
-            } else if let Some(before) = old.pop() {
-                self.objects.insert(name, before);
+            if self.keeps_versions {
+                old.extend(removed);
+                self.count += 1;
+                let mut marker = Kept::new(Bytes::new(), Headers::new());
+                marker.version = Some(format!("V{}", self.count));
+                marker.is_marker = true;
+                old.push(marker);
             }
-        } else if let Some(old) = self.old.get_mut(&name) {
-            old.retain(|kept| kept.version.as_deref() != Some(version));
+        } else {
+            let is_it = |kept: &Kept| kept.version.as_deref() == Some(version);
+            if self.objects.get(&name).is_some_and(is_it) {
+                self.objects.remove(&name);
+            }
+            old.retain(|kept| !is_it(kept));
+            // The one before it is the current one again, unless it says that there is none.
+            if !self.objects.contains_key(&name)
+                && let Some(last) = old.pop()
+            {
+                if last.is_marker {
+                    old.push(last);
+                } else {
+                    self.objects.insert(name, last);
+                }
+            }
         }
         Answer { status: 204, ..Answer::default() }
     }
@@ -206,6 +270,12 @@ impl State {
             _ if call.key.is_empty() && has("delete") => Ok(self.delete_many(call)),
             "PUT" | "HEAD" if call.key.is_empty() => {
                 Ok(Answer { status: 200, ..Answer::default() })
+            }
+            "PUT" | "GET" | "DELETE" if has("tagging") => self.tagging(call),
+            "PUT" | "GET" if has("acl") => self.acl(call),
+            "POST" if has("restore") => self.restore(call),
+            "PUT" if has("uploadId") && call.own_header("copy-source").is_some() => {
+                self.copy_part(call, fault)
             }
             "PUT" if has("uploadId") => self.part(call, fault),
             "PUT" if call.own_header("copy-source").is_some() => self.copy(call, fault),
@@ -229,129 +299,9 @@ impl State {
         let name = (call.bucket.clone(), call.key.clone());
         self.forbid_overwrite(call, &name)?;
         check_md5(call)?;
-        let kept = Kept::new(arrived(&call.body, fault), metadata(call, fault));
+        let kept = Kept::new(arrived(&call.body, fault), metadata(call, fault))
+            .with_customer(customer_key::of(call)?);
         Ok(self.store(name, kept, fault))
-    }
-
-    fn initiate(&mut self, call: &Call, fault: Option<Fault>) -> Result<Answer, Answer> {
-        let announced = rules::initiate(call)?;
-        self.forbid_overwrite(call, &(call.bucket.clone(), call.key.clone()))?;
-        self.count += 1;
-        let id = format!("{:032X}", self.count);
-        let name = (call.bucket.clone(), call.key.clone());
-        let headers = metadata(call, fault);
-        let (parts, begun) = (BTreeMap::new(), Timestamp::now());
-        self.uploads.insert(id.clone(), Begun { name, headers, announced, parts, begun });
-        Ok(document(&format!(
-            "<InitiateMultipartUploadResult><Bucket>{}</Bucket><Key>{}</Key>\
-             <UploadId>{id}</UploadId></InitiateMultipartUploadResult>",
-            call.bucket,
-            escape(&call.key)
-        )))
-    }
-
-    fn begun(&mut self, call: &Call) -> Result<&mut Begun, Answer> {
-        let id = call.query("uploadId");
-        self.uploads.get_mut(id).ok_or_else(|| refusal(404, "NoSuchUpload", ""))
-    }
-
-    fn part(&mut self, call: &Call, fault: Option<Fault>) -> Result<Answer, Answer> {
-        let begun = self.begun(call)?;
-        let number = call.query("partNumber").parse().ok().filter(|n| (1..=10_000).contains(n));
-        let number = number.ok_or_else(|| refusal(400, "InvalidArgument", "partNumber"))?;
-        if let Some(announced) = &begun.announced {
-            rules::part(call, announced, number)?;
-        }
-        check_md5(call)?;
-        let kept = Kept::new(arrived(&call.body, fault), Headers::new());
-        let answer = kept.answer(fault);
-        begun.parts.insert(number, kept);
-        Ok(answer)
-    }
-
-    fn parts(&mut self, call: &Call, fault: Option<Fault>) -> Result<Answer, Answer> {
-        let begun = self.begun(call)?;
-        let after: u64 = call.query("part-number-marker").parse().unwrap_or(0);
-        let most: usize = call.query("max-parts").parse().unwrap_or(1000).min(call.page);
-        let mut listed: Vec<_> = begun.parts.range(after + 1..).take(most + 1).collect();
-        let more = listed.len() > most;
-        listed.truncate(most);
-        let next = listed.last().map_or(0, |(number, _)| **number);
-        let (more, next) = match fault {
-            Some(Fault::SameMarker) => (true, after.to_string()),
-            Some(Fault::NoMarker) => (true, String::new()),
-            _ => (more, next.to_string()),
-        };
-        // OSS tells what the parts belong to (seen in the OSS Go SDK version 2).
-        let key =
-            begun.headers.iter().find(|(name, _)| name == "x-oss-meta-client-side-encryption-key");
-        let key = key.map_or(String::new(), |(_, key)| {
-            format!("<ClientEncryptionKey>{}</ClientEncryptionKey>", escape(key))
-        });
-        let parts: String = listed
-            .into_iter()
-            .map(|(number, part)| {
-                format!(
-                    "<Part><PartNumber>{number}</PartNumber><ETag>{}</ETag><Size>{}</Size>\
-                     <LastModified>{}</LastModified></Part>",
-                    escape(&part.etag),
-                    part.bytes.len(),
-                    iso_date(part.written)
-                )
-            })
-            .collect();
-        Ok(document(&format!(
-            "<ListPartsResult><Bucket>{}</Bucket><Key>{}</Key><UploadId>{}</UploadId>\
-             <NextPartNumberMarker>{next}</NextPartNumberMarker>\
-             <IsTruncated>{more}</IsTruncated>{key}{parts}</ListPartsResult>",
-            call.bucket,
-            escape(&call.key),
-            call.query("uploadId")
-        )))
-    }
-
-    fn complete(&mut self, call: &Call, fault: Option<Fault>) -> Result<Answer, Answer> {
-        let name = self.begun(call)?.name.clone();
-        self.forbid_overwrite(call, &name)?;
-        let begun = self.begun(call)?;
-        let text = String::from_utf8_lossy(&call.body).into_owned();
-        let numbers: Vec<u64> =
-            elements(&text, "PartNumber").map_while(|n| n.parse().ok()).collect();
-        // The quotation marks of tags as the SDKs write them; Go's XML has them as numbers.
-        let tags: Vec<String> = elements(&text, "ETag")
-            .map(|tag| tag.replace("&quot;", "").replace("&#34;", "").replace('"', ""))
-            .collect();
-        let ordered = numbers.windows(2).all(|pair| pair[0] < pair[1]);
-        if numbers.is_empty() || !ordered || tags.len() != numbers.len() {
-            return Err(refusal(400, "InvalidPartOrder", ""));
-        }
-        if let Some(announced) = &begun.announced {
-            rules::complete(announced, numbers.len())?;
-        }
-        let (mut whole, mut digests) = (BytesMut::new(), Md5::new());
-        for (number, tag) in numbers.iter().zip(&tags) {
-            let part = begun.parts.get(number).filter(|part| part.etag.trim_matches('"') == tag);
-            let part = part.ok_or_else(|| refusal(400, "InvalidPart", ""))?;
-            digests.update(Md5::digest(&part.bytes));
-            whole.extend_from_slice(&part.bytes);
-        }
-        let headers = begun.headers.clone();
-        self.uploads.remove(call.query("uploadId"));
-        let headers = if fault == Some(Fault::LoseMetadata) { Headers::new() } else { headers };
-        let mut kept = Kept::new(whole.freeze(), headers);
-        let digest = hex(&digests.finalize()).to_uppercase();
-        kept.etag = format!("\"{digest}-{}\"", numbers.len());
-        let text = document(&format!(
-            "<CompleteMultipartUploadResult><Location>x</Location><Bucket>{}</Bucket>\
-             <Key>{}</Key><ETag>{}</ETag></CompleteMultipartUploadResult>",
-            name.0,
-            escape(&name.1),
-            escape(&kept.etag)
-        ));
-        let mut answer = self.store(name, kept, fault);
-        answer.headers.extend(text.headers);
-        answer.body = text.body;
-        Ok(answer)
     }
 
     fn append(&mut self, call: &Call) -> Result<Answer, Answer> {
@@ -372,37 +322,13 @@ impl State {
         Ok(answer)
     }
 
-    fn copy(&mut self, call: &Call, fault: Option<Fault>) -> Result<Answer, Answer> {
-        let source = decode(call.own_header("copy-source").unwrap_or_default(), false);
-        let source = source.split('?').next().unwrap_or_default().trim_start_matches('/');
-        let (bucket, key) = source.split_once('/').unwrap_or((source, ""));
-        let bucket = bucket.split('.').next().unwrap_or_default();
-        let kept = self.objects.get(&(bucket.to_owned(), key.to_owned()));
-        let kept = kept.ok_or_else(|| refusal(404, "NoSuchKey", ""))?;
-        let tag = call.own_header("copy-source-if-match").unwrap_or(&kept.etag);
-        if tag.trim_matches('"') != kept.etag.trim_matches('"') {
-            return Err(refusal(412, "PreconditionFailed", ""));
-        }
-        let directive = call.own_header("metadata-directive").unwrap_or("COPY");
-        let replaces =
-            directive.eq_ignore_ascii_case("replace") || directive.eq_ignore_ascii_case("replaced");
-        if replaces && rules::is_encrypted(&kept.headers) {
-            return Err(rules::copy());
-        }
-        let headers = if replaces { metadata(call, fault) } else { kept.headers.clone() };
-        let kept = Kept::new(arrived(&kept.bytes, fault), headers);
-        let text = document(&format!(
-            "<CopyObjectResult><ETag>{}</ETag><LastModified>{}</LastModified></CopyObjectResult>",
-            escape(&kept.etag),
-            iso_date(kept.written)
-        ));
-        self.store((call.bucket.clone(), call.key.clone()), kept, fault);
-        Ok(text)
-    }
-
     fn get(&self, call: &Call, fault: Option<Fault>) -> Result<Answer, Answer> {
-        let kept = self.find(&call.bucket, &call.key);
+        let kept = self.version(&call.bucket, &call.key, call.query("versionId"));
         let kept = kept.ok_or_else(|| refusal(404, "NoSuchKey", "no such key"))?;
+        customer_key::check(kept.customer.as_deref(), customer_key::of(call)?.as_deref())?;
+        if call.method == "GET" && kept.is_archived() {
+            return Err(refusal(403, "InvalidObjectState", "the object must be restored first"));
+        }
         let wanted = call.header("if-match");
         if !wanted.is_empty() && wanted.trim_matches('"') != kept.etag.trim_matches('"') {
             return Err(refusal(412, "PreconditionFailed", ""));
@@ -410,9 +336,15 @@ impl State {
         let mut answer = kept.answer(fault);
         answer.headers.push(("accept-ranges".to_owned(), "bytes".to_owned()));
         if fault != Some(Fault::LoseMetadata) {
-            // Nobody is told the tags that way.
-            let told = kept.headers.iter().filter(|(name, _)| !name.ends_with("-tagging"));
+            // Nobody is told the tags that way, but their number.
+            let is_told = |name: &str| !name.ends_with("-tagging") && !name.ends_with("-acl");
+            let told = kept.headers.iter().filter(|(name, _)| is_told(name));
             answer.headers.extend(told.cloned());
+            let count = kept.tags().len();
+            for name in ["x-oss-tagging-count", "x-cos-tagging-count"] {
+                let count = Some(count).filter(|count| *count > 0);
+                answer.headers.extend(count.map(|it| (name.to_owned(), it.to_string())));
+            }
         }
         let len = kept.bytes.len();
         let range = call.header("range").strip_prefix("bytes=").and_then(|it| it.split_once('-'));
@@ -452,134 +384,6 @@ impl State {
             self.objects.remove(&(call.bucket.clone(), plain));
         }
         document(&format!("<DeleteResult>{deleted}</DeleteResult>"))
-    }
-
-    /// Lists the objects or the open multipart uploads of a bucket.
-    pub(super) fn list(&self, call: &Call, fault: Option<Fault>) -> Answer {
-        let encoded = call.query("encoding-type") == "url";
-        let shown = |key: &str| if encoded { encode(key, "/") } else { escape(key) };
-        let kind = if encoded { "<EncodingType>url</EncodingType>" } else { "" };
-        let prefix = call.query("prefix");
-        if call.query.contains_key("location") {
-            return document("<LocationConstraint>loop</LocationConstraint>");
-        }
-        if call.query.contains_key("uploads") {
-            return self.open_list(call, fault, kind, &shown);
-        }
-        let after = ["continuation-token", "start-after", "marker"]
-            .iter()
-            .map(|name| call.query(name))
-            .find(|after| !after.is_empty())
-            .unwrap_or_default();
-        let most = call.query("max-keys").parse().unwrap_or(1000_usize).min(call.page);
-        let delimiter = call.query("delimiter");
-        let (mut contents, mut folders) = (String::new(), BTreeSet::new());
-        let (mut count, mut last, mut more) = (0, String::new(), false);
-        for (key, kept) in self.after(&call.bucket, prefix, after) {
-            let rest = key.get(prefix.len()..).unwrap_or_default();
-            let folder = rest.split_once(delimiter).filter(|_| !delimiter.is_empty());
-            let folder = folder.map(|(name, _)| format!("{prefix}{name}{delimiter}"));
-            if folder.as_ref().is_some_and(|folder| folders.contains(folder)) {
-                last.clone_from(&key);
-                continue;
-            }
-            if count >= most {
-                more = true;
-                break;
-            }
-            count += 1;
-            last.clone_from(&key);
-            if let Some(folder) = folder {
-                folders.insert(folder);
-                continue;
-            }
-            contents.push_str(&format!(
-                "<Contents><Key>{}</Key><LastModified>{}</LastModified><ETag>{}</ETag>\
-                 <Type>Normal</Type><Size>{}</Size><StorageClass>Standard</StorageClass>\
-                 <Owner><ID>0</ID><DisplayName>0</DisplayName></Owner></Contents>",
-                shown(&key),
-                iso_date(kept.written),
-                escape(&kept.etag),
-                kept.bytes.len()
-            ));
-        }
-        let folders: String = folders
-            .iter()
-            .map(|it| format!("<CommonPrefixes><Prefix>{}</Prefix></CommonPrefixes>", shown(it)))
-            .collect();
-        let (more, next) = match fault {
-            Some(Fault::SameMarker) => (true, shown(after)),
-            Some(Fault::NoMarker) => (true, String::new()),
-            _ => (more, shown(&last)),
-        };
-        if fault == Some(Fault::NoMarker) {
-            contents.clear();
-        }
-        let next = if more {
-            format!(
-                "<NextMarker>{next}</NextMarker>\
-                 <NextContinuationToken>{next}</NextContinuationToken>"
-            )
-        } else {
-            String::new()
-        };
-        document(&format!(
-            "<ListBucketResult><Name>{}</Name><Prefix>{}</Prefix><Marker>{}</Marker>\
-             <MaxKeys>{most}</MaxKeys><Delimiter>{}</Delimiter>{kind}<KeyCount>{count}</KeyCount>\
-             <IsTruncated>{more}</IsTruncated>{next}{contents}{folders}</ListBucketResult>",
-            call.bucket,
-            shown(prefix),
-            shown(after),
-            shown(delimiter)
-        ))
-    }
-}
-
-impl State {
-    /// Lists the open uploads of a bucket.
-    fn open_list(
-        &self,
-        call: &Call,
-        fault: Option<Fault>,
-        kind: &str,
-        shown: &dyn Fn(&str) -> String,
-    ) -> Answer {
-        let after = (call.query("key-marker"), call.query("upload-id-marker"));
-        let mut open: Vec<(&str, &str, &Begun)> = self
-            .uploads
-            .iter()
-            .filter(|(_, it)| it.name.0 == call.bucket)
-            .map(|(id, it)| (it.name.1.as_str(), id.as_str(), it))
-            .filter(|(key, id, _)| key.starts_with(call.query("prefix")) && (*key, *id) > after)
-            .collect();
-        open.sort_unstable_by_key(|(key, id, _)| (*key, *id));
-        let more = open.len() > call.page;
-        open.truncate(call.page);
-        let last = open.last().map_or(("", ""), |(key, id, _)| (*key, *id));
-        let (more, next) = match fault {
-            Some(Fault::SameMarker) => (true, after),
-            Some(Fault::NoMarker) => (true, ("", "")),
-            _ => (more, last),
-        };
-        let text: String = open
-            .into_iter()
-            .map(|(key, id, it)| {
-                format!(
-                    "<Upload><Key>{}</Key><UploadId>{id}</UploadId>\
-                     <Initiated>{}</Initiated></Upload>",
-                    shown(key),
-                    iso_date(it.begun)
-                )
-            })
-            .collect();
-        document(&format!(
-            "<ListMultipartUploadsResult><Bucket>{}</Bucket>{kind}\
-             <NextKeyMarker>{}</NextKeyMarker><NextUploadIdMarker>{}</NextUploadIdMarker>\
-             <IsTruncated>{more}</IsTruncated>{text}</ListMultipartUploadsResult>",
-            call.bucket,
-            shown(next.0),
-            next.1
-        ))
     }
 }
 

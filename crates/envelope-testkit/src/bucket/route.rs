@@ -19,6 +19,7 @@ pub(super) struct Call {
     pub(super) body: Bytes,
     /// The most entries on a page of a listing.
     pub(super) page: usize,
+    pub(super) over_tls: bool,
 }
 
 impl Call {
@@ -65,6 +66,7 @@ impl Call {
             headers,
             body,
             page: 1000,
+            over_tls: false,
         }
     }
 
@@ -85,7 +87,7 @@ impl Call {
 
     /// Returns the headers to be stored with the object.
     pub(super) fn metadata(&self) -> Vec<(String, String)> {
-        // Tags are kept with the headers, as far as tests are concerned.
+        // Tags and access are kept with the headers, as far as tests are concerned.
         const STANDARD: [&str; 5] =
             ["content-type", "cache-control", "content-disposition", "content-encoding", "expires"];
         const SERVER_SIDE: [&str; 5] = [
@@ -101,6 +103,7 @@ impl Call {
                 STANDARD.contains(&name.as_str())
                     || name.ends_with("-storage-class")
                     || name.ends_with("-tagging")
+                    || ["x-oss-object-acl", "x-cos-acl"].contains(&name.as_str())
                     || SERVER_SIDE.contains(&name.as_str())
                     || name.starts_with("x-oss-meta-")
                     || name.starts_with("x-cos-meta-")

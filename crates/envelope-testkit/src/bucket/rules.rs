@@ -93,3 +93,9 @@ pub(super) fn complete(announced: &Announced, parts: usize) -> Result<(), Answer
 pub(super) fn copy() -> Answer {
     broken(421, "the metadata of an encrypted object cannot be changed")
 }
+
+/// Returns the error for copying a part from an encrypted object.
+pub(super) fn copy_part() -> Answer {
+    let words = "parts cannot be copied from an encrypted object";
+    coded(400, "InvalidEncryptionRequest", words, "0042-00000309")
+}
