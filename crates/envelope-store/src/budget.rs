@@ -1,6 +1,6 @@
 //! One budget of requests and memory for many transfers.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,8 +9,8 @@ use meta_codec::Vendor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    Body, GetOptions, Headers, Object, ObjectMeta, Page, PutOptions, PutResult, RateLimit, Store,
-    StoreError, Upload, UploadedPart,
+    Body, CopyOptions, CopySource, GetOptions, Headers, Object, ObjectMeta, Page, PutOptions,
+    PutResult, RateLimit, Restore, Store, StoreError, Upload, UploadedPart,
 };
 
 /// The unit in which memory is counted, in bytes.
@@ -242,6 +242,34 @@ impl Store for BudgetedStore {
         headers: &Headers,
     ) -> Result<(), StoreError> {
         within!(self, copy_replace_metadata(key, if_match, headers))
+    }
+
+    fn copy_source(&self, key: &str, meta: &ObjectMeta) -> Option<CopySource> {
+        self.store.copy_source(key, meta)
+    }
+
+    async fn copy(
+        &self,
+        source: &CopySource,
+        key: &str,
+        headers: &Headers,
+        options: CopyOptions,
+    ) -> Result<PutResult, StoreError> {
+        within!(self, copy(source, key, headers, options))
+    }
+
+    async fn copy_part(
+        &self,
+        source: &CopySource,
+        bytes: Range<u64>,
+        upload: &Upload,
+        number: u16,
+    ) -> Result<PutResult, StoreError> {
+        within!(self, copy_part(source, bytes, upload, number))
+    }
+
+    async fn restore(&self, key: &str, restore: &Restore) -> Result<(), StoreError> {
+        within!(self, restore(key, restore))
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {

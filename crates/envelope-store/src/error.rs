@@ -20,6 +20,12 @@ pub enum StoreError {
     /// The object is not the requested version (`If-Match`), or it already exists.
     #[error("the object already exists, or another writer changed it")]
     Changed,
+    /// The way to the service cannot be set up as it was asked for.
+    #[error("{0}")]
+    Connection(&'static str),
+    /// A customer key (SSE-C) that cannot be used, or that the store does not show to have used.
+    #[error("the customer key: {0}")]
+    CustomerKey(&'static str),
     /// Invalid access key, or insufficient permissions.
     #[error("access denied: {0}")]
     Denied(String),
@@ -99,5 +105,13 @@ impl StoreError {
     #[must_use]
     pub fn forbids_new_metadata(&self) -> bool {
         matches!(self, Self::Refused(refusal) if refusal.code == "InvalidEncryptionRequest")
+    }
+
+    /// Returns whether the object is archived and must be restored before it is read, or, as the
+    /// answer to [restoring](crate::Store::restore) it, whether it is not archived.
+    #[must_use]
+    pub fn is_of_archive(&self) -> bool {
+        matches!(self, Self::Refused(refusal)
+            if matches!(refusal.code.as_str(), "InvalidObjectState" | "OperationNotSupported"))
     }
 }

@@ -35,6 +35,7 @@ mod address;
 mod attributes;
 mod body;
 mod budget;
+mod copy_source;
 mod error;
 mod get;
 mod inspector;
@@ -48,6 +49,7 @@ mod private_file;
 mod progress;
 mod put;
 mod rate_limit;
+mod restore;
 mod retry;
 mod rewrap;
 mod settings;
@@ -60,6 +62,7 @@ pub use address::{Address, AddressError};
 pub use attributes::{AttributeError, Attributes};
 pub use body::Body;
 pub use budget::Budget;
+pub use copy_source::CopySource;
 pub use envelope_cloud::{
     Credentials, Endpoint, EndpointError, Environment, ProvideCredential, RetryPolicy,
     SharedCredentials,
@@ -74,12 +77,13 @@ pub use private_file::create_private;
 pub use progress::Event;
 pub use put::{Put, UploadResult};
 pub use rate_limit::RateLimit;
+pub use restore::{Restore, RestoreTier};
 pub use rewrap::{Rewrap, Rewrapped};
 pub use settings::{Settings, SettingsError};
 pub use stop_signal::StopSignal;
 pub use store::{
-    Entry, GetOptions, Headers, Object, ObjectMeta, Page, PutOptions, PutResult, Store, Upload,
-    UploadedPart,
+    CopyOptions, Entry, GetOptions, Headers, Object, ObjectMeta, Page, PutOptions, PutResult,
+    Store, Upload, UploadedPart,
 };
 pub use stores::*;
 pub use transfer_error::TransferError;

@@ -1,14 +1,14 @@
 //! Regions, endpoints and access keys, from the environment and from profiles in a file.
 
-use std::{collections::BTreeMap, fs, io, path::Path, time::Duration};
+use std::{collections::BTreeMap, fmt, fs, io, path::Path, sync::Arc, time::Duration};
 
-use meta_codec::Vendor;
+use meta_codec::{Vendor, sse::CustomerKey};
 use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::{
-    Credentials, Endpoint, EndpointError, Environment, RetryPolicy, Signature, StoreError,
-    retry::WaitListener, stores::bucket::STALL,
+    Connection, Credentials, Endpoint, EndpointError, Environment, RetryPolicy, Signature,
+    StoreError, retry::WaitListener, stores::bucket::STALL,
 };
 
 /// Regions, endpoints and access keys.
@@ -34,6 +34,18 @@ pub struct Settings {
     retry: RetryPolicy,
     stall: Duration,
     wait_listener: WaitListener,
+    connection: Connection,
+    customer_key: Option<SharedCustomerKey>,
+}
+
+/// A customer key, without its value in debug output.
+#[derive(Clone)]
+struct SharedCustomerKey(Arc<CustomerKey>);
+
+impl fmt::Debug for SharedCustomerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CustomerKey")
+    }
 }
 
 impl Default for Settings {
@@ -46,6 +58,8 @@ impl Default for Settings {
             retry: RetryPolicy::default(),
             stall: STALL,
             wait_listener: WaitListener::default(),
+            connection: Connection::new(),
+            customer_key: None,
         }
     }
 }
@@ -75,7 +89,6 @@ struct Account {
 }
 
 /// Everything that a bucket of one vendor is reached with.
-#[derive(Clone, Debug)]
 pub(crate) struct BucketAccount {
     pub(crate) credentials: Credentials,
     /// The region, if there is one.
@@ -86,6 +99,8 @@ pub(crate) struct BucketAccount {
     pub(crate) retry: RetryPolicy,
     pub(crate) stall: Duration,
     pub(crate) wait_listener: WaitListener,
+    pub(crate) connection: Connection,
+    pub(crate) customer_key: Option<Arc<CustomerKey>>,
 }
 
 impl Settings {
@@ -159,6 +174,26 @@ impl Settings {
         self
     }
 
+    /// Sets the way to the services.
+    #[must_use]
+    pub fn with_connection(mut self, connection: Connection) -> Self {
+        self.connection = connection;
+        self
+    }
+
+    /// Sets a key of the customer, with which the store encrypts; see
+    /// [`Bucket::with_customer_key`](crate::Bucket::with_customer_key). Stores that have no such
+    /// encryption cannot be opened with it.
+    #[must_use]
+    pub fn with_customer_key(mut self, key: impl Into<Arc<CustomerKey>>) -> Self {
+        self.customer_key = Some(SharedCustomerKey(key.into()));
+        self
+    }
+
+    pub(crate) const fn has_customer_key(&self) -> bool {
+        self.customer_key.is_some()
+    }
+
     /// Returns what a bucket of the vendor is reached with.
     ///
     /// # Errors
@@ -193,7 +228,17 @@ impl Settings {
         };
         let (signature, retry, stall) = (self.signature, self.retry, self.stall);
         let wait_listener = self.wait_listener.clone();
-        Ok(BucketAccount { credentials, region, endpoint, signature, retry, stall, wait_listener })
+        Ok(BucketAccount {
+            credentials,
+            region,
+            endpoint,
+            signature,
+            retry,
+            stall,
+            wait_listener,
+            connection: self.connection.clone(),
+            customer_key: self.customer_key.as_ref().map(|SharedCustomerKey(key)| Arc::clone(key)),
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use meta_codec::Vendor;
 
 use crate::{
-    Budget, StoreError,
+    Budget, CopySource, Restore, StoreError,
     body::{Body, exactly},
 };
 
@@ -205,6 +205,61 @@ pub trait Store: fmt::Debug + Send + Sync {
         Err(StoreError::Unsupported("replacing metadata"))
     }
 
+    /// Returns an object as the source of copies within its service. `meta` is the version that is
+    /// copied. By default, there is no such thing.
+    fn copy_source(&self, key: &str, meta: &ObjectMeta) -> Option<CopySource> {
+        let _ = (key, meta);
+        None
+    }
+
+    /// Makes the service copy an object, which may be in another bucket, and whose bytes are not
+    /// transferred. By default, a store does not support it.
+    ///
+    /// `headers` are those that a copy does not have by itself: the storage class, the encryption
+    /// and the access. If the options say so, they are all that the copy has.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] if the source is another version by now, or if the object already
+    /// exists and must not; [`StoreError::Unsupported`].
+    async fn copy(
+        &self,
+        source: &CopySource,
+        key: &str,
+        headers: &Headers,
+        options: CopyOptions,
+    ) -> Result<PutResult, StoreError> {
+        let _ = (source, key, headers, options);
+        Err(StoreError::Unsupported("copies"))
+    }
+
+    /// Makes the service copy bytes of an object to a part of an upload. By default, a store does
+    /// not support it; OSS does not for encrypted objects (EC 0042-00000309).
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] if the source is another version by now; [`StoreError::NoUpload`];
+    /// [`StoreError::Unsupported`].
+    async fn copy_part(
+        &self,
+        source: &CopySource,
+        bytes: Range<u64>,
+        upload: &Upload,
+        number: u16,
+    ) -> Result<PutResult, StoreError> {
+        let _ = (source, bytes, upload, number);
+        Err(StoreError::Unsupported("copies"))
+    }
+
+    /// Restores an archived object for some time, so that it can be read. It takes hours until it
+    /// can; [`ObjectMeta::restore`] tells. By default, a store has no archive.
+    ///
+    /// # Errors
+    /// Any transport or service error, also if the object is not archived;
+    /// [`StoreError::Unsupported`].
+    async fn restore(&self, key: &str, restore: &Restore) -> Result<(), StoreError> {
+        let _ = (key, restore);
+        Err(StoreError::Unsupported("restoring objects"))
+    }
+
     /// Returns up to a thousand objects whose keys start with `prefix`, ordered by key and starting
     /// after the key `after`, if given. By default, a store does not support it.
     ///
@@ -297,6 +352,32 @@ impl PutOptions {
     }
 }
 
+/// What a copy within a service is like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CopyOptions {
+    /// Gives the copy other headers than the source has.
+    pub replace: bool,
+    /// Refuses to replace an object.
+    pub create_only: bool,
+}
+
+impl CopyOptions {
+    /// Sets whether the copy has other headers than the source.
+    #[must_use]
+    pub const fn with_replace(mut self, replace: bool) -> Self {
+        self.replace = replace;
+        self
+    }
+
+    /// Sets whether replacing an object is refused.
+    #[must_use]
+    pub const fn with_create_only(mut self, create_only: bool) -> Self {
+        self.create_only = create_only;
+        self
+    }
+}
+
 /// The metadata of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -352,6 +433,13 @@ impl ObjectMeta {
             .iter()
             .find(|(name, want)| is_shown(name) && self.header(name) != Some(want.as_str()))
             .map(|(name, _)| name.as_str())
+    }
+
+    /// Returns what the store says about restoring the object from its archive: whether it is going
+    /// on, and when the restored copy expires.
+    #[must_use]
+    pub fn restore(&self) -> Option<&str> {
+        Vendor::ALL.iter().find_map(|it| self.header(&format!("{}restore", it.header_prefix())))
     }
 
     /// Returns the value of a header.

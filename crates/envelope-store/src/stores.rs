@@ -9,11 +9,11 @@ use std::{fmt, path::PathBuf, sync::Arc};
 use meta_codec::Vendor;
 
 pub use self::{
-    bucket::{Bucket, Signature, decode_key},
+    bucket::{Bucket, Connection, Signature, decode_key},
     folder::FolderStore,
     memory::MemoryStore,
 };
-use crate::{Settings, SettingsError, Store};
+use crate::{Settings, SettingsError, Store, StoreError};
 
 /// A store that an [`Address`](crate::Address) can name.
 ///
@@ -57,6 +57,9 @@ impl Location {
         match self {
             Self::Bucket(vendor, name) => {
                 Ok(Arc::new(Bucket::open(*vendor, name, settings.account(*vendor)?)?))
+            }
+            Self::Folder(_) if settings.has_customer_key() => {
+                Err(StoreError::Unsupported("a key of the customer (SSE-C)").into())
             }
             Self::Folder(folder) => Ok(Arc::new(FolderStore::new(folder))),
         }

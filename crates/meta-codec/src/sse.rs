@@ -125,8 +125,8 @@ pub enum SseError {
     /// The encryption context is invalid.
     #[error("invalid encryption context: {0}")]
     Context(crate::DescriptionError),
-    /// The customer key is not 32 bytes long.
-    #[error("a customer key must be 32 bytes long, not {0}")]
+    /// The customer key is neither 32 bytes long nor the base64 text of 32 bytes.
+    #[error("a customer key has 32 bytes, or is their base64 text; this one has {0} characters")]
     CustomerKey(usize),
     /// The key ID is empty, too long, or contains characters that no header can hold.
     #[error("a key ID must be 1 to 256 printable ASCII characters without spaces")]

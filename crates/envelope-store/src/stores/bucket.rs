@@ -1,6 +1,9 @@
 //! Buckets of Aliyun OSS and Tencent COS.
 
 mod answer;
+mod connection;
+mod copy;
+mod customer_sse;
 mod document;
 mod request;
 mod sign;
@@ -10,6 +13,8 @@ mod xml;
 use std::{
     collections::{HashMap, HashSet},
     fmt,
+    ops::Range,
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,20 +22,24 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::Method;
-use meta_codec::Vendor;
+use meta_codec::{
+    Vendor,
+    sse::{self, CustomerKey},
+};
 use percent_encoding::percent_decode_str;
 
-pub use self::sign::Signature;
 use self::{
     answer::{head_of, object_of, stored, tag},
-    request::{Request, url_path, with_md5},
+    customer_sse::CustomerSse,
+    request::{Request, with_md5},
     sign::RequestSigner,
     transmit::next_chunk,
 };
+pub use self::{connection::Connection, sign::Signature};
 use crate::{
-    Credentials, Endpoint, Entry, ErrorResponse, GetOptions, Headers, Object, ObjectMeta, Page,
-    ProvideCredential, PutOptions, PutResult, RetryPolicy, SharedCredentials, Store, StoreError,
-    Upload, UploadedPart,
+    CopyOptions, CopySource, Credentials, Endpoint, Entry, ErrorResponse, GetOptions, Headers,
+    Object, ObjectMeta, Page, ProvideCredential, PutOptions, PutResult, Restore, RetryPolicy,
+    SharedCredentials, Store, StoreError, Upload, UploadedPart,
     address::is_bucket_name,
     retry::WaitListener,
     settings::{BucketAccount, SettingsError, no_region},
@@ -69,6 +78,7 @@ pub struct Bucket {
     retry: RetryPolicy,
     stall: Duration,
     wait_listener: WaitListener,
+    customer: Option<CustomerSse>,
 }
 
 impl fmt::Debug for Bucket {
@@ -117,6 +127,7 @@ impl Bucket {
     ) -> Result<Self, SettingsError> {
         let BucketAccount { credentials, region, endpoint, signature, retry, .. } = account;
         let (stall, wait_listener) = (account.stall, account.wait_listener);
+        let (connection, customer_key) = (account.connection, account.customer_key);
         let bucket = match vendor {
             Vendor::Cos => Self::cos(name, endpoint, credentials),
             Vendor::Oss => {
@@ -129,7 +140,11 @@ impl Bucket {
                 Self::oss(name, &region, endpoint, credentials, signature)
             }
         };
-        Ok(Self { stall, wait_listener, ..bucket?.with_retry(retry) })
+        let mut bucket = bucket?.with_retry(retry).with_connection(&connection)?;
+        if let Some(key) = customer_key {
+            bucket = bucket.with_customer_key(key)?;
+        }
+        Ok(Self { stall, wait_listener, ..bucket })
     }
 
     fn new(
@@ -141,20 +156,7 @@ impl Bucket {
         if !is_bucket_name(name) {
             return Err(StoreError::BucketName);
         }
-        let mut client = reqwest::Client::builder()
-            // A signature is valid for one host, and the headers must not be sent to another.
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(10));
-        #[cfg(target_os = "linux")]
-        {
-            client = client.tcp_user_timeout(STALL);
-        }
-        if !endpoint.is_secure() {
-            // A proxy would see the access key's signature and its token. TLS hides them from it,
-            // but there is none on the way to this machine itself.
-            client = client.no_proxy();
-        }
-        let client = client.build().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let client = Connection::new().client(endpoint.is_secure())?;
         Ok(Self {
             vendor,
             name: name.to_owned(),
@@ -164,7 +166,32 @@ impl Bucket {
             retry: RetryPolicy::default(),
             stall: STALL,
             wait_listener: WaitListener::default(),
+            customer: None,
         })
+    }
+
+    /// Sets the way to the service.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if TLS cannot be initialized on this machine.
+    pub fn with_connection(mut self, connection: &Connection) -> Result<Self, StoreError> {
+        self.client = connection.client(self.endpoint.is_secure())?;
+        Ok(self)
+    }
+
+    /// Sets a key of the customer, with which the store encrypts and decrypts every object (SSE-C of
+    /// COS). It is sent with every request about an object, and the answers must show its digest.
+    /// Objects that were written without it, or with another one, cannot be read with this bucket.
+    ///
+    /// # Errors
+    /// [`StoreError::CustomerKey`] if the endpoint is plain HTTP; [`StoreError::Unsupported`] on
+    /// OSS, which has no such encryption.
+    pub fn with_customer_key(
+        mut self,
+        key: impl Into<Arc<CustomerKey>>,
+    ) -> Result<Self, StoreError> {
+        self.customer = Some(CustomerSse::new(self.vendor, &self.endpoint, key.into())?);
+        Ok(self)
     }
 
     /// Sets the retry policy.
@@ -300,13 +327,14 @@ impl Store for Bucket {
     }
 
     async fn head(&self, key: &str) -> Result<ObjectMeta, StoreError> {
-        let response = self.send(&self.request(Method::HEAD, key)).await?;
+        let request = self.request(Method::HEAD, key).kind(sse::Request::Head);
+        let response = self.send(&request).await?;
         head_of(&response, None)
     }
 
     async fn get(&self, key: &str, options: GetOptions) -> Result<Object, StoreError> {
         let GetOptions { range, if_match } = options;
-        let mut request = self.request(Method::GET, key);
+        let mut request = self.request(Method::GET, key).kind(sse::Request::Get);
         if let Some(bytes) = &range {
             let last = bytes.end.saturating_sub(1);
             request = request.header("range", format!("bytes={}-{last}", bytes.start));
@@ -337,6 +365,7 @@ impl Store for Bucket {
         options: PutOptions,
     ) -> Result<PutResult, StoreError> {
         let request = self.request(Method::PUT, key).headers(headers).body(body);
+        let request = request.kind(sse::Request::Put);
         let response = self.send_checked(self.conditions(request, options)).await?;
         stored(response.headers())
     }
@@ -349,6 +378,7 @@ impl Store for Bucket {
     ) -> Result<Upload, StoreError> {
         let request =
             self.request(Method::POST, key).headers(headers).query("uploads", "").only_once();
+        let request = request.kind(sse::Request::InitiateMultipart);
         let text = self.text(&self.conditions(request, options)).await?;
         let done: xml::Done = xml::read(&text, "InitiateMultipartUploadResult")?;
         if done.upload_id.is_empty() {
@@ -368,6 +398,7 @@ impl Store for Bucket {
             .request(Method::PUT, &upload.key)
             .query("partNumber", &number.to_string())
             .query("uploadId", &upload.id)
+            .kind(sse::Request::UploadPart)
             .body(body);
         if self.vendor.needs_encryption_headers_on_parts() {
             let meta: Headers = headers
@@ -483,23 +514,55 @@ impl Store for Bucket {
         if_match: &str,
         headers: &Headers,
     ) -> Result<(), StoreError> {
-        let path = url_path(key);
-        let (source, directive) = match self.vendor {
-            Vendor::Cos => {
-                let host = self.endpoint.bucket_host(&self.name);
-                let host = if self.endpoint.is_path_style() { self.name.clone() } else { host };
-                (format!("{host}/{path}"), "Replaced")
-            }
-            Vendor::Oss => (format!("/{}/{path}", self.name), "REPLACE"),
-        };
-        let request = self
-            .request(Method::PUT, key)
-            .headers(headers)
-            .header(&self.own_header("copy-source"), source)
-            .header(&self.own_header("copy-source-if-match"), if_match)
-            .header(&self.own_header("metadata-directive"), directive);
-        xml::read::<xml::Done>(&self.text(&request).await?, "CopyObjectResult")?;
+        let meta = ObjectMeta::new(0, if_match, Headers::new());
+        let options = CopyOptions::default().with_replace(true);
+        self.copy_object(&self.source(key, &meta), key, headers, options).await?;
         Ok(())
+    }
+
+    fn copy_source(&self, key: &str, meta: &ObjectMeta) -> Option<CopySource> {
+        Some(self.source(key, meta))
+    }
+
+    async fn copy(
+        &self,
+        source: &CopySource,
+        key: &str,
+        headers: &Headers,
+        options: CopyOptions,
+    ) -> Result<PutResult, StoreError> {
+        self.copy_object(source, key, headers, options).await
+    }
+
+    async fn copy_part(
+        &self,
+        source: &CopySource,
+        bytes: Range<u64>,
+        upload: &Upload,
+        number: u16,
+    ) -> Result<PutResult, StoreError> {
+        self.copy_bytes(source, bytes, upload, number).await
+    }
+
+    async fn restore(&self, key: &str, restore: &Restore) -> Result<(), StoreError> {
+        let body = xml::restoration(restore, self.vendor);
+        let request = self
+            .request(Method::POST, key)
+            .query("restore", "")
+            .header("content-type", "application/xml")
+            .kind(sse::Request::Restore)
+            .body(body.into());
+        // COS requires the checksum.
+        match self.send_checked(request).await {
+            Ok(_) => Ok(()),
+            // It is being restored already, and the service changes nothing about that.
+            Err(StoreError::Refused(ErrorResponse { code, .. }))
+                if code == "RestoreAlreadyInProgress" =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {

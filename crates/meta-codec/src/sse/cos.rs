@@ -1,5 +1,7 @@
 //! Server-side encryption in Tencent COS.
 
+use std::sync::Arc;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{CustomerKey, Request, Scheme, SseError, SseHeaders, StoreCipher, key_id, value};
@@ -27,7 +29,7 @@ const COPY_SOURCE: [&str; 3] = [
 pub struct CosSse(Mode);
 
 enum Mode {
-    Customer(CustomerKey),
+    Customer(Arc<CustomerKey>),
     Kms { key_id: Option<String>, context: String },
     Managed(StoreCipher),
 }
@@ -55,8 +57,8 @@ impl CosSse {
 
     /// Selects SSE-C, with a customer key that is sent in every request.
     #[must_use]
-    pub const fn customer(key: CustomerKey) -> Self {
-        Self(Mode::Customer(key))
+    pub fn customer(key: impl Into<Arc<CustomerKey>>) -> Self {
+        Self(Mode::Customer(key.into()))
     }
 
     /// Returns the headers for a request, which are empty if the store needs none.
@@ -239,6 +241,18 @@ mod tests {
         for text in ["", "AAAA", "not base64", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE"] {
             assert!(CustomerKey::read(text.as_bytes()).is_err());
         }
-        assert!(CustomerKey::read(b"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n").is_ok());
+        let want = CustomerKey::new(b"01234567890123456789012345678901").md5_base64();
+        for text in [
+            &b"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n"[..],
+            b"01234567890123456789012345678901",
+            b"01234567890123456789012345678901\n",
+            b"01234567890123456789012345678901\r\n",
+        ] {
+            assert_eq!(CustomerKey::read(text).unwrap().md5_base64(), want);
+        }
+        let binary = [b'\n'; 32];
+        let want = CustomerKey::new(&binary).md5_base64();
+        assert_eq!(CustomerKey::read(&binary).unwrap().md5_base64(), want);
+        assert!(CustomerKey::read(&[b'0'; 31]).is_err() && CustomerKey::read(&[b'0'; 33]).is_err());
     }
 }

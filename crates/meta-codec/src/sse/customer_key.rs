@@ -17,17 +17,23 @@ impl CustomerKey {
         Self(Zeroizing::new(*bytes))
     }
 
-    /// Reads a key from the base64 text of its 32 bytes. Surrounding whitespace is ignored.
+    /// Reads a key from the contents of a file: the base64 text of its 32 bytes, with any whitespace
+    /// around it, or the 32 bytes themselves, perhaps with a line ending. COS documents keys of 32
+    /// letters and digits.
     ///
     /// # Errors
     /// Returns [`SseError::CustomerKey`] for anything else.
     pub fn read(text: &[u8]) -> Result<Self, SseError> {
         let mut bytes = Zeroizing::new([0; 36]);
-        let len = STANDARD
-            .decode_slice(text.trim_ascii(), &mut bytes[..])
-            .map_err(|_| SseError::CustomerKey(0))?;
-        let bytes = bytes.get(..len).unwrap_or_default();
-        bytes.try_into().map(Self::new).map_err(|_| SseError::CustomerKey(len))
+        let decoded = STANDARD.decode_slice(text.trim_ascii(), &mut bytes[..]);
+        if let Ok(32) = decoded
+            && let Some(bytes) = bytes.first_chunk()
+        {
+            return Ok(Self::new(bytes));
+        }
+        let line = text.strip_suffix(b"\n").filter(|_| text.len() > 32).unwrap_or(text);
+        let line = line.strip_suffix(b"\r").filter(|_| line.len() > 32).unwrap_or(line);
+        line.try_into().map(Self::new).map_err(|_| SseError::CustomerKey(line.len()))
     }
 
     pub(super) fn base64(&self) -> String {

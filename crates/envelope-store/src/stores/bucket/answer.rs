@@ -156,6 +156,8 @@ fn classify(refusal: ErrorResponse) -> StoreError {
         (404, "NoSuchUpload") => StoreError::NoUpload,
         (404, "" | "NoSuchKey" | "NoSuchObject") => StoreError::NotFound,
         (412, _) | (409, "FileAlreadyExists" | "ObjectAlreadyExists") => StoreError::Changed,
+        // An archived object is no matter of the access key.
+        (403, "InvalidObjectState") => StoreError::Refused(refusal),
         // Some gateways answer 400 to a token that has expired.
         (401 | 403, _)
         | (400, "ExpiredToken" | "InvalidSecurityToken" | "SecurityTokenExpired") => {
@@ -199,6 +201,7 @@ mod tests {
         };
         assert!(matches!(of(403, "AccessDenied"), StoreError::Denied(_)));
         assert!(matches!(of(400, "SecurityTokenExpired"), StoreError::Denied(_)));
+        assert!(of(403, "InvalidObjectState").is_of_archive());
         assert!(matches!(of(400, "BadDigest"), StoreError::Unavailable(_)));
         assert!(matches!(of(400, "InvalidArgument"), StoreError::Refused(_)));
         assert!(matches!(of(404, "NoSuchBucket"), StoreError::Refused(_)));

@@ -1,16 +1,17 @@
 //! Building, signing, sending and retrying requests.
 
-use std::io;
+use std::{fmt, io, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use md5::{Digest as _, Md5};
+use meta_codec::sse::{self, CustomerKey};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tracing::Instrument as _;
 
 use super::{
-    Bucket, answer,
+    Bucket, answer, customer_sse,
     document::{read_text, words},
     transmit::transmit,
     xml,
@@ -30,6 +31,20 @@ pub(super) struct Request {
     headers: Headers,
     body: Bytes,
     only_once: bool,
+    /// What it does with an object, if that matters to encryption by the store.
+    kind: Option<sse::Request>,
+    /// The customer key of the object that is copied.
+    copy_source_key: Option<SourceKey>,
+}
+
+/// A customer key, without its value in debug output.
+#[derive(Clone)]
+struct SourceKey(Arc<CustomerKey>);
+
+impl fmt::Debug for SourceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CustomerKey")
+    }
 }
 
 impl Request {
@@ -41,6 +56,8 @@ impl Request {
             headers: Headers::new(),
             body: Bytes::new(),
             only_once: false,
+            kind: None,
+            copy_source_key: None,
         }
     }
 
@@ -61,6 +78,17 @@ impl Request {
 
     pub(super) fn body(mut self, body: Bytes) -> Self {
         self.body = body;
+        self
+    }
+
+    /// Sets what it does with an object, which a customer key goes along with.
+    pub(super) const fn kind(mut self, kind: sse::Request) -> Self {
+        self.kind = Some(kind);
+        self
+    }
+
+    pub(super) fn copy_source_key(mut self, key: Option<&Arc<CustomerKey>>) -> Self {
+        self.copy_source_key = key.map(|key| SourceKey(Arc::clone(key)));
         self
     }
 
@@ -142,7 +170,7 @@ impl Bucket {
         let (key, skew) = (self.signer.key().await?, self.signer.skew());
         let response = self.transmit(request, &key).await?;
         if response.status().is_success() {
-            return Ok(response);
+            return self.checked(request, response);
         }
         let date = answer::date(response.headers());
         let error = answer::failure(response, self.stall).await;
@@ -160,9 +188,21 @@ impl Bucket {
         }
         let response = self.transmit(request, &renewed).await?;
         if response.status().is_success() {
-            return Ok(response);
+            return self.checked(request, response);
         }
         Err(answer::failure(response, self.stall).await)
+    }
+
+    /// Checks that the store used the customer key, if there is one.
+    fn checked(
+        &self,
+        request: &Request,
+        response: reqwest::Response,
+    ) -> Result<reqwest::Response, StoreError> {
+        if let (Some(customer), Some(kind)) = (&self.customer, request.kind) {
+            customer.check(kind, response.headers())?;
+        }
+        Ok(response)
     }
 
     /// Signs and sends a request.
@@ -209,6 +249,15 @@ impl Bucket {
             let name: HeaderName = name.parse().map_err(|_| malformed("a header's name"))?;
             let value = HeaderValue::from_str(value).map_err(|_| malformed("a header's value"))?;
             made.headers_mut().insert(name, value);
+        }
+        if let (Some(customer), Some(kind)) = (&self.customer, request.kind) {
+            customer.add(kind, made.headers_mut())?;
+        }
+        if let Some(SourceKey(key)) = &request.copy_source_key {
+            if !self.endpoint.is_secure() {
+                return Err(StoreError::CustomerKey("it must not be sent over plain HTTP"));
+            }
+            customer_sse::add_copy_source(key, made.headers_mut())?;
         }
         let writes = matches!(request.method, Method::PUT | Method::POST);
         if writes && !made.headers().contains_key(header::CONTENT_TYPE) {

@@ -1,9 +1,10 @@
 //! The XML documents that both vendors share.
 
+use meta_codec::Vendor;
 use quick_xml::de::from_str;
 use serde::Deserialize;
 
-use crate::{ErrorResponse, StoreError};
+use crate::{ErrorResponse, Restore, StoreError};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -179,6 +180,18 @@ pub(crate) fn deletion<'a>(keys: impl Iterator<Item = &'a str>) -> String {
     }
     text.push_str("</Delete>");
     text
+}
+
+/// Returns the request body that restores an object. OSS and COS name what it contains differently.
+pub(crate) fn restoration(restore: &Restore, vendor: Vendor) -> String {
+    let parameters = match vendor {
+        Vendor::Cos => "CASJobParameters",
+        Vendor::Oss => "JobParameters",
+    };
+    let tier = restore.tier().map_or(String::new(), |tier| {
+        format!("<{parameters}><Tier>{}</Tier></{parameters}>", tier.name())
+    });
+    format!("<RestoreRequest><Days>{}</Days>{tier}</RestoreRequest>", restore.days())
 }
 
 /// Returns whether a text is the same after it was written to and read from a document.

@@ -6,12 +6,13 @@ use http::request::Parts;
 use jiff::Timestamp;
 use sha1::{Digest as _, Sha1};
 
+use super::super::customer_sse::is_secret;
 use crate::Credentials;
 
 /// How long a signature is valid, in seconds.
 const LIFETIME: i64 = 3600;
 
-/// Returns the value of `Authorization`. All headers are signed, and the host.
+/// Returns the value of `Authorization`. The host is signed, and all headers but a customer key.
 pub(super) fn authorization(
     parts: &Parts,
     object: &str,
@@ -20,7 +21,8 @@ pub(super) fn authorization(
 ) -> String {
     let from = now.as_second();
     let time = format!("{from};{}", from.saturating_add(LIFETIME));
-    let headers = parts.headers.iter().map(|(name, value)| {
+    let signed = parts.headers.iter().filter(|(name, _)| !is_secret(name.as_str()));
+    let headers = signed.map(|(name, value)| {
         (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     });
     let host = parts.uri.authority().map(|host| ("host".to_owned(), host.to_string()));
