@@ -7,6 +7,7 @@ mod list;
 mod many;
 mod policy;
 mod put;
+mod restore;
 mod rewrap;
 mod seal;
 mod server_side;
@@ -32,9 +33,10 @@ pub(crate) use self::{
     many::{MAX_PARALLEL, Many, Parallel, Patterns},
     policy::{Accept, Require},
     put::Put,
+    restore::Restore,
     rewrap::BulkArgs,
     seal::{Origin, Sealed, Sealing},
-    server_side::ServerSide,
+    server_side::{CustomerMode, ServerSide, customer_key},
     store::{Bucket, Keys, OssSignature, Read},
     sync::SyncArgs,
 };
@@ -74,6 +76,7 @@ pub(crate) enum Command {
     Audit(Box<Audit>),
     Verify(Box<Verify>),
     Rm(Rm),
+    Restore(Restore),
     Uploads(Uploads),
     SseHeaders(SseHeaders),
     Bench(Bench),
@@ -275,6 +278,8 @@ pub(crate) struct Inspect {
     pub(crate) metadata: PathBuf,
     #[command(flatten)]
     pub(crate) bucket: Bucket,
+    #[command(flatten)]
+    pub(crate) mode: CustomerMode,
     /// The body of the instruction file that COS Java stored next to the object.
     #[arg(long, value_name = "FILE")]
     pub(crate) instruction: Option<PathBuf>,

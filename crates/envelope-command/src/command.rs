@@ -13,6 +13,7 @@ pub(crate) mod keygen;
 pub(crate) mod ls;
 pub(crate) mod put;
 pub(crate) mod put_tree;
+pub(crate) mod restore;
 pub(crate) mod rewrap;
 pub(crate) mod rewrap_bulk;
 pub(crate) mod rm;

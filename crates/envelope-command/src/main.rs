@@ -49,6 +49,7 @@ fn main() -> ExitCode {
         Command::Audit(args) => command::audit::run(&args),
         Command::Du(args) => command::du::run(&args),
         Command::Verify(args) => command::get::verify(&args),
+        Command::Restore(args) => command::restore::run(&args),
         Command::Rm(args) => command::rm::run(&args),
         Command::Uploads(args) => command::uploads::run(&args),
         Command::SseHeaders(args) => command::sse_headers::run(&args),

@@ -8,14 +8,14 @@ use std::{
 
 use envelope_core::{EncryptError, Keyring};
 use envelope_store::{
-    Address, Location, RetryPolicy, Settings, SettingsError, Signature, Store, StoreError,
-    TransferError, blocking::Runtime,
+    Address, Connection, Location, RetryPolicy, Settings, SettingsError, Signature, Store,
+    StoreError, TransferError, blocking::Runtime,
 };
 
 use meta_codec::Vendor;
 
 use crate::{
-    args::{Bucket, Keys, OssSignature},
+    args::{Bucket, Keys, OssSignature, customer_key},
     failure::{Failure, Status, warn},
     input::warn_if_exposed,
     key_file::{self, Purpose},
@@ -52,7 +52,29 @@ impl Bucket {
         if let Some(endpoint) = &self.endpoint {
             settings = settings.with_endpoint(endpoint.clone());
         }
+        settings = settings.with_connection(self.connection()?);
+        if let Some(path) = &self.sse_key {
+            settings = settings.with_customer_key(customer_key(path)?);
+        }
         Ok(location.open(&settings)?)
+    }
+
+    /// Returns the way to the services.
+    fn connection(&self) -> Result<Connection, Failure> {
+        let mut connection = Connection::new();
+        if let Some(path) = &self.ca_file {
+            let pem = fs::read(path).map_err(|error| Failure::io(path, &error))?;
+            let refused = |error| {
+                let words = format_args!("{}: {error}", path.display()).to_string();
+                Failure::usage(words, "--ca-file takes certificates in PEM")
+            };
+            connection = connection.with_authorities(&pem).map_err(refused)?;
+        }
+        if let Some(url) = &self.proxy {
+            let refused = |error| Failure::usage(error, "use --proxy http://HOST:PORT");
+            connection = connection.with_proxy(url).map_err(refused)?;
+        }
+        Ok(connection)
     }
 }
 
@@ -143,12 +165,18 @@ impl From<StoreError> for Failure {
             StoreError::Denied(_) => {
                 "check the access key, its permissions, and the clock of this machine"
             }
+            StoreError::CustomerKey(_) => {
+                "--sse-key is the key that the object was uploaded with, sent over https:// only"
+            }
             StoreError::NotFound => "check the address; the key must match exactly",
             StoreError::Changed => "another process may be writing the object; retry",
             StoreError::NoUpload => "retry",
             StoreError::Key(_) => {
                 "use a key without `.` and `..`; an object that has one can be copied with the \
                  vendor's tool"
+            }
+            error if error.is_of_archive() => {
+                "an archived object is read after `envelope restore`, and only then"
             }
             error if error.forbids_new_metadata() => {
                 "OSS does not allow changing the metadata of an encrypted object; use --reupload \

@@ -1,15 +1,18 @@
 //! What all uploads of a command have in common.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use envelope_core::{Crc64, Decryptor, Encryptor, SealOptions};
-use envelope_store::{Address, AttributeError, Location, ObjectMeta, Put, Store};
+use envelope_store::{
+    Address, AttributeError, Location, ObjectMeta, Put, Store, TransferError, UploadResult,
+};
 use meta_codec::{ContentAlgorithm, Dialect, Vendor, WrapAlgorithm};
 use serde_json::{Value, json};
+use tokio::io::AsyncRead;
 
 use crate::{
     args::{self, Require},
@@ -23,14 +26,20 @@ const OCTETS: &str = "application/octet-stream";
 
 /// The uploads of a command: the keys, and how objects are encrypted.
 pub(crate) struct Uploads {
+    vendor: Vendor,
+    /// `None` if files are uploaded as they are.
+    encryption: Option<Encryption>,
+    /// Ask the store to encrypt on its side, too.
+    server_side: Vec<(String, String)>,
+}
+
+/// How objects are encrypted on this machine.
+struct Encryption {
     /// Opens what an interrupted upload has written so far.
-    pub(crate) decryptor: Decryptor,
-    pub(crate) vendor: Vendor,
+    decryptor: Decryptor,
     encryptor: Encryptor,
     seal: Option<SealOptions>,
     binds_name: bool,
-    /// Ask the store to encrypt on its side, too.
-    server_side: Vec<(String, String)>,
 }
 
 impl Uploads {
@@ -40,30 +49,55 @@ impl Uploads {
         inputs.extend(args.key.as_deref());
         inputs.extend(args.kms.kms_passphrase_file.as_deref());
         inputs.extend(args.sealing.origin.path());
+        inputs.extend(args.bucket.sse_key.as_deref());
         check_one_stdin(inputs, &args.passphrase)?;
         let content = args.content.algorithm();
         let dialect = args.wrapping.dialect.unwrap_or_else(|| default(store.vendor(), content));
-        let passphrase = args.passphrase.read()?;
-        let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
-        let (path, kms) = (args.key.as_deref(), args.kms.key()?);
-        let master = MasterKey::one(path, passphrase, kms, args.style, dialect)?;
-        // Without a description, it is tried on whatever the journal of an earlier run says.
-        let mut decryptor =
-            Decryptor::new(&master.keyring()).with_policy(Require::default().policy());
-        let master = master.with_description(args.wrapping.description(dialect)?);
-        if let Some(origin) = args.sealing.origin.key()? {
-            decryptor = decryptor.with_origin_key(origin);
-        }
+        let vendor = dialect.vendor();
+        let encryption = match args.plaintext {
+            true => None,
+            false => Some(Encryption::new(args, dialect)?),
+        };
         // Before anything is sent, or reported about each of many objects.
-        args.attributes.of(OCTETS).headers(dialect.vendor())?;
-        Ok(Self {
-            decryptor,
-            vendor: dialect.vendor(),
-            encryptor: args.wrapping.encryptor(&master, dialect),
-            seal: args.sealing.options(None)?,
-            binds_name: args.bind_name,
-            server_side: args.server_side.headers(dialect.vendor())?,
-        })
+        args.attributes.of(OCTETS).headers(vendor)?;
+        let server_side = args.server_side.headers(vendor, args.bucket.sse_key.as_deref())?;
+        Ok(Self { vendor, encryption, server_side })
+    }
+
+    /// Returns the vendor whose headers are written.
+    pub(crate) const fn vendor(&self) -> Vendor {
+        self.vendor
+    }
+
+    /// Uploads a file.
+    pub(crate) async fn upload(
+        &self,
+        put: &Put,
+        path: &Path,
+        key: &str,
+    ) -> Result<UploadResult, TransferError> {
+        match &self.encryption {
+            Some(own) => put.file(path, &own.encryptor(key), Some(&own.decryptor)).await,
+            None => put.stored(path).await,
+        }
+    }
+
+    /// Uploads what comes from a pipe, which must be encrypted.
+    pub(crate) async fn upload_stream(
+        &self,
+        put: &Put,
+        plain: impl AsyncRead + Send + Unpin,
+        key: &str,
+    ) -> Result<UploadResult, TransferError> {
+        match &self.encryption {
+            Some(own) => put.stream(plain, None, &own.encryptor(key)).await,
+            None => Err(io::Error::from(io::ErrorKind::NotSeekable).into()),
+        }
+    }
+
+    /// Returns what opens objects that were encrypted in this way.
+    pub(crate) fn decryptor(&self) -> Option<&Decryptor> {
+        Some(&self.encryption.as_ref()?.decryptor)
     }
 
     /// Returns an upload to a key as the arguments describe it.
@@ -99,9 +133,31 @@ impl Uploads {
     pub(crate) fn is_as_asked(&self, meta: &ObjectMeta) -> bool {
         meta.unmet_server_side(&self.server_side).is_none()
     }
+}
+
+impl Encryption {
+    fn new(args: &args::Put, dialect: Dialect) -> Result<Self, Failure> {
+        let passphrase = args.passphrase.read()?;
+        let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
+        let (path, kms) = (args.key.as_deref(), args.kms.key()?);
+        let master = MasterKey::one(path, passphrase, kms, args.style, dialect)?;
+        // Without a description, it is tried on whatever the journal of an earlier run says.
+        let mut decryptor =
+            Decryptor::new(&master.keyring()).with_policy(Require::default().policy());
+        let master = master.with_description(args.wrapping.description(dialect)?);
+        if let Some(origin) = args.sealing.origin.key()? {
+            decryptor = decryptor.with_origin_key(origin);
+        }
+        Ok(Self {
+            decryptor,
+            encryptor: args.wrapping.encryptor(&master, dialect),
+            seal: args.sealing.options(None)?,
+            binds_name: args.bind_name,
+        })
+    }
 
     /// Returns the encryptor for the object under a key.
-    pub(crate) fn encryptor(&self, key: &str) -> Encryptor {
+    fn encryptor(&self, key: &str) -> Encryptor {
         let Some(seal) = &self.seal else { return self.encryptor.clone() };
         let seal = match self.binds_name {
             true => seal.clone().with_name(key),
@@ -120,13 +176,18 @@ impl From<AttributeError> for Failure {
 /// Returns what makes two uploads of the same files different jobs.
 pub(crate) fn describe(args: &args::Put) -> Result<Value, Failure> {
     let wrapping = &args.wrapping;
-    Ok(json!({ "key": key_file::describe(args.key.as_deref(), args.kms.kms.as_ref())?,
+    let key = match args.plaintext {
+        true => Value::Null,
+        false => key_file::describe(args.key.as_deref(), args.kms.kms.as_ref())?.into(),
+    };
+    Ok(json!({ "key": key,
         "dialect": wrapping.dialect.map(Dialect::id), "matdesc": wrapping.matdesc,
         "wrap": wrapping.wrap.map(WrapAlgorithm::id), "key_check": wrapping.key_check,
         "content": args.content.algorithm().to_string(), "seal": !args.sealing.no_seal,
         "origin": key_file::fingerprint(args.sealing.origin.path())?, "bind_name": args.bind_name,
         "attributes": format!("{:?}", args.attributes),
-        "server_side": format!("{:?}", args.server_side) }))
+        "server_side": format!("{:?}", args.server_side),
+        "sse_key": key_file::fingerprint(args.bucket.sse_key.as_deref())? }))
 }
 
 /// Returns the path of the journal for uploading a file to an object, if the upload can be resumed.
@@ -135,7 +196,7 @@ pub(crate) fn journal(
     file: &Path,
     to: &Address,
 ) -> Result<Option<PathBuf>, Failure> {
-    if args.no_resume || args.content.algorithm() != ContentAlgorithm::Aes256Ctr {
+    if args.no_resume || args.plaintext || args.content.algorithm() != ContentAlgorithm::Aes256Ctr {
         return Ok(None);
     }
     let Some(folder) = args.state.folder() else { return Ok(None) };

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use envelope_store::Address;
 
-use super::{Bucket, Keys, Many, Origin, Parallel, Patterns, Require, store::age};
+use super::{Bucket, CustomerMode, Keys, Many, Origin, Parallel, Patterns, Require, store::age};
 
 /// Look at all objects below a folder of keys, and tell which of them could be decrypted, with
 /// which key, and how they are protected. No body is read.
@@ -21,6 +21,8 @@ pub(crate) struct Audit {
     pub(crate) keys: Keys,
     #[command(flatten)]
     pub(crate) bucket: Bucket,
+    #[command(flatten)]
+    pub(crate) mode: CustomerMode,
     #[command(flatten)]
     pub(crate) require: Require,
     #[command(flatten)]
@@ -51,6 +53,8 @@ pub(crate) struct Ls {
     pub(crate) from: Address,
     #[command(flatten)]
     pub(crate) bucket: Bucket,
+    #[command(flatten)]
+    pub(crate) mode: CustomerMode,
     /// List all objects, in all folders.
     #[arg(long, short)]
     pub(crate) recursive: bool,

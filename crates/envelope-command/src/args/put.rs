@@ -29,8 +29,23 @@ pub(crate) struct Put {
     pub(crate) recursive: bool,
     /// The master key: an RSA key or an AES key. A public RSA key is enough to upload, but only the
     /// private key can resume an interrupted upload.
-    #[arg(long, value_name = "FILE", required_unless_present = "kms", conflicts_with = "kms")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present_any = ["kms", "plaintext"],
+        conflicts_with = "kms"
+    )]
     pub(crate) key: Option<PathBuf>,
+    /// Upload the file as it is. Nothing encrypts it, but perhaps the store, with --sse: whoever can
+    /// read the bucket can read it. `get --allow-plaintext` downloads it.
+    #[arg(
+        long = "plain",
+        conflicts_with_all = [
+            "key", "kms", "dialect", "wrap", "matdesc", "key_check", "content", "bind_name",
+            "no_seal", "origin_key", "spool", "allow_weak_wrap",
+        ]
+    )]
+    pub(crate) plaintext: bool,
     #[command(flatten)]
     pub(crate) kms: Kms,
     #[command(flatten)]

@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
-use super::{Bucket, Many, Parallel, Patterns, store::State};
+use super::{Bucket, CustomerMode, Many, Parallel, Patterns, store::State};
 
 /// Selection of the objects in a bucket to rewrap, and options for doing so.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BulkArgs {
     #[command(flatten)]
     pub(crate) bucket: Bucket,
+    #[command(flatten)]
+    pub(crate) mode: CustomerMode,
     /// Rewrap every object whose key begins with that of the address.
     #[arg(long, short = 'r', visible_alias = "recursive")]
     pub(crate) prefix: bool,

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use envelope_core::ByteRange;
 use envelope_store::Endpoint;
 
-use super::{Accept, Kms, Passphrase, Sealed};
+use super::{Accept, CustomerMode, Kms, Passphrase, Sealed};
 
 /// Returns the largest file that is uploaded in a single request: 16 MiB.
 pub(super) const fn default_threshold() -> u64 {
@@ -51,6 +51,17 @@ pub(crate) struct Bucket {
     /// bytes move.
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5m")]
     pub(crate) timeout: Duration,
+    /// A file of certificates in PEM, whose authorities are trusted besides those of the system.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// A proxy for the store: http://HOST:PORT or https://HOST:PORT; by default HTTPS_PROXY.
+    #[arg(long, value_name = "URL")]
+    pub(crate) proxy: Option<String>,
+    /// The customer key (SSE-C of COS) of objects that were uploaded with `--sse customer`: 32 bytes
+    /// or their base64 text, as written by `keygen aes`. It is sent with every request, over HTTPS
+    /// only, and the store forgets it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sse_key: Option<PathBuf>,
 }
 
 impl Default for Bucket {
@@ -63,6 +74,9 @@ impl Default for Bucket {
             oss_signature: OssSignature::default(),
             retries: None,
             timeout: Duration::from_secs(300),
+            ca_file: None,
+            proxy: None,
+            sse_key: None,
         }
     }
 }
@@ -137,6 +151,8 @@ pub(crate) struct Read {
     pub(crate) keys: Keys,
     #[command(flatten)]
     pub(crate) bucket: Bucket,
+    #[command(flatten)]
+    pub(crate) mode: CustomerMode,
     /// Read only these bytes of the plaintext: `A-B` (inclusive), `A-` or `-N`. The only possible
     /// check for a range is that its bytes belong to a single version of the object.
     #[arg(long, value_name = "RANGE", allow_hyphen_values = true)]

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use envelope_store::Address;
 
 use super::{
-    Accept, Bucket, Content, Get, Keys, Kms, KmsStyle, Many, ObjectAttributes, Origin, Parallel,
-    Passphrase, Patterns, Put, Read, Sealed, Sealing, ServerSide, Wrapping, size,
+    Accept, Bucket, Content, CustomerMode, Get, Keys, Kms, KmsStyle, Many, ObjectAttributes,
+    Origin, Parallel, Passphrase, Patterns, Put, Read, Sealed, Sealing, ServerSide, Wrapping, size,
     store::{State, default_part_size, default_threshold},
 };
 
@@ -105,6 +105,7 @@ impl SyncArgs {
             to,
             recursive: true,
             key: self.key,
+            plaintext: false,
             kms: self.kms,
             style: self.style,
             passphrase: self.passphrase,
@@ -134,6 +135,7 @@ impl SyncArgs {
         let Self { key, kms, passphrase, .. } = self;
         let origin = Origin { origin_key: self.sealing.origin.origin_key };
         let read = Read {
+            mode: CustomerMode::default(),
             keys: Keys { key: key.into_iter().collect(), kms, passphrase },
             bucket: self.bucket,
             range: None,

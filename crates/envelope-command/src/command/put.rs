@@ -43,6 +43,12 @@ pub(crate) fn run(args: Put) -> Result<(), Failure> {
     let store = args.bucket.store(&to.location)?;
     let uploads = Uploads::new(args, &*store)?;
     let source = open(&args.plain)?;
+    if args.plaintext && !matches!(source, Source::File(_)) {
+        return Err(Failure::usage(
+            "--plain uploads regular files only",
+            "write it to a file first, or encrypt it",
+        ));
+    }
     let (len, state) = match source {
         Source::File(len) => (Some(len), uploads::journal(args, &args.plain, &to)?),
         Source::Stream(_) | Source::Stdin => (None, None),
@@ -111,11 +117,12 @@ async fn upload(
     uploads: &Uploads,
     key: &str,
 ) -> Result<UploadResult, TransferError> {
-    let encryptor = uploads.encryptor(key);
     match source {
-        Source::File(_) => put.file(path, &encryptor, Some(&uploads.decryptor)).await,
-        Source::Stream(file) => put.stream(tokio::fs::File::from_std(file), None, &encryptor).await,
-        Source::Stdin => put.stream(tokio::io::stdin(), None, &encryptor).await,
+        Source::File(_) => uploads.upload(put, path, key).await,
+        Source::Stream(file) => {
+            uploads.upload_stream(put, tokio::fs::File::from_std(file), key).await
+        }
+        Source::Stdin => uploads.upload_stream(put, tokio::io::stdin(), key).await,
     }
 }
 

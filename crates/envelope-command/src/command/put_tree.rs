@@ -194,7 +194,7 @@ impl FileUploads {
         to.to_string().parse::<Address>().map_err(|error| Outcome::failed(&error))?;
         let progress = Arc::clone(&self.progress);
         let name = key.to_owned();
-        let (store, vendor) = (Arc::clone(&self.store), self.uploads.vendor);
+        let (store, vendor) = (Arc::clone(&self.store), self.uploads.vendor());
         let mut put = self
             .uploads
             .put(&self.args, store, key, self.parallel)
@@ -207,8 +207,7 @@ impl FileUploads {
         if let Some(journal) = journal.map_err(|error| Outcome::refused(error.cause()))? {
             put = put.with_journal(journal);
         }
-        let encryptor = self.uploads.encryptor(key);
-        match put.file(path, &encryptor, Some(&self.uploads.decryptor)).await {
+        match self.uploads.upload(&put, path, key).await {
             Ok(result) => Ok(Outcome::new("uploaded").with_bytes(result.len)),
             Err(TransferError::Store(StoreError::Changed)) if self.args.create_only => {
                 Ok(Outcome::new("exists"))

@@ -5,14 +5,12 @@ use std::{
     path::Path,
 };
 
-use meta_codec::sse::{
-    CosSse, CustomerKey, OssSse, Request, Scheme, SseError, SseHeaders, StoreCipher,
-};
+use meta_codec::sse::{CosSse, OssSse, Request, Scheme, SseError, SseHeaders, StoreCipher};
 
 use crate::{
     args::{self, SseMode, SseRequest, SseScheme},
-    failure::{Failure, Status},
-    input::{Secret, read_secret, standard},
+    failure::Failure,
+    input::standard,
 };
 
 pub(crate) fn run(args: &args::SseHeaders) -> Result<(), Failure> {
@@ -40,14 +38,14 @@ pub(crate) fn run(args: &args::SseHeaders) -> Result<(), Failure> {
         SseMode::CosKms => CosSse::kms(id, context()).and_then(|sse| sse.headers(request, scheme)),
         SseMode::CosCustomer => {
             let path = args.key.as_deref().unwrap_or(Path::new(""));
-            CosSse::customer(customer_key(path)?).headers(request, scheme)
+            CosSse::customer(args::customer_key(path)?).headers(request, scheme)
         }
         SseMode::Oss => Ok(OssSse::managed(cipher).headers(request)),
         SseMode::OssKms => OssSse::kms(id, cipher).map(|sse| sse.headers(request)),
     };
     print(&headers.map_err(refused)?)?;
     if let Some(path) = &args.copy_source_key {
-        print(&CosSse::copy_source(&customer_key(path)?, scheme).map_err(refused)?)?;
+        print(&CosSse::copy_source(&args::customer_key(path)?, scheme).map_err(refused)?)?;
     }
     Ok(())
 }
@@ -83,16 +81,6 @@ fn check(args: &args::SseHeaders) -> Result<(), Failure> {
         Some((_, words)) => Err(Failure::usage(words, "see `envelope sse-headers --help`")),
         None => Ok(()),
     }
-}
-
-fn customer_key(path: &Path) -> Result<CustomerKey, Failure> {
-    CustomerKey::read(&read_secret(path, Secret::Key)?).map_err(|_| {
-        Failure::new(
-            Status::Key,
-            format_args!("{}: not 32 bytes in base64", path.display()),
-            "generate one with `envelope keygen aes`",
-        )
-    })
 }
 
 fn refused(error: SseError) -> Failure {

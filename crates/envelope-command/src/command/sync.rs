@@ -70,7 +70,7 @@ fn upload(args: SyncArgs, to: &Address) -> Result<(), Failure> {
     let filter = args.patterns.filter()?;
     let store = args.bucket.store(&to.location)?;
     let uploads = Uploads::new(&args, &*store)?;
-    let decryptor = uploads.decryptor.clone();
+    let decryptor = uploads.decryptor().cloned().filter(|_| mode.checksum);
     let content = args.content.algorithm();
     // A listing does not say how the store encrypts.
     let asks_store = uploads.asks_store();
@@ -110,7 +110,7 @@ fn upload(args: SyncArgs, to: &Address) -> Result<(), Failure> {
     let work = Arc::new(UploadWork {
         deletions: Deletions::new(Arc::clone(&store)),
         files,
-        content: mode.checksum.then_some(Contents { store, decryptor }),
+        content: decryptor.map(|decryptor| Contents { store, decryptor }),
     });
     let summary =
         run_steps(&engine, mode, (steps, extras), to, args.many.report.as_deref(), &job, {

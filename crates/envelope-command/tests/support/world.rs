@@ -18,7 +18,18 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let world = Self { server: LoopbackBucket::start(), folder: tempfile::tempdir().unwrap() };
+        Self::with(LoopbackBucket::start())
+    }
+
+    /// A server that speaks TLS, whose certificate the command is told to trust.
+    pub(crate) fn over_tls() -> Self {
+        let world = Self::with(LoopbackBucket::start_tls());
+        world.file("ca.pem", world.server.certificate().unwrap().as_bytes());
+        world
+    }
+
+    fn with(server: LoopbackBucket) -> Self {
+        let world = Self { server, folder: tempfile::tempdir().unwrap() };
         // A master key that nobody else can read draws no warning.
         let key = fs::read(envelope_testkit::folder("keys/private_key.pem")).unwrap();
         world.private("key.pem", &key);
@@ -67,8 +78,17 @@ impl World {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        let endpoint = ["--endpoint", &self.server.url(), "--region", "cn-x"];
-        self.bare(&[arguments, &endpoint].concat()).output().unwrap()
+        self.command(arguments).output().unwrap()
+    }
+
+    /// The command with what it needs to reach the server.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.bare(arguments);
+        command.args(["--endpoint", &self.server.url(), "--region", "cn-x"]);
+        if self.server.certificate().is_some() {
+            command.arg("--ca-file").arg(self.path("ca.pem"));
+        }
+        command
     }
 
     /// Runs a command that must succeed, and returns what it said on standard error.
