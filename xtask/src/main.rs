@@ -130,6 +130,7 @@ fn test(all: bool) -> Result<(), String> {
     sdks::read_back()?;
     sdks::key_management()?;
     sdks::buckets()?;
+    sdks::examples()?;
     sdks::node()?;
     interop::check(all)?;
     sdks::recorded_objects()

@@ -72,6 +72,17 @@ pub(crate) fn buckets() -> Result<(), String> {
     run(&mut command)
 }
 
+/// Runs the examples of the vendors' documentation against the loopback OSS, COS and KMS.
+pub(crate) fn examples() -> Result<(), String> {
+    let make = root().join("fixtures/make");
+    let python = environment(&make.join("requirements-oss2.txt"))?;
+    run(Command::new(&python)
+        .arg(make.join("examples.py"))
+        .arg(envelope())
+        .args(["loopback-bucket", "loopback-kms"].map(|name| target().join("debug").join(name)))
+        .env("PYTHONDONTWRITEBYTECODE", "1"))
+}
+
 /// Runs the SDKs from npm against the loopback OSS and COS.
 pub(crate) fn node() -> Result<(), String> {
     let (make, modules) = (root().join("fixtures/make/node"), target().join("node"));

@@ -49,6 +49,8 @@ pub struct Encryptor {
     plan: Option<PartPlan>,
     key_check: bool,
     seal: Sealing,
+    /// The name that an object gets which is rewrapped.
+    new_name: Option<Arc<str>>,
     allow_weak_wrap: bool,
 }
 
@@ -95,6 +97,7 @@ impl Encryptor {
             plan: None,
             key_check: false,
             seal: Sealing::Kept,
+            new_name: None,
             allow_weak_wrap: false,
         }
     }
@@ -163,6 +166,15 @@ impl Encryptor {
         self
     }
 
+    /// Sets the name that objects which are [rewrapped](crate::Decryptor::rewrap) have from now on,
+    /// because they are copied. A seal that is bound to the name of its object is bound to this one
+    /// then; by default, to the one that it had.
+    #[must_use]
+    pub fn with_new_name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.new_name = Some(name.into());
+        self
+    }
+
     /// Returns whether it seals objects.
     #[must_use]
     pub const fn seals(&self) -> bool {
@@ -195,7 +207,14 @@ impl Encryptor {
     ) -> Option<Sealer> {
         match (&self.seal, seal) {
             (Sealing::Never, _) | (Sealing::Kept, None) => None,
-            (_, Some(seal)) => Some(Sealer::again(key, &seal, known)),
+            (_, Some(seal)) => {
+                let known = known.clone();
+                let known = match &self.new_name {
+                    Some(name) => known.with_name(Arc::clone(name)),
+                    None => known,
+                };
+                Some(Sealer::again(key, &seal, &known))
+            }
             (Sealing::Made(options), None) => Some(Sealer::adopting(key, options)),
         }
     }

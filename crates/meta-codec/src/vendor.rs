@@ -127,6 +127,36 @@ impl Vendor {
         }
     }
 
+    /// Returns the header that says who may access an object, in one word such as `private` or
+    /// `public-read`.
+    #[must_use]
+    pub const fn access_header(self) -> &'static str {
+        match self {
+            Self::Cos => "x-cos-acl",
+            Self::Oss => "x-oss-object-acl",
+        }
+    }
+
+    /// Returns the length of the longest object that the service is asked to copy in one request,
+    /// in bytes: 1 GiB. OSS copies no longer one; COS copies up to 5 GiB, which takes it so long
+    /// that parts are better.
+    #[must_use]
+    pub const fn longest_copy(self) -> u64 {
+        match self {
+            Self::Cos | Self::Oss => 1 << 30,
+        }
+    }
+
+    /// Returns `true` if parts may be copied from an encrypted object. OSS refuses it (EC
+    /// 0042-00000309).
+    #[must_use]
+    pub const fn copies_parts_of_encrypted(self) -> bool {
+        match self {
+            Self::Cos => true,
+            Self::Oss => false,
+        }
+    }
+
     /// Returns the minimum size of every part of a multipart upload except the last, in bytes.
     #[must_use]
     pub const fn min_part_size(self) -> u64 {

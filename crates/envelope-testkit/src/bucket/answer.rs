@@ -23,8 +23,10 @@ pub(super) fn refusal(status: u16, code: &str, message: &str) -> Answer {
 pub(super) fn coded(status: u16, code: &str, message: &str, cause: &str) -> Answer {
     let text = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>{}</Message>\
-         <RequestId>{ID}</RequestId><HostId>loopback</HostId><EC>{cause}</EC></Error>",
-        escape(message)
+         <Resource>loopback</Resource><RequestId>{ID}</RequestId><HostId>loopback</HostId>\
+         <EC>{cause}</EC></Error>",
+        // SDKs reject an error without words.
+        escape(if message.is_empty() { code } else { message })
     );
     let mut answer = document(&text);
     answer.status = status;

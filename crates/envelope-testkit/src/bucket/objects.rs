@@ -111,6 +111,7 @@ impl Kept {
         }
         if fault != Some(Fault::NoServerSide) {
             headers.extend(customer_key::headers(self.customer.as_deref()));
+            headers.extend(server_side(&self.headers));
         }
         if self.restored.is_some() {
             let restored =
@@ -385,6 +386,11 @@ impl State {
         }
         document(&format!("<DeleteResult>{deleted}</DeleteResult>"))
     }
+}
+
+/// Returns the headers that say how the store encrypts an object.
+fn server_side(headers: &Headers) -> impl Iterator<Item = (String, String)> + use<'_> {
+    headers.iter().filter(|(name, _)| name.contains("-server-side-")).cloned()
 }
 
 /// Compares a body with the checksum that came with it.

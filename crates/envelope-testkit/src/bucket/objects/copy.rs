@@ -126,5 +126,6 @@ fn described(headers: &Headers) -> Headers {
 }
 
 fn is_of_place(name: &str) -> bool {
-    name.contains("-server-side-") || name.ends_with("-storage-class") || name.ends_with("-acl")
+    let endings = ["-storage-class", "-acl", "-tagging"];
+    name.contains("-server-side-") || endings.iter().any(|ending| name.ends_with(ending))
 }

@@ -15,7 +15,7 @@ use super::{
         rules,
         signature::hex,
     },
-    Begun, Headers, Kept, State, arrived, check_md5, elements, iso_date, metadata,
+    Begun, Headers, Kept, State, arrived, check_md5, elements, iso_date, metadata, server_side,
 };
 
 impl State {
@@ -28,7 +28,8 @@ impl State {
         let headers = metadata(call, fault);
         let (parts, begun) = (BTreeMap::new(), Timestamp::now());
         let customer = customer_key::of(call)?;
-        let told = customer_key::headers(customer.as_deref());
+        let mut told = customer_key::headers(customer.as_deref());
+        told.extend(server_side(&headers));
         let upload = Begun { name, headers, customer, announced, parts, begun };
         self.uploads.insert(id.clone(), upload);
         let mut answer = document(&format!(
