@@ -29,6 +29,7 @@ const MAX_TAGS: usize = 10;
 pub struct Attributes {
     standard: Vec<(&'static str, String)>,
     storage_class: Option<String>,
+    access: Option<String>,
     metadata: Vec<(String, String)>,
     tags: Vec<(String, String)>,
 }
@@ -62,6 +63,14 @@ impl Attributes {
     #[must_use]
     pub fn with_storage_class(mut self, class: impl Into<String>) -> Self {
         self.storage_class = Some(class.into());
+        self
+    }
+
+    /// Sets who may access the object, in the words of both vendors: `private`, `public-read`, or
+    /// `default`, which is that of the bucket.
+    #[must_use]
+    pub fn with_access(mut self, access: impl Into<String>) -> Self {
+        self.access = Some(access.into());
         self
     }
 
@@ -106,6 +115,9 @@ impl Attributes {
         if let Some(class) = &self.storage_class {
             add(format!("{}storage-class", vendor.header_prefix()), class)?;
         }
+        if let Some(access) = &self.access {
+            add(vendor.access_header().to_owned(), access)?;
+        }
         for (name, value) in &self.metadata {
             let token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
             if name.is_empty() || !name.bytes().all(token) {
@@ -121,14 +133,19 @@ impl Attributes {
             return Err(AttributeError::Tags);
         }
         if !self.tags.is_empty() {
-            let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-            let tags = self.tags.iter();
-            let tags = tags.map(|(name, value)| format!("{}={}", encode(name), encode(value)));
-            let tags: Vec<String> = tags.collect();
-            add(format!("{}tagging", vendor.header_prefix()), &tags.join("&"))?;
+            let (name, value) = tagging(vendor, &self.tags);
+            add(name, &value)?;
         }
         Ok(headers)
     }
+}
+
+/// Returns the header of tags.
+pub(crate) fn tagging(vendor: Vendor, tags: &[(String, String)]) -> (String, String) {
+    let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let tags = tags.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+    let tags: Vec<String> = tags.collect();
+    (format!("{}tagging", vendor.header_prefix()), tags.join("&"))
 }
 
 /// An attribute that an object cannot have.
@@ -161,6 +178,7 @@ mod tests {
             .with_cache_control("no-cache")
             .with_content_disposition("attachment")
             .with_storage_class("ARCHIVE")
+            .with_access("private")
             .with_metadata("Owner_1", "me & you")
             .with_tag("ü", "")
             .with_tag("a b", "c=d");
@@ -170,6 +188,7 @@ mod tests {
             ("cache-control", "no-cache"),
             ("content-disposition", "attachment"),
             ("x-cos-storage-class", "ARCHIVE"),
+            ("x-cos-acl", "private"),
             ("x-cos-meta-owner_1", "me & you"),
             ("x-cos-tagging", "%C3%BC=&a%20b=c%3Dd"),
         ];

@@ -268,6 +268,14 @@ impl Store for BudgetedStore {
         within!(self, copy_part(source, bytes, upload, number))
     }
 
+    async fn tags(&self, key: &str) -> Result<Vec<(String, String)>, StoreError> {
+        within!(self, tags(key))
+    }
+
+    async fn access(&self, key: &str) -> Result<Option<String>, StoreError> {
+        within!(self, access(key))
+    }
+
     async fn restore(&self, key: &str, restore: &Restore) -> Result<(), StoreError> {
         within!(self, restore(key, restore))
     }

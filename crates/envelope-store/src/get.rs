@@ -85,7 +85,7 @@ struct Opened {
 }
 
 /// Plaintext that arrives piece by piece, and may turn out to be invalid at the end.
-type PlainBody = BoxStream<'static, Result<Bytes, TransferError>>;
+pub(crate) type PlainBody = BoxStream<'static, Result<Bytes, TransferError>>;
 
 impl Get {
     /// Creates a download of the object under `key`.
@@ -263,8 +263,8 @@ impl Get {
         envelope_of(&*self.store, &self.key, meta).await
     }
 
-    /// Returns bytes of the version that was seen.
-    async fn range(
+    /// Returns bytes, as they are stored, of the version that was seen.
+    pub(crate) async fn range(
         &self,
         meta: &ObjectMeta,
         wanted: Range<u64>,

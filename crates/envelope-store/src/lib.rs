@@ -35,11 +35,13 @@ mod address;
 mod attributes;
 mod body;
 mod budget;
+mod copy;
 mod copy_source;
 mod error;
 mod get;
 mod inspector;
 mod journal;
+mod kept_headers;
 mod listing;
 mod master_key;
 mod object_envelope;
@@ -62,6 +64,7 @@ pub use address::{Address, AddressError};
 pub use attributes::{AttributeError, Attributes};
 pub use body::Body;
 pub use budget::Budget;
+pub use copy::{Copy, CopyResult, CopyWay};
 pub use copy_source::CopySource;
 pub use envelope_cloud::{
     Credentials, Endpoint, EndpointError, Environment, ProvideCredential, RetryPolicy,

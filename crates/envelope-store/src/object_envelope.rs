@@ -24,7 +24,7 @@ pub async fn envelope_of(
     if !may_be_instructed(store, &parsed) {
         return Ok(parsed?);
     }
-    let file = match store.get(&format!("{key}.instruction"), GetOptions::default()).await {
+    let file = match store.get(&instruction_key(key), GetOptions::default()).await {
         Ok(file) if file.meta.len <= MAX_INSTRUCTION => collect(file.body).await?,
         // Whoever may not read it does not know whether the object is encrypted.
         Ok(_) | Err(StoreError::NotFound) => return Ok(parsed?),
@@ -32,6 +32,11 @@ pub async fn envelope_of(
     };
     let text = String::from_utf8_lossy(&file);
     Ok(Some(parse_instruction(pairs(&meta.headers), &text)?))
+}
+
+/// Returns the key of the instruction file of an object (COS Java).
+pub(crate) fn instruction_key(key: &str) -> String {
+    format!("{key}.instruction")
 }
 
 /// Returns whether the envelope of an object may be in another object, so that it takes a request

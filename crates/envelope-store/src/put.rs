@@ -5,6 +5,7 @@ mod part_buffer;
 mod part_proof;
 mod single;
 mod source;
+mod stored_object;
 mod stream;
 mod upload_journal;
 mod verify;
@@ -14,7 +15,7 @@ use std::{
     sync::Arc,
 };
 
-use envelope_core::{CtrCipher, Decryptor, EncryptedObject, Encryptor, PartPlan};
+use envelope_core::{Crc64, CtrCipher, Decryptor, EncryptedObject, Encryptor, PartPlan};
 use meta_codec::{ContentAlgorithm, Dialect, Envelope, PartLayout, Vendor};
 use tokio::io::AsyncRead;
 
@@ -22,8 +23,10 @@ use self::{
     multipart::Multipart,
     part_proof::PartProof,
     source::Source,
+    stored_object::PartSource,
     upload_journal::{Earlier, UploadJournal},
 };
+pub(crate) use self::{stored_object::StoredObject, verify::Sent};
 use crate::{
     Event, Headers, ObjectMeta, PutOptions, RetryPolicy, StopSignal, Store, StoreError,
     TransferError, Upload,
@@ -323,13 +326,25 @@ impl Put {
         self.source(source, encryptor, journal, superseded).await
     }
 
-    /// Uploads a file as it is: the complete ciphertext of an object whose headers describe it.
-    /// Nothing is encrypted. If the future is dropped, a multipart upload stays open.
+    /// Uploads a file as it is: the complete ciphertext of an object whose headers describe it, or
+    /// anything else, if they do not. Nothing is encrypted. If the future is dropped, a multipart
+    /// upload stays open.
     ///
     /// # Errors
     /// Any [`TransferError`].
     pub async fn stored(&self, path: &Path) -> Result<UploadResult, TransferError> {
-        let source = Source::open(path)?;
+        self.as_it_is(PartSource::File(Source::open(path)?)).await
+    }
+
+    /// As [`stored`](Self::stored), with the bytes of an object in a store.
+    pub(crate) async fn stored_object(
+        &self,
+        object: StoredObject,
+    ) -> Result<UploadResult, TransferError> {
+        self.as_it_is(PartSource::Object(Box::new(object))).await
+    }
+
+    async fn as_it_is(&self, source: PartSource) -> Result<UploadResult, TransferError> {
         let envelope = envelope_in(&self.headers)?;
         if let Some(envelope) = &envelope {
             check_budget(&self.headers, envelope.dialect().vendor())?;
@@ -337,8 +352,9 @@ impl Put {
         let len = source.len();
         if len <= self.threshold {
             let _memory = memory_for(&*self.store, len).await;
-            let bytes = source.read(0, len).await?;
+            let bytes = source.read(0..len).await?;
             source.check_unchanged()?;
+            source.check_sum(Crc64::of(&bytes))?;
             return self.single(bytes, self.headers.clone(), envelope).await;
         }
         self.check_new().await?;
@@ -358,7 +374,7 @@ impl Put {
             headers: self.headers.clone(),
             envelope,
             object: None,
-            source: source.clone(),
+            source,
             proof: None,
             buffers: part_buffer::Pool::default(),
         };
@@ -531,7 +547,7 @@ impl Put {
             headers,
             envelope: Some(object.envelope().clone()),
             object: Some(Arc::new(object)),
-            source: source.clone(),
+            source: PartSource::File(source.clone()),
             proof: None,
             buffers: part_buffer::Pool::default(),
         }

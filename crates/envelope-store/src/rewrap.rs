@@ -13,12 +13,12 @@ use meta_codec::{Dialect, Envelope, Vendor};
 
 use self::kept::KeptObject;
 use crate::{
-    Event, GetOptions, Headers, Object, ObjectMeta, Put, RetryPolicy, Store, StoreError,
-    TransferError,
+    Event, GetOptions, Object, ObjectMeta, Put, RetryPolicy, Store, StoreError, TransferError,
     body::check_crc64,
     inspector::Inspector,
+    kept_headers::{self, kept, with_envelope},
     master_key,
-    object_envelope::{check_budget, envelope_in, envelope_of, is_of_envelope},
+    object_envelope::{check_budget, envelope_in, envelope_of},
     object_name::named,
     progress::ProgressListener,
 };
@@ -205,14 +205,16 @@ impl Rewrap {
             self.read_body(&meta, &envelope, &mut rewrapped).await?;
         }
         let mut attempts = MAX_ATTEMPTS;
+        let access = kept_headers::access(&*self.store, &self.key, &self.listener).await?;
         loop {
-            let headers = with_envelope(&meta.headers, rewrapped.headers());
+            let mut headers = with_envelope(&meta.headers, rewrapped.headers());
+            headers.extend(access.clone());
             let copied = self.store.copy_replace_metadata(&self.key, &meta.etag, &headers).await;
             if let Err(error) = &copied
                 && error.forbids_new_metadata()
                 && self.reupload
             {
-                self.upload_again(&meta, &envelope, rewrapped, &old, encryptor).await?;
+                self.upload_again(&meta, &envelope, rewrapped, access, (&old, encryptor)).await?;
                 return Ok(Rewrapped::Reuploaded);
             }
             match self.look(&meta, &envelope, rewrapped.envelope()).await {
@@ -358,8 +360,8 @@ impl Rewrap {
         meta: &ObjectMeta,
         envelope: &Envelope,
         mut rewrapped: EncryptedObject<ContentCipher>,
-        old: &Decryptor,
-        encryptor: &Encryptor,
+        access: Option<(String, String)>,
+        (old, encryptor): (&Decryptor, &Encryptor),
     ) -> Result<(), TransferError> {
         check_body_len(envelope, meta.len)?;
         let mut put = Put::new(Arc::clone(&self.store), &self.key)
@@ -389,9 +391,10 @@ impl Rewrap {
             ctr.check_digest(&body)?;
             rewrapped.seal_body(body)?;
         }
-        for (name, value) in with_envelope(&meta.headers, rewrapped.headers()) {
-            put = put.with_header(name, value);
-        }
+        let tags = kept_headers::tags(&*self.store, &self.key, meta, &self.listener).await?;
+        put = put
+            .with_headers(with_envelope(&meta.headers, rewrapped.headers()))
+            .with_headers(tags.into_iter().chain(access));
         self.listener.notify(Event::Kept(kept.path().to_owned()));
         kept.keep();
         let Err(error) = put.stored(kept.path()).await else {
@@ -426,35 +429,4 @@ enum Look {
     /// It has the same bytes, but no envelope.
     Lost,
     Other,
-}
-
-/// Returns the headers of the object with another envelope.
-fn with_envelope(headers: &Headers, envelope: &[(&'static str, String)]) -> Headers {
-    let mut all = kept(headers);
-    all.extend(envelope.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-    all
-}
-
-/// Returns the headers that a new version of the object must have again: everything that the user
-/// gave, except the envelope.
-fn kept(headers: &Headers) -> Headers {
-    const STANDARD: [&str; 6] = [
-        "cache-control",
-        "content-disposition",
-        "content-encoding",
-        "content-language",
-        "content-type",
-        "expires",
-    ];
-    headers
-        .iter()
-        .filter(|(name, _)| {
-            let mut vendors = Vendor::ALL.into_iter();
-            let user = vendors.any(|vendor| name.starts_with(vendor.metadata_prefix()));
-            (user && !is_of_envelope(name))
-                || Vendor::ALL.iter().any(|it| it.copied_headers().contains(&name.as_str()))
-                || STANDARD.contains(&name.as_str())
-        })
-        .cloned()
-        .collect()
 }

@@ -249,6 +249,25 @@ pub trait Store: fmt::Debug + Send + Sync {
         Err(StoreError::Unsupported("copies"))
     }
 
+    /// Returns the tags of an object, names and values. By default, it has none.
+    ///
+    /// # Errors
+    /// Any transport or service error.
+    async fn tags(&self, key: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let _ = key;
+        Ok(Vec::new())
+    }
+
+    /// Returns who may access an object, in the word of its vendor, such as `public-read`. `None` if
+    /// that is decided by the bucket, which is the default.
+    ///
+    /// # Errors
+    /// Any transport or service error.
+    async fn access(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let _ = key;
+        Ok(None)
+    }
+
     /// Restores an archived object for some time, so that it can be read. It takes hours until it
     /// can; [`ObjectMeta::restore`] tells. By default, a store has no archive.
     ///

@@ -61,6 +61,9 @@ pub enum TransferError {
     /// Another process holds the lock on this transfer.
     #[error("this transfer is in use by another process")]
     Locked,
+    /// An object cannot be copied without its master key, for this reason.
+    #[error("the copy needs the master key of the object: {0}")]
+    NeedsKey(&'static str),
     /// A part that is not in the plan of the upload.
     #[error(transparent)]
     NoPlan(#[from] NoPlan),

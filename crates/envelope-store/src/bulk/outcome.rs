@@ -22,6 +22,9 @@ impl Outcome {
     /// The status of an object on which the work failed.
     pub const FAILED: &'static str = "failed";
 
+    /// The status of an object on which nothing was to be done, because it is as it should be.
+    pub const SAME: &'static str = "same";
+
     /// Creates the outcome of an object on which the work did not fail.
     #[must_use]
     pub fn new(status: &'static str) -> Self {

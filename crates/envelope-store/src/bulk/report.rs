@@ -125,6 +125,10 @@ impl Report {
         outcome: &Outcome,
     ) -> io::Result<()> {
         let Some(out) = &mut self.out else { return Ok(()) };
+        // What an earlier line says is all there is to say.
+        if outcome.status == Outcome::SAME && self.done.contains_key(&mark(key, None)) {
+            return Ok(());
+        }
         let mut line = Map::new();
         if !self.location.is_empty() {
             line.insert("object".to_owned(), format!("{}{key}", self.location).into());
@@ -299,6 +303,24 @@ mod tests {
         drop(report);
         let report = Report::open(&path, &job).unwrap();
         assert!(report.is_done("1", Some("v"), None) && !report.is_done("1", None, None));
+    }
+
+    #[test]
+    fn what_is_still_the_same_has_no_second_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report");
+        for (n, status) in ["downloaded", Outcome::SAME, "downloaded"].into_iter().enumerate() {
+            let mut report = Report::open(&path, &json!("a job")).unwrap();
+            report.write("1", None, &Outcome::new(status)).unwrap();
+            report.write(&format!("new {n}"), None, &Outcome::new(Outcome::SAME)).unwrap();
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let keys: Vec<Value> = text
+            .lines()
+            .skip(1)
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["key"].clone())
+            .collect();
+        assert_eq!(keys, ["1", "new 0", "new 1", "1", "new 2"]);
     }
 
     #[test]

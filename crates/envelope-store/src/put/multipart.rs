@@ -15,7 +15,7 @@ use super::{
     MAX_CORRUPT_ATTEMPTS, Put, UploadResult,
     part_buffer::Pool,
     part_proof::{self, PartProof},
-    source::Source,
+    stored_object::PartSource,
     upload_journal::{Earlier, UploadJournal, now},
 };
 use crate::{
@@ -35,7 +35,7 @@ pub(super) struct Multipart<'a> {
     pub(super) envelope: Option<Envelope>,
     /// The cipher of the parts; `None` if the file is ciphertext already.
     pub(super) object: Option<Arc<EncryptedObject<CtrCipher>>>,
-    pub(super) source: Source,
+    pub(super) source: PartSource,
     /// Proof of the parts, if all of the source was read before.
     pub(super) proof: Option<PartProof>,
     pub(super) buffers: Pool,
@@ -70,8 +70,9 @@ impl Multipart<'_> {
     ) -> Result<Option<PartProof>, TransferError> {
         let Some(object) = &self.object else { return Ok(None) };
         let Some(hasher) = object.body_hasher() else { return Ok(None) };
+        let PartSource::File(source) = &self.source else { return Ok(None) };
         let (proof, body) = tokio::select! {
-            proven = PartProof::sealed(&self.source, object, hasher, self.plan) => proven?,
+            proven = PartProof::sealed(source, object, hasher, self.plan) => proven?,
             () = self.put.stopped() => return Err(TransferError::Stopped),
         };
         let sealed = envelope.seal().map(|seal| seal.terms().body);
@@ -199,6 +200,12 @@ impl Multipart<'_> {
             Some(PartProof::Sealed { .. }) => self.source.check_len()?,
             _ => self.source.check_unchanged()?,
         }
+        let sums = self.plan.parts().filter_map(|part| {
+            let (_, crc64) = uploaded.get(&part.number())?;
+            Some((*crc64, part.len()))
+        });
+        let whole = sums.fold(0, |whole, (crc64, len)| Crc64::combined(whole, crc64, len));
+        self.source.check_sum(whole)?;
         let parts = self.plan.parts().map(|part| (part.number(), part.len()));
         self.put.complete(upload, &uploaded, parts, self.envelope.as_ref()).await
     }
@@ -219,13 +226,22 @@ impl Multipart<'_> {
         // checksum is that of the file today, not of what was sent.
         let answer = PutResult::new(meta.etag, None);
         let result = UploadResult { len: meta.len, etag: answer.etag.clone(), crc64, parts };
-        self.put.verify(&result, &answer, Some(envelope)).await?;
+        self.put.verify((&result).into(), &answer, Some(envelope)).await?;
         Ok(result)
     }
 
     /// Returns the ciphertext of a part and its checksum.
     async fn encrypt(&self, part: Part) -> Result<(Bytes, u64), TransferError> {
-        let (source, object) = (self.source.clone(), self.object.clone());
+        let source = match &self.source {
+            PartSource::File(source) => source.clone(),
+            PartSource::Object(_) => {
+                let bytes = part.start()..part.start().saturating_add(part.len());
+                let bytes = self.source.read(bytes).await?;
+                let crc64 = Crc64::of(&bytes);
+                return Ok((bytes, crc64));
+            }
+        };
+        let object = self.object.clone();
         let (buffers, proof) = (self.buffers.clone(), self.proof.clone());
         let done = tokio::task::spawn_blocking(move || {
             let mut buffer = buffers.take();
@@ -239,7 +255,7 @@ impl Multipart<'_> {
 impl Put {
     /// Creates an upload. If the response is lost, an upload that was created is looked for and
     /// aborted.
-    pub(super) async fn create_upload(&self, headers: &Headers) -> Result<Upload, TransferError> {
+    pub(crate) async fn create_upload(&self, headers: &Headers) -> Result<Upload, TransferError> {
         let mut backoff = self.retry.start();
         loop {
             let begun = now();
@@ -297,7 +313,7 @@ impl Put {
     }
 
     /// Aborts an upload of our own. A failure is reported, and the upload stays open.
-    pub(super) async fn abort(&self, upload: &Upload) -> bool {
+    pub(crate) async fn abort(&self, upload: &Upload) -> bool {
         let Err(error) = self.store.abort(upload).await else { return true };
         self.listener.notify(Event::Warning(format!(
             "the upload {} of {} could not be aborted and is still open: {error}",
@@ -362,7 +378,7 @@ impl Put {
             Err(error) => self.completed_anyway(upload, len, envelope, error).await?,
         };
         let outcome = UploadResult { len, etag: answer.etag.clone(), crc64, parts };
-        self.verify(&outcome, &answer, envelope).await?;
+        self.verify((&outcome).into(), &answer, envelope).await?;
         Ok(outcome)
     }
 

@@ -34,20 +34,20 @@ impl Put {
     /// Uploads bytes as they are in one request, and once more if what arrived is wrong.
     pub(super) async fn single(
         &self,
-        bytes: Vec<u8>,
+        bytes: impl Into<Bytes>,
         headers: Headers,
         envelope: Option<Envelope>,
     ) -> Result<UploadResult, TransferError> {
         self.check_new().await?;
         self.check_expected().await?;
-        let mut sum = Crc64::new();
-        sum.update(&bytes);
-        let (len, crc64, body) = (sum.len(), sum.value(), Bytes::from(bytes));
+        let (body, mut sum): (Bytes, _) = (bytes.into(), Crc64::new());
+        sum.update(&body);
+        let (len, crc64) = (sum.len(), sum.value());
         let mut attempts = MAX_CORRUPT_ATTEMPTS;
         loop {
             let sent = self.send_single(&body, crc64, &headers, envelope.as_ref()).await?;
             let outcome = UploadResult { len, etag: sent.etag.clone(), crc64, parts: 0 };
-            match self.verify(&outcome, &sent, envelope.as_ref()).await {
+            match self.verify((&outcome).into(), &sent, envelope.as_ref()).await {
                 // What is there is our own wrong bytes, so nothing is lost by replacing them.
                 Err(TransferError::Damaged { .. })
                     if attempts > 1 && !self.create_only && self.expected.is_none() =>

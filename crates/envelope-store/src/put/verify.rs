@@ -18,6 +18,20 @@ const LOOKS: u32 = 4;
 /// The version ID of objects in buckets that keep no versions any more. Writing replaces them.
 const NULL_VERSION: &str = "null";
 
+/// What was sent, and must be there.
+pub(crate) struct Sent<'a> {
+    pub(crate) len: u64,
+    pub(crate) etag: &'a str,
+    /// The CRC-64/XZ of the bytes; `None` if nobody knows it, because the service copied them.
+    pub(crate) crc64: Option<u64>,
+}
+
+impl<'a> From<&'a UploadResult> for Sent<'a> {
+    fn from(result: &'a UploadResult) -> Self {
+        Self { len: result.len, etag: &result.etag, crc64: Some(result.crc64) }
+    }
+}
+
 /// What a look at an object shows.
 enum Look {
     Right,
@@ -30,7 +44,7 @@ enum Look {
 
 impl Put {
     /// Refuses to go on if the object exists and must not.
-    pub(super) async fn check_new(&self) -> Result<(), TransferError> {
+    pub(crate) async fn check_new(&self) -> Result<(), TransferError> {
         if !self.create_only {
             return Ok(());
         }
@@ -69,18 +83,18 @@ impl Put {
 
     /// Verifies that the stored object is the one that was sent. `answer` is what the store said
     /// when it was written.
-    pub(super) async fn verify(
+    pub(crate) async fn verify(
         &self,
-        sent: &UploadResult,
+        sent: Sent<'_>,
         answer: &PutResult,
         envelope: Option<&Envelope>,
     ) -> Result<(), TransferError> {
         let mut head = self.head_written().await.map_err(TransferError::Unverified)?;
-        let mut look = look_at(&head, sent, answer, envelope);
+        let mut look = look_at(&head, &sent, answer, envelope);
         if !matches!(look, Look::Right) {
             tokio::time::sleep(self.retry.initial_backoff.min(Duration::from_secs(1))).await;
             head = self.head_written().await.map_err(TransferError::Unverified)?;
-            look = look_at(&head, sent, answer, envelope);
+            look = look_at(&head, &sent, answer, envelope);
         }
         let what = match look {
             Look::Right => {
@@ -118,7 +132,7 @@ impl Put {
 
 fn look_at(
     head: &ObjectMeta,
-    sent: &UploadResult,
+    sent: &Sent<'_>,
     answer: &PutResult,
     envelope: Option<&Envelope>,
 ) -> Look {
@@ -129,7 +143,8 @@ fn look_at(
     if head.len != sent.len {
         return Look::Wrong("it has another length");
     }
-    if head.crc64.or(answer.crc64).is_some_and(|crc64| crc64 != sent.crc64) {
+    let sums = head.crc64.or(answer.crc64).zip(sent.crc64);
+    if sums.is_some_and(|(there, sent)| there != sent) {
         return Look::Wrong("its checksum is another");
     }
     let found = envelope_in(&head.headers).ok().flatten();

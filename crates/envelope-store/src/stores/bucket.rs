@@ -544,6 +544,25 @@ impl Store for Bucket {
         self.copy_bytes(source, bytes, upload, number).await
     }
 
+    async fn tags(&self, key: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let request = self.request(Method::GET, key).query("tagging", "");
+        let tagging: xml::Tagging = xml::read(&self.text(&request).await?, "Tagging")?;
+        Ok(tagging.tag_set.tag.into_iter().map(|tag| (tag.key, tag.value)).collect())
+    }
+
+    /// OSS answers with a word; COS with grants, and with the word in a header (seen in
+    /// cos-python-sdk-v5 1.9.44, `get_object_acl`).
+    async fn access(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let request = self.request(Method::GET, key).query("acl", "");
+        let (text, headers) = self.text_and_headers(&request).await?;
+        let access: xml::Access = xml::read(&text, "AccessControlPolicy")?;
+        let word = match self.vendor {
+            Vendor::Cos => answer::access(&headers),
+            Vendor::Oss => access.access_control_list.grant.into_iter().find_map(|it| it.word),
+        };
+        Ok(word.filter(|word| word != "default"))
+    }
+
     async fn restore(&self, key: &str, restore: &Restore) -> Result<(), StoreError> {
         let body = xml::restoration(restore, self.vendor);
         let request = self
@@ -660,6 +679,8 @@ pub(crate) fn fuzz(text: &str) {
     let _ = xml::read::<xml::Parts>(text, "ListPartsResult");
     let _ = xml::read::<xml::Uploads>(text, "ListMultipartUploadsResult");
     let _ = xml::read::<xml::Deletions>(text, "DeleteResult");
+    let _ = xml::read::<xml::Tagging>(text, "Tagging");
+    let _ = xml::read::<xml::Access>(text, "AccessControlPolicy");
     for root in ["InitiateMultipartUploadResult", "CompleteMultipartUploadResult"] {
         let _ = xml::read::<xml::Done>(text, root);
     }

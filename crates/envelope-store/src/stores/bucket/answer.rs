@@ -46,6 +46,11 @@ pub(super) fn version_id(headers: &HeaderMap) -> Option<String> {
     own_header(headers, "version-id").map(str::to_owned)
 }
 
+/// Returns the word for who may access an object, which COS has in a header.
+pub(super) fn access(headers: &HeaderMap) -> Option<String> {
+    text(headers, "x-cos-acl").map(str::to_owned)
+}
+
 pub(super) fn stored(headers: &HeaderMap) -> Result<PutResult, StoreError> {
     let etag = text(headers, "etag")
         .ok_or_else(|| StoreError::Malformed("the response has no entity tag".to_owned()))?;

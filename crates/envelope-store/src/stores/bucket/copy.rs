@@ -60,6 +60,15 @@ impl Bucket {
             };
             request = request.header(&self.own_header("metadata-directive"), directive);
         }
+        let tagging = self.own_header("tagging");
+        if headers.iter().any(|(name, _)| *name == tagging) {
+            // By default, a copy has the tags of its source.
+            let directive = match self.vendor {
+                Vendor::Cos => "Replaced",
+                Vendor::Oss => "Replace",
+            };
+            request = request.header(&self.own_header("tagging-directive"), directive);
+        }
         if options.create_only {
             request = request.header(&self.own_header("forbid-overwrite"), "true");
         }

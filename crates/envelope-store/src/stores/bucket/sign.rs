@@ -179,6 +179,10 @@ mod tests {
             ("k", of(Method::POST, "https://b.h.com/k?uploads", &[("x-cos-meta-b", "c d/=")])),
             ("k", of(Method::GET, "https://b.h.com/k", &[("range", "bytes=0-9")])),
             ("k", of(Method::DELETE, "https://b.h.com/k?versionId=x", &[])),
+            ("k", of(Method::GET, "https://b.h.com/k?acl", &[])),
+            ("k", of(Method::GET, "https://b.h.com/k?tagging", &[])),
+            ("k", of(Method::POST, "https://b.h.com/k?restore", &[])),
+            ("", of(Method::GET, "https://b.h.com/?prefix=a&versions", &[])),
             ("", of(Method::GET, "https://b.h.com/?prefix=a%20b&marker=c&max-keys=9", &[])),
         ]
     }

@@ -78,6 +78,46 @@ pub(crate) struct Done {
     pub(crate) etag: String,
 }
 
+/// The tags of an object.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Tagging {
+    pub(crate) tag_set: TagSet,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct TagSet {
+    pub(crate) tag: Vec<Tag>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Tag {
+    pub(crate) key: String,
+    pub(crate) value: String,
+}
+
+/// Who may access an object: a word at OSS, a list of grants at COS.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Access {
+    pub(crate) access_control_list: Grants,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Grants {
+    pub(crate) grant: Vec<Grant>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Grant {
+    #[serde(rename = "$text")]
+    pub(crate) word: Option<String>,
+}
+
 /// The response to deleting several objects.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -236,6 +276,10 @@ mod tests {
             })
             .collect();
         assert_eq!(keys, ["a", "", "AccessDenied", "c & d"]);
+        let acl = "<AccessControlPolicy><Owner><ID>0</ID></Owner><AccessControlList><Grant>private\
+            </Grant></AccessControlList></AccessControlPolicy>";
+        let access: Access = read(acl, "AccessControlPolicy").unwrap();
+        assert_eq!(access.access_control_list.grant[0].word.as_deref(), Some("private"));
         let empty: Deletions = read("<DeleteResult/>", "DeleteResult").unwrap();
         assert!(empty.each.is_empty());
         assert_eq!(

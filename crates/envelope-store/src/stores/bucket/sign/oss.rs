@@ -14,7 +14,17 @@ pub(super) const CONTENT: &str = "x-oss-content-sha256";
 pub(super) const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 
 /// The query parameters of our requests that version 1 signs.
-const SUBRESOURCES: [&str; 5] = ["delete", "partNumber", "uploadId", "uploads", "versionId"];
+const SUBRESOURCES: [&str; 9] = [
+    "acl",
+    "delete",
+    "partNumber",
+    "restore",
+    "tagging",
+    "uploadId",
+    "uploads",
+    "versionId",
+    "versions",
+];
 
 /// Returns the value of `Authorization` for version 1.
 pub(super) fn v1(parts: &Parts, bucket: &str, object: &str, key: &Credentials) -> String {

@@ -1,0 +1,455 @@
+//! Copies: by the service where it can, through memory where it cannot, and never less than the
+//! object was.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests fail loudly"
+)]
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use envelope_store::{
+    Attributes, Bucket, Copy, CopyWay, Credentials, Event, FolderStore, Get, Headers, MemoryStore,
+    Put, PutOptions, RetryPolicy, Signature, StopSignal, Store, StoreError, TransferError,
+    blocking::Runtime,
+    envelope_core::{
+        ContentAlgorithm, Decryptor, Encryptor, Keyring, Policy, RsaKeyWrapper, SealOptions, Vendor,
+    },
+};
+use envelope_testkit::bucket::{ACCESS_KEY, Fault, LoopbackBucket, SECRET};
+
+const QUICK: RetryPolicy =
+    RetryPolicy::ONCE.with_attempts(3).with_initial_backoff(std::time::Duration::from_millis(2));
+const MIB: usize = 1 << 20;
+
+struct World {
+    server: LoopbackBucket,
+    key: RsaKeyWrapper,
+    runtime: Runtime,
+}
+
+impl World {
+    fn new() -> Self {
+        let (server, runtime) = (LoopbackBucket::start(), Runtime::new().unwrap());
+        let file = std::fs::read(envelope_testkit::folder("keys").join("private_key.pem"));
+        let key = RsaKeyWrapper::read(&file.unwrap(), None).unwrap();
+        Self { server, key, runtime }
+    }
+
+    fn bucket(&self, vendor: Vendor, name: &str) -> Arc<dyn Store> {
+        let (endpoint, key) =
+            (self.server.url().parse().unwrap(), Credentials::new(ACCESS_KEY, SECRET));
+        let bucket = match vendor {
+            Vendor::Cos => Bucket::cos(name, endpoint, key),
+            Vendor::Oss => Bucket::oss(name, "cn-x", endpoint, key, Signature::V4),
+        };
+        Arc::new(bucket.unwrap().with_retry(QUICK))
+    }
+
+    fn encryptor(&self, vendor: Vendor) -> Encryptor {
+        Encryptor::new(&self.key, vendor.default_dialect()).with_seal(SealOptions::new())
+    }
+
+    fn decryptor(&self) -> Decryptor {
+        Decryptor::new(&Keyring::new().with(self.key.clone()))
+    }
+
+    fn put(&self, store: &Arc<dyn Store>, key: &str, plain: &[u8], encryptor: &Encryptor) {
+        let put = Put::new(Arc::clone(store), key).with_headers(attributes(encryptor));
+        let file = tempfile(plain);
+        let put = put.with_threshold(2 << 20).with_part_size(1 << 20);
+        self.runtime.block_on(put.file(file.path(), encryptor, None)).unwrap();
+    }
+
+    fn read(&self, store: &Arc<dyn Store>, key: &str) -> Vec<u8> {
+        let policy = Policy::default().require_seal();
+        let decryptor = self.decryptor().with_policy(policy);
+        self.runtime.block_on(async {
+            let result = Get::new(Arc::clone(store), key).decrypt(&decryptor).await.unwrap();
+            result.read_to_end().await.unwrap()
+        })
+    }
+
+    fn header(&self, bucket: &str, key: &str, name: &str) -> Option<String> {
+        let (_, headers) = self.server.object(bucket, key).unwrap();
+        headers.into_iter().find(|(other, _)| other == name).map(|(_, value)| value)
+    }
+
+    /// Returns the requests since then that are of this method and contain these words.
+    fn requests(&self, since: usize, method: &str, words: &str) -> usize {
+        let all = self.server.requests();
+        let wanted = |it: &&String| it.starts_with(method) && it.contains(words);
+        all[since..].iter().filter(wanted).count()
+    }
+}
+
+fn attributes(encryptor: &Encryptor) -> Headers {
+    let attributes = Attributes::new()
+        .with_content_type("text/x-test")
+        .with_metadata("owner", "me")
+        .with_access("public-read")
+        .with_tag("project", "a & b");
+    attributes.headers(encryptor.dialect().vendor()).unwrap()
+}
+
+fn tempfile(bytes: &[u8]) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    file
+}
+
+fn plain(len: usize) -> Vec<u8> {
+    (0..len as u64).map(|n| (n * n / 251).to_le_bytes()[0]).collect()
+}
+
+#[test]
+fn within_a_service_no_bytes_pass_by_here() {
+    let world = World::new();
+    for vendor in Vendor::ALL {
+        let (from, to) = (world.bucket(vendor, "b-1"), world.bucket(vendor, "b-2"));
+        for (name, len) in [("empty", 0), ("small", 1000), ("large", 3 * MIB + 5)] {
+            let bytes = plain(len);
+            world.put(&from, name, &bytes, &world.encryptor(vendor));
+            let before = world.server.requests().len();
+            let copy = Copy::new((Arc::clone(&from), name), (Arc::clone(&to), "a copy"));
+            let result = world.runtime.block_on(copy.run()).unwrap();
+            assert_eq!((result.way, result.rewrapped), (CopyWay::Service, false));
+            assert_eq!(world.requests(before, "GET", name), 1, "only its access is asked for");
+            assert_eq!(world.requests(before, "PUT", "copy"), 1);
+            assert!(world.read(&to, "a copy") == bytes);
+            let own = |name: &str| format!("{}{name}", vendor.header_prefix());
+            let header = |name: &str| world.header("b-2", "a copy", name);
+            assert_eq!(header("content-type").as_deref(), Some("text/x-test"));
+            assert_eq!(header(&own("meta-owner")).as_deref(), Some("me"));
+            assert_eq!(header(&own("tagging")).as_deref(), Some("project=a%20%26%20b"));
+            assert_eq!(header(vendor.access_header()).as_deref(), Some("public-read"));
+        }
+    }
+}
+
+#[test]
+fn what_is_too_long_is_copied_in_parts_or_passes_through_memory() {
+    let world = World::new();
+    world.server.set_longest_copy(MIB);
+    let bytes = plain(3 * MIB + 5);
+    for vendor in Vendor::ALL {
+        let (from, to) = (world.bucket(vendor, "b-1"), world.bucket(vendor, "b-2"));
+        world.put(&from, "large", &bytes, &world.encryptor(vendor));
+        let before = world.server.requests().len();
+        let copy = Copy::new((Arc::clone(&from), "large"), (Arc::clone(&to), "a copy"))
+            .with_longest_copy(MIB as u64)
+            .with_part_size(MIB as u64);
+        let result = world.runtime.block_on(copy.run()).unwrap();
+        let (way, reads) = match vendor {
+            Vendor::Cos => (CopyWay::Service, 0),
+            Vendor::Oss => (CopyWay::Streamed, 4),
+        };
+        assert_eq!((result.way, result.rewrapped), (way, false));
+        // Besides, it is asked for its access and its tags.
+        assert_eq!(world.requests(before, "GET", "large"), reads + 2);
+        assert_eq!(world.requests(before, "PUT", "partNumber"), 4);
+        assert!(world.read(&to, "a copy") == bytes);
+        let tags = format!("{}tagging", vendor.header_prefix());
+        assert_eq!(world.header("b-2", "a copy", &tags).as_deref(), Some("project=a%20%26%20b"));
+        let access = world.header("b-2", "a copy", vendor.access_header());
+        assert_eq!(access.as_deref(), Some("public-read"));
+        // The parts are the same, because its metadata states them.
+        let same = |name: &str| name.contains("-meta-");
+        let of = |bucket, key| {
+            let (_, headers) = world.server.object(bucket, key).unwrap();
+            headers.into_iter().filter(|(name, _)| same(name)).collect::<Vec<_>>()
+        };
+        assert_eq!(of("b-1", "large"), of("b-2", "a copy"));
+        assert_eq!(world.server.open_uploads(), 0);
+    }
+}
+
+#[test]
+fn to_another_service_the_envelope_is_translated() {
+    let world = World::new();
+    for vendor in Vendor::ALL {
+        let other = if vendor == Vendor::Cos { Vendor::Oss } else { Vendor::Cos };
+        let (from, to) = (world.bucket(vendor, "b-1"), world.bucket(other, "b-2"));
+        for (name, len, part) in [
+            ("empty", 0, MIB),
+            ("small", 1000, MIB),
+            ("large", 3 * MIB, MIB),
+            ("x", 3 * MIB, 8 * MIB),
+        ] {
+            let bytes = plain(len);
+            world.put(&from, name, &bytes, &world.encryptor(vendor));
+            let copy = Copy::new((Arc::clone(&from), name), (Arc::clone(&to), "a copy"))
+                .with_part_size(part as u64);
+            let refused = world.runtime.block_on(copy.run()).unwrap_err();
+            assert!(matches!(refused, TransferError::NeedsKey(_)), "{refused}");
+            let new = Encryptor::new(&world.key, other.default_dialect());
+            let copy = copy.with_keys(&world.decryptor(), &new);
+            let result = world.runtime.block_on(copy.run()).unwrap();
+            assert_eq!((result.way, result.rewrapped), (CopyWay::Streamed, true));
+            assert!(world.read(&to, "a copy") == bytes, "{name}");
+            let own = |name: &str| format!("{}{name}", other.header_prefix());
+            let header = |name: &str| world.header("b-2", "a copy", name);
+            assert_eq!(header(&own("meta-owner")).as_deref(), Some("me"));
+            assert_eq!(header(&own("tagging")).as_deref(), Some("project=a%20%26%20b"));
+            // Another account decides anew who may read it.
+            assert_eq!(header(other.access_header()), None);
+            let (_, headers) = world.server.object("b-2", "a copy").unwrap();
+            assert!(!headers.iter().any(|(name, _)| name.starts_with(vendor.header_prefix())));
+        }
+    }
+}
+
+#[test]
+fn an_object_without_parts_gets_them_where_the_store_wants_to_know() {
+    let world = World::new();
+    world.server.set_longest_copy(MIB);
+    let (from, to) = (world.bucket(Vendor::Oss, "b-1"), world.bucket(Vendor::Oss, "b-2"));
+    let (bytes, file) = (plain(3 * MIB), tempfile(&plain(3 * MIB)));
+    let put = Put::new(Arc::clone(&from), "single");
+    world.runtime.block_on(put.file(file.path(), &world.encryptor(Vendor::Oss), None)).unwrap();
+    let copy = Copy::new((from, "single"), (Arc::clone(&to), "a copy"))
+        .with_longest_copy(MIB as u64)
+        .with_part_size(MIB as u64);
+    let refused = world.runtime.block_on(copy.run()).unwrap_err();
+    assert!(matches!(refused, TransferError::NeedsKey(_)), "{refused}");
+    let copy = copy.with_keys(&world.decryptor(), &world.encryptor(Vendor::Oss));
+    let result = world.runtime.block_on(copy.run()).unwrap();
+    assert_eq!((result.way, result.rewrapped), (CopyWay::Streamed, true));
+    assert!(world.read(&to, "a copy") == bytes);
+    let parts = "x-oss-meta-client-side-encryption-part-size";
+    assert_eq!(world.header("b-2", "a copy", parts).as_deref(), Some("1048576"));
+}
+
+#[test]
+fn a_seal_that_is_bound_to_a_name_gets_the_new_one() {
+    let world = World::new();
+    for vendor in Vendor::ALL {
+        let store = world.bucket(vendor, "b-1");
+        let seal = SealOptions::new().with_name("old name");
+        let encryptor = Encryptor::new(&world.key, vendor.default_dialect()).with_seal(seal);
+        world.put(&store, "old name", b"content", &encryptor);
+        let to = |name: &str| {
+            Copy::new((Arc::clone(&store), "old name"), (Arc::clone(&store), name.to_owned()))
+        };
+        let refused = world.runtime.block_on(to("new name").run()).unwrap_err();
+        assert!(matches!(refused, TransferError::NeedsKey(_)), "{refused}");
+        let new = Encryptor::new(&world.key, vendor.default_dialect());
+        let copy = to("new name").with_keys(&world.decryptor(), &new);
+        assert!(world.runtime.block_on(copy.run()).unwrap().rewrapped);
+        assert_eq!(world.read(&store, "new name"), b"content");
+        // In another bucket under the same name, nothing is bound anew.
+        let other = world.bucket(vendor, "b-2");
+        let copy = Copy::new((Arc::clone(&store), "old name"), (Arc::clone(&other), "old name"));
+        assert!(!world.runtime.block_on(copy.run()).unwrap().rewrapped);
+        assert_eq!(world.read(&other, "old name"), b"content");
+    }
+}
+
+#[test]
+fn folders_and_gcm() {
+    let world = World::new();
+    let folder = tempfile::tempdir().unwrap();
+    let (cos, folder): (_, Arc<dyn Store>) =
+        (world.bucket(Vendor::Cos, "b-1"), Arc::new(FolderStore::new(folder.path())));
+    let bytes = plain(3 * MIB);
+    let put = Put::new(Arc::clone(&cos), "gcm")
+        .with_content(ContentAlgorithm::Aes256Gcm)
+        .with_threshold(MIB as u64)
+        .with_part_size(MIB as u64);
+    let file = tempfile(&bytes);
+    world.runtime.block_on(put.file(file.path(), &world.encryptor(Vendor::Cos), None)).unwrap();
+    for (from, to) in [(&cos, &folder), (&folder, &folder), (&folder, &cos)] {
+        let copy = Copy::new((Arc::clone(from), "gcm"), (Arc::clone(to), "a copy"))
+            .with_part_size(MIB as u64);
+        let result = world.runtime.block_on(copy.run()).unwrap();
+        assert_eq!((result.way, result.rewrapped), (CopyWay::Streamed, false));
+        assert!(world.read(to, "a copy") == bytes);
+        let copy = Copy::new((Arc::clone(to), "a copy"), (Arc::clone(to), "gcm"));
+        world.runtime.block_on(copy.run_and_delete()).unwrap();
+        assert!(world.read(to, "gcm") == bytes);
+    }
+}
+
+#[test]
+fn an_object_is_deleted_only_after_its_copy_was_proven() {
+    let world = World::new();
+    for vendor in Vendor::ALL {
+        let store = world.bucket(vendor, "b-1");
+        let to = |fault: Option<(usize, Fault)>| {
+            world.put(&store, "old", b"content", &world.encryptor(vendor));
+            if let Some((n, fault)) = fault {
+                // Head, access, the copy, and two looks at it.
+                world.server.fail(n, fault);
+                world.server.fail(n + 1, fault);
+                world.server.fail(n + 2, fault);
+            }
+            let copy = Copy::new((Arc::clone(&store), "old"), (Arc::clone(&store), "new"));
+            let outcome = world.runtime.block_on(copy.run_and_delete());
+            world.server.heal();
+            outcome
+        };
+        for fault in [Fault::ChangeByte, Fault::LoseMetadata, Fault::WrongChecksum] {
+            let failed = to(Some((2, fault)));
+            assert!(failed.is_err(), "{fault:?}");
+            assert_eq!(world.read(&store, "old"), b"content");
+        }
+        assert_eq!(to(None).unwrap().way, CopyWay::Service);
+        assert_eq!(world.read(&store, "new"), b"content");
+        assert!(world.server.object("b-1", "old").is_none());
+        // What somebody else wrote meanwhile is not deleted.
+        world.put(&store, "old", b"content", &world.encryptor(vendor));
+        let (own, written) = (world.server.clone(), Mutex::new(false));
+        let copy = Copy::new((Arc::clone(&store), "old"), (Arc::clone(&store), "new"))
+            .with_progress(move |event| {
+                if matches!(event, Event::Transferred(_)) {
+                    own.store("b-1", "old", b"by somebody else");
+                    *written.lock().unwrap() = true;
+                }
+            });
+        let failed = world.runtime.block_on(copy.run_and_delete()).unwrap_err();
+        assert!(matches!(failed, TransferError::Store(StoreError::Changed)), "{failed}");
+        assert_eq!(&world.server.object("b-1", "old").unwrap().0[..], b"by somebody else");
+    }
+}
+
+#[test]
+fn nothing_is_replaced_that_must_not_be() {
+    let world = World::new();
+    for vendor in Vendor::ALL {
+        let store = world.bucket(vendor, vendor.id());
+        world.put(&store, "old", b"content", &world.encryptor(vendor));
+        world.put(&store, "new", b"another", &world.encryptor(vendor));
+        let copy = |to: &str| {
+            Copy::new((Arc::clone(&store), "old"), (Arc::clone(&store), to.to_owned()))
+                .with_create_only(true)
+        };
+        let refused = world.runtime.block_on(copy("new").run()).unwrap_err();
+        assert!(matches!(refused, TransferError::Store(StoreError::Changed)), "{refused}");
+        assert_eq!(world.read(&store, "new"), b"another");
+        let ways: Vec<CopyWay> =
+            (0..2).map(|_| world.runtime.block_on(copy("newer").run()).unwrap().way).collect();
+        assert_eq!(ways, [CopyWay::Service, CopyWay::Already]);
+    }
+}
+
+#[test]
+fn what_is_not_encrypted_stays_with_its_service() {
+    let world = World::new();
+    let (cos, oss) = (world.bucket(Vendor::Cos, "b-1"), world.bucket(Vendor::Oss, "b-1"));
+    let headers = vec![("x-cos-meta-a".to_owned(), "b".to_owned())];
+    let body = Bytes::from(plain(MIB));
+    let put = cos.put("plain", body, &headers, PutOptions::default());
+    world.runtime.block_on(put).unwrap();
+    let within = Copy::new((Arc::clone(&cos), "plain"), (Arc::clone(&cos), "copy"));
+    assert_eq!(world.runtime.block_on(within.run()).unwrap().way, CopyWay::Service);
+    let across = Copy::new((cos, "plain"), (oss, "copy"));
+    let refused = world.runtime.block_on(across.run()).unwrap_err();
+    assert!(refused.is_not_encrypted(), "{refused}");
+    let encryptor = world.encryptor(Vendor::Oss);
+    let strict = across.clone().with_keys(&world.decryptor(), &encryptor);
+    assert!(world.runtime.block_on(strict.run()).unwrap_err().is_not_encrypted());
+    let lax = world.decryptor().with_policy(Policy::default().allow_plaintext());
+    let allowed = across.with_keys(&lax, &encryptor);
+    assert_eq!(world.runtime.block_on(allowed.run()).unwrap().way, CopyWay::Streamed);
+    assert_eq!(world.header("b-1", "copy", "x-oss-meta-a").as_deref(), Some("b"));
+}
+
+#[test]
+fn other_attributes_and_another_key() {
+    let world = World::new();
+    for vendor in Vendor::ALL {
+        let store = world.bucket(vendor, "b-1");
+        world.put(&store, "old", b"content", &world.encryptor(vendor));
+        let place = Attributes::new().with_storage_class("IA").with_tag("x", "y");
+        let copy = Copy::new((Arc::clone(&store), "old"), (Arc::clone(&store), "new"))
+            .with_headers(place.headers(vendor).unwrap());
+        assert_eq!(world.runtime.block_on(copy.run()).unwrap().way, CopyWay::Service);
+        let own = |name: &str| format!("{}{name}", vendor.header_prefix());
+        assert_eq!(world.header("b-1", "new", &own("storage-class")).as_deref(), Some("IA"));
+        assert_eq!(world.header("b-1", "new", &own("tagging")).as_deref(), Some("x=y"));
+        assert_eq!(world.header("b-1", "new", &own("meta-owner")).as_deref(), Some("me"));
+        let kind = Attributes::new().with_content_type("image/png");
+        let copy = copy.with_headers(kind.headers(vendor).unwrap());
+        let way = match vendor {
+            Vendor::Cos => CopyWay::Service,
+            // It does not change the metadata of encrypted objects.
+            Vendor::Oss => CopyWay::Streamed,
+        };
+        assert_eq!(world.runtime.block_on(copy.run()).unwrap().way, way);
+        assert_eq!(world.header("b-1", "new", "content-type").as_deref(), Some("image/png"));
+        assert_eq!(world.header("b-1", "new", &own("meta-owner")).as_deref(), Some("me"));
+        assert_eq!(world.header("b-1", "new", &own("tagging")).as_deref(), Some("x=y"));
+        let other = RsaKeyWrapper::generate(2048).unwrap();
+        let new = Encryptor::new(&other, vendor.default_dialect());
+        let copy = copy.with_keys(&world.decryptor(), &new).with_new_envelope(true);
+        assert!(world.runtime.block_on(copy.run()).unwrap().rewrapped);
+        let decryptor = Decryptor::new(&Keyring::new().with(other));
+        let read = Get::new(Arc::clone(&store), "new");
+        let read = world.runtime.block_on(async {
+            read.decrypt(&decryptor).await.unwrap().read_to_end().await.unwrap()
+        });
+        assert_eq!(read, b"content");
+    }
+}
+
+#[test]
+fn access_that_may_not_be_read_is_told_to_be_lost() {
+    let world = World::new();
+    let store = world.bucket(Vendor::Cos, "b-1");
+    world.put(&store, "old", b"content", &world.encryptor(Vendor::Cos));
+    let told = Arc::<Mutex<Vec<Event>>>::default();
+    let heard = Arc::clone(&told);
+    let copy = Copy::new((Arc::clone(&store), "old"), (Arc::clone(&store), "new"))
+        .with_progress(move |event| heard.lock().unwrap().push(event));
+    // The look at the object comes first.
+    world.server.fail(1, Fault::Denied);
+    world.runtime.block_on(copy.run()).unwrap();
+    let told = told.lock().unwrap();
+    assert!(matches!(&told[0], Event::Warning(words) if words.contains("ACL")), "{told:?}");
+    assert_eq!(world.header("b-1", "new", "x-cos-acl"), None);
+}
+
+#[test]
+fn a_copy_that_is_stopped_leaves_no_upload() {
+    let world = World::new();
+    world.server.set_longest_copy(MIB);
+    for vendor in Vendor::ALL {
+        let store = world.bucket(vendor, "b-1");
+        world.put(&store, "old", &plain(4 * MIB), &world.encryptor(vendor));
+        let stop = StopSignal::new();
+        stop.stop();
+        let copy = Copy::new((Arc::clone(&store), "old"), (store, "new"))
+            .with_longest_copy(MIB as u64)
+            .with_part_size(MIB as u64)
+            .with_stop(stop);
+        let stopped = world.runtime.block_on(copy.run()).unwrap_err();
+        assert!(matches!(stopped, TransferError::Stopped), "{stopped}");
+        assert_eq!(world.server.open_uploads(), 0);
+        assert!(world.server.object("b-1", "new").is_none());
+    }
+}
+
+#[test]
+fn a_source_that_changes_is_noticed() {
+    let world = World::new();
+    let store = world.bucket(Vendor::Oss, "b-1");
+    world.put(&store, "old", &plain(4 * MIB), &world.encryptor(Vendor::Oss));
+    let (own, memory): (_, Arc<dyn Store>) =
+        (world.server.clone(), Arc::new(MemoryStore::new()));
+    let copy = Copy::new((store, "old"), (Arc::clone(&memory), "new"))
+        .with_part_size(MIB as u64)
+        .with_concurrency(1)
+        .with_progress(move |event| {
+            if matches!(event, Event::Transferred(_)) {
+                own.store("b-1", "old", &plain(4 * MIB)[1..]);
+            }
+        });
+    let failed = world.runtime.block_on(copy.run()).unwrap_err();
+    assert!(matches!(failed, TransferError::Store(StoreError::Changed)), "{failed}");
+    let gone = world.runtime.block_on(memory.head("new"));
+    assert!(matches!(gone, Err(StoreError::NotFound)));
+}
