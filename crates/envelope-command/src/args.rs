@@ -1,6 +1,7 @@
 //! Command-line arguments.
 
 mod attributes;
+mod cp;
 mod get;
 mod kms;
 mod list;
@@ -27,6 +28,7 @@ use crate::checksum::Checksum;
 
 pub(crate) use self::{
     attributes::ObjectAttributes,
+    cp::{Cp, Mv},
     get::{Cat, Get, Verify},
     kms::{Kms, KmsStyle, ToKms},
     list::{Audit, Du, Ls, Rm, Uploads, UploadsAbort, UploadsCommand, UploadsLs},
@@ -70,6 +72,8 @@ pub(crate) enum Command {
     Put(Box<Put>),
     Get(Box<Get>),
     Sync(Box<SyncArgs>),
+    Cp(Box<Cp>),
+    Mv(Box<Mv>),
     Cat(Cat),
     Ls(Ls),
     Du(Du),

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod bench;
+pub(crate) mod cp;
 pub(crate) mod decrypt;
 pub(crate) mod demo;
 pub(crate) mod du;

@@ -44,6 +44,8 @@ fn main() -> ExitCode {
         Command::Put(args) => command::put::run(*args),
         Command::Get(args) => command::get::run(*args),
         Command::Sync(args) => command::sync::run(*args),
+        Command::Cp(args) => command::cp::run(&args, false),
+        Command::Mv(args) => command::cp::run(&args.copy, true),
         Command::Cat(args) => command::get::cat(&args),
         Command::Ls(args) => command::ls::run(&args),
         Command::Audit(args) => command::audit::run(&args),

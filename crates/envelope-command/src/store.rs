@@ -163,7 +163,8 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let advice = match &error {
             StoreError::Denied(_) => {
-                "check the access key, its permissions, and the clock of this machine"
+                "check the access key, its permissions, the clock of this machine, and --sse-key \
+                 if the object has a customer key"
             }
             StoreError::CustomerKey(_) => {
                 "--sse-key is the key that the object was uploaded with, sent over https:// only"
@@ -181,6 +182,10 @@ impl From<StoreError> for Failure {
             error if error.forbids_new_metadata() => {
                 "OSS does not allow changing the metadata of an encrypted object; use --reupload \
                  to upload its ciphertext again"
+            }
+            StoreError::Refused(refusal) if refusal.status == 400 => {
+                "check the address and the endpoint; an object that has a customer key takes \
+                 --sse-key, and no other object does"
             }
             _ => "check the address, the endpoint and the network, then retry",
         };

@@ -20,6 +20,10 @@ pub(crate) struct ObjectAttributes {
     /// The storage class, in the words of the vendor, such as IA of OSS or STANDARD_IA of COS.
     #[arg(long, value_name = "CLASS")]
     storage_class: Option<String>,
+    /// Who may access the object, in the words of the vendor: `private`, `public-read`, or `default`,
+    /// which is that of the bucket.
+    #[arg(long, value_name = "ACCESS")]
+    acl: Option<String>,
     /// Metadata of your own, without the prefix of the vendor. May be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = entry)]
     metadata: Vec<(String, String)>,
@@ -32,8 +36,15 @@ impl ObjectAttributes {
     /// Returns the attributes of an object, whose content type is this one if the arguments have
     /// none.
     pub(crate) fn of(&self, guessed: &str) -> Attributes {
-        let mut attributes =
-            Attributes::new().with_content_type(self.content_type.as_deref().unwrap_or(guessed));
+        self.given().with_content_type(self.content_type.as_deref().unwrap_or(guessed))
+    }
+
+    /// Returns the attributes that the arguments name.
+    pub(crate) fn given(&self) -> Attributes {
+        let mut attributes = Attributes::new();
+        if let Some(value) = &self.content_type {
+            attributes = attributes.with_content_type(value);
+        }
         if let Some(value) = &self.cache_control {
             attributes = attributes.with_cache_control(value);
         }
@@ -42,6 +53,9 @@ impl ObjectAttributes {
         }
         if let Some(class) = &self.storage_class {
             attributes = attributes.with_storage_class(class);
+        }
+        if let Some(access) = &self.acl {
+            attributes = attributes.with_access(access);
         }
         for (name, value) in &self.metadata {
             attributes = attributes.with_metadata(name, value);

@@ -60,6 +60,11 @@ impl FromStr for SseMode {
 }
 
 impl ServerSide {
+    /// Returns whether a mode is given.
+    pub(crate) const fn is_given(&self) -> bool {
+        self.sse.is_some()
+    }
+
     /// Returns the headers of the request that creates an object. A customer key is none of them:
     /// the store sends it with every request.
     pub(crate) fn headers(

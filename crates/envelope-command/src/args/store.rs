@@ -23,7 +23,7 @@ pub(super) const fn default_part_size() -> u64 {
 }
 
 /// Options for reaching a bucket.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Bucket {
     /// The region; by default OSS_REGION or TENCENTCLOUD_REGION, or else the region of the profile.
     #[arg(long, value_name = "REGION")]

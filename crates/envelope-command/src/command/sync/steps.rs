@@ -174,7 +174,7 @@ pub(super) fn plan(item: &Item<Step>) -> Outcome {
         Step::Download(_, reason) => why("to download", reason),
         Step::DownloadUnlessSame(..) => why("to compare", "time or content"),
         Step::DeleteObject | Step::DeleteFile(_) => Outcome::new("to delete"),
-        Step::Same => Outcome::new("same"),
+        Step::Same => Outcome::new(Outcome::SAME),
         Step::PassedOver(what, _) => Outcome::new(what),
         Step::Unreadable(error) => Outcome::refused(error.as_str()),
     }

@@ -87,7 +87,7 @@ impl UploadWork {
                     None => self.files.is_same(&item.key, file.modified).await?,
                 };
                 match is_same {
-                    true => Ok(Outcome::new("same")),
+                    true => Ok(Outcome::new(Outcome::SAME)),
                     false => self.files.upload(&item.key, &file.path, file.modified).await,
                 }
             }
@@ -115,11 +115,11 @@ impl DownloadWork {
                 let Some(contents) = &self.contents else {
                     let outcome = downloads.download(&item.key, object.len, true).await?;
                     let is_same = outcome.status == "already";
-                    return Ok(if is_same { Outcome::new("same") } else { outcome });
+                    return Ok(if is_same { Outcome::new(Outcome::SAME) } else { outcome });
                 };
                 let is_same = contents.are_same(&item.key, &file.path).await;
                 match is_same.map_err(|error| Outcome::failed(&error))? {
-                    true => Ok(Outcome::new("same")),
+                    true => Ok(Outcome::new(Outcome::SAME)),
                     false => downloads.download(&item.key, object.len, false).await,
                 }
             }
@@ -145,6 +145,6 @@ fn still(step: Step) -> Result<Outcome, Outcome> {
     match step {
         Step::PassedOver(what, _) => Ok(Outcome::new(what)),
         Step::Unreadable(error) => Err(Outcome::refused(error)),
-        _ => Ok(Outcome::new("same")),
+        _ => Ok(Outcome::new(Outcome::SAME)),
     }
 }

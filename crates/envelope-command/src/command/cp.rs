@@ -1,0 +1,353 @@
+//! `envelope cp` and `mv`: copy and move objects.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use envelope_core::{Decryptor, Encryptor};
+use envelope_store::{
+    Address, Copy, CopyResult, CopyWay, Headers, Location, RetryPolicy, StopSignal, Store,
+    StoreError, TransferError,
+    bulk::{Item, Outcome},
+};
+use meta_codec::{Vendor, WrapAlgorithm};
+use serde_json::{Value, json};
+
+use crate::{
+    args::{Bucket, Cp},
+    cleanup,
+    failure::{Failure, Status},
+    input::check_one_stdin,
+    key_file::{self, MasterKey},
+    many::{self, Engine, ManyProgress},
+    progress::{ProgressReporter, say, set_json},
+    store::{folder, is_instruction, object, runtime},
+    weakness::WarnedKinds,
+};
+
+/// The size of a part in memory, where the arguments say nothing else.
+const PART: u64 = 16 << 20;
+
+pub(crate) fn run(args: &Cp, moves: bool) -> Result<(), Failure> {
+    set_json(args.json);
+    let mut inputs: Vec<&Path> = args.keys.key.iter().map(PathBuf::as_path).collect();
+    inputs.extend(args.to_key.as_deref());
+    inputs.extend(args.origin.path());
+    inputs.extend(args.bucket.sse_key.as_deref());
+    inputs.extend(args.source_sse_key.as_deref());
+    check_one_stdin(inputs, &args.keys.passphrase)?;
+    if args.recursive { tree(args, moves) } else { one(args, moves) }
+}
+
+/// Copies one object.
+fn one(args: &Cp, moves: bool) -> Result<(), Failure> {
+    args.many.refuse(&args.patterns)?;
+    let (key, mut to) = (object(&args.from)?, args.to.clone());
+    if to.key.is_empty() || to.key.ends_with('/') {
+        to.key.push_str(key.rsplit('/').next().unwrap_or(key));
+    }
+    let to_key = object(&to)?;
+    if is_same_place(&args.from.location, &to.location) && key == to_key {
+        return Err(Failure::usage("both addresses are that of the same object", "change one"));
+    }
+    let stores = stores(args, &to.location)?;
+    let copies = Copies::new(args, &stores)?;
+    let stop = StopSignal::new();
+    let interrupted = stop.clone();
+    cleanup::on_interrupt(move || interrupted.stop());
+    let reporter = ProgressReporter::new(None);
+    let told = reporter.clone();
+    let copy = copies
+        .copy(stores, key, to_key)
+        .with_concurrency(args.parallel.requests.into())
+        .with_stop(stop)
+        .with_progress(move |event| told.notify(event));
+    let outcome = runtime()?.block_on(copied(&copy, moves));
+    reporter.finish();
+    let result = outcome.map_err(|error| failure(error).about(&args.from))?;
+    if args.json {
+        let way = word(moves, &result);
+        let line = json!({ "object": to.to_string(), "from": args.from.to_string(),
+            "bytes": result.len, "status": way, "rewrapped": result.rewrapped });
+        say(&line, "");
+    }
+    Ok(())
+}
+
+/// Copies all objects below a folder of keys.
+fn tree(args: &Cp, moves: bool) -> Result<(), Failure> {
+    let (from, to) = (folder(&args.from), folder(&args.to));
+    let overlap = from.key.starts_with(&to.key) || to.key.starts_with(&from.key);
+    if is_same_place(&from.location, &to.location) && overlap {
+        return Err(Failure::usage(
+            "one of the folders is in the other, or both are the same",
+            "choose a folder of its own",
+        ));
+    }
+    let (source, target) = stores(args, &to.location)?;
+    let part = args.part_size.unwrap_or(PART);
+    let engine = Engine::new(&args.many, args.parallel.requests, part);
+    let runtime = runtime()?;
+    let items = many::objects(Arc::clone(&source), &from, args.patterns.filter()?);
+    let (doing, done) = match moves {
+        true => ("to move", "moved"),
+        false => ("to copy", "copied"),
+    };
+    let summary = if args.many.dry_run {
+        engine.plan(&runtime, items, |item| Outcome::new(doing).with_bytes(item.len))?
+    } else {
+        let verb = if moves { "mv" } else { "cp" };
+        let job = json!({ verb: from.to_string(), "to": to.to_string(),
+            "as": many::described(&args.many, || describe(args))? });
+        let report = many::report(args.many.report.as_deref(), &job)?;
+        let report = report.with_location(format!("{}/", from.location));
+        let stores = (engine.store(source), engine.store(target));
+        let work = Arc::new(Work {
+            copies: Copies::new(args, &stores)?,
+            stores,
+            prefix: from.key.len(),
+            to,
+            moves,
+            parallel: args.parallel.requests,
+            progress: Arc::clone(&engine.progress),
+        });
+        engine.run(&runtime, items, report, move |item| {
+            let work = Arc::clone(&work);
+            async move { work.outcome(&item).await }
+        })?
+    };
+    many::check_any(&summary, &from)?;
+    many::check(&summary, done)
+}
+
+/// Returns whether two locations are the same, as far as anybody can tell.
+fn is_same_place(one: &Location, other: &Location) -> bool {
+    match (one, other) {
+        (Location::Folder(one), Location::Folder(other)) => {
+            let real = |path: &Path| {
+                std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).ok()
+            };
+            let (one, other) = (real(one), real(other));
+            // A folder in the other one has the same files under other keys.
+            one.zip(other)
+                .is_none_or(|(one, other)| one.starts_with(&other) || other.starts_with(&one))
+        }
+        (one, other) => one == other,
+    }
+}
+
+type Stores = (Arc<dyn Store>, Arc<dyn Store>);
+
+/// Opens the source and the target.
+fn stores(args: &Cp, to: &Location) -> Result<Stores, Failure> {
+    let own = &args.bucket;
+    let source = Bucket {
+        region: args.source_region.clone().or_else(|| own.region.clone()),
+        endpoint: args.source_endpoint.clone().or_else(|| own.endpoint.clone()),
+        sse_key: args.source_sse_key.clone(),
+        ..own.clone()
+    };
+    Ok((source.store(&args.from.location)?, own.store(to)?))
+}
+
+/// What all copies of a command have in common.
+struct Copies {
+    keys: Option<(Decryptor, Encryptor)>,
+    has_new_envelope: bool,
+    headers: Headers,
+    server_side: Option<Headers>,
+    create_only: bool,
+    part_size: Option<u64>,
+    retry: RetryPolicy,
+    warned: Arc<WarnedKinds>,
+}
+
+impl Copies {
+    fn new(args: &Cp, stores: &Stores) -> Result<Self, Failure> {
+        let vendors = (stores.0.vendor(), stores.1.vendor());
+        // A folder has the headers of any vendor.
+        let vendor = vendors.1.or(vendors.0).unwrap_or(Vendor::DEFAULT);
+        let headers = args.attributes.given().headers(vendor)?;
+        let server_side = args.server_side.headers(vendor, args.bucket.sse_key.as_deref())?;
+        let is_asked = args.server_side.is_given() || args.bucket.sse_key.is_some();
+        let has_new_envelope = args.to_key.is_some()
+            || args.to_kms.to_kms.is_some()
+            || args.wrapping.dialect.is_some();
+        let is_within = !matches!(vendors, (Some(one), Some(other)) if one != other);
+        Ok(Self {
+            keys: keys(args, vendor, is_within)?,
+            has_new_envelope,
+            headers,
+            server_side: is_asked.then_some(server_side),
+            create_only: args.create_only,
+            part_size: args.part_size,
+            retry: args.bucket.retry(),
+            warned: Arc::default(),
+        })
+    }
+
+    fn copy(&self, (source, target): Stores, from: &str, to: &str) -> Copy {
+        let warned = Arc::clone(&self.warned);
+        let mut copy = Copy::new((source, from), (target, to))
+            .with_headers(self.headers.clone())
+            .with_create_only(self.create_only)
+            .with_retry(self.retry)
+            .with_inspector(move |envelope| warned.warn_once(envelope));
+        if let Some((decryptor, encryptor)) = &self.keys {
+            copy = copy.with_keys(decryptor, encryptor).with_new_envelope(self.has_new_envelope);
+        }
+        if let Some(server_side) = &self.server_side {
+            copy = copy.with_server_side(server_side.clone());
+        }
+        match self.part_size {
+            Some(bytes) => copy.with_part_size(bytes),
+            None => copy,
+        }
+    }
+}
+
+/// Returns what opens the objects, and what wraps their content keys anew, if there are keys.
+fn keys(
+    args: &Cp,
+    vendor: Vendor,
+    is_within: bool,
+) -> Result<Option<(Decryptor, Encryptor)>, Failure> {
+    let (key, kms) = (&args.keys.key, &args.keys.kms);
+    let has_new = args.to_key.is_some() || args.to_kms.to_kms.is_some();
+    if key.is_empty() && kms.kms.is_none() {
+        if has_new || args.require.demands_encryption() || args.wrapping.dialect.is_some() {
+            return Err(Failure::usage(
+                "--to-key, --to-kms, --dialect and --require take the master key of the objects",
+                "give it with --key or --kms",
+            ));
+        }
+        return Ok(None);
+    }
+    let mut policy = args.require.policy();
+    // Within a service, nothing becomes known that was not.
+    if args.allow_plaintext || (is_within && !args.require.demands_encryption()) {
+        policy = policy.allow_plaintext();
+    }
+    let mut decryptor = Decryptor::new(&args.keys.keyring()?).with_policy(policy);
+    if let Some(origin) = args.origin.key()? {
+        decryptor = decryptor.with_origin_key(origin);
+    }
+    let dialect = args.wrapping.dialect.unwrap_or_else(|| vendor.default_dialect());
+    let passphrase = args.keys.passphrase.read()?;
+    let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
+    let master = match (args.to_key.as_deref(), args.to_kms.key()?, key.as_slice()) {
+        (None, None, []) => MasterKey::one(None, passphrase, kms.key()?, args.style, dialect)?,
+        (None, None, [only]) if kms.kms.is_none() => {
+            MasterKey::one(Some(only), passphrase, None, args.style, dialect)?
+        }
+        (None, None, _) => {
+            return Err(Failure::usage(
+                "there are several master keys, and it is not said which the copies get",
+                "give it with --to-key or --to-kms",
+            ));
+        }
+        (path, kms, _) => MasterKey::one(path, passphrase, kms, args.style, dialect)?,
+    };
+    let master = master.with_description(args.wrapping.description(dialect)?);
+    Ok(Some((decryptor, args.wrapping.encryptor(&master, dialect))))
+}
+
+/// What is done with each object.
+struct Work {
+    copies: Copies,
+    stores: Stores,
+    prefix: usize,
+    to: Address,
+    moves: bool,
+    parallel: u16,
+    progress: Arc<ManyProgress>,
+}
+
+impl Work {
+    async fn outcome<T>(&self, item: &Item<T>) -> Outcome {
+        let (source, target) = (Arc::clone(&self.stores.0), Arc::clone(&self.stores.1));
+        if let Some(object) = instructed(&*source, &item.key) {
+            match source.head(object).await {
+                // It goes with the object that it belongs to, whose copy has none.
+                Ok(_) => return Outcome::new("instruction file"),
+                Err(StoreError::NotFound) => {}
+                Err(error) => return Outcome::failed(&error),
+            }
+        }
+        let path = item.key.get(self.prefix..).unwrap_or(&item.key);
+        let key = format!("{}{path}", self.to.key);
+        let (progress, name) = (Arc::clone(&self.progress), item.key.clone());
+        let copy = self
+            .copies
+            .copy((source, target), &item.key, &key)
+            .with_concurrency(self.parallel.into())
+            .with_progress(move |event| progress.transfer(&name, event));
+        match copied(&copy, self.moves).await {
+            Ok(result) => Outcome::new(word(self.moves, &result))
+                .with_bytes(result.len)
+                .with_detail("rewrapped", result.rewrapped),
+            Err(TransferError::Store(StoreError::Changed)) if self.copies.create_only => {
+                Outcome::new("exists")
+            }
+            // It was moved together with its object.
+            Err(TransferError::Store(StoreError::NotFound))
+                if self.moves && instructed(&*self.stores.0, &item.key).is_some() =>
+            {
+                Outcome::new("instruction file")
+            }
+            Err(error) => Outcome::failed(&error),
+        }
+    }
+}
+
+/// Returns the key of the object that an instruction file of COS Java belongs to.
+fn instructed<'a>(store: &dyn Store, key: &'a str) -> Option<&'a str> {
+    key.strip_suffix(".instruction").filter(|_| is_instruction(store, key))
+}
+
+async fn copied(copy: &Copy, moves: bool) -> Result<CopyResult, TransferError> {
+    if moves { copy.run_and_delete().await } else { copy.run().await }
+}
+
+/// Returns what became of an object in one word.
+const fn word(moves: bool, result: &CopyResult) -> &'static str {
+    match (moves, result.way) {
+        (true, _) => "moved",
+        (false, CopyWay::Already) => "already",
+        (false, _) => "copied",
+    }
+}
+
+fn failure(error: TransferError) -> Failure {
+    match error {
+        TransferError::NeedsKey(_) => {
+            Failure::new(Status::Usage, error, "give it with --key or --kms")
+        }
+        TransferError::Stopped => Failure::new(
+            Status::Interrupted,
+            "interrupted",
+            "the same command begins anew; nothing was deleted",
+        ),
+        error => error.into(),
+    }
+}
+
+/// Returns what makes two copies of the same objects different jobs.
+fn describe(args: &Cp) -> Result<Value, Failure> {
+    let wrapping = &args.wrapping;
+    let to = match (&args.to_key, &args.to_kms.to_kms) {
+        (None, None) => Value::Null,
+        (path, kms) => key_file::describe(path.as_deref(), kms.as_ref())?.into(),
+    };
+    let keys = args.keys.key.iter().map(|path| key_file::fingerprint(Some(path)));
+    Ok(json!({ "keys": keys.collect::<Result<Vec<String>, Failure>>()?, "to": to,
+        "kms": key_file::describe(None, args.keys.kms.kms.as_ref())?,
+        "dialect": wrapping.dialect.map(meta_codec::Dialect::id), "matdesc": wrapping.matdesc,
+        "wrap": wrapping.wrap.map(WrapAlgorithm::id), "key_check": wrapping.key_check,
+        "require": format!("{:?}", args.require), "plain": args.allow_plaintext,
+        "origin": key_file::fingerprint(args.origin.path())?,
+        "attributes": format!("{:?}", args.attributes),
+        "server_side": format!("{:?}", args.server_side),
+        "sse_key": key_file::fingerprint(args.bucket.sse_key.as_deref())? }))
+}
