@@ -5,6 +5,7 @@ mod cp;
 mod get;
 mod kms;
 mod list;
+mod log;
 mod many;
 mod policy;
 mod put;
@@ -32,6 +33,7 @@ pub(crate) use self::{
     get::{Cat, Get, Verify},
     kms::{Kms, KmsStyle, ToKms},
     list::{Audit, Du, Ls, Rm, Uploads, UploadsAbort, UploadsCommand, UploadsLs},
+    log::Log,
     many::{MAX_PARALLEL, Many, Parallel, Patterns},
     policy::{Accept, Require},
     put::Put,
@@ -58,6 +60,8 @@ pub(crate) use self::{
 #[derive(Debug, Parser)]
 #[command(name = "envelope", version, max_term_width = 100)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) log: Log,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

@@ -16,7 +16,7 @@ use envelope_core::{
 use meta_codec::{Dialect, ParseError, Reason};
 use serde_json::json;
 
-use crate::progress::say;
+use crate::{log, progress::say};
 
 /// Exit statuses, on which scripts may rely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +138,7 @@ impl Failure {
 
     /// Prints the failure on standard error and returns the exit status.
     pub(crate) fn report(&self) -> ExitCode {
+        log::said(&format!("error: {}", self.cause));
         let mut stderr = io::stderr().lock();
         let _ = writeln!(stderr, "error: {}", one_line(&self.cause));
         let _ = writeln!(stderr, "advice: {}", one_line(&self.advice));
@@ -148,6 +149,7 @@ impl Failure {
 /// Prints a warning on standard error.
 pub(crate) fn warn(words: impl Display) {
     let words = words.to_string();
+    log::said(&format!("warning: {words}"));
     say(&json!({ "warning": words }), &format!("warning: {words}"));
 }
 

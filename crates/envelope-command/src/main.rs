@@ -14,6 +14,7 @@ mod header_file;
 mod input;
 mod key_file;
 mod kms;
+mod log;
 mod many;
 mod output;
 mod progress;
@@ -35,6 +36,9 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return failure::arguments(&error),
     };
+    if let Err(failure) = log::start(&args.log) {
+        return failure.report();
+    }
     let outcome = match args.command {
         Command::Keygen(args) => command::keygen::run(&args),
         Command::Encrypt(args) => command::encrypt::run(&args),

@@ -76,6 +76,8 @@ impl<S: Service, T: Transport> Client<S, T> {
         let mut backoff = self.retry.start();
         loop {
             let response = self.transport.post(&self.prepare(call)?, ATTEMPT_TIMEOUT);
+            let status = response.as_ref().map_or(0, |response| response.status);
+            tracing::debug!(status, "answered");
             match self.interpret(call, response) {
                 Err(error @ KmsError::Unavailable(_)) => {
                     tracing::debug!(%error, "attempt failed");

@@ -438,8 +438,7 @@ fn a_source_that_changes_is_noticed() {
     let world = World::new();
     let store = world.bucket(Vendor::Oss, "b-1");
     world.put(&store, "old", &plain(4 * MIB), &world.encryptor(Vendor::Oss));
-    let (own, memory): (_, Arc<dyn Store>) =
-        (world.server.clone(), Arc::new(MemoryStore::new()));
+    let (own, memory): (_, Arc<dyn Store>) = (world.server.clone(), Arc::new(MemoryStore::new()));
     let copy = Copy::new((store, "old"), (Arc::clone(&memory), "new"))
         .with_part_size(MIB as u64)
         .with_concurrency(1)

@@ -59,6 +59,8 @@ impl ManyProgress {
                 self.found_bytes.fetch_add(*bytes, Relaxed);
             }
             BulkEvent::Ended { key, outcome, .. } => {
+                let (status, error) = (outcome.status, outcome.error.as_deref());
+                tracing::debug!(key, status, error, bytes = outcome.bytes, "ended");
                 self.ended.fetch_add(1, Relaxed);
                 if let Some(error) = &outcome.error {
                     let before = self.failed.fetch_add(1, Relaxed);

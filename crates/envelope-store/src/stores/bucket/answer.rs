@@ -46,6 +46,11 @@ pub(super) fn version_id(headers: &HeaderMap) -> Option<String> {
     own_header(headers, "version-id").map(str::to_owned)
 }
 
+/// Returns the ID by which the service's support finds a request.
+pub(super) fn request_id(headers: &HeaderMap) -> Option<&str> {
+    own_header(headers, "request-id")
+}
+
 /// Returns the word for who may access an object, which COS has in a header.
 pub(super) fn access(headers: &HeaderMap) -> Option<String> {
     text(headers, "x-cos-acl").map(str::to_owned)
@@ -129,7 +134,7 @@ fn content_range(text: &str) -> Option<(Range<u64>, u64)> {
 pub(super) async fn failure(response: reqwest::Response, stall: Duration) -> StoreError {
     let status = response.status();
     let header = |name: &str| text(response.headers(), name).unwrap_or_default().to_owned();
-    let id = own_header(response.headers(), "request-id").unwrap_or_default().to_owned();
+    let id = request_id(response.headers()).unwrap_or_default().to_owned();
     let cause = header("x-oss-ec");
     let pause = retry_after(&header("retry-after"), SystemTime::now());
     let document = read_text(response, stall).await.unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Building, signing, sending and retrying requests.
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, sync::Arc, time::Instant};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -92,6 +92,16 @@ impl Request {
         self
     }
 
+    /// Returns the names of the parameters, and the values of those that say what is meant.
+    fn query_names(&self) -> String {
+        let told = ["partNumber", "prefix", "marker", "key-marker"];
+        let pairs = self.query.iter().map(|(name, value)| match told.contains(name) {
+            true => format!("{name}={value}"),
+            false => (*name).to_owned(),
+        });
+        pairs.collect::<Vec<_>>().join("&")
+    }
+
     /// Disables retries of a request that is not idempotent.
     pub(super) const fn only_once(mut self) -> Self {
         self.only_once = true;
@@ -151,6 +161,7 @@ impl Bucket {
             bucket = self.name,
             method = %request.method,
             key = request.key,
+            query = request.query_names(),
         );
         retry(policy, &self.wait_listener, attempt).instrument(span).await
     }
@@ -221,7 +232,20 @@ impl Bucket {
         if signed.url().path() != path {
             return Err(StoreError::Key(request.key.clone()));
         }
-        transmit(&self.client, signed, request.body.clone(), self.stall).await
+        let begun = Instant::now();
+        let answer = transmit(&self.client, signed, request.body.clone(), self.stall).await;
+        let milliseconds = begun.elapsed().as_millis();
+        match &answer {
+            Ok(answer) => tracing::debug!(
+                status = answer.status().as_u16(),
+                request_id = answer::request_id(answer.headers()).unwrap_or_default(),
+                bytes = request.body.len(),
+                milliseconds,
+                "answered"
+            ),
+            Err(error) => tracing::debug!(%error, milliseconds, "not answered"),
+        }
+        answer
     }
 
     fn parts(&self, request: &Request) -> Result<http::Request<()>, StoreError> {
