@@ -13,6 +13,7 @@ mod restore;
 mod rewrap;
 mod seal;
 mod server_side;
+mod sign;
 mod store;
 mod sync;
 
@@ -41,6 +42,7 @@ pub(crate) use self::{
     rewrap::BulkArgs,
     seal::{Origin, Sealed, Sealing},
     server_side::{CustomerMode, ServerSide, customer_key},
+    sign::{Method as SignMethod, Sign},
     store::{Bucket, Keys, OssSignature, Read},
     sync::SyncArgs,
 };
@@ -86,6 +88,7 @@ pub(crate) enum Command {
     Rm(Rm),
     Restore(Restore),
     Uploads(Uploads),
+    Sign(Sign),
     SseHeaders(SseHeaders),
     Bench(Bench),
     Demo(Demo),

@@ -18,6 +18,7 @@ pub(crate) mod restore;
 pub(crate) mod rewrap;
 pub(crate) mod rewrap_bulk;
 pub(crate) mod rm;
+pub(crate) mod sign;
 pub(crate) mod sse_headers;
 pub(crate) mod sync;
 pub(crate) mod uploads;

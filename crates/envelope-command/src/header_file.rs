@@ -13,17 +13,22 @@ use crate::{
 /// Reads the envelope from a header file and, if there is one, an instruction file. Returns `None`
 /// if the object is not encrypted.
 pub(crate) fn read(path: &Path, instruction: Option<&Path>) -> Result<Option<Envelope>, Failure> {
-    let headers = read_headers(&read_small(path)?).map_err(|error| {
+    let headers = pairs(path)?;
+    match instruction {
+        Some(file) => Ok(Some(parse_instruction(headers, &read_text(file)?)?)),
+        None => Ok(parse(headers)?),
+    }
+}
+
+/// Reads all headers of a header file.
+pub(crate) fn pairs(path: &Path) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    read_headers(&read_small(path)?).map_err(|error| {
         Failure::new(
             Status::Metadata,
             format_args!("{}: {error}", path.display()),
             "supply a flat JSON object of header names to values, or the output of `curl -I`",
         )
-    })?;
-    match instruction {
-        Some(file) => Ok(Some(parse_instruction(headers, &read_text(file)?)?)),
-        None => Ok(parse(headers)?),
-    }
+    })
 }
 
 fn read_text(path: &Path) -> Result<String, Failure> {

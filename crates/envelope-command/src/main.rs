@@ -58,6 +58,7 @@ fn main() -> ExitCode {
         Command::Restore(args) => command::restore::run(&args),
         Command::Rm(args) => command::rm::run(&args),
         Command::Uploads(args) => command::uploads::run(&args),
+        Command::Sign(args) => command::sign::run(&args),
         Command::SseHeaders(args) => command::sse_headers::run(&args),
         Command::Bench(args) => command::bench::run(&args),
         Command::Demo(args) => command::demo::run(&args),

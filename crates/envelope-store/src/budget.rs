@@ -1,6 +1,6 @@
 //! One budget of requests and memory for many transfers.
 
-use std::{fmt, ops::Range, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,8 +9,8 @@ use meta_codec::Vendor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    Body, CopyOptions, CopySource, GetOptions, Headers, Object, ObjectMeta, Page, PutOptions,
-    PutResult, RateLimit, Restore, Store, StoreError, Upload, UploadedPart,
+    Body, CopyOptions, CopySource, GetOptions, Headers, Object, ObjectMeta, Page, PresignedMethod,
+    PutOptions, PutResult, RateLimit, Restore, Store, StoreError, Upload, UploadedPart,
 };
 
 /// The unit in which memory is counted, in bytes.
@@ -266,6 +266,16 @@ impl Store for BudgetedStore {
         number: u16,
     ) -> Result<PutResult, StoreError> {
         within!(self, copy_part(source, bytes, upload, number))
+    }
+
+    async fn presign(
+        &self,
+        method: PresignedMethod,
+        key: &str,
+        headers: &Headers,
+        valid: Duration,
+    ) -> Result<String, StoreError> {
+        self.store.presign(method, key, headers, valid).await
     }
 
     async fn tags(&self, key: &str) -> Result<Vec<(String, String)>, StoreError> {

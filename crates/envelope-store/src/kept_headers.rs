@@ -102,7 +102,7 @@ pub(crate) async fn access(
     Ok(word.flatten().map(|word| (vendor.access_header().to_owned(), word)))
 }
 
-/// Returns what a store answered. `None` if it refuses to.
+/// Returns what a store answered. `None` if it does not say.
 fn known<T>(
     answer: Result<T, StoreError>,
     what: &str,
@@ -110,8 +110,14 @@ fn known<T>(
 ) -> Result<Option<T>, StoreError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
-        Err(StoreError::Denied(_) | StoreError::Refused(_)) => {
-            let words = format!("the {what} may not be read, and becomes that of the bucket");
+        // Not everybody may ask, and not every service that speaks the protocol knows the question.
+        Err(
+            StoreError::Denied(_)
+            | StoreError::Malformed(_)
+            | StoreError::Refused(_)
+            | StoreError::Unsupported(_),
+        ) => {
+            let words = format!("the {what} cannot be read, and becomes that of the bucket");
             listener.notify(Event::Warning(words));
             Ok(None)
         }

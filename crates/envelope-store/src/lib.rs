@@ -85,8 +85,8 @@ pub use rewrap::{Rewrap, Rewrapped};
 pub use settings::{Settings, SettingsError};
 pub use stop_signal::StopSignal;
 pub use store::{
-    CopyOptions, Entry, GetOptions, Headers, Object, ObjectMeta, Page, PutOptions, PutResult,
-    Store, Upload, UploadedPart,
+    CopyOptions, Entry, GetOptions, Headers, Object, ObjectMeta, Page, PresignedMethod, PutOptions,
+    PutResult, Store, Upload, UploadedPart,
 };
 pub use stores::*;
 pub use transfer_error::TransferError;

@@ -1,6 +1,6 @@
 //! The interface of an object store.
 
-use std::{fmt, ops::Range};
+use std::{fmt, ops::Range, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -249,6 +249,24 @@ pub trait Store: fmt::Debug + Send + Sync {
         Err(StoreError::Unsupported("copies"))
     }
 
+    /// Returns a URL with which anybody can make one kind of request about one object for some
+    /// time, in the name of the access key. `headers` must be sent with it, exactly as they are. By
+    /// default, a store has no URLs.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsupported`]; [`StoreError::Denied`] if there is no access key;
+    /// [`StoreError::Key`].
+    async fn presign(
+        &self,
+        method: PresignedMethod,
+        key: &str,
+        headers: &Headers,
+        valid: Duration,
+    ) -> Result<String, StoreError> {
+        let _ = (method, key, headers, valid);
+        Err(StoreError::Unsupported("signed URLs"))
+    }
+
     /// Returns the tags of an object, names and values. By default, it has none.
     ///
     /// # Errors
@@ -369,6 +387,16 @@ impl PutOptions {
         self.create_only = create_only;
         self
     }
+}
+
+/// What a presigned URL is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "nothing else is left to strangers")]
+pub enum PresignedMethod {
+    /// To download an object as it is stored.
+    Get,
+    /// To upload an object as it is to be stored.
+    Put,
 }
 
 /// What a copy within a service is like.

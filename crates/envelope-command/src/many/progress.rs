@@ -1,6 +1,7 @@
 //! The progress of work on many objects.
 
 use std::{
+    collections::HashSet,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -19,6 +20,8 @@ use crate::{
 
 /// The number of failures that are said, if there is a report that has all of them.
 const MOST_SAID: u64 = 20;
+/// The number of different warnings that are remembered.
+const MOST_WORDS: usize = 1000;
 /// The time between two lines for programs.
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -33,6 +36,8 @@ pub(crate) struct ManyProgress {
     /// The bytes that moved, as far as somebody tells.
     moved: AtomicU64,
     said: Mutex<Instant>,
+    /// The warnings that were given, without the object.
+    warned: Mutex<HashSet<String>>,
     pub(super) has_report: AtomicBool,
 }
 
@@ -48,6 +53,7 @@ impl ManyProgress {
             failed: AtomicU64::new(0),
             moved: AtomicU64::new(0),
             said: Mutex::new(Instant::now()),
+            warned: Mutex::default(),
             has_report: AtomicBool::new(false),
         }
     }
@@ -92,7 +98,11 @@ impl ManyProgress {
             }
             Event::Waiting { delay, reason } => say_wait(delay, &reason),
             Event::Warning(words) => {
-                warn(format_args!("{}: {words}", one_line(key)));
+                let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+                // What is so for one object may be so for all of them.
+                if warned.len() >= MOST_WORDS || warned.insert(words.clone()) {
+                    warn(format_args!("{}: {words}", one_line(key)));
+                }
             }
             Event::Kept(path) => say(
                 &json!({ "kept": path, "key": key }),

@@ -5,6 +5,7 @@ mod connection;
 mod copy;
 mod customer_sse;
 mod document;
+mod presign;
 mod request;
 mod sign;
 mod transmit;
@@ -38,8 +39,8 @@ use self::{
 pub use self::{connection::Connection, sign::Signature};
 use crate::{
     CopyOptions, CopySource, Credentials, Endpoint, Entry, ErrorResponse, GetOptions, Headers,
-    Object, ObjectMeta, Page, ProvideCredential, PutOptions, PutResult, Restore, RetryPolicy,
-    SharedCredentials, Store, StoreError, Upload, UploadedPart,
+    Object, ObjectMeta, Page, PresignedMethod, ProvideCredential, PutOptions, PutResult, Restore,
+    RetryPolicy, SharedCredentials, Store, StoreError, Upload, UploadedPart,
     address::is_bucket_name,
     retry::WaitListener,
     settings::{BucketAccount, SettingsError, no_region},
@@ -542,6 +543,16 @@ impl Store for Bucket {
         number: u16,
     ) -> Result<PutResult, StoreError> {
         self.copy_bytes(source, bytes, upload, number).await
+    }
+
+    async fn presign(
+        &self,
+        method: PresignedMethod,
+        key: &str,
+        headers: &Headers,
+        valid: Duration,
+    ) -> Result<String, StoreError> {
+        self.presigned(method, key, headers, valid).await
     }
 
     async fn tags(&self, key: &str) -> Result<Vec<(String, String)>, StoreError> {

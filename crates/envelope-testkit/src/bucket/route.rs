@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use bytes::Bytes;
 
 /// A request, parsed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) method: String,
     pub(super) bucket: String,

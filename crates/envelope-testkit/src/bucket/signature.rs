@@ -59,8 +59,54 @@ pub(super) fn is_right(call: &Call, account: &Account<'_>) -> bool {
     } else if authorization.starts_with("q-sign-algorithm") {
         cos(call, account, authorization).unwrap_or(false)
     } else {
-        false
+        presigned(call, account).unwrap_or(false)
     }
+}
+
+/// Verifies a signature that is in the URL.
+fn presigned(call: &Call, account: &Account<'_>) -> Option<bool> {
+    let value = |name: &str| call.query.get(name).cloned();
+    let now = account.now.as_second();
+    let plain = |names: &[&str]| {
+        let query = call.query.iter().filter(|(name, _)| !names.contains(&name.as_str()));
+        let query = query.map(|(name, value)| (name.clone(), value.clone())).collect();
+        Call { query, ..call.clone() }
+    };
+    if let Some(signature) = value("x-oss-signature") {
+        let (date, expires) = (value("x-oss-date")?, value("x-oss-expires")?);
+        let fields = format!(
+            "Credential={},AdditionalHeaders={},Signature={signature}",
+            value("x-oss-credential")?,
+            value("x-oss-additional-headers").unwrap_or_default(),
+        );
+        let mut signed = plain(&["x-oss-signature"]);
+        signed.headers.insert("x-oss-date".to_owned(), date.clone());
+        signed.headers.insert("x-oss-content-sha256".to_owned(), "UNSIGNED-PAYLOAD".to_owned());
+        let until = seconds(&date)?.checked_add(expires.parse().ok()?)?;
+        return Some(now <= until && v4_query(&signed, account, &fields)?);
+    }
+    if let Some(signature) = value("Signature") {
+        let (id, expires) = (value("OSSAccessKeyId")?, value("Expires")?);
+        let mut signed = plain(&["OSSAccessKeyId", "Expires", "Signature"]);
+        signed.headers.insert("date".to_owned(), expires.clone());
+        signed.headers.remove("x-oss-date");
+        let is_right = v1(&signed, account, &format!("{id}:{signature}"));
+        return Some(now <= expires.parse::<i64>().ok()? && is_right);
+    }
+    let names = [
+        "q-sign-algorithm",
+        "q-ak",
+        "q-sign-time",
+        "q-key-time",
+        "q-header-list",
+        "q-url-param-list",
+        "q-signature",
+        "x-cos-security-token",
+    ];
+    let fields: Vec<String> =
+        names.iter().filter_map(|name| Some(format!("{name}={}", value(name)?))).collect();
+    value("q-signature")?;
+    cos(&plain(&names), account, &fields.join("&"))
 }
 
 fn v1(call: &Call, account: &Account<'_>, signed: &str) -> bool {
@@ -105,11 +151,31 @@ fn resources(call: &Call) -> impl Iterator<Item = String> {
 fn v4(call: &Call, account: &Account<'_>, fields: &str) -> Option<bool> {
     let fields: BTreeMap<&str, &str> =
         fields.split(',').filter_map(|field| field.trim().split_once('=')).collect();
+    if !is_near(call.header("x-oss-date"), account.now) {
+        return None;
+    }
+    v4_fields(call, account, &fields, |name| name.starts_with("x-oss-"))
+}
+
+/// Verifies the signature in a URL, whose date is not a header.
+fn v4_query(call: &Call, account: &Account<'_>, fields: &str) -> Option<bool> {
+    let fields: BTreeMap<&str, &str> =
+        fields.split(',').filter_map(|field| field.split_once('=')).collect();
+    let own = ["x-oss-date", "x-oss-content-sha256"];
+    v4_fields(call, account, &fields, |name| name.starts_with("x-oss-") && !own.contains(&name))
+}
+
+fn v4_fields(
+    call: &Call,
+    account: &Account<'_>,
+    fields: &BTreeMap<&str, &str>,
+    is_signed: impl Fn(&str) -> bool,
+) -> Option<bool> {
     let (id, scope) = fields.get("Credential")?.split_once('/')?;
     let date = call.header("x-oss-date");
     let added = fields.get("AdditionalHeaders").map(|it| it.to_lowercase()).unwrap_or_default();
     let listed: Vec<&str> = added.split(';').collect();
-    if id != ACCESS_KEY || !is_near(date, account.now) || !scope.starts_with(date.get(..8)?) {
+    if id != ACCESS_KEY || !scope.starts_with(date.get(..8)?) {
         return None;
     }
     let headers: String = call
@@ -117,7 +183,7 @@ fn v4(call: &Call, account: &Account<'_>, fields: &str) -> Option<bool> {
         .iter()
         .filter(|(name, _)| {
             let name = name.as_str();
-            name.starts_with("x-oss-")
+            is_signed(name)
                 || ["content-type", "content-md5"].contains(&name)
                 || listed.contains(&name)
         })
@@ -188,10 +254,13 @@ fn cos(call: &Call, account: &Account<'_>, authorization: &str) -> Option<bool> 
 }
 
 fn is_near(date: &str, now: Timestamp) -> bool {
-    jiff::fmt::strtime::parse("%Y%m%dT%H%M%SZ", date)
-        .and_then(|broken| broken.to_datetime())
-        .and_then(|time| time.to_zoned(jiff::tz::TimeZone::UTC))
-        .is_ok_and(|time| (time.timestamp().as_second() - now.as_second()).abs() < SKEW)
+    seconds(date).is_some_and(|date| (date - now.as_second()).abs() < SKEW)
+}
+
+fn seconds(date: &str) -> Option<i64> {
+    let broken = jiff::fmt::strtime::parse("%Y%m%dT%H%M%SZ", date).ok()?;
+    let time = broken.to_datetime().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    Some(time.timestamp().as_second())
 }
 
 fn sha256_mac(key: &[u8], text: &str) -> Vec<u8> {

@@ -23,6 +23,11 @@ pub(super) fn words(error: &reqwest::Error) -> String {
     if words.is_empty() { "the connection failed".to_owned() } else { words }
 }
 
+/// The error for a header or a key that no URL can have.
+pub(super) fn malformed_url() -> StoreError {
+    StoreError::Malformed("the key or a header cannot be in a URL".to_owned())
+}
+
 /// Reads a document of limited length.
 pub(super) async fn read_text(
     mut response: reqwest::Response,

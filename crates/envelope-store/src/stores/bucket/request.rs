@@ -109,6 +109,11 @@ impl Request {
     }
 }
 
+/// Returns whether clients would take another path from this URL.
+pub(super) fn is_normalized(url: &str, path: &str) -> bool {
+    reqwest::Url::parse(url).map_or(true, |parsed| parsed.path() != path)
+}
+
 pub(super) fn url_path(key: &str) -> String {
     utf8_percent_encode(key, PATH).to_string()
 }
@@ -248,7 +253,7 @@ impl Bucket {
         answer
     }
 
-    fn parts(&self, request: &Request) -> Result<http::Request<()>, StoreError> {
+    pub(super) fn parts(&self, request: &Request) -> Result<http::Request<()>, StoreError> {
         // Without a key, a request is about the bucket itself. Only listings are, and deletions of
         // objects that the body names.
         let is_of_bucket = |(name, _): &(&str, String)| matches!(*name, "prefix" | "delete");

@@ -66,6 +66,14 @@ impl RequestSigner {
         Self { service, credentials, skew: AtomicI64::new(0) }
     }
 
+    /// Returns the region and the version of signatures of OSS. `None` for COS.
+    pub(super) fn oss_parameters(&self) -> Option<(&str, Signature)> {
+        match &self.service {
+            Service::Cos => None,
+            Service::Oss { region, signature, .. } => Some((region, *signature)),
+        }
+    }
+
     /// Returns the access key to sign with now.
     pub(super) async fn key(&self) -> Result<Credentials, StoreError> {
         self.credentials.get().await.map_err(|error| StoreError::Denied(error.to_string()))
