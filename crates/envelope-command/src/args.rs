@@ -43,7 +43,7 @@ pub(crate) use self::{
     seal::{Origin, Sealed, Sealing},
     server_side::{CustomerMode, ServerSide, customer_key},
     sign::{Method as SignMethod, Sign},
-    store::{Bucket, Keys, OssSignature, Read},
+    store::{AtVersion, Bucket, Keys, OssSignature, Read},
     sync::SyncArgs,
 };
 
@@ -291,6 +291,8 @@ pub(crate) struct Inspect {
     pub(crate) bucket: Bucket,
     #[command(flatten)]
     pub(crate) mode: CustomerMode,
+    #[command(flatten)]
+    pub(crate) version: AtVersion,
     /// The body of the instruction file that COS Java stored next to the object.
     #[arg(long, value_name = "FILE")]
     pub(crate) instruction: Option<PathBuf>,

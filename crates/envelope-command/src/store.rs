@@ -15,7 +15,7 @@ use envelope_store::{
 use meta_codec::Vendor;
 
 use crate::{
-    args::{Bucket, Keys, OssSignature, customer_key},
+    args::{AtVersion, Bucket, Keys, OssSignature, customer_key},
     failure::{Failure, Status, warn},
     input::warn_if_exposed,
     key_file::{self, Purpose},
@@ -25,6 +25,23 @@ use crate::{
 impl Bucket {
     /// Opens the store at a location.
     pub(crate) fn store(&self, location: &Location) -> Result<Arc<dyn Store>, Failure> {
+        Ok(location.open(&self.settings()?)?)
+    }
+
+    /// Opens the store of an object, whose key means this version there, if one is given.
+    pub(crate) fn store_of(
+        &self,
+        object: &Address,
+        version: &AtVersion,
+    ) -> Result<Arc<dyn Store>, Failure> {
+        let mut settings = self.settings()?;
+        if let Some(id) = &version.version_id {
+            settings = settings.with_version(&object.key, id);
+        }
+        Ok(object.location.open(&settings)?)
+    }
+
+    fn settings(&self) -> Result<Settings, Failure> {
         let mut settings = Settings::new()
             .with_signature(match self.oss_signature {
                 OssSignature::V1 => Signature::V1,
@@ -56,7 +73,7 @@ impl Bucket {
         if let Some(path) = &self.sse_key {
             settings = settings.with_customer_key(customer_key(path)?);
         }
-        Ok(location.open(&settings)?)
+        Ok(settings)
     }
 
     /// Returns the way to the services.
@@ -91,6 +108,16 @@ impl Keys {
         let passphrase = self.passphrase.read()?;
         let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
         key_file::keyring(&self.key, passphrase, self.kms.key()?, Purpose::Unwrap)
+    }
+}
+
+impl AtVersion {
+    /// Refuses the choice where there are many objects.
+    pub(crate) fn refuse(&self) -> Result<(), Failure> {
+        match self.version_id {
+            None => Ok(()),
+            Some(_) => Err(Failure::usage("--version-id is that of one object", "omit it or -r")),
+        }
     }
 }
 

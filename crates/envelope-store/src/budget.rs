@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::{
     Body, CopyOptions, CopySource, GetOptions, Headers, Object, ObjectMeta, Page, PresignedMethod,
     PutOptions, PutResult, RateLimit, Restore, Store, StoreError, Upload, UploadedPart,
+    VersionMarker, VersionPage,
 };
 
 /// The unit in which memory is counted, in bytes.
@@ -213,6 +214,14 @@ impl Store for BudgetedStore {
 
     async fn delete_version(&self, key: &str, version_id: &str) -> Result<(), StoreError> {
         within!(self, delete_version(key, version_id))
+    }
+
+    async fn list_versions(
+        &self,
+        prefix: &str,
+        after: Option<&VersionMarker>,
+    ) -> Result<VersionPage, StoreError> {
+        within!(self, list_versions(prefix, after))
     }
 
     async fn list_multipart_uploads(&self, key: &str) -> Result<Vec<Upload>, StoreError> {

@@ -73,7 +73,7 @@ pub use envelope_cloud::{
 pub use envelope_core;
 pub use error::{ErrorResponse, StoreError};
 pub use get::{Get, GetResult};
-pub use listing::{Listed, list_all, list_folder, list_uploads};
+pub use listing::{Listed, list_all, list_folder, list_uploads, list_versions};
 pub use object_envelope::envelope_of;
 pub use output::{OutputError, OutputFile, OutputOptions, is_same_file};
 pub use private_file::create_private;
@@ -86,7 +86,7 @@ pub use settings::{Settings, SettingsError};
 pub use stop_signal::StopSignal;
 pub use store::{
     CopyOptions, Entry, GetOptions, Headers, Object, ObjectMeta, Page, PresignedMethod, PutOptions,
-    PutResult, Store, Upload, UploadedPart,
+    PutResult, Store, Upload, UploadedPart, Version, VersionMarker, VersionPage,
 };
 pub use stores::*;
 pub use transfer_error::TransferError;

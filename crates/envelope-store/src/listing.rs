@@ -1,10 +1,16 @@
 //! Listings of many pages, which must be complete.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, future, stream, stream::BoxStream};
 
-use crate::{Entry, Store, StoreError, Upload};
+use crate::{Entry, Store, StoreError, Upload, Version, VersionMarker, VersionPage};
+
+/// What is wrong with a listing that would never end, or that would end too early.
+pub(crate) const OUT_OF_ORDER: &str = "the pages of the listing do not follow each other";
 
 /// Returns all objects whose keys start with `prefix`, in the order of the store.
 ///
@@ -81,11 +87,50 @@ pub fn list_uploads(
         let last = uploads.last().cloned();
         let follows = last.as_ref().map(place) > after.as_ref().map(place);
         if more && !follows {
-            let words = "the pages of the listing do not follow each other";
-            return Err(StoreError::Malformed(words.to_owned()));
+            return Err(StoreError::Malformed(OUT_OF_ORDER.to_owned()));
         }
         let page = stream::iter(uploads.into_iter().map(Ok));
         Ok(Some((page, (store, prefix, last, !more))))
+    });
+    pages.try_flatten().boxed()
+}
+
+/// Returns all versions of the objects whose keys start with `prefix`, ordered by key, the newest of
+/// each first.
+///
+/// # Errors
+/// [`StoreError::Malformed`] if the pages do not follow each other, or any other error of
+/// [`Store::list_versions`].
+pub fn list_versions(
+    store: Arc<dyn Store>,
+    prefix: impl Into<String>,
+) -> impl Stream<Item = Result<Version, StoreError>> + Send + Unpin + 'static {
+    let begin = (store, prefix.into(), None::<VersionMarker>, HashSet::<String>::new(), false);
+    let pages = stream::try_unfold(begin, |(store, prefix, after, mut seen, ended)| async move {
+        if ended {
+            return Ok(None);
+        }
+        let VersionPage { versions, next } = store.list_versions(&prefix, after.as_ref()).await?;
+        let last = after.as_ref().map_or("", |(key, _)| key.as_str());
+        let keys = || versions.iter().map(|version| version.entry.key.as_str());
+        let in_order = keys().all(|key| key.starts_with(&prefix) && key >= last)
+            && keys().zip(keys().skip(1)).all(|(one, other)| one <= other)
+            && next.as_ref().is_none_or(|(key, _)| Some(key.as_str()) >= keys().last());
+        // The versions of a key have no order that could be checked, so that each comes once.
+        let mut is_new = next.is_none() || next != after;
+        let mut key = last.to_owned();
+        for version in &versions {
+            if version.entry.key != key {
+                seen.clear();
+                key.clone_from(&version.entry.key);
+            }
+            is_new &= seen.insert(version.id.clone());
+        }
+        if !in_order || !is_new || (next.is_some() && versions.is_empty()) {
+            return Err(StoreError::Malformed(OUT_OF_ORDER.to_owned()));
+        }
+        let ended = next.is_none();
+        Ok(Some((stream::iter(versions.into_iter().map(Ok)), (store, prefix, next, seen, ended))))
     });
     pages.try_flatten().boxed()
 }
@@ -166,8 +211,7 @@ impl Pages {
             None => self.ended = true,
             next if next > self.after => self.after = next,
             _ => {
-                let words = "the pages of the listing do not follow each other";
-                return Err(StoreError::Malformed(words.to_owned()));
+                return Err(StoreError::Malformed(OUT_OF_ORDER.to_owned()));
             }
         }
         Ok(())

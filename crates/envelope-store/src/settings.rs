@@ -36,6 +36,7 @@ pub struct Settings {
     wait_listener: WaitListener,
     connection: Connection,
     customer_key: Option<SharedCustomerKey>,
+    version: Option<(String, String)>,
 }
 
 /// A customer key, without its value in debug output.
@@ -60,6 +61,7 @@ impl Default for Settings {
             wait_listener: WaitListener::default(),
             connection: Connection::new(),
             customer_key: None,
+            version: None,
         }
     }
 }
@@ -101,6 +103,8 @@ pub(crate) struct BucketAccount {
     pub(crate) wait_listener: WaitListener,
     pub(crate) connection: Connection,
     pub(crate) customer_key: Option<Arc<CustomerKey>>,
+    /// The key of an object, and the version of it that is meant.
+    pub(crate) version: Option<(String, String)>,
 }
 
 impl Settings {
@@ -190,6 +194,19 @@ impl Settings {
         self
     }
 
+    /// Sets the version of one object that is meant by its key; see
+    /// [`Bucket::with_version`](crate::Bucket::with_version). Stores that keep no versions cannot be
+    /// opened with it.
+    #[must_use]
+    pub fn with_version(mut self, key: impl Into<String>, version_id: impl Into<String>) -> Self {
+        self.version = Some((key.into(), version_id.into()));
+        self
+    }
+
+    pub(crate) const fn has_version(&self) -> bool {
+        self.version.is_some()
+    }
+
     pub(crate) const fn has_customer_key(&self) -> bool {
         self.customer_key.is_some()
     }
@@ -238,6 +255,7 @@ impl Settings {
             wait_listener,
             connection: self.connection.clone(),
             customer_key: self.customer_key.as_ref().map(|SharedCustomerKey(key)| Arc::clone(key)),
+            version: self.version.clone(),
         })
     }
 }

@@ -152,6 +152,21 @@ pub trait Store: fmt::Debug + Send + Sync {
         Err(StoreError::Unsupported("versions"))
     }
 
+    /// Returns up to a thousand versions of the objects whose keys start with `prefix`, ordered by
+    /// key, the newest of each first, and starting after the version `after` of a key, if given. By
+    /// default, a store does not support it.
+    ///
+    /// # Errors
+    /// Any transport or service error; [`StoreError::Unsupported`].
+    async fn list_versions(
+        &self,
+        prefix: &str,
+        after: Option<&VersionMarker>,
+    ) -> Result<VersionPage, StoreError> {
+        let _ = (prefix, after);
+        Err(StoreError::Unsupported("listing versions"))
+    }
+
     /// Returns the open uploads for a key. By default, a store knows of none.
     ///
     /// # Errors
@@ -592,6 +607,63 @@ impl UploadedPart {
     #[must_use]
     pub fn new(number: u16, etag: impl Into<String>, len: u64) -> Self {
         Self { number, etag: etag.into(), len }
+    }
+}
+
+/// A version of an object in a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Version {
+    /// The object as it was. One that was deleted has no length and no entity tag.
+    pub entry: Entry,
+    /// The ID of the version; `null` for one from before the bucket kept versions.
+    pub id: String,
+    /// Whether it is the current version.
+    pub is_latest: bool,
+    /// Whether it only says that the object was deleted.
+    pub is_deletion: bool,
+}
+
+impl Version {
+    /// Creates a version that is not the current one.
+    #[must_use]
+    pub fn new(entry: Entry, id: impl Into<String>) -> Self {
+        Self { entry, id: id.into(), is_latest: false, is_deletion: false }
+    }
+
+    /// Sets whether it is the current version.
+    #[must_use]
+    pub const fn with_latest(mut self, is_latest: bool) -> Self {
+        self.is_latest = is_latest;
+        self
+    }
+
+    /// Sets whether it only says that the object was deleted.
+    #[must_use]
+    pub const fn with_deletion(mut self, is_deletion: bool) -> Self {
+        self.is_deletion = is_deletion;
+        self
+    }
+}
+
+/// A place in a listing of versions: a key, and the ID of one of its versions.
+pub type VersionMarker = (String, String);
+
+/// One page of a listing of versions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VersionPage {
+    /// The versions, ordered by key, and the newest of each first.
+    pub versions: Vec<Version>,
+    /// The place after which the next page begins; `None` on the last page.
+    pub next: Option<VersionMarker>,
+}
+
+impl VersionPage {
+    /// Creates a page.
+    #[must_use]
+    pub const fn new(versions: Vec<Version>, next: Option<VersionMarker>) -> Self {
+        Self { versions, next }
     }
 }
 

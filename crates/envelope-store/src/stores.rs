@@ -61,6 +61,9 @@ impl Location {
             Self::Folder(_) if settings.has_customer_key() => {
                 Err(StoreError::Unsupported("a key of the customer (SSE-C)").into())
             }
+            Self::Folder(_) if settings.has_version() => {
+                Err(StoreError::Unsupported("versions").into())
+            }
             Self::Folder(folder) => Ok(Arc::new(FolderStore::new(folder))),
         }
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use envelope_store::{Address, Endpoint};
 
 use super::{
-    Bucket, Keys, KmsStyle, Many, ObjectAttributes, Origin, Parallel, Patterns, Require,
+    AtVersion, Bucket, Keys, KmsStyle, Many, ObjectAttributes, Origin, Parallel, Patterns, Require,
     ServerSide, ToKms, Wrapping, size,
 };
 
@@ -48,6 +48,8 @@ pub(crate) struct Cp {
     pub(crate) wrapping: Wrapping,
     #[command(flatten)]
     pub(crate) bucket: Bucket,
+    #[command(flatten)]
+    pub(crate) version: AtVersion,
     /// The region of the source, if it is another one.
     #[arg(long, value_name = "REGION")]
     pub(crate) source_region: Option<String>,

@@ -65,6 +65,10 @@ pub(crate) struct Ls {
     /// object.
     #[arg(long, short)]
     pub(crate) long: bool,
+    /// List all versions of all objects in all folders, the newest of each first, with their IDs:
+    /// `latest` is the current one, and `deleted` says that the object was deleted then.
+    #[arg(long, conflicts_with = "long")]
+    pub(crate) versions: bool,
     /// Show lengths in KiB, MiB and so on.
     #[arg(long, short = 'H')]
     pub(crate) human: bool,
@@ -92,6 +96,10 @@ pub(crate) struct Rm {
     /// Do not ask before deleting many objects. Without a terminal to ask on, it is required.
     #[arg(long, short, requires = "recursive")]
     pub(crate) yes: bool,
+    /// Delete this version for good, and no other. If it is the current one, the one before it is
+    /// from then on. For one object.
+    #[arg(long, value_name = "ID", conflicts_with = "recursive")]
+    pub(crate) version_id: Option<String>,
     /// An object that does not exist is no failure.
     #[arg(long, short)]
     pub(crate) force: bool,

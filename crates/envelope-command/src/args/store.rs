@@ -144,6 +144,14 @@ pub(crate) struct Keys {
     pub(crate) passphrase: Passphrase,
 }
 
+/// The choice of an older version.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct AtVersion {
+    /// Take this version of the object instead of the current one; `ls --versions` shows the IDs.
+    #[arg(long, value_name = "ID")]
+    pub(crate) version_id: Option<String>,
+}
+
 /// Options for reading an object.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Read {
@@ -153,6 +161,8 @@ pub(crate) struct Read {
     pub(crate) bucket: Bucket,
     #[command(flatten)]
     pub(crate) mode: CustomerMode,
+    #[command(flatten)]
+    pub(crate) version: AtVersion,
     /// Read only these bytes of the plaintext: `A-B` (inclusive), `A-` or `-N`. The only possible
     /// check for a range is that its bytes belong to a single version of the object.
     #[arg(long, value_name = "RANGE", allow_hyphen_values = true)]

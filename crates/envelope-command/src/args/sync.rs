@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use envelope_store::Address;
 
 use super::{
-    Accept, Bucket, Content, CustomerMode, Get, Keys, Kms, KmsStyle, Many, ObjectAttributes,
-    Origin, Parallel, Passphrase, Patterns, Put, Read, Sealed, Sealing, ServerSide, Wrapping, size,
+    Accept, AtVersion, Bucket, Content, CustomerMode, Get, Keys, Kms, KmsStyle, Many,
+    ObjectAttributes, Origin, Parallel, Passphrase, Patterns, Put, Read, Sealed, Sealing,
+    ServerSide, Wrapping, size,
     store::{State, default_part_size, default_threshold},
 };
 
@@ -136,6 +137,7 @@ impl SyncArgs {
         let origin = Origin { origin_key: self.sealing.origin.origin_key };
         let read = Read {
             mode: CustomerMode::default(),
+            version: AtVersion::default(),
             keys: Keys { key: key.into_iter().collect(), kms, passphrase },
             bucket: self.bucket,
             range: None,

@@ -48,7 +48,9 @@ fn one(args: &Cp, moves: bool) -> Result<(), Failure> {
         to.key.push_str(key.rsplit('/').next().unwrap_or(key));
     }
     let to_key = object(&to)?;
-    if is_same_place(&args.from.location, &to.location) && key == to_key {
+    // An older version of an object may well become the current one again.
+    let is_older = !moves && args.version.version_id.is_some();
+    if is_same_place(&args.from.location, &to.location) && key == to_key && !is_older {
         return Err(Failure::usage("both addresses are that of the same object", "change one"));
     }
     let stores = stores(args, &to.location)?;
@@ -77,6 +79,7 @@ fn one(args: &Cp, moves: bool) -> Result<(), Failure> {
 
 /// Copies all objects below a folder of keys.
 fn tree(args: &Cp, moves: bool) -> Result<(), Failure> {
+    args.version.refuse()?;
     let (from, to) = (folder(&args.from), folder(&args.to));
     let overlap = from.key.starts_with(&to.key) || to.key.starts_with(&from.key);
     if is_same_place(&from.location, &to.location) && overlap {
@@ -148,7 +151,7 @@ fn stores(args: &Cp, to: &Location) -> Result<Stores, Failure> {
         sse_key: args.source_sse_key.clone(),
         ..own.clone()
     };
-    Ok((source.store(&args.from.location)?, own.store(to)?))
+    Ok((source.store_of(&args.from, &args.version)?, own.store(to)?))
 }
 
 /// What all copies of a command have in common.

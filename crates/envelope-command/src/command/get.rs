@@ -98,7 +98,7 @@ pub(super) fn inputs(args: &Get) -> Vec<PathBuf> {
 /// Downloads an object to a file that is kept if a later run can resume it.
 fn download(args: &Get, key: &str, output: &OutputFile) -> Result<(ObjectMeta, u64), Failure> {
     let failed = |error: TransferError| Failure::from(error).about(&args.from);
-    let store = args.read.bucket.store(&args.from.location)?;
+    let store = args.read.bucket.store_of(&args.from, &args.read.version)?;
     let decryptor = decryptor(&args.read)?;
     let runtime = runtime()?;
     let meta = runtime.block_on(store.head(key)).map_err(|error| failed(error.into()))?;
@@ -141,7 +141,7 @@ pub(crate) fn verify(args: &Verify) -> Result<(), Failure> {
         return verify_tree::run(args);
     }
     args.many.refuse(&args.patterns)?;
-    let store = args.read.bucket.store(&args.from.location)?;
+    let store = args.read.bucket.store_of(&args.from, &args.read.version)?;
     let get = reader(store, object(&args.from)?, &args.read);
     let decryptor = decryptor(&args.read)?;
     let outcome = runtime()?.block_on(async {
@@ -202,7 +202,7 @@ fn print(from: &Address, read: &Read) -> Result<(), Failure> {
 
 /// Decrypts an object to something that cannot be taken back.
 fn stream(from: &Address, read: &Read, to: fs::File) -> Result<(ObjectMeta, u64), Failure> {
-    let store = read.bucket.store(&from.location)?;
+    let store = read.bucket.store_of(from, &read.version)?;
     let get = reader(store, object(from)?, read).with_inspector(warn_before_reading);
     let decryptor = decryptor(read)?;
     let mut to = tokio::fs::File::from_std(to);

@@ -29,6 +29,7 @@ use crate::{
 const PARALLEL: u16 = 16;
 
 pub(crate) fn run(args: Get) -> Result<(), Failure> {
+    args.read.version.refuse()?;
     let (many, from) = (&args.many, folder(&args.from));
     let store = args.read.bucket.store(&from.location)?;
     let decryptor = decryptor(&args.read)?;

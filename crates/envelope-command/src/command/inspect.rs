@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Inspect) -> Result<(), Failure> {
 
 /// Fetches the envelope of an object in a store.
 fn fetch(args: &Inspect, from: &Address) -> Result<Option<Envelope>, Failure> {
-    let store = args.bucket.store(&from.location)?;
+    let store = args.bucket.store_of(from, &args.version)?;
     let key = store::object(from)?;
     let outcome = store::runtime()?.block_on(async {
         let meta = store.head(key).await?;

@@ -3,7 +3,8 @@
 use std::{io, sync::Arc};
 
 use envelope_store::{
-    Entry, Listed, Store, StoreError, TransferError, envelope_of, list_all, list_folder,
+    Entry, Listed, Store, StoreError, TransferError, Version, envelope_of, list_all, list_folder,
+    list_versions,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream::BoxStream};
 use indicatif::HumanBytes;
@@ -36,6 +37,9 @@ struct Looked {
 pub(crate) fn run(args: &Ls) -> Result<(), Failure> {
     set_json(args.json);
     let store = args.bucket.store(&args.from.location)?;
+    if args.versions {
+        return versions(args, store);
+    }
     let (runtime, mut stdout) = (runtime()?, io::stdout().lock());
     let mut rows = rows(args, store)?;
     let (mut objects, mut bytes, mut is_any) = (0_u64, 0_u64, false);
@@ -48,16 +52,70 @@ pub(crate) fn run(args: &Ls) -> Result<(), Failure> {
         }
         write_line(&mut stdout, &line(args, &listed, looked.as_ref()))?;
     }
+    end(args, is_any, (objects, "objects"), bytes)
+}
+
+/// Says how much there was.
+fn end(args: &Ls, is_any: bool, (count, what): (u64, &str), bytes: u64) -> Result<(), Failure> {
     // A bucket may well be empty.
     let is_whole_bucket = args.from.key.is_empty() && args.patterns.is_empty();
     if !is_any && !is_whole_bucket {
         return Err(many::no_objects(&args.from));
     }
     if args.total {
-        let words = format!("{objects} objects, {}", HumanBytes(bytes));
-        say(&json!({ "objects": objects, "bytes": bytes }), &words);
+        let words = format!("{count} {what}, {}", HumanBytes(bytes));
+        say(&json!({ what: count, "bytes": bytes }), &words);
     }
     Ok(())
+}
+
+/// Lists all versions.
+fn versions(args: &Ls, store: Arc<dyn Store>) -> Result<(), Failure> {
+    let (prefix, filter) = (args.from.key.clone(), args.patterns.filter()?);
+    let folder = prefix.rfind('/').map_or(0, |at| at + 1);
+    let (runtime, mut stdout) = (runtime()?, io::stdout().lock());
+    let (mut count, mut bytes) = (0_u64, 0_u64);
+    let mut listed = list_versions(store, prefix);
+    while let Some(version) = runtime.block_on(listed.next()) {
+        let version = version.map_err(|error| Failure::from(error).about(&args.from))?;
+        let entry = &version.entry;
+        if !filter.admits(entry.key.get(folder..).unwrap_or_default()) {
+            continue;
+        }
+        count = count.saturating_add(1);
+        bytes = bytes.saturating_add(entry.len);
+        write_line(&mut stdout, &version_line(args, &version))?;
+    }
+    end(args, count > 0, (count, "versions"), bytes)
+}
+
+fn version_line(args: &Ls, version: &Version) -> String {
+    let entry = &version.entry;
+    let modified = one_line(entry.modified.as_deref().unwrap_or_default());
+    if args.json {
+        let line = json!({ "key": entry.key, "version": version.id, "latest": version.is_latest,
+            "deleted": version.is_deletion, "bytes": entry.len, "etag": entry.etag,
+            "modified": modified });
+        return line.to_string();
+    }
+    let state = match (version.is_deletion, version.is_latest) {
+        (true, _) => "deleted",
+        (false, true) => "latest",
+        (false, false) => "",
+    };
+    let size = match version.is_deletion {
+        true => "-".to_owned(),
+        false => size(args, entry.len),
+    };
+    let (id, key) = (one_line(&version.id), one_line(&entry.key));
+    format!("{size:>14}  {modified:<29}  {state:<7}  {id}  {key}")
+}
+
+fn size(args: &Ls, bytes: u64) -> String {
+    match args.human {
+        true => HumanBytes(bytes).to_string(),
+        false => bytes.to_string(),
+    }
 }
 
 /// Returns what is to be shown, in its order.
@@ -109,10 +167,7 @@ fn line(args: &Ls, listed: &Listed, looked: Option<&Looked>) -> String {
         }
         return line.to_string();
     }
-    let size = |bytes: u64| match args.human {
-        true => HumanBytes(bytes).to_string(),
-        false => bytes.to_string(),
-    };
+    let size = |bytes: u64| size(args, bytes);
     let long = looked.map_or_else(String::new, |looked| {
         let bytes = looked.bytes.map_or_else(|| "?".to_owned(), size);
         format!("{bytes:>12}  {:<10}  {:<8}  ", looked.dialect, looked.protection)

@@ -13,7 +13,7 @@ use envelope_store::{
 use serde_json::json;
 
 use crate::{
-    args::Rm,
+    args::{AtVersion, Rm},
     failure::{Failure, Status, one_line, warn},
     many::{self, Engine},
     progress::set_json,
@@ -44,9 +44,18 @@ pub(crate) fn run(args: &Rm) -> Result<(), Failure> {
     for address in &args.objects {
         object(address)?;
     }
+    if let (Some(version_id), [_, _, ..]) = (&args.version_id, args.objects.as_slice()) {
+        return Err(Failure::usage(
+            format_args!("{version_id} is a version of one object"),
+            "give one address with --version-id",
+        ));
+    }
+    let version = AtVersion { version_id: args.version_id.clone() };
     for address in &args.objects {
-        let store = args.bucket.store(&address.location)?;
-        let outcome = runtime.block_on(delete(&*store, &address.key, args.force));
+        let store = args.bucket.store_of(address, &version)?;
+        // A mark of a deletion is a version, too, but no object.
+        let force = args.force || args.version_id.is_some();
+        let outcome = runtime.block_on(delete(&*store, &address.key, force));
         outcome.map_err(|error| Failure::from(error).about(address))?;
     }
     Ok(())

@@ -24,6 +24,7 @@ use crate::{
 const PART: u64 = 1 << 20;
 
 pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
+    args.read.version.refuse()?;
     let from = folder(&args.from);
     let store = args.read.bucket.store(&from.location)?;
     let decryptor = decryptor(&args.read)?;

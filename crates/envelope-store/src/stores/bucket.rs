@@ -9,6 +9,7 @@ mod presign;
 mod request;
 mod sign;
 mod transmit;
+mod versions;
 mod xml;
 
 use std::{
@@ -35,13 +36,16 @@ use self::{
     request::{Request, with_md5},
     sign::RequestSigner,
     transmit::next_chunk,
+    versions::Pinned,
 };
 pub use self::{connection::Connection, sign::Signature};
 use crate::{
     CopyOptions, CopySource, Credentials, Endpoint, Entry, ErrorResponse, GetOptions, Headers,
     Object, ObjectMeta, Page, PresignedMethod, ProvideCredential, PutOptions, PutResult, Restore,
-    RetryPolicy, SharedCredentials, Store, StoreError, Upload, UploadedPart,
+    RetryPolicy, SharedCredentials, Store, StoreError, Upload, UploadedPart, VersionMarker,
+    VersionPage,
     address::is_bucket_name,
+    listing::OUT_OF_ORDER,
     retry::WaitListener,
     settings::{BucketAccount, SettingsError, no_region},
 };
@@ -50,8 +54,6 @@ use crate::{
 pub(crate) const STALL: Duration = Duration::from_secs(60);
 /// The most open uploads of one key that are looked at.
 const MAX_UPLOADS: usize = 10_000;
-/// What is wrong with a listing that would never end, or that would end too early.
-const OUT_OF_ORDER: &str = "the pages of the listing do not follow each other";
 
 /// A bucket, accessed over HTTPS.
 ///
@@ -80,6 +82,7 @@ pub struct Bucket {
     stall: Duration,
     wait_listener: WaitListener,
     customer: Option<CustomerSse>,
+    pinned: Option<Pinned>,
 }
 
 impl fmt::Debug for Bucket {
@@ -129,6 +132,7 @@ impl Bucket {
         let BucketAccount { credentials, region, endpoint, signature, retry, .. } = account;
         let (stall, wait_listener) = (account.stall, account.wait_listener);
         let (connection, customer_key) = (account.connection, account.customer_key);
+        let version = account.version;
         let bucket = match vendor {
             Vendor::Cos => Self::cos(name, endpoint, credentials),
             Vendor::Oss => {
@@ -144,6 +148,9 @@ impl Bucket {
         let mut bucket = bucket?.with_retry(retry).with_connection(&connection)?;
         if let Some(key) = customer_key {
             bucket = bucket.with_customer_key(key)?;
+        }
+        if let Some((key, id)) = version {
+            bucket = bucket.with_version(&key, &id);
         }
         Ok(Self { stall, wait_listener, ..bucket })
     }
@@ -168,6 +175,7 @@ impl Bucket {
             stall: STALL,
             wait_listener: WaitListener::default(),
             customer: None,
+            pinned: None,
         })
     }
 
@@ -193,6 +201,14 @@ impl Bucket {
     ) -> Result<Self, StoreError> {
         self.customer = Some(CustomerSse::new(self.vendor, &self.endpoint, key.into())?);
         Ok(self)
+    }
+
+    /// Makes an older version of one object the one that this bucket reads, copies and deletes.
+    /// Whoever writes the object writes a new version all the same.
+    #[must_use]
+    pub fn with_version(mut self, key: &str, version_id: &str) -> Self {
+        self.pinned = Some(Pinned::new(key, version_id));
+        self
     }
 
     /// Sets the retry policy.
@@ -329,13 +345,15 @@ impl Store for Bucket {
 
     async fn head(&self, key: &str) -> Result<ObjectMeta, StoreError> {
         let request = self.request(Method::HEAD, key).kind(sse::Request::Head);
+        let request = self.at_version(request, key);
         let response = self.send(&request).await?;
         head_of(&response, None)
     }
 
     async fn get(&self, key: &str, options: GetOptions) -> Result<Object, StoreError> {
         let GetOptions { range, if_match } = options;
-        let mut request = self.request(Method::GET, key).kind(sse::Request::Get);
+        let request = self.request(Method::GET, key).kind(sse::Request::Get);
+        let mut request = self.at_version(request, key);
         if let Some(bytes) = &range {
             let last = bytes.end.saturating_sub(1);
             request = request.header("range", format!("bytes={}-{last}", bytes.start));
@@ -456,6 +474,14 @@ impl Store for Bucket {
         }
     }
 
+    async fn list_versions(
+        &self,
+        prefix: &str,
+        after: Option<&VersionMarker>,
+    ) -> Result<VersionPage, StoreError> {
+        self.versions_page(prefix, after).await
+    }
+
     async fn list_multipart_uploads(&self, key: &str) -> Result<Vec<Upload>, StoreError> {
         let (mut found, mut seen) = (Vec::new(), HashSet::new());
         let mut after: Option<(String, String)> = None;
@@ -557,6 +583,7 @@ impl Store for Bucket {
 
     async fn tags(&self, key: &str) -> Result<Vec<(String, String)>, StoreError> {
         let request = self.request(Method::GET, key).query("tagging", "");
+        let request = self.at_version(request, key);
         let tagging: xml::Tagging = xml::read(&self.text(&request).await?, "Tagging")?;
         Ok(tagging.tag_set.tag.into_iter().map(|tag| (tag.key, tag.value)).collect())
     }
@@ -565,6 +592,7 @@ impl Store for Bucket {
     /// cos-python-sdk-v5 1.9.44, `get_object_acl`).
     async fn access(&self, key: &str) -> Result<Option<String>, StoreError> {
         let request = self.request(Method::GET, key).query("acl", "");
+        let request = self.at_version(request, key);
         let (text, headers) = self.text_and_headers(&request).await?;
         let access: xml::Access = xml::read(&text, "AccessControlPolicy")?;
         let word = match self.vendor {
@@ -582,6 +610,7 @@ impl Store for Bucket {
             .header("content-type", "application/xml")
             .kind(sse::Request::Restore)
             .body(body.into());
+        let request = self.at_version(request, key);
         // COS requires the checksum.
         match self.send_checked(request).await {
             Ok(_) => Ok(()),
@@ -604,7 +633,8 @@ impl Store for Bucket {
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        match self.send(&self.request(Method::DELETE, key)).await {
+        let request = self.at_version(self.request(Method::DELETE, key), key);
+        match self.send(&request).await {
             Ok(_) | Err(StoreError::NotFound) => Ok(()),
             Err(error) => Err(error),
         }
@@ -690,6 +720,7 @@ pub(crate) fn fuzz(text: &str) {
     let _ = xml::read::<xml::Parts>(text, "ListPartsResult");
     let _ = xml::read::<xml::Uploads>(text, "ListMultipartUploadsResult");
     let _ = xml::read::<xml::Deletions>(text, "DeleteResult");
+    let _ = xml::read::<xml::Versions>(text, "ListVersionsResult");
     let _ = xml::read::<xml::Tagging>(text, "Tagging");
     let _ = xml::read::<xml::Access>(text, "AccessControlPolicy");
     for root in ["InitiateMultipartUploadResult", "CompleteMultipartUploadResult"] {

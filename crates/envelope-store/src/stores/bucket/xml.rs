@@ -33,6 +33,38 @@ pub(crate) struct CommonPrefix {
     pub(crate) prefix: String,
 }
 
+/// Versions and deletions, in one order.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Versions {
+    #[serde(rename = "$value")]
+    pub(crate) each: Vec<VersionElement>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) enum VersionElement {
+    Version(ListedVersion),
+    DeleteMarker(ListedVersion),
+    EncodingType(String),
+    IsTruncated(bool),
+    NextKeyMarker(#[serde(default)] String),
+    NextVersionIdMarker(#[serde(default)] String),
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct ListedVersion {
+    pub(crate) key: String,
+    pub(crate) version_id: String,
+    pub(crate) is_latest: bool,
+    pub(crate) last_modified: Option<String>,
+    #[serde(rename = "ETag")]
+    pub(crate) etag: String,
+    pub(crate) size: u64,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Parts {
@@ -287,6 +319,30 @@ mod tests {
             "<Delete><Quiet>false</Quiet><Object><Key>a&lt;b</Key></Object>\
              <Object><Key>c</Key></Object></Delete>"
         );
+    }
+
+    #[test]
+    fn versions_and_deletions_in_one_order() {
+        let text = "<ListVersionsResult><Name>b</Name><Prefix></Prefix><MaxKeys>2</MaxKeys>\
+            <EncodingType>url</EncodingType><IsTruncated>true</IsTruncated><NextKeyMarker>k\
+            </NextKeyMarker><NextVersionIdMarker>2</NextVersionIdMarker><DeleteMarker><Key>k</Key>\
+            <VersionId>3</VersionId><IsLatest>true</IsLatest><Owner><ID>0</ID></Owner>\
+            </DeleteMarker><Version><Key>k</Key><VersionId>2</VersionId><IsLatest>false</IsLatest>\
+            <ETag>\"E\"</ETag><Size>5</Size><StorageClass>IA</StorageClass></Version>\
+            </ListVersionsResult>";
+        let page: Versions = read(text, "ListVersionsResult").unwrap();
+        let told: Vec<String> = page.each.iter().map(|it| format!("{it:?}")).collect();
+        let told = told.join(" ");
+        assert!(
+            told.find("DeleteMarker").unwrap() < told.find("Version(Listed").unwrap(),
+            "{told}"
+        );
+        for words in ["IsTruncated(true)", "NextKeyMarker(\"k\")", "size: 5", "\"url\""] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        let empty = "<ListVersionsResult><NextKeyMarker/><IsTruncated>false</IsTruncated>\
+            </ListVersionsResult>";
+        read::<Versions>(empty, "ListVersionsResult").unwrap();
     }
 
     #[test]
