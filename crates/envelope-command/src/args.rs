@@ -35,7 +35,7 @@ pub(crate) use self::{
     kms::{Kms, KmsStyle, ToKms},
     list::{Audit, Du, Ls, Rm, Uploads, UploadsAbort, UploadsCommand, UploadsLs},
     log::Log,
-    many::{MAX_PARALLEL, Many, Parallel, Patterns},
+    many::{InventoryFile, MAX_PARALLEL, Many, Parallel, Patterns},
     policy::{Accept, Require},
     put::Put,
     restore::Restore,

@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use self::plan::Plan;
 pub(crate) use self::{
     progress::ManyProgress,
-    source::{Found, entries, inventory, objects},
+    source::{Found, Named, entries, inventory, named, objects},
 };
 use crate::{
     args::Many,

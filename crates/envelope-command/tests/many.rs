@@ -418,3 +418,42 @@ fn open_uploads_are_listed_and_aborted() {
         assert_eq!(world.server.open_uploads(), 1);
     }
 }
+
+/// What an inventory names is all that is worked on, as far as it is below the address.
+#[test]
+fn an_inventory_instead_of_a_listing() {
+    let world = World::new();
+    let key = world.text("key.pem");
+    for name in ["a", "b", "c/d", "other"] {
+        let folder = if name == "other" { "" } else { "p/" };
+        world.put(&format!("oss://b-1/{folder}{name}"), name.as_bytes());
+    }
+    let rows = "\"b-1\",\"p/a\"\n\"b-1\",\"p/c%2Fd\"\n\"b-1\",\"other\"\n\"b-1\",\"p/none\"\n\
+        \"b-9\",\"p/b\"\n";
+    let file = world.file("inventory.csv", rows.as_bytes());
+    let more = ["--inventory", &file];
+    let run = |arguments: &[&str]| {
+        let out = world.run(&[arguments, &more[..]].concat());
+        (out.status.code(), said(&out))
+    };
+    // The object that is gone and that of another bucket fail, and the others do not.
+    let into = world.text("into");
+    let (status, told) = run(&["get", "-r", "oss://b-1/p", &into, "--key", &key]);
+    assert!(status == Some(1) && told.contains("2 downloaded, 2 failed"), "{told}");
+    assert!(told.contains("another bucket: b-9") && told.contains("p/none: no such"), "{told}");
+    assert_eq!(std::fs::read(world.path("into/c/d")).unwrap(), b"c/d");
+    assert!(!world.path("into/b").exists() && !world.path("into/other").exists());
+    let (status, told) = run(&["verify", "-r", "oss://b-1/p", "--key", &key]);
+    assert!(status == Some(1) && told.contains("2 verified"), "{told}");
+    let (status, told) = run(&["cp", "-r", "oss://b-1/p", "oss://b-2/q"]);
+    assert!(status == Some(1) && told.contains("2 copied"), "{told}");
+    let (_, told) = run(&["rm", "-r", "oss://b-1/p", "--yes", "--dry-run"]);
+    assert!(told.contains("3 to delete"), "{told}");
+    let (_, told) = run(&["rm", "-r", "oss://b-1/p", "--yes"]);
+    assert!(told.contains("3 deleted, 1 failed"), "{told}");
+    for (name, is_there) in [("p/a", false), ("p/b", true), ("p/c/d", false), ("other", true)] {
+        assert_eq!(world.server.object("b-1", name).is_some(), is_there, "{name}");
+    }
+    let out = world.run(&["verify", "oss://b-1/p/b", "--key", &key, "--inventory", &file]);
+    assert_eq!(out.status.code(), Some(2), "{}", said(&out));
+}

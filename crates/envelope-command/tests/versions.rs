@@ -67,7 +67,10 @@ fn an_old_version_is_read_copied_and_deleted() {
         assert_eq!(world.cat(object, &key), b"third");
         world.done(&["rm", object]);
         let now = versions(&world, object);
-        assert_eq!(now.iter().map(|(_, what)| *what).collect::<Vec<_>>(), ["deleted", "old", "old"]);
+        assert_eq!(
+            now.iter().map(|(_, what)| *what).collect::<Vec<_>>(),
+            ["deleted", "old", "old"]
+        );
         assert!(!world.run(&["cat", object, "--key", &key]).status.success());
         world.done(&["rm", object, "--version-id", &now[0].0]);
         assert_eq!(world.cat(object, &key), b"third");

@@ -115,7 +115,7 @@ pub fn list_versions(
         let keys = || versions.iter().map(|version| version.entry.key.as_str());
         let in_order = keys().all(|key| key.starts_with(&prefix) && key >= last)
             && keys().zip(keys().skip(1)).all(|(one, other)| one <= other)
-            && next.as_ref().is_none_or(|(key, _)| Some(key.as_str()) >= keys().last());
+            && next.as_ref().is_none_or(|(key, _)| Some(key.as_str()) >= keys().next_back());
         // The versions of a key have no order that could be checked, so that each comes once.
         let mut is_new = next.is_none() || next != after;
         let mut key = last.to_owned();

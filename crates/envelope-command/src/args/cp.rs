@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use envelope_store::{Address, Endpoint};
 
 use super::{
-    AtVersion, Bucket, Keys, KmsStyle, Many, ObjectAttributes, Origin, Parallel, Patterns, Require,
-    ServerSide, ToKms, Wrapping, size,
+    AtVersion, Bucket, InventoryFile, Keys, KmsStyle, Many, ObjectAttributes, Origin, Parallel,
+    Patterns, Require, ServerSide, ToKms, Wrapping, size,
 };
 
 /// Copy objects to another key, another bucket or another service. Nothing is decrypted.
@@ -74,6 +74,8 @@ pub(crate) struct Cp {
     pub(crate) parallel: Parallel,
     #[command(flatten)]
     pub(crate) many: Many,
+    #[command(flatten)]
+    pub(crate) named: InventoryFile,
     #[command(flatten)]
     pub(crate) patterns: Patterns,
     /// Print progress and the outcome as lines of JSON on standard error.

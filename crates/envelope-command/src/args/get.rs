@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use envelope_store::Address;
 
-use super::{MAX_PARALLEL, Many, Parallel, Patterns, Read, size, store::default_part_size};
+use super::{
+    InventoryFile, MAX_PARALLEL, Many, Parallel, Patterns, Read, size, store::default_part_size,
+};
 
 /// Download an object and decrypt it to a file, or with -r all objects below a folder of keys.
 #[derive(Debug, clap::Args)]
@@ -38,6 +40,8 @@ pub(crate) struct Get {
     pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) many: Many,
+    #[command(flatten)]
+    pub(crate) named: InventoryFile,
     #[command(flatten)]
     pub(crate) patterns: Patterns,
     /// Print progress and the outcome as lines of JSON.
@@ -75,6 +79,8 @@ pub(crate) struct Verify {
     pub(crate) parallel: Parallel,
     #[command(flatten)]
     pub(crate) many: Many,
+    #[command(flatten)]
+    pub(crate) named: InventoryFile,
     #[command(flatten)]
     pub(crate) patterns: Patterns,
     /// Print the outcome as JSON.

@@ -4,7 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use envelope_store::Address;
 
-use super::{Bucket, CustomerMode, Keys, Many, Origin, Parallel, Patterns, Require, store::age};
+use super::{
+    Bucket, CustomerMode, InventoryFile, Keys, Many, Origin, Parallel, Patterns, Require,
+    store::age,
+};
 
 /// Look at all objects below a folder of keys, and tell which of them could be decrypted, with
 /// which key, and how they are protected. No body is read.
@@ -114,6 +117,8 @@ pub(crate) struct Rm {
     pub(crate) parallel: u16,
     #[command(flatten)]
     pub(crate) many: Many,
+    #[command(flatten)]
+    pub(crate) named: InventoryFile,
     #[command(flatten)]
     pub(crate) patterns: Patterns,
     /// Print progress and the outcome as lines of JSON on standard error.

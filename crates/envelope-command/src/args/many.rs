@@ -59,6 +59,17 @@ impl Many {
     }
 }
 
+/// Objects that a file names.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Many objects")]
+pub(crate) struct InventoryFile {
+    /// Work on the objects that this file lists, instead of those of a listing: an inventory as
+    /// written by the stores (CSV of bucket and key), CSV with a column `key`, or lines of JSON with
+    /// a `key`. Only those below the folder of the address are meant.
+    #[arg(long, value_name = "FILE", requires = "recursive")]
+    pub(crate) inventory: Option<PathBuf>,
+}
+
 /// How much is done at once.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Many objects")]

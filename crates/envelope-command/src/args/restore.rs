@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use envelope_store::{Address, RestoreTier};
 
-use super::{Bucket, CustomerMode, Many, Parallel, Patterns};
+use super::{Bucket, CustomerMode, InventoryFile, Many, Parallel, Patterns};
 
 /// Restore archived objects, so that they can be read for some days. It takes the store from
 /// minutes to days until they can; --status shows whether it is done.
@@ -38,6 +38,8 @@ pub(crate) struct Restore {
     pub(crate) parallel: Parallel,
     #[command(flatten)]
     pub(crate) many: Many,
+    #[command(flatten)]
+    pub(crate) named: InventoryFile,
     #[command(flatten)]
     pub(crate) patterns: Patterns,
     /// Print progress and the outcome as lines of JSON on standard error.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use envelope_store::Address;
 
 use super::{
-    Accept, AtVersion, Bucket, Content, CustomerMode, Get, Keys, Kms, KmsStyle, Many,
-    ObjectAttributes, Origin, Parallel, Passphrase, Patterns, Put, Read, Sealed, Sealing,
+    Accept, AtVersion, Bucket, Content, CustomerMode, Get, InventoryFile, Keys, Kms, KmsStyle,
+    Many, ObjectAttributes, Origin, Parallel, Passphrase, Patterns, Put, Read, Sealed, Sealing,
     ServerSide, Wrapping, size,
     store::{State, default_part_size, default_threshold},
 };
@@ -156,6 +156,7 @@ impl SyncArgs {
             part_size: self.part_size.unwrap_or_else(default_part_size),
             force: true,
             many: self.many,
+            named: InventoryFile::default(),
             patterns: self.patterns,
             json: self.json,
         }

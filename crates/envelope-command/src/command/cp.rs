@@ -20,7 +20,7 @@ use crate::{
     failure::{Failure, Status},
     input::check_one_stdin,
     key_file::{self, MasterKey},
-    many::{self, Engine, ManyProgress},
+    many::{self, Engine, ManyProgress, Named},
     progress::{ProgressReporter, say, set_json},
     store::{folder, is_instruction, object, runtime},
     weakness::WarnedKinds,
@@ -92,13 +92,14 @@ fn tree(args: &Cp, moves: bool) -> Result<(), Failure> {
     let part = args.part_size.unwrap_or(PART);
     let engine = Engine::new(&args.many, args.parallel.requests, part);
     let runtime = runtime()?;
-    let items = many::objects(Arc::clone(&source), &from, args.patterns.filter()?);
+    let filter = args.patterns.filter()?;
+    let items = many::named(Arc::clone(&source), &from, filter, &args.named)?;
     let (doing, done) = match moves {
         true => ("to move", "moved"),
         false => ("to copy", "copied"),
     };
     let summary = if args.many.dry_run {
-        engine.plan(&runtime, items, |item| Outcome::new(doing).with_bytes(item.len))?
+        engine.plan(&runtime, items, |item| Named::planned(item, doing))?
     } else {
         let verb = if moves { "mv" } else { "cp" };
         let job = json!({ verb: from.to_string(), "to": to.to_string(),
@@ -268,7 +269,10 @@ struct Work {
 }
 
 impl Work {
-    async fn outcome<T>(&self, item: &Item<T>) -> Outcome {
+    async fn outcome(&self, item: &Item<Named>) -> Outcome {
+        if let Err(outcome) = item.source.check() {
+            return outcome;
+        }
         let (source, target) = (Arc::clone(&self.stores.0), Arc::clone(&self.stores.1));
         if let Some(object) = instructed(&*source, &item.key) {
             match source.head(object).await {

@@ -8,7 +8,7 @@ use std::{
 
 use envelope_core::Decryptor;
 use envelope_store::{
-    Address, Entry, ObjectMeta, OutputFile, OutputOptions, RetryPolicy, Store, TransferError,
+    Address, ObjectMeta, OutputFile, OutputOptions, RetryPolicy, Store, TransferError,
     bulk::{Item, Outcome, TargetFolder, modified},
     envelope_of, is_same_file,
 };
@@ -20,7 +20,7 @@ use crate::{
     args::Get,
     cleanup,
     failure::Failure,
-    many::{self, Engine, ManyProgress},
+    many::{self, Engine, ManyProgress, Named},
     store::{folder, is_instruction, refuse_overlap, runtime},
     weakness::WarnedKinds,
 };
@@ -35,9 +35,10 @@ pub(crate) fn run(args: Get) -> Result<(), Failure> {
     let decryptor = decryptor(&args.read)?;
     let engine = engine(&args);
     let runtime = runtime()?;
-    let items = many::objects(Arc::clone(&store), &from, args.patterns.filter()?);
+    let filter = args.patterns.filter()?;
+    let items = many::named(Arc::clone(&store), &from, filter, &args.named)?;
     let summary = if many.dry_run {
-        engine.plan(&runtime, items, |item| Outcome::new("to download").with_bytes(item.len))?
+        engine.plan(&runtime, items, |item| Named::planned(item, "to download"))?
     } else {
         let root = args.output();
         let work = Downloads::new(&args, &from, decryptor, store, &engine)?;
@@ -103,11 +104,23 @@ impl Downloads {
         })
     }
 
-    pub(super) async fn outcome(self: &Arc<Self>, item: Item<Entry>) -> Outcome {
-        if item.key.ends_with('/') && item.len == 0 {
-            return self.folder(&item.key).await;
+    async fn outcome(self: &Arc<Self>, item: Item<Named>) -> Outcome {
+        if let Err(outcome) = item.source.check() {
+            return outcome;
         }
-        self.download(&item.key, item.len, true).await.unwrap_or_else(|outcome| outcome)
+        let len = match item.source.len(&*self.store, &item.key).await {
+            Ok(len) => len,
+            Err(error) => return Outcome::failed(&error),
+        };
+        self.place(&item.key, len).await
+    }
+
+    /// Downloads an object, or makes the folder that it stands for.
+    pub(super) async fn place(self: &Arc<Self>, key: &str, len: u64) -> Outcome {
+        if key.ends_with('/') && len == 0 {
+            return self.folder(key).await;
+        }
+        self.download(key, len, true).await.unwrap_or_else(|outcome| outcome)
     }
 
     /// Makes the folder that an empty object with a slash at its end stands for.

@@ -2,16 +2,13 @@
 
 use std::{io, sync::Arc};
 
-use envelope_store::{
-    Entry,
-    bulk::{Item, Outcome},
-};
+use envelope_store::bulk::{Item, Outcome};
 use serde_json::json;
 
 use crate::{
     args::Restore,
     failure::{Failure, one_line},
-    many::{self, Engine},
+    many::{self, Engine, Named},
     output::write_line,
     progress::{say, set_json},
     store::{folder, object, runtime},
@@ -61,18 +58,22 @@ fn tree(args: &Restore) -> Result<(), Failure> {
     let store = args.bucket.store(&from.location)?;
     let engine = Engine::new(&args.many, args.parallel.requests, 0);
     let runtime = runtime()?;
-    let items = many::objects(Arc::clone(&store), &from, args.patterns.filter()?);
+    let filter = args.patterns.filter()?;
+    let items = many::named(Arc::clone(&store), &from, filter, &args.named)?;
     let summary = if args.many.dry_run {
-        engine.plan(&runtime, items, |item| Outcome::new("to restore").with_bytes(item.len))?
+        engine.plan(&runtime, items, |item| Named::planned(item, "to restore"))?
     } else {
         let request = args.request();
         let job = json!({ "restore": from.to_string(), "as": format!("{request:?}") });
         let report = many::report(args.many.report.as_deref(), &job)?;
         let report = report.with_location(format!("{}/", from.location));
         let store = engine.store(store);
-        engine.run(&runtime, items, report, move |item: Item<Entry>| {
+        engine.run(&runtime, items, report, move |item: Item<Named>| {
             let store = Arc::clone(&store);
             async move {
+                if let Err(outcome) = item.source.check() {
+                    return outcome;
+                }
                 match store.restore(&item.key, &request).await {
                     Ok(()) => Outcome::new("restoring").with_bytes(item.len),
                     Err(error) if error.is_of_archive() => Outcome::new("not archived"),

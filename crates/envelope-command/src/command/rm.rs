@@ -6,7 +6,7 @@ use std::{
 };
 
 use envelope_store::{
-    Address, Entry, Store, StoreError,
+    Address, Store, StoreError,
     blocking::Runtime,
     bulk::{Deletions, Item, Outcome},
 };
@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::{
     args::{AtVersion, Rm},
     failure::{Failure, Status, one_line, warn},
-    many::{self, Engine},
+    many::{self, Engine, Named},
     progress::set_json,
     store::{folder, object, runtime},
 };
@@ -76,17 +76,20 @@ fn tree(args: &Rm, runtime: &Runtime, from: &Address) -> Result<(), Failure> {
         confirm(args, runtime, &*store, from)?;
     }
     let engine = Engine::new(&args.many, args.parallel, 0);
-    let items = many::objects(Arc::clone(&store), from, args.patterns.filter()?);
+    let items = many::named(Arc::clone(&store), from, args.patterns.filter()?, &args.named)?;
     let summary = if args.many.dry_run {
-        engine.plan(runtime, items, |item| Outcome::new("to delete").with_bytes(item.len))?
+        engine.plan(runtime, items, |item| Named::planned(item, "to delete"))?
     } else {
         let report = many::report(args.many.report.as_deref(), &json!({ "rm": from.to_string() }))?;
         let report = report.with_location(format!("{}/", from.location));
         let deletions = Deletions::new(engine.store(store));
         let engine = engine.with_objects(Deletions::AT_ONCE.saturating_mul(args.parallel.into()));
-        engine.run(runtime, items, report, move |item: Item<Entry>| {
+        engine.run(runtime, items, report, move |item: Item<Named>| {
             let deletions = deletions.clone();
             async move {
+                if let Err(outcome) = item.source.check() {
+                    return outcome;
+                }
                 match deletions.delete(item.key).await {
                     Ok(()) => Outcome::new("deleted").with_bytes(item.len),
                     Err(error) => Outcome::failed(&*error),
@@ -113,14 +116,18 @@ fn confirm(args: &Rm, runtime: &Runtime, store: &dyn Store, from: &Address) -> R
             "use --yes; --dry-run shows the objects",
         ));
     }
-    let page = runtime.block_on(store.list(&from.key, None));
-    let page = page.map_err(|error| Failure::from(error).about(from))?;
-    let count = page.entries.len();
-    let more = if page.next.is_some() { " or more" } else { "" };
+    let count = match &args.named.inventory {
+        Some(path) => format!("those that {} lists", path.display()),
+        None => {
+            let page = runtime.block_on(store.list(&from.key, None));
+            let page = page.map_err(|error| Failure::from(error).about(from))?;
+            let more = if page.next.is_some() { " or more" } else { "" };
+            format!("{}{more} in all", page.entries.len())
+        }
+    };
     let (place, which) = (one_line(&from.to_string()), one_line(&args.patterns.to_string()));
     // Whoever is asked may answer with a signal, which is told on standard error, too.
-    let _ =
-        write!(io::stderr(), "Delete objects below {place}{which} ({count}{more} in all)? [y/N] ");
+    let _ = write!(io::stderr(), "Delete objects below {place}{which} ({count})? [y/N] ");
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).map_err(|error| Failure::io("-".as_ref(), &error))?;
     match answer.trim() {

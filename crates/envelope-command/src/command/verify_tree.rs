@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use envelope_core::Decryptor;
 use envelope_store::{
-    Entry, Get, RetryPolicy, Store, TransferError,
+    Get, RetryPolicy, Store, TransferError,
     bulk::{Item, Outcome},
 };
 use futures_util::TryStreamExt as _;
@@ -14,7 +14,7 @@ use super::get::{checks, decryptor, describe};
 use crate::{
     args::Verify,
     failure::Failure,
-    many::{self, Engine, ManyProgress},
+    many::{self, Engine, ManyProgress, Named},
     protection::Protection,
     store::{folder, is_instruction, runtime},
     weakness::WarnedKinds,
@@ -30,9 +30,10 @@ pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
     let decryptor = decryptor(&args.read)?;
     let engine = Engine::new(&args.many, args.parallel.requests, PART);
     let runtime = runtime()?;
-    let items = many::objects(Arc::clone(&store), &from, args.patterns.filter()?);
+    let filter = args.patterns.filter()?;
+    let items = many::named(Arc::clone(&store), &from, filter, &args.named)?;
     let summary = if args.many.dry_run {
-        engine.plan(&runtime, items, |item| Outcome::new("to verify").with_bytes(item.len))?
+        engine.plan(&runtime, items, |item| Named::planned(item, "to verify"))?
     } else {
         let job = json!({ "verify": from.to_string(),
             "as": many::described(&args.many, || describe(&args.read))? });
@@ -45,9 +46,12 @@ pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
             warned: Arc::default(),
             progress: Arc::clone(&engine.progress),
         });
-        engine.run(&runtime, items, report, move |item: Item<Entry>| {
+        engine.run(&runtime, items, report, move |item: Item<Named>| {
             let work = Arc::clone(&work);
             async move {
+                if let Err(outcome) = item.source.check() {
+                    return outcome;
+                }
                 match work.verify(&item.key).await {
                     Ok(outcome) => outcome,
                     // It belongs to an object, and is none itself.

@@ -125,7 +125,7 @@ impl DownloadWork {
             }
             Step::Download(object, _) if object.key.ends_with('/') && object.len == 0 => {
                 let len = object.len;
-                Ok(downloads.outcome(Item::new(item.key, len, object)).await)
+                Ok(downloads.place(&item.key, len).await)
             }
             Step::Download(object, _) => downloads.download(&item.key, object.len, false).await,
             Step::DeleteFile(path) if downloads.is_input(&path) => {
