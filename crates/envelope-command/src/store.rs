@@ -198,6 +198,7 @@ impl From<StoreError> for Failure {
             }
             StoreError::NotFound => "check the address; the key must match exactly",
             StoreError::Changed => "another process may be writing the object; retry",
+            StoreError::Exists => "choose another key, or omit --only-new",
             StoreError::NoUpload => "retry",
             StoreError::Key(_) => {
                 "use a key without `.` and `..`; an object that has one can be copied with the \

@@ -259,3 +259,108 @@ fn every_recorded_object_to_the_other_service() {
     }
     assert!(copied >= 30 && refused >= 5, "{copied} copied, {refused} refused");
 }
+
+#[cfg(unix)]
+#[test]
+fn links_lead_nowhere() {
+    use std::os::unix::fs::symlink;
+    let world = World::new();
+    let file = |name: &str| format!("file:{}", world.text(name));
+    for name in ["a", "b"] {
+        world.put(&format!("{}/{name}", file("real")), name.as_bytes());
+    }
+    symlink(world.path("real"), world.path("link")).unwrap();
+    fs::create_dir(world.path("d")).unwrap();
+    world.put(&format!("{}/x", file("d")), b"x");
+    // The same objects by another name.
+    let (real, link) = (file("real"), file("link"));
+    let up = format!("file:{}/new/../d/x", world.folder.path().display());
+    for command in [
+        &["mv", "-r", "--only-new", &real, &link][..],
+        &["mv", "-r", &format!("{real}/"), &format!("{link}/")],
+        &["mv", "--only-new", &format!("{real}/a"), &format!("{link}/a")],
+        &["mv", &format!("{}/x", file("d")), &up],
+        &["cp", "-r", &real, &format!("{link}/c")],
+    ] {
+        let out = world.run(command);
+        assert_eq!(out.status.code(), Some(2), "{command:?}: {}", said(&out));
+    }
+    for (name, content) in [("real/a", b"a"), ("real/b", b"b"), ("d/x", b"x")] {
+        assert_eq!(seen(&world, &file(name)), content);
+    }
+    // A key of a bucket does not lead out of the folder.
+    fs::create_dir(world.path("outside")).unwrap();
+    fs::write(world.path("outside/x"), b"mine").unwrap();
+    fs::create_dir(world.path("target")).unwrap();
+    symlink(world.path("outside"), world.path("target/link")).unwrap();
+    world.put("oss://b-1/link/x", b"evil");
+    world.put("oss://b-1/good", b"good");
+    let target = format!("{}/", file("target"));
+    let out = world.run(&["cp", "-r", "oss://b-1/", &target]);
+    assert_eq!(out.status.code(), Some(1), "{}", said(&out));
+    assert!(said(&out).contains("link is not followed"), "{}", said(&out));
+    assert_eq!(fs::read(world.path("outside/x")).unwrap(), b"mine");
+    assert_eq!(fs::read_dir(world.path("outside")).unwrap().count(), 1);
+    assert_eq!(seen(&world, &format!("{target}good")), b"good");
+}
+
+#[test]
+fn objects_that_are_only_called_like_instruction_files() {
+    let world = World::new();
+    for name in ["a", "a.instruction", "b.instruction"] {
+        world.put(&format!("cos://b-1/d/{name}"), name.as_bytes());
+    }
+    let told = world.done(&["cp", "-r", "cos://b-1/d", "cos://b-2/"]);
+    assert!(told.contains("3 copied"), "{told}");
+    world.done(&["mv", "-r", "cos://b-1/d", "cos://b-3/"]);
+    assert_eq!(keys(&world, "cos://b-3/"), ["a", "a.instruction", "b.instruction"]);
+}
+
+#[test]
+fn what_was_changed_meanwhile_does_not_exist_yet() {
+    let world = World::new();
+    world.put("oss://b-1/d/a", b"content");
+    let report = world.text("report");
+    let cp = ["cp", "-r", "oss://b-1/d", "oss://b-2/", "--only-new", "--report", &report];
+    // The listing, a look, the access, two looks at the target, and then the copy is refused.
+    world.server.fail(5, Fault::Changed);
+    let out = world.run(&cp);
+    assert_eq!(out.status.code(), Some(1), "{}", said(&out));
+    assert!(said(&out).contains("another writer changed"), "{}", said(&out));
+    world.done(&cp);
+    assert_eq!(seen(&world, "oss://b-2/a"), b"content");
+}
+
+#[test]
+fn plaintext_goes_nowhere_unasked() {
+    let world = World::new();
+    fs::create_dir(world.path("folder")).unwrap();
+    fs::write(world.path("folder/plain"), b"content").unwrap();
+    let folder = format!("file:{}/", world.text("folder"));
+    let key = world.text("key.pem");
+    for command in [
+        &["cp", "-r", &folder, "oss://b-1/"][..],
+        &["cp", "-r", &folder, "cos://b-1/", "--key", &key],
+        &["mv", &format!("{folder}plain"), "oss://b-1/"],
+    ] {
+        assert!(!world.run(command).status.success(), "{command:?}");
+    }
+    assert!(keys(&world, "oss://b-1/").is_empty());
+    world.done(&["cp", "-r", &folder, "oss://b-1/", "--allow-plaintext"]);
+    assert_eq!(keys(&world, "oss://b-1/"), ["plain"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_copy_ends() {
+    let world = World::new();
+    world.put("oss://b-1/a", b"content");
+    world.server.fail(0, Fault::Hang);
+    let child = world.command(&["mv", "oss://b-1/a", "oss://b-2/a"]).spawn().unwrap();
+    assert!(world.server.wait_hung(std::time::Duration::from_secs(20)));
+    let pid = child.id().to_string();
+    std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(130), "{}", said(&out));
+    assert_eq!(seen(&world, "oss://b-1/a"), b"content");
+}

@@ -1,6 +1,12 @@
 //! Old versions of objects: shown, read, copied and deleted.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests fail loudly"
+)]
 
 #[path = "support/world.rs"]
 mod world;

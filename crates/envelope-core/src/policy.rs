@@ -152,6 +152,13 @@ impl Policy {
         self
     }
 
+    /// Returns whether objects must have a protection that only their content key proves: a key
+    /// check, a seal, or a body that is authenticated.
+    #[must_use]
+    pub const fn demands_protection(&self) -> bool {
+        self.authenticated_only || self.key_check || self.seal || self.origin
+    }
+
     /// Checks what [`parse`](meta_codec::parse) found against this policy; `None` is an object
     /// without encryption metadata.
     ///

@@ -192,9 +192,10 @@ impl Store for BudgetedStore {
         &self,
         upload: &Upload,
         parts: &[(u16, String)],
+        headers: &Headers,
         options: PutOptions,
     ) -> Result<PutResult, StoreError> {
-        within!(self, complete(upload, parts, options))
+        within!(self, complete(upload, parts, headers, options))
     }
 
     async fn abort(&self, upload: &Upload) -> Result<(), StoreError> {
@@ -255,6 +256,10 @@ impl Store for BudgetedStore {
 
     fn copy_source(&self, key: &str, meta: &ObjectMeta) -> Option<CopySource> {
         self.store.copy_source(key, meta)
+    }
+
+    fn can_copy(&self, source: &CopySource) -> bool {
+        self.store.can_copy(source)
     }
 
     async fn copy(

@@ -2,17 +2,18 @@
 
 mod by_service;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use envelope_core::{
-    ContentCipher, Decryptor, EncryptedObject, Encryptor, PolicyError, check_body_len,
+    ContentCipher, Decryptor, EncryptedObject, Encryptor, Policy, PolicyError, check_body_len,
 };
 use meta_codec::{Dialect, Envelope, Vendor};
 
 use crate::{
-    Event, Headers, ObjectMeta, Put, RetryPolicy, StopSignal, Store, StoreError, TransferError,
+    CopySource, Event, Headers, ObjectMeta, Put, RetryPolicy, StopSignal, Store, StoreError,
+    TransferError,
     inspector::Inspector,
-    kept_headers::{self, is_server_side, kept, translated},
+    kept_headers::{self, is_of_place, is_server_side, kept, translated},
     master_key,
     object_envelope::{
         check_budget, envelope_in, envelope_of, instruction_key, is_elsewhere, is_of_envelope,
@@ -22,6 +23,8 @@ use crate::{
     put::StoredObject,
 };
 
+/// A little more than the time between two times that a store tells apart.
+const SECOND: Duration = Duration::from_millis(1100);
 /// The longest object that passes by here in one piece, by default.
 const THRESHOLD: u64 = 16 << 20;
 
@@ -66,6 +69,7 @@ pub struct Copy {
     headers: Headers,
     server_side: Option<Headers>,
     keys: Option<Keys>,
+    allow_plaintext: bool,
     part_size: Option<u64>,
     longest: Option<u64>,
     concurrency: usize,
@@ -129,6 +133,8 @@ pub struct CopyResult {
 /// An object that is copied, and what the copy will be.
 struct Plan {
     meta: ObjectMeta,
+    /// What the service copies from, if it makes the copy.
+    source: Option<CopySource>,
     /// The envelope that it has now.
     envelope: Option<Envelope>,
     /// The one that the copy will have, if it is another.
@@ -176,6 +182,7 @@ impl Copy {
             headers: Headers::new(),
             server_side: None,
             keys: None,
+            allow_plaintext: false,
             part_size: None,
             longest: None,
             concurrency: 4,
@@ -220,6 +227,15 @@ impl Copy {
     pub fn with_keys(mut self, decryptor: &Decryptor, encryptor: &Encryptor) -> Self {
         let (decryptor, encryptor) = (decryptor.clone(), encryptor.clone());
         self.keys = Some(Keys { decryptor, encryptor, always: false });
+        self
+    }
+
+    /// Sets whether an object that is not encrypted may go to another service, into a folder, or
+    /// from there to a service. Within one service, it may in any case, unless the policy of the
+    /// [keys](Self::with_keys) demands a protection.
+    #[must_use]
+    pub const fn with_plaintext(mut self, allow: bool) -> Self {
+        self.allow_plaintext = allow;
         self
     }
 
@@ -289,23 +305,27 @@ impl Copy {
     ///
     /// # Errors
     /// Any [`TransferError`], including [`TransferError::NeedsKey`] where the copy must have another
-    /// envelope and there are no keys, and [`StoreError::Changed`] if the target exists and must not.
+    /// envelope and there are no keys, and [`StoreError::Exists`] if the target exists and must not.
     pub async fn run(&self) -> Result<CopyResult, TransferError> {
         let meta = self.from.store.head(&self.from.key).await?;
         self.copy(meta).await
     }
 
     /// Copies the object, and then deletes it, if it is still the version that was copied. It is
-    /// deleted only after the copy was looked at. If the future is dropped, the object is at its old
-    /// place, at the new one, or at both.
+    /// deleted only after the copy was looked at, and is not the object itself under another name.
+    /// If the future is dropped, the object is at its old place, at the new one, or at both.
     ///
     /// # Errors
     /// As [`run`](Self::run); [`StoreError::Changed`] if somebody else has written the object since,
-    /// which is then not deleted.
+    /// and [`TransferError::SameObject`] if both may be the same. The object is then not deleted.
     pub async fn run_and_delete(&self) -> Result<CopyResult, TransferError> {
         let Place { store, key } = &self.from;
         let meta = store.head(key).await?;
         let result = self.copy(meta.clone()).await?;
+        self.check_other(&meta).await?;
+        if self.stop.as_ref().is_some_and(StopSignal::is_stopped) {
+            return Err(TransferError::Stopped);
+        }
         match store.head(key).await {
             Ok(now) if now.is_same_version(&meta) => store.delete(key).await?,
             Ok(_) => return Err(StoreError::Changed.into()),
@@ -317,6 +337,24 @@ impl Copy {
             store.delete(&instruction_key(key)).await?;
         }
         Ok(result)
+    }
+
+    /// Refuses a copy that may be the object itself, which has two names: a link of a folder, or
+    /// another name of a bucket.
+    async fn check_other(&self, meta: &ObjectMeta) -> Result<(), TransferError> {
+        let Place { store, key } = &self.to;
+        if !store.head(key).await?.is_same_version(meta) {
+            return Ok(());
+        }
+        // Stores tell the time in seconds. A copy that is made in another one is another object, if
+        // the time of the object itself stays.
+        tokio::time::sleep(SECOND).await;
+        Self { create_only: false, ..self.clone() }.copy(meta.clone()).await?;
+        let now = self.from.store.head(&self.from.key).await?;
+        if store.head(key).await?.is_same_version(&now) || !now.is_same_version(meta) {
+            return Err(TransferError::SameObject);
+        }
+        Ok(())
     }
 
     async fn copy(&self, meta: ObjectMeta) -> Result<CopyResult, TransferError> {
@@ -333,7 +371,8 @@ impl Copy {
         if self.create_only && self.is_there(&plan).await? {
             return Ok(result(CopyWay::Already));
         }
-        if self.copied_by_service(&plan, &all).await? {
+        if let Some(source) = &plan.source {
+            self.copy_by_service(source, &plan, &all).await?;
             self.listener.notify(Event::Transferred(plan.meta.len));
             return Ok(result(CopyWay::Service));
         }
@@ -347,22 +386,67 @@ impl Copy {
         let vendor = to.store.vendor();
         let envelope = envelope_of(&*from.store, &from.key, &meta).await?;
         envelope.iter().for_each(|envelope| self.inspector.inspect(envelope));
-        let is_foreign = match (&envelope, vendor, from.store.vendor()) {
-            (Some(envelope), Some(vendor), _) => envelope.dialect().vendor() != vendor,
-            (None, Some(vendor), Some(other)) => other != vendor,
-            _ => false,
-        };
-        if let Some(keys) = &self.keys {
-            keys.decryptor.policy().admit(envelope.as_ref())?;
-        } else if envelope.is_none() && is_foreign {
-            return Err(PolicyError::NotEncrypted.into());
-        }
+        self.admit(envelope.as_ref())?;
+        let reason = envelope.as_ref().and_then(|envelope| self.reason(envelope, vendor));
+        let source = self.service_source(&meta, envelope.is_some(), reason.is_some());
         let rewrapped = match &envelope {
-            Some(envelope) => self.rewrapped(&meta, envelope, is_foreign).await?,
+            Some(envelope) => self.rewrapped(&meta, envelope, reason, source.is_some()).await?,
             None => None,
         };
         let headers = self.headers(&meta, vendor).await?;
-        Ok(Plan { meta, envelope, rewrapped, headers })
+        Ok(Plan { meta, source, envelope, rewrapped, headers })
+    }
+
+    /// Decides whether the object may be copied.
+    fn admit(&self, envelope: Option<&Envelope>) -> Result<(), TransferError> {
+        let policy = self.keys.as_ref().map(|keys| keys.decryptor.policy());
+        let Some(envelope) = envelope else {
+            let is_within = self.from.store.vendor() == self.to.store.vendor();
+            let demands = policy.is_some_and(Policy::demands_protection);
+            let is_allowed =
+                self.allow_plaintext || policy.is_some_and(|it| it.admit(None).is_ok());
+            return match !demands && (is_within || is_allowed) {
+                true => Ok(()),
+                false => Err(PolicyError::NotEncrypted.into()),
+            };
+        };
+        policy.map_or(Ok(()), |policy| policy.admit(Some(envelope)).map_err(Into::into))
+    }
+
+    /// Returns why the copy cannot have the envelope that the object has, or is not to have it.
+    fn reason(&self, envelope: &Envelope, vendor: Option<Vendor>) -> Option<&'static str> {
+        let is_bound = envelope.seal().is_some_and(|seal| seal.terms().name_bound);
+        if vendor.is_some_and(|vendor| envelope.dialect().vendor() != vendor) {
+            return Some("its metadata is in the dialect of another service");
+        }
+        if is_bound && self.from.key != self.to.key {
+            return Some("its seal is bound to its name");
+        }
+        if envelope.dialect() == Dialect::COS_INSTRUCTION {
+            return Some("its envelope is in an instruction file");
+        }
+        self.keys.as_ref().filter(|keys| keys.always).map(|_| "it is to have another one")
+    }
+
+    /// Returns what the service copies from, if it can make the copy.
+    fn service_source(
+        &self,
+        meta: &ObjectMeta,
+        is_encrypted: bool,
+        has_new_envelope: bool,
+    ) -> Option<CopySource> {
+        let (from, to) = (&self.from, &self.to);
+        let vendor = to.store.vendor().filter(|vendor| from.store.vendor() == Some(*vendor))?;
+        let source = from.store.copy_source(&from.key, meta);
+        let source = source.filter(|source| to.store.can_copy(source))?;
+        let is_new = self.replaces(has_new_envelope) && vendor.forbids_new_metadata();
+        let is_long = meta.len > self.longest_copy() && !vendor.copies_parts_of_encrypted();
+        (!is_encrypted || !(is_new || is_long)).then_some(source)
+    }
+
+    /// Returns whether a copy by the service has other metadata than the object.
+    fn replaces(&self, has_new_envelope: bool) -> bool {
+        has_new_envelope || self.headers.iter().any(|(name, _)| !is_of_place(name))
     }
 
     /// Returns the new envelope, if the copy cannot have the old one, or is not to have it.
@@ -370,22 +454,13 @@ impl Copy {
         &self,
         meta: &ObjectMeta,
         envelope: &Envelope,
-        is_foreign: bool,
+        reason: Option<&'static str>,
+        by_service: bool,
     ) -> Result<Option<EncryptedObject<ContentCipher>>, TransferError> {
-        let is_bound = envelope.seal().is_some_and(|seal| seal.terms().name_bound);
-        let states_parts = self.parts_to_state(meta.len, envelope);
-        let reason = if is_foreign {
-            "its metadata is in the dialect of another service"
-        } else if is_bound && self.from.key != self.to.key {
-            "its seal is bound to its name"
-        } else if envelope.dialect() == Dialect::COS_INSTRUCTION {
-            "its envelope is in an instruction file"
-        } else if states_parts {
-            "its metadata must state the parts of the copy"
-        } else if self.keys.as_ref().is_some_and(|keys| keys.always) {
-            "it is to have another one"
-        } else {
-            return Ok(None);
+        let states_parts = !by_service && self.lacks_parts(meta.len, envelope);
+        let parts = states_parts.then_some("its metadata must state the parts of the copy");
+        let Some(reason) = reason.or(parts) else {
+            return self.verify(meta, envelope).await.map(|()| None);
         };
         let keys = self.keys.as_ref().ok_or(TransferError::NeedsKey(reason))?;
         check_body_len(envelope, meta.len)?;
@@ -401,12 +476,22 @@ impl Copy {
         Ok(Some(master_key::rewrap(&decryptor, envelope, &encryptor).await??))
     }
 
-    /// Returns whether the copy passes by here in parts that its metadata must state, and does not.
-    fn parts_to_state(&self, len: u64, envelope: &Envelope) -> bool {
-        let to = self.to.store.vendor();
-        let stated = to.is_some_and(Vendor::needs_encryption_headers_on_parts);
-        let by_service = self.from.store.vendor() == to && len <= self.longest_copy();
-        stated && envelope.layout().is_none() && len > self.threshold() && !by_service
+    /// Verifies what the policy demands, where nothing else opens the envelope.
+    async fn verify(&self, meta: &ObjectMeta, envelope: &Envelope) -> Result<(), TransferError> {
+        let keys = self.keys.as_ref();
+        let Some(keys) = keys.filter(|keys| keys.decryptor.policy().demands_protection()) else {
+            return Ok(());
+        };
+        check_body_len(envelope, meta.len)?;
+        master_key::decrypt(&named(&keys.decryptor, &self.from.key), envelope).await?;
+        Ok(())
+    }
+
+    /// Returns whether the metadata of a copy that passes by here must state its parts, and does
+    /// not.
+    fn lacks_parts(&self, len: u64, envelope: &Envelope) -> bool {
+        let stated = self.to.store.vendor().is_some_and(Vendor::needs_encryption_headers_on_parts);
+        stated && envelope.layout().is_none() && len > self.threshold()
     }
 
     fn threshold(&self) -> u64 {
@@ -431,7 +516,8 @@ impl Copy {
         }
         let mut headers = kept(&meta.headers);
         let overrides = |name: &str| self.headers.iter().any(|(other, _)| other == name);
-        if from.store.vendor() == vendor {
+        // Another service has other accounts. A folder has the headers of any service.
+        if vendor.is_none() || from.store.vendor() == vendor {
             let access = kept_headers::access(&*from.store, &from.key, listener).await?;
             headers.extend(access);
         }
@@ -461,13 +547,13 @@ impl Copy {
         if same_bytes && plan.rewrapped.is_none() && found == plan.envelope {
             return Ok(true);
         }
-        Err(StoreError::Changed.into())
+        Err(StoreError::Exists.into())
     }
 
     /// Sends the ciphertext from one store to the other.
     async fn stream(&self, plan: &Plan, all: Headers) -> Result<(), TransferError> {
         let from = &self.from;
-        let all = self.with_tags(plan, all).await?;
+        let all = self.with_tags(all).await?;
         let object =
             StoredObject::new(Arc::clone(&from.store), &from.key, plan.meta.clone(), self.retry);
         self.put().with_headers(all).stored_object(object).await?;
@@ -475,9 +561,9 @@ impl Copy {
     }
 
     /// Adds the tags of the object, which a service copies by itself where it copies as a whole.
-    async fn with_tags(&self, plan: &Plan, mut all: Headers) -> Result<Headers, StoreError> {
+    async fn with_tags(&self, mut all: Headers) -> Result<Headers, StoreError> {
         let (from, vendor) = (&self.from, self.to.store.vendor());
-        let tags = kept_headers::tags(&*from.store, &from.key, &plan.meta, &self.listener).await?;
+        let tags = kept_headers::tags(&*from.store, &from.key, &self.listener).await?;
         let Some((name, tags)) = tags else { return Ok(all) };
         let name = vendor.map_or(name, |it| format!("{}tagging", it.header_prefix()));
         if all.iter().all(|(other, _)| *other != name) {

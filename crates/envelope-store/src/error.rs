@@ -17,8 +17,8 @@ pub enum StoreError {
         /// The time after which it wants to be asked again.
         retry_after: Duration,
     },
-    /// The object is not the requested version (`If-Match`), or it already exists.
-    #[error("the object already exists, or another writer changed it")]
+    /// The object is not the version that is meant (`If-Match`).
+    #[error("another writer changed the object")]
     Changed,
     /// The way to the service cannot be set up as it was asked for.
     #[error("{0}")]
@@ -29,6 +29,9 @@ pub enum StoreError {
     /// Invalid access key, or insufficient permissions.
     #[error("access denied: {0}")]
     Denied(String),
+    /// The object already exists, and must not be replaced.
+    #[error("the object already exists")]
+    Exists,
     /// Local I/O error.
     #[error(transparent)]
     Io(#[from] io::Error),

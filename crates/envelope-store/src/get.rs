@@ -259,6 +259,11 @@ impl Get {
         Ok(GetResult::new(meta, Some(envelope), Some(wanted), self.counted(body)))
     }
 
+    /// Looks at the object.
+    pub(crate) async fn head(&self) -> Result<ObjectMeta, StoreError> {
+        self.store.head(&self.key).await
+    }
+
     async fn envelope(&self, meta: &ObjectMeta) -> Result<Option<Envelope>, TransferError> {
         envelope_of(&*self.store, &self.key, meta).await
     }
@@ -367,7 +372,8 @@ fn second(body: PlainBody, read: SecondRead) -> PlainBody {
 
 /// Checks that a response holds the bytes that were asked for, of the version that was seen before.
 fn check_same(meta: &ObjectMeta, object: &Object, asked: &Range<u64>) -> Result<(), StoreError> {
-    if object.meta.etag != meta.etag || object.meta.len != meta.len {
+    let same_time = tag_of(meta).is_some() || object.meta.modified == meta.modified;
+    if object.meta.etag != meta.etag || object.meta.len != meta.len || !same_time {
         return Err(StoreError::Changed);
     }
     if object.bytes != *asked {

@@ -4,8 +4,8 @@
 use meta_codec::Vendor;
 
 use crate::{
-    Event, Headers, ObjectMeta, Store, StoreError, attributes::tagging,
-    object_envelope::is_of_envelope, progress::ProgressListener,
+    Event, Headers, Store, StoreError, attributes::tagging, object_envelope::is_of_envelope,
+    progress::ProgressListener,
 };
 
 const STANDARD: [&str; 6] = [
@@ -61,30 +61,29 @@ pub(crate) fn translated(headers: Headers, to: Vendor) -> Headers {
         if let Some(rest) = rest {
             return Some((format!("{}{rest}", to.metadata_prefix()), value));
         }
+        let is_tagging = |it: &Vendor| name.strip_prefix(it.header_prefix()) == Some("tagging");
+        if Vendor::ALL.iter().any(is_tagging) {
+            return Some((format!("{}tagging", to.header_prefix()), value));
+        }
         let is_of_other = !name.starts_with(to.header_prefix()) && is_of_place(&name);
         (!is_of_other).then_some((name, value))
     };
     headers.into_iter().filter_map(translate).collect()
 }
 
-/// Returns the header of an object's tags, of which the store shows only the number. If they cannot
-/// be read, the listener is told that they are lost.
+/// Returns the header of an object's tags. A store shows their number at most, and OSS not even that
+/// to everybody. If they cannot be read, the listener is told that they are lost.
 ///
 /// # Errors
 /// If it is not known whether they can be read.
 pub(crate) async fn tags(
     store: &dyn Store,
     key: &str,
-    meta: &ObjectMeta,
     listener: &ProgressListener,
 ) -> Result<Option<(String, String)>, StoreError> {
     let Some(vendor) = store.vendor() else { return Ok(None) };
-    let count = format!("{}tagging-count", vendor.header_prefix());
-    if meta.header(&count).is_none_or(|count| count == "0") {
-        return Ok(None);
-    }
     let tags = known(store.tags(key).await, "tags of the object", listener)?;
-    Ok(tags.map(|tags| tagging(vendor, &tags)))
+    Ok(tags.filter(|tags| !tags.is_empty()).map(|tags| tagging(vendor, &tags)))
 }
 
 /// Returns the header of an object's access, if it is not that of its bucket. If it cannot be read,
@@ -117,7 +116,7 @@ fn known<T>(
             | StoreError::Refused(_)
             | StoreError::Unsupported(_),
         ) => {
-            let words = format!("the {what} cannot be read, and becomes that of the bucket");
+            let words = format!("the {what} cannot be read, and is not kept");
             listener.notify(Event::Warning(words));
             Ok(None)
         }
@@ -172,12 +171,14 @@ mod tests {
             ("x-oss-meta-owner", "me"),
             ("x-oss-storage-class", "IA"),
             ("x-oss-object-acl", "private"),
+            ("x-oss-tagging", "a=b"),
             ("x-oss-server-side-encryption", "AES256"),
             ("x-cos-storage-class", "STANDARD_IA"),
         ]);
         let cos = headers(&[
             ("content-type", "text/plain"),
             ("x-cos-meta-owner", "me"),
+            ("x-cos-tagging", "a=b"),
             ("x-cos-storage-class", "STANDARD_IA"),
         ]);
         assert_eq!(translated(all, Vendor::Cos), cos);

@@ -74,7 +74,7 @@ pub use envelope_core;
 pub use error::{ErrorResponse, StoreError};
 pub use get::{Get, GetResult};
 pub use listing::{Listed, list_all, list_folder, list_uploads, list_versions};
-pub use object_envelope::envelope_of;
+pub use object_envelope::{envelope_of, is_instruction_file};
 pub use output::{OutputError, OutputFile, OutputOptions, is_same_file};
 pub use private_file::create_private;
 pub use progress::Event;

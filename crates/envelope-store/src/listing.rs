@@ -295,6 +295,7 @@ mod tests {
             &self,
             _: &Upload,
             _: &[(u16, String)],
+            _: &Headers,
             _: PutOptions,
         ) -> Result<PutResult, StoreError> {
             Err(StoreError::NoUpload)

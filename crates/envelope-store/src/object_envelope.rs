@@ -39,6 +39,26 @@ pub(crate) fn instruction_key(key: &str) -> String {
     format!("{key}.instruction")
 }
 
+/// Returns whether an object is the instruction file of another one (COS Java), and so none of its
+/// own: it has no envelope itself, and neither does the other one, which is there.
+///
+/// # Errors
+/// Any transport or service error.
+pub async fn is_instruction_file(store: &dyn Store, key: &str) -> Result<bool, StoreError> {
+    let base = key.strip_suffix(".instruction").filter(|base| !base.is_empty());
+    let Some(base) = base.filter(|_| store.vendor().is_some_and(Vendor::has_instruction_files))
+    else {
+        return Ok(false);
+    };
+    let has_none = |meta: &ObjectMeta| matches!(envelope_in(&meta.headers), Ok(None));
+    match store.head(base).await {
+        Ok(meta) if !is_elsewhere(store, &meta) => Ok(false),
+        Ok(_) => Ok(has_none(&store.head(key).await?)),
+        Err(StoreError::NotFound) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Returns whether the envelope of an object may be in another object, so that it takes a request
 /// to know it.
 pub(crate) fn is_elsewhere(store: &dyn Store, meta: &ObjectMeta) -> bool {

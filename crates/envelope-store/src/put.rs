@@ -353,18 +353,24 @@ impl Put {
         if len <= self.threshold {
             let _memory = memory_for(&*self.store, len).await;
             let bytes = source.read(0..len).await?;
-            source.check_unchanged()?;
+            source.check_unchanged().await?;
             source.check_sum(Crc64::of(&bytes))?;
             return self.single(bytes, self.headers.clone(), envelope).await;
         }
         self.check_new().await?;
         let dialect = self.store.vendor().unwrap_or(Vendor::DEFAULT).default_dialect();
-        let plan = match envelope.as_ref().and_then(Envelope::layout) {
+        let is_compared =
+            self.store.vendor().is_some_and(Vendor::needs_encryption_headers_on_parts);
+        let stated = envelope.as_ref().and_then(Envelope::layout).filter(|_| is_compared);
+        let plan = match stated {
             // OSS compares the parts with these headers.
             Some(layout) => PartPlan::new(len, layout.part_size(), dialect),
             None => PartPlan::new(len, self.part_size_for(len), dialect),
         };
         let plan = plan.or_else(|_| self.plan(len, dialect))?;
+        if let PartSource::Object(_) = &source {
+            StoredObject::check_part_size(plan.layout().part_size())?;
+        }
         let fitting = MAX_IN_FLIGHT.checked_div(plan.layout().part_size()).unwrap_or_default();
         let fitting = usize::try_from(fitting).unwrap_or(usize::MAX);
         let own = self.clone().with_concurrency(fitting.min(self.concurrency));
@@ -439,8 +445,10 @@ impl Put {
         // Before all of the source is read.
         self.all_headers(vendor, &object.longest_headers()?)?;
         let (object, proof) = tokio::select! {
-            proven = self.proven(source, object, plan, is_resumable) => proven?,
+            // Whoever stopped it while it was read wants no upload, even if the reading is over.
+            biased;
             () = self.stopped() => return Err(TransferError::Stopped),
+            proven = self.proven(source, object, plan, is_resumable) => proven?,
         };
         let headers = self.all_headers(vendor, object.headers())?;
         Ok(Multipart { proof, ..self.multipart(plan, object, source, headers) })

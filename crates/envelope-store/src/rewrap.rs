@@ -391,7 +391,7 @@ impl Rewrap {
             ctr.check_digest(&body)?;
             rewrapped.seal_body(body)?;
         }
-        let tags = kept_headers::tags(&*self.store, &self.key, meta, &self.listener).await?;
+        let tags = kept_headers::tags(&*self.store, &self.key, &self.listener).await?;
         put = put
             .with_headers(with_envelope(&meta.headers, rewrapped.headers()))
             .with_headers(tags.into_iter().chain(access));

@@ -62,7 +62,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Writes an object in one request.
     ///
     /// # Errors
-    /// [`StoreError::Changed`] if the object already exists and must not.
+    /// [`StoreError::Exists`] if the object already exists and must not.
     async fn put(
         &self,
         key: &str,
@@ -102,15 +102,17 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`StoreError::NoUpload`].
     async fn list_parts(&self, upload: &Upload) -> Result<Vec<UploadedPart>, StoreError>;
 
-    /// Combines the parts, given by number and entity tag, into one object.
+    /// Combines the parts, given by number and entity tag, into one object. `headers` are those of
+    /// the upload, of which OSS wants the access to the object now.
     ///
     /// # Errors
     /// [`StoreError::NoUpload`], including when an earlier attempt succeeded but its response was
-    /// lost; [`StoreError::Changed`] if the object already exists and must not.
+    /// lost; [`StoreError::Exists`] if the object already exists and must not.
     async fn complete(
         &self,
         upload: &Upload,
         parts: &[(u16, String)],
+        headers: &Headers,
         options: PutOptions,
     ) -> Result<PutResult, StoreError>;
 
@@ -227,6 +229,12 @@ pub trait Store: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Returns whether the service can copy from there. By default, it cannot.
+    fn can_copy(&self, source: &CopySource) -> bool {
+        let _ = source;
+        false
+    }
+
     /// Makes the service copy an object, which may be in another bucket, and whose bytes are not
     /// transferred. By default, a store does not support it.
     ///
@@ -234,8 +242,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// and the access. If the options say so, they are all that the copy has.
     ///
     /// # Errors
-    /// [`StoreError::Changed`] if the source is another version by now, or if the object already
-    /// exists and must not; [`StoreError::Unsupported`].
+    /// [`StoreError::Changed`] if the source is another version by now; [`StoreError::Exists`] if the
+    /// object already exists and must not; [`StoreError::Unsupported`].
     async fn copy(
         &self,
         source: &CopySource,

@@ -61,6 +61,9 @@ pub enum TransferError {
     /// Another process holds the lock on this transfer.
     #[error("this transfer is in use by another process")]
     Locked,
+    /// The object and its copy may be the same object under two names, so that nothing is deleted.
+    #[error("the object and its copy may be the same; nothing was deleted")]
+    SameObject,
     /// An object cannot be copied without its master key, for this reason.
     #[error("the copy needs the master key of the object: {0}")]
     NeedsKey(&'static str),
@@ -73,6 +76,9 @@ pub enum TransferError {
     /// The metadata is invalid or was rejected.
     #[error(transparent)]
     Parse(#[from] ParseError),
+    /// The metadata of an object states parts that are too large to be held in memory.
+    #[error("the object states parts of {0} bytes, which are too large to pass through memory")]
+    PartSize(u64),
     /// A part's length differs from the plan.
     #[error(transparent)]
     PartLength(#[from] PartLengthError),
@@ -155,7 +161,12 @@ impl TransferError {
                 | Self::PartLength(_)
                 | Self::ServerSide { .. }
                 | Self::SourceChanged
-                | Self::Store(StoreError::Changed | StoreError::Key(_) | StoreError::NoUpload)
+                | Self::Store(
+                    StoreError::Changed
+                        | StoreError::Exists
+                        | StoreError::Key(_)
+                        | StoreError::NoUpload
+                )
                 | Self::StreamLength { .. }
                 | Self::TooLong
         )

@@ -328,7 +328,7 @@ fn nothing_is_replaced_that_must_not_be() {
                 .with_create_only(true)
         };
         let refused = world.runtime.block_on(copy("new").run()).unwrap_err();
-        assert!(matches!(refused, TransferError::Store(StoreError::Changed)), "{refused}");
+        assert!(matches!(refused, TransferError::Store(StoreError::Exists)), "{refused}");
         assert_eq!(world.read(&store, "new"), b"another");
         let ways: Vec<CopyWay> =
             (0..2).map(|_| world.runtime.block_on(copy("newer").run()).unwrap().way).collect();
@@ -451,4 +451,212 @@ fn a_source_that_changes_is_noticed() {
     assert!(matches!(failed, TransferError::Store(StoreError::Changed)), "{failed}");
     let gone = world.runtime.block_on(memory.head("new"));
     assert!(matches!(gone, Err(StoreError::NotFound)));
+}
+
+#[test]
+fn what_may_be_the_object_itself_is_not_deleted() {
+    let world = World::new();
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = world.bucket(Vendor::Oss, "b-1");
+    let same: [Arc<dyn Store>; 2] = [
+        Arc::new(FolderStore::new(folder.path())),
+        Arc::new(FolderStore::new(folder.path().join("."))),
+    ];
+    for [one, other] in [[Arc::clone(&bucket), bucket], same] {
+        world.put(&one, "a", b"content", &world.encryptor(Vendor::Oss));
+        for create_only in [true, false] {
+            let copy = Copy::new((Arc::clone(&one), "a"), (Arc::clone(&other), "a"))
+                .with_create_only(create_only);
+            let refused = world.runtime.block_on(copy.run_and_delete());
+            assert!(
+                matches!(
+                    refused,
+                    Err(TransferError::SameObject | TransferError::Store(StoreError::Changed))
+                ),
+                "{refused:?}"
+            );
+            assert_eq!(world.read(&one, "a"), b"content");
+        }
+        // A real copy in the same second is another object.
+        let copy = Copy::new((Arc::clone(&one), "a"), (Arc::clone(&other), "b"));
+        world.runtime.block_on(copy.run_and_delete()).unwrap();
+        assert_eq!(world.read(&one, "b"), b"content");
+        assert!(world.runtime.block_on(one.head("a")).is_err());
+    }
+}
+
+#[test]
+fn a_copy_whose_answer_was_lost_is_recognized() {
+    for fault in [Fault::CutAfter, Fault::ErrorAfter] {
+        for vendor in Vendor::ALL {
+            let world = World::new();
+            let store = world.bucket(vendor, "b-1");
+            world.put(&store, "old", b"content", &world.encryptor(vendor));
+            for create_only in [true, false] {
+                let to = format!("new {create_only}");
+                let copy = Copy::new((Arc::clone(&store), "old"), (Arc::clone(&store), to))
+                    .with_create_only(create_only);
+                // Before it: two or four requests that look at both.
+                world.server.fail(if create_only { 4 } else { 2 }, fault);
+                let result = world.runtime.block_on(copy.run());
+                assert_eq!(result.unwrap().way, CopyWay::Service, "{fault:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_demanded_is_verified() {
+    let world = World::new();
+    let folder = tempfile::tempdir().unwrap();
+    let folder: Arc<dyn Store> = Arc::new(FolderStore::new(folder.path()));
+    let oss = world.bucket(Vendor::Oss, "b-1");
+    let encryptor = world.encryptor(Vendor::Oss);
+    world.put(&folder, "good", b"content", &encryptor);
+    let head = world.runtime.block_on(folder.head("good")).unwrap();
+    let forged: Headers = head
+        .headers
+        .iter()
+        .filter(|(name, _)| name.starts_with("x-oss-meta-"))
+        .map(|(name, value)| {
+            let mut value = value.clone();
+            if name.ends_with("envelope-seal") {
+                // In the tag, which is at its end.
+                let at = value.len() - 8;
+                let other = if value[at..].starts_with('A') { "B" } else { "A" };
+                value.replace_range(at..=at, other);
+            }
+            (name.clone(), value)
+        })
+        .collect();
+    let body = Bytes::from_static(b"content");
+    for store in [&folder, &oss] {
+        let put = store.put("forged", body.clone(), &forged, PutOptions::default());
+        world.runtime.block_on(put).unwrap();
+        let copy = |from: &str| {
+            Copy::new((Arc::clone(store), from.to_owned()), (Arc::clone(&oss), "copy"))
+        };
+        let strict = world.decryptor().with_policy(Policy::default().require_seal());
+        let refused = world.runtime.block_on(copy("forged").with_keys(&strict, &encryptor).run());
+        assert!(matches!(refused, Err(TransferError::Decrypt(_))), "{refused:?}");
+        let other = Decryptor::new(&Keyring::new().with(RsaKeyWrapper::generate(2048).unwrap()))
+            .with_policy(Policy::default().require_seal());
+        let refused = world.runtime.block_on(copy("forged").with_keys(&other, &encryptor).run());
+        assert!(refused.is_err());
+        assert!(world.server.object("b-1", "copy").is_none());
+        // Whoever demands nothing copies what there is.
+        world.runtime.block_on(copy("forged").run()).unwrap();
+        world.runtime.block_on(oss.delete("copy")).unwrap();
+    }
+}
+
+#[test]
+fn plaintext_leaves_no_folder_unasked() {
+    let world = World::new();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("plain"), b"content").unwrap();
+    let folder: Arc<dyn Store> = Arc::new(FolderStore::new(folder.path()));
+    let oss = world.bucket(Vendor::Oss, "b-1");
+    let copy = Copy::new((Arc::clone(&folder), "plain"), (Arc::clone(&oss), "copy"));
+    let keys = (world.decryptor(), world.encryptor(Vendor::Oss));
+    for copy in [copy.clone(), copy.clone().with_keys(&keys.0, &keys.1)] {
+        let refused = world.runtime.block_on(copy.run()).unwrap_err();
+        assert!(refused.is_not_encrypted(), "{refused}");
+    }
+    world.runtime.block_on(copy.with_plaintext(true).run()).unwrap();
+    let back = Copy::new((oss, "copy"), (Arc::clone(&folder), "back"));
+    assert!(world.runtime.block_on(back.run()).unwrap_err().is_not_encrypted());
+    let within = Copy::new((Arc::clone(&folder), "plain"), (folder, "copy"));
+    world.runtime.block_on(within.run()).unwrap();
+}
+
+#[test]
+fn another_endpoint_may_be_another_service() {
+    let (one, other) = (World::new(), World::new());
+    for vendor in Vendor::ALL {
+        let (from, to) = (one.bucket(vendor, "b-1"), other.bucket(vendor, "b-1"));
+        one.put(&from, "a", b"content", &one.encryptor(vendor));
+        let copy = Copy::new((from, "a"), (Arc::clone(&to), "a"));
+        assert_eq!(one.runtime.block_on(copy.run()).unwrap().way, CopyWay::Streamed);
+        assert_eq!(other.read(&to, "a"), b"content");
+        let tags = format!("{}tagging", vendor.header_prefix());
+        assert_eq!(other.header("b-1", "a", &tags).as_deref(), Some("project=a%20%26%20b"));
+    }
+}
+
+#[test]
+fn encryption_by_the_store_is_asked_for_as_a_whole() {
+    let world = World::new();
+    let store = world.bucket(Vendor::Cos, "b-1");
+    world.put(&store, "old", b"content", &world.encryptor(Vendor::Cos));
+    let context = ("x-cos-server-side-encryption-context", "eyJhIjoiYiJ9");
+    let kms = ("x-cos-server-side-encryption", "cos/kms");
+    let own = |pair: (&str, &str)| (pair.0.to_owned(), pair.1.to_owned());
+    let before = world.server.requests().len();
+    let copy = Copy::new((Arc::clone(&store), "old"), (Arc::clone(&store), "new"))
+        .with_server_side([own(kms), own(context)]);
+    assert_eq!(world.runtime.block_on(copy.run()).unwrap().way, CopyWay::Service);
+    assert_eq!(world.requests(before, "PUT", "new"), 1);
+    assert_eq!(world.header("b-1", "new", kms.0).as_deref(), Some(kms.1));
+    assert_eq!(world.server.last_header(context.0).as_deref(), Some(context.1));
+}
+
+#[test]
+fn an_object_in_one_piece_passes_through_in_parts() {
+    let world = World::new();
+    let store = world.bucket(Vendor::Oss, "b-1");
+    let (bytes, file) = (plain(3 * MIB), tempfile(&plain(3 * MIB)));
+    let put = Put::new(Arc::clone(&store), "single");
+    world.runtime.block_on(put.file(file.path(), &world.encryptor(Vendor::Oss), None)).unwrap();
+    // OSS copies it, unless the copy is to have other metadata.
+    let other = Attributes::new().with_metadata("a", "b").headers(Vendor::Oss).unwrap();
+    let copy = Copy::new((Arc::clone(&store), "single"), (Arc::clone(&store), "a copy"))
+        .with_part_size(MIB as u64)
+        .with_headers(other);
+    let refused = world.runtime.block_on(copy.run()).unwrap_err();
+    assert!(matches!(refused, TransferError::NeedsKey(_)), "{refused}");
+    let copy = copy.with_keys(&world.decryptor(), &world.encryptor(Vendor::Oss));
+    let result = world.runtime.block_on(copy.run()).unwrap();
+    assert_eq!((result.way, result.rewrapped), (CopyWay::Streamed, true));
+    assert!(world.read(&store, "a copy") == bytes);
+}
+
+#[test]
+fn a_file_that_is_written_meanwhile_is_noticed() {
+    let world = World::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    std::fs::write(&path, plain(4 * MIB)).unwrap();
+    let store: Arc<dyn Store> = Arc::new(FolderStore::new(folder.path()));
+    let memory: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let copy = Copy::new((store, "file"), (Arc::clone(&memory), "copy"))
+        .with_part_size(MIB as u64)
+        .with_concurrency(1)
+        .with_progress(move |event| {
+            if matches!(event, Event::Transferred(_)) {
+                let time = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+                let file = std::fs::File::options().write(true).open(&path).unwrap();
+                file.set_modified(time).unwrap();
+            }
+        });
+    let failed = world.runtime.block_on(copy.run()).unwrap_err();
+    assert!(matches!(failed, TransferError::Store(StoreError::Changed)), "{failed}");
+    assert!(world.runtime.block_on(memory.head("copy")).is_err());
+}
+
+#[test]
+fn parts_that_the_object_states_do_not_fill_the_memory() {
+    let world = World::new();
+    let memory: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let bytes = plain(3 * MIB);
+    world.put(&memory, "large", &bytes, &world.encryptor(Vendor::Oss));
+    // Where nobody compares the parts, they are ours.
+    let cos = world.bucket(Vendor::Cos, "b-1");
+    let copy = Copy::new((Arc::clone(&memory), "large"), (Arc::clone(&cos), "copy"))
+        .with_keys(&world.decryptor(), &world.encryptor(Vendor::Cos))
+        .with_part_size(2 * MIB as u64);
+    let before = world.server.requests().len();
+    world.runtime.block_on(copy.run()).unwrap();
+    assert_eq!(world.requests(before, "PUT", "partNumber"), 2);
+    assert!(world.read(&cos, "copy") == bytes);
 }

@@ -46,7 +46,10 @@ fn it_goes_with_every_request_about_an_object() {
         store.put("a", body.clone(), &Headers::new(), PutOptions::default()).await.unwrap();
         let upload = store.create_multipart("b", &headers, PutOptions::default()).await.unwrap();
         let part = store.upload_part(&upload, 1, body.clone(), &headers).await.unwrap();
-        store.complete(&upload, &[(1, part.etag)], PutOptions::default()).await.unwrap();
+        store
+            .complete(&upload, &[(1, part.etag)], &Headers::new(), PutOptions::default())
+            .await
+            .unwrap();
         let head = store.head("a").await.unwrap();
         let range = GetOptions::default().with_range(5..10);
         assert_eq!(store.get("a", range.clone()).await.unwrap().bytes, 5..10);
@@ -58,7 +61,10 @@ fn it_goes_with_every_request_about_an_object() {
         let upload =
             other.create_multipart("f", &Headers::new(), PutOptions::default()).await.unwrap();
         let part = other.copy_part(&source, 0..10, &upload, 1).await.unwrap();
-        other.complete(&upload, &[(1, part.etag)], PutOptions::default()).await.unwrap();
+        other
+            .complete(&upload, &[(1, part.etag)], &Headers::new(), PutOptions::default())
+            .await
+            .unwrap();
         let changed = vec![("x-cos-meta-a".to_owned(), "b".to_owned())];
         store.copy_replace_metadata("c", &head.etag, &changed).await.unwrap();
         assert_eq!(store.head("c").await.unwrap().header("x-cos-meta-a"), Some("b"));
@@ -97,7 +103,8 @@ fn it_is_not_sent_in_the_clear_nor_to_a_store_without_it() {
         let source = store.copy_source("a", &store.head("a").await.unwrap()).unwrap();
         let to = plain_bucket(&server);
         let refused = to.copy(&source, "b", &Headers::new(), CopyOptions::default()).await;
-        assert!(matches!(refused, Err(StoreError::CustomerKey(_))), "{refused:?}");
+        // It may be another service, which is not told the key.
+        assert!(matches!(refused, Err(StoreError::Unsupported(_))), "{refused:?}");
         assert!(server.requests().is_empty());
     });
 }

@@ -515,7 +515,7 @@ fn only_new_is_kept_to_in_parts_too() {
         assert!(journal.exists());
         run().unwrap_or_else(|error| panic!("{dialect}: {error}"));
         assert!(world.download().unwrap() == world.plain);
-        assert!(matches!(run(), Err(TransferError::Store(StoreError::Changed))));
+        assert!(matches!(run(), Err(TransferError::Store(StoreError::Exists))));
     }
 }
 
@@ -527,7 +527,7 @@ fn only_new_is_a_look_where_versions_are_kept() {
     for threshold in [0, u64::MAX] {
         let put = world.new_put().with_create_only(true).with_threshold(threshold);
         let run = || world.runtime.block_on(put.file(&world.path(), &world.encryptor(), None));
-        assert!(matches!(run(), Err(TransferError::Store(StoreError::Changed))));
+        assert!(matches!(run(), Err(TransferError::Store(StoreError::Exists))));
         world.delete();
         world.events.lock().unwrap().clear();
         run().unwrap();

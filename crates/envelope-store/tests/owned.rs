@@ -238,6 +238,7 @@ impl Store for Liar {
         &self,
         _: &envelope_store::Upload,
         _: &[(u16, String)],
+        _: &Headers,
         _: PutOptions,
     ) -> Result<envelope_store::PutResult, StoreError> {
         Err(StoreError::NoUpload)

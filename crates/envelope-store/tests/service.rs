@@ -217,7 +217,9 @@ fn bytes_that_are_damaged_on_their_way_are_sent_again() {
         let part = store.upload_part(&upload, 1, Bytes::from_static(b"a part"), &headers);
         let part = runtime.block_on(part).unwrap();
         let parts = [(1, part.etag)];
-        runtime.block_on(store.complete(&upload, &parts, PutOptions::default())).unwrap();
+        runtime
+            .block_on(store.complete(&upload, &parts, &Headers::new(), PutOptions::default()))
+            .unwrap();
         assert_eq!(&server.object("b-1", "key").unwrap().0[..], b"a part");
     }
 }

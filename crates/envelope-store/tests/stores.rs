@@ -56,7 +56,7 @@ async fn conforms(store: &dyn Store, meta: &str) {
     let again = store
         .put(key, Bytes::from_static(b"x"), &own, PutOptions::default().with_create_only(true))
         .await;
-    assert!(matches!(again, Err(StoreError::Changed)));
+    assert!(matches!(again, Err(StoreError::Exists)));
 
     // Versions.
     store.put(key, Bytes::from_static(b"9876543210"), &own, PutOptions::default()).await.unwrap();
@@ -90,13 +90,14 @@ async fn conforms(store: &dyn Store, meta: &str) {
     let lens: Vec<_> = arrived.iter().map(|part| (part.number, part.len)).collect();
     assert_eq!(lens, [(1, 1), (2, 2), (3, 3)]);
     assert!(arrived.iter().zip(&tags).all(|(part, (_, tag))| part.etag == *tag));
-    let done = store.complete(&upload, &tags, PutOptions::default()).await.unwrap();
+    let done =
+        store.complete(&upload, &tags, &Headers::new(), PutOptions::default()).await.unwrap();
     assert!(done.crc64.is_none_or(|crc64| crc64 == Crc64::of(b"122333")));
     let head = store.head("long").await.unwrap();
     assert_eq!((&head.etag, head.header(meta)), (&done.etag, Some("a/b+c=")));
     assert_eq!(bytes(store, "long", Some(1..5)).await, b"2233");
     assert!(matches!(
-        store.complete(&upload, &tags, PutOptions::default()).await,
+        store.complete(&upload, &tags, &Headers::new(), PutOptions::default()).await,
         Err(StoreError::NoUpload)
     ));
     assert!(matches!(store.list_parts(&upload).await, Err(StoreError::NoUpload)));
@@ -304,4 +305,38 @@ fn a_sidecar_of_other_bytes_is_refused() {
         .unwrap();
     std::fs::write(folder.path().join("k"), b"123").unwrap();
     assert!(matches!(runtime.block_on(store.head("k")), Err(StoreError::Malformed(_))));
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_written_behind_a_link() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let (root, outside) = (folder.path().join("store"), folder.path().join("outside"));
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::create_dir(&root).unwrap();
+    std::fs::write(outside.join("x"), b"mine").unwrap();
+    symlink(&outside, root.join("link")).unwrap();
+    // The root itself may be one: somebody has named it.
+    let named = folder.path().join("named");
+    symlink(&root, &named).unwrap();
+    let none = Headers::new();
+    Runtime::new().unwrap().block_on(async {
+        for store in [FolderStore::new(&root), FolderStore::new(&named)] {
+            for key in ["link/x", "link/new", "link/a/b"] {
+                let body = Bytes::from_static(b"evil");
+                let put = store.put(key, body.clone(), &none, PutOptions::default()).await;
+                assert!(put.is_err(), "{key}");
+                let upload = store.create_multipart(key, &none, PutOptions::default()).await;
+                assert!(upload.is_err(), "{key}");
+                assert!(store.copy_replace_metadata(key, "\"\"", &none).await.is_err(), "{key}");
+                assert!(store.delete(key).await.is_err(), "{key}");
+            }
+            let body = Bytes::from_static(b"good");
+            store.put("a/b", body, &none, PutOptions::default()).await.unwrap();
+            store.delete("a/b").await.unwrap();
+        }
+    });
+    assert_eq!(std::fs::read(outside.join("x")).unwrap(), b"mine");
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1);
 }

@@ -97,6 +97,8 @@ pub enum Fault {
     NotFoundAfter,
     /// Status 403; the request is not performed.
     Denied,
+    /// Status 412, as if another writer had changed the object; the request is not performed.
+    Changed,
     /// Status 200 with a page in HTML, as the portal of a hotel answers; the request is not
     /// performed.
     Portal,
@@ -137,6 +139,8 @@ struct Faults {
     /// Faults by request number, counted from 0.
     at: BTreeMap<usize, Fault>,
     log: Vec<String>,
+    /// The last value of each header of a vendor.
+    headers: BTreeMap<String, String>,
     hung: usize,
 }
 
@@ -259,6 +263,12 @@ impl LoopbackBucket {
         lock(&self.shared.faults).log.clone()
     }
 
+    /// Returns the value of a header in the last request that had it.
+    #[must_use]
+    pub fn last_header(&self, name: &str) -> Option<String> {
+        lock(&self.shared.faults).headers.get(name).cloned()
+    }
+
     /// Waits at most `most` until a request hangs; returns `false` if none does.
     #[must_use]
     pub fn wait_hung(&self, most: Duration) -> bool {
@@ -344,6 +354,12 @@ async fn serve(shared: &Shared, request: Request) -> Response {
         let mut faults = lock(&shared.faults);
         let n = faults.log.len();
         faults.log.push(format!("{} {}", parts.method, parts.uri));
+        for (name, value) in &parts.headers {
+            if name.as_str().starts_with("x-") {
+                let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+                faults.headers.insert(name.as_str().to_owned(), value);
+            }
+        }
         faults.at.remove(&n)
     };
     let setup = lock(&shared.setup).clone();
@@ -372,6 +388,7 @@ async fn serve(shared: &Shared, request: Request) -> Response {
         Some(Fault::Cut) => return cut(Answer::default()),
         Some(Fault::NotFound) => return send(refusal(404, not_found(&call), "")),
         Some(Fault::Denied) => return send(refusal(403, "AccessDenied", "")),
+        Some(Fault::Changed) => return send(refusal(412, "PreconditionFailed", "")),
         Some(Fault::Portal) => return send(portal()),
         Some(Fault::Busy(seconds)) => {
             let mut answer = refusal(503, "ServiceUnavailable", "");

@@ -137,6 +137,17 @@ impl Vendor {
         }
     }
 
+    /// Returns whether a header is that of the access, and the service takes it with the request
+    /// that completes a multipart upload, and not with the one that creates it (OSS: all official
+    /// SDKs send it so).
+    #[must_use]
+    pub fn wants_access_at_end(self, name: &str) -> bool {
+        match self {
+            Self::Cos => false,
+            Self::Oss => name == self.access_header(),
+        }
+    }
+
     /// Returns the length of the longest object that the service is asked to copy in one request,
     /// in bytes: 1 GiB. OSS copies no longer one; COS copies up to 5 GiB, which takes it so long
     /// that parts are better.

@@ -34,7 +34,8 @@ pub(crate) struct Cp {
     pub(crate) require: Require,
     #[command(flatten)]
     pub(crate) origin: Origin,
-    /// Copy objects that are not encrypted to another service, too.
+    /// Copy objects that are not encrypted to another service, too, and between a folder and a
+    /// service.
     #[arg(long)]
     pub(crate) allow_plaintext: bool,
     /// The master key of the copies; by default, the one of the objects.

@@ -1,8 +1,9 @@
 //! `envelope cp` and `mv`: copy and move objects.
 
 use std::{
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use envelope_core::{Decryptor, Encryptor};
@@ -10,6 +11,7 @@ use envelope_store::{
     Address, Copy, CopyResult, CopyWay, Headers, Location, RetryPolicy, StopSignal, Store,
     StoreError, TransferError,
     bulk::{Item, Outcome},
+    is_instruction_file,
 };
 use meta_codec::{Vendor, WrapAlgorithm};
 use serde_json::{Value, json};
@@ -26,6 +28,8 @@ use crate::{
     weakness::WarnedKinds,
 };
 
+/// The time that an interrupted copy may take to end in an orderly way.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The size of a part in memory, where the arguments say nothing else.
 const PART: u64 = 16 << 20;
 
@@ -50,7 +54,7 @@ fn one(args: &Cp, moves: bool) -> Result<(), Failure> {
     let to_key = object(&to)?;
     // An older version of an object may well become the current one again.
     let is_older = !moves && args.version.version_id.is_some();
-    if is_same_place(&args.from.location, &to.location) && key == to_key && !is_older {
+    if place(&args.from) == place(&to) && !is_older {
         return Err(Failure::usage("both addresses are that of the same object", "change one"));
     }
     let stores = stores(args, &to.location)?;
@@ -63,9 +67,18 @@ fn one(args: &Cp, moves: bool) -> Result<(), Failure> {
     let copy = copies
         .copy(stores, key, to_key)
         .with_concurrency(args.parallel.requests.into())
-        .with_stop(stop)
+        .with_stop(stop.clone())
         .with_progress(move |event| told.notify(event));
-    let outcome = runtime()?.block_on(copied(&copy, moves));
+    let outcome = runtime()?.block_on(async {
+        let patience = async {
+            stop.stopped().await;
+            tokio::time::sleep(PATIENCE).await;
+        };
+        tokio::select! {
+            outcome = copied(&copy, moves) => outcome,
+            () = patience => Err(TransferError::Stopped),
+        }
+    });
     reporter.finish();
     let result = outcome.map_err(|error| failure(error).about(&args.from))?;
     if args.json {
@@ -81,8 +94,8 @@ fn one(args: &Cp, moves: bool) -> Result<(), Failure> {
 fn tree(args: &Cp, moves: bool) -> Result<(), Failure> {
     args.version.refuse()?;
     let (from, to) = (folder(&args.from), folder(&args.to));
-    let overlap = from.key.starts_with(&to.key) || to.key.starts_with(&from.key);
-    if is_same_place(&from.location, &to.location) && overlap {
+    let (one, other) = (place(&from), place(&to));
+    if one.0 == other.0 && (one.1.starts_with(&other.1) || other.1.starts_with(&one.1)) {
         return Err(Failure::usage(
             "one of the folders is in the other, or both are the same",
             "choose a folder of its own",
@@ -125,20 +138,36 @@ fn tree(args: &Cp, moves: bool) -> Result<(), Failure> {
     many::check(&summary, done)
 }
 
-/// Returns whether two locations are the same, as far as anybody can tell.
-fn is_same_place(one: &Location, other: &Location) -> bool {
-    match (one, other) {
-        (Location::Folder(one), Location::Folder(other)) => {
-            let real = |path: &Path| {
-                std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).ok()
-            };
-            let (one, other) = (real(one), real(other));
-            // A folder in the other one has the same files under other keys.
-            one.zip(other)
-                .is_none_or(|(one, other)| one.starts_with(&other) || other.starts_with(&one))
-        }
-        (one, other) => one == other,
+/// Returns a place in a form in which the same places are equal, and places in a folder begin with
+/// it: a bucket and a key, or nothing and the real path of a file.
+fn place(address: &Address) -> (Option<&Location>, String) {
+    let Location::Folder(folder) = &address.location else {
+        return (Some(&address.location), address.key.clone());
+    };
+    let mut real = real_path(&folder.join(&address.key)).display().to_string();
+    if address.key.is_empty() || address.key.ends_with('/') {
+        real.push('/');
     }
+    (None, real)
+}
+
+/// Returns a path without links and without `..`, as far as it exists.
+fn real_path(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut real = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                real.pop();
+            }
+            part => real.push(part),
+        }
+        // What does not exist is no link.
+        if let Ok(there) = std::fs::canonicalize(&real) {
+            real = there;
+        }
+    }
+    real
 }
 
 type Stores = (Arc<dyn Store>, Arc<dyn Store>);
@@ -158,6 +187,7 @@ fn stores(args: &Cp, to: &Location) -> Result<Stores, Failure> {
 /// What all copies of a command have in common.
 struct Copies {
     keys: Option<(Decryptor, Encryptor)>,
+    allow_plaintext: bool,
     has_new_envelope: bool,
     headers: Headers,
     server_side: Option<Headers>,
@@ -178,9 +208,9 @@ impl Copies {
         let has_new_envelope = args.to_key.is_some()
             || args.to_kms.to_kms.is_some()
             || args.wrapping.dialect.is_some();
-        let is_within = !matches!(vendors, (Some(one), Some(other)) if one != other);
         Ok(Self {
-            keys: keys(args, vendor, is_within)?,
+            keys: keys(args, vendor)?,
+            allow_plaintext: args.allow_plaintext,
             has_new_envelope,
             headers,
             server_side: is_asked.then_some(server_side),
@@ -196,6 +226,7 @@ impl Copies {
         let mut copy = Copy::new((source, from), (target, to))
             .with_headers(self.headers.clone())
             .with_create_only(self.create_only)
+            .with_plaintext(self.allow_plaintext)
             .with_retry(self.retry)
             .with_inspector(move |envelope| warned.warn_once(envelope));
         if let Some((decryptor, encryptor)) = &self.keys {
@@ -212,11 +243,7 @@ impl Copies {
 }
 
 /// Returns what opens the objects, and what wraps their content keys anew, if there are keys.
-fn keys(
-    args: &Cp,
-    vendor: Vendor,
-    is_within: bool,
-) -> Result<Option<(Decryptor, Encryptor)>, Failure> {
+fn keys(args: &Cp, vendor: Vendor) -> Result<Option<(Decryptor, Encryptor)>, Failure> {
     let (key, kms) = (&args.keys.key, &args.keys.kms);
     let has_new = args.to_key.is_some() || args.to_kms.to_kms.is_some();
     if key.is_empty() && kms.kms.is_none() {
@@ -229,9 +256,8 @@ fn keys(
         return Ok(None);
     }
     let mut policy = args.require.policy();
-    // Within a service, nothing becomes known that was not.
-    if args.allow_plaintext || (is_within && !args.require.demands_encryption()) {
-        policy = policy.allow_plaintext();
+    if args.origin.path().is_some() {
+        policy = policy.require_origin();
     }
     let mut decryptor = Decryptor::new(&args.keys.keyring()?).with_policy(policy);
     if let Some(origin) = args.origin.key()? {
@@ -274,13 +300,17 @@ impl Work {
             return outcome;
         }
         let (source, target) = (Arc::clone(&self.stores.0), Arc::clone(&self.stores.1));
-        if let Some(object) = instructed(&*source, &item.key) {
-            match source.head(object).await {
-                // It goes with the object that it belongs to, whose copy has none.
-                Ok(_) => return Outcome::new("instruction file"),
-                Err(StoreError::NotFound) => {}
-                Err(error) => return Outcome::failed(&error),
-            }
+        match is_instruction_file(&*source, &item.key).await {
+            // It goes with the object that it belongs to, whose copy has none.
+            Ok(true) => return Outcome::new("instruction file"),
+            Ok(false) => {}
+            // It was moved together with its object.
+            Err(StoreError::NotFound) if self.moves => return Outcome::new("instruction file"),
+            Err(error) => return Outcome::failed(&error),
+        }
+        if target.vendor().is_none() && item.key.ends_with('/') {
+            // It stands for a folder, which is there as soon as a file is in it.
+            return Outcome::new("folder");
         }
         let path = item.key.get(self.prefix..).unwrap_or(&item.key);
         let key = format!("{}{path}", self.to.key);
@@ -294,23 +324,18 @@ impl Work {
             Ok(result) => Outcome::new(word(self.moves, &result))
                 .with_bytes(result.len)
                 .with_detail("rewrapped", result.rewrapped),
-            Err(TransferError::Store(StoreError::Changed)) if self.copies.create_only => {
+            Err(TransferError::Store(StoreError::Exists)) if self.copies.create_only => {
                 Outcome::new("exists")
             }
             // It was moved together with its object.
             Err(TransferError::Store(StoreError::NotFound))
-                if self.moves && instructed(&*self.stores.0, &item.key).is_some() =>
+                if self.moves && is_instruction(&*self.stores.0, &item.key) =>
             {
                 Outcome::new("instruction file")
             }
             Err(error) => Outcome::failed(&error),
         }
     }
-}
-
-/// Returns the key of the object that an instruction file of COS Java belongs to.
-fn instructed<'a>(store: &dyn Store, key: &'a str) -> Option<&'a str> {
-    key.strip_suffix(".instruction").filter(|_| is_instruction(store, key))
 }
 
 async fn copied(copy: &Copy, moves: bool) -> Result<CopyResult, TransferError> {
@@ -336,6 +361,14 @@ fn failure(error: TransferError) -> Failure {
             "interrupted",
             "the same command begins anew; nothing was deleted",
         ),
+        TransferError::SameObject => Failure::new(
+            Status::Io,
+            error,
+            "the object is there; look whether the other name is that of another object",
+        ),
+        TransferError::Decrypt(_) if error.is_not_encrypted() => {
+            Failure::new(Status::Metadata, error, "--allow-plaintext copies it all the same")
+        }
         error => error.into(),
     }
 }

@@ -209,7 +209,7 @@ impl FileUploads {
         }
         match self.uploads.upload(&put, path, key).await {
             Ok(result) => Ok(Outcome::new("uploaded").with_bytes(result.len)),
-            Err(TransferError::Store(StoreError::Changed)) if self.args.create_only => {
+            Err(TransferError::Store(StoreError::Exists)) if self.args.create_only => {
                 Ok(Outcome::new("exists"))
             }
             Err(error) => Err(Outcome::failed(&error)),

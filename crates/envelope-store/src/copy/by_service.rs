@@ -7,7 +7,9 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::{Copy, Plan};
 use crate::{
     CopyOptions, CopySource, Headers, PutOptions, PutResult, StoreError, TransferError, Upload,
-    kept_headers::is_of_place, put::Sent,
+    kept_headers::{is_of_place, is_server_side},
+    object_envelope::envelope_in,
+    put::Sent,
 };
 
 /// The least part of a copy: larger ones than those of an upload, because no bytes move.
@@ -16,49 +18,59 @@ const PART_SIZE: u64 = 256 << 20;
 const MAX_PARTS: u64 = 10_000;
 
 impl Copy {
-    /// Makes the service copy the object, and looks at the copy. Returns whether it did: it may not
-    /// be able to.
-    pub(super) async fn copied_by_service(
+    /// Makes the service copy the object, and looks at the copy.
+    pub(super) async fn copy_by_service(
         &self,
+        source: &CopySource,
         plan: &Plan,
         all: &Headers,
-    ) -> Result<bool, TransferError> {
-        let (from, to) = (&self.from, &self.to);
-        let (Some(vendor), true) = (to.store.vendor(), from.store.vendor() == to.store.vendor())
-        else {
-            return Ok(false);
-        };
-        let Some(source) = from.store.copy_source(&from.key, &plan.meta) else { return Ok(false) };
-        let is_encrypted = plan.envelope.is_some();
-        // A copy has the metadata of its source, or all of it is replaced.
-        let replaces =
-            plan.rewrapped.is_some() || self.headers.iter().any(|(name, _)| !is_of_place(name));
-        if replaces && is_encrypted && vendor.forbids_new_metadata() {
-            return Ok(false);
-        }
-        let in_one = plan.meta.len <= self.longest_copy();
-        if !in_one && is_encrypted && !vendor.copies_parts_of_encrypted() {
-            return Ok(false);
-        }
+    ) -> Result<(), TransferError> {
         self.put().check_new().await?;
-        let copied = if in_one {
+        let copied = if plan.meta.len <= self.longest_copy() {
+            let replaces = self.replaces(plan.rewrapped.is_some());
             let headers = if replaces { all.clone() } else { only_of_place(all) };
             let options =
                 CopyOptions::default().with_replace(replaces).with_create_only(self.create_only);
-            to.store.copy(&source, &to.key, &headers, options).await.map_err(Into::into)
+            let copied = self.to.store.copy(source, &self.to.key, &headers, options).await;
+            copied.map_err(Into::into)
         } else {
-            let headers = self.with_tags(plan, all.clone()).await?;
-            self.copied_in_parts(&source, plan.meta.len, &headers).await
+            let headers = self.with_tags(all.clone()).await?;
+            self.copied_in_parts(source, plan.meta.len, &headers).await
         };
         let answer = match copied {
             Ok(answer) => answer,
-            Err(TransferError::Store(StoreError::Unsupported(_))) => return Ok(false),
-            Err(error) => return Err(error),
+            Err(error) => self.copied_anyway(plan, error).await?,
         };
         let sent = Sent { len: plan.meta.len, etag: &answer.etag, crc64: plan.meta.crc64 };
         let put = self.put().with_headers(all.clone());
-        put.verify(sent, &answer, plan.new_envelope()).await?;
-        Ok(true)
+        put.verify(sent, &answer, plan.new_envelope()).await
+    }
+
+    /// Returns the answer to a copy that was made although something else was answered: only the
+    /// answer to an earlier attempt may have been lost.
+    async fn copied_anyway(
+        &self,
+        plan: &Plan,
+        error: TransferError,
+    ) -> Result<PutResult, TransferError> {
+        let may_be_there = match &error {
+            TransferError::Store(error) => {
+                matches!(error, StoreError::Exists | StoreError::NoUpload) || error.is_transient()
+            }
+            _ => false,
+        };
+        if !may_be_there {
+            return Err(error);
+        }
+        // The first error says more.
+        let Ok(there) = self.to.store.head(&self.to.key).await else { return Err(error) };
+        let same_bytes =
+            there.crc64.is_some() && (there.len, there.crc64) == (plan.meta.len, plan.meta.crc64);
+        let envelope = envelope_in(&there.headers).ok().flatten();
+        if !same_bytes || envelope.as_ref() != plan.new_envelope() {
+            return Err(error);
+        }
+        Ok(PutResult::new(there.etag, there.crc64).with_version_id(there.version_id))
     }
 
     async fn copied_in_parts(
@@ -73,7 +85,7 @@ impl Copy {
         let outcome = async {
             let parts = self.copy_parts(source, len, &upload).await?;
             self.put().check_new().await?;
-            Ok(to.store.complete(&upload, &parts, options).await?)
+            Ok(to.store.complete(&upload, &parts, headers, options).await?)
         };
         let outcome = outcome.await;
         if outcome.is_err() {
@@ -120,7 +132,8 @@ fn parts(len: u64, longest: u64) -> impl Iterator<Item = (u16, Range<u64>)> {
 
 /// Returns the headers that a copy does not have by itself.
 fn only_of_place(headers: &Headers) -> Headers {
-    headers.iter().filter(|(name, _)| is_of_place(name)).cloned().collect()
+    let is_own = |name: &str| is_of_place(name) || is_server_side(name);
+    headers.iter().filter(|(name, _)| is_own(name)).cloned().collect()
 }
 
 #[cfg(test)]

@@ -198,7 +198,7 @@ impl Multipart<'_> {
         // What was sealed was sent, so that the time of the file says nothing more.
         match &self.proof {
             Some(PartProof::Sealed { .. }) => self.source.check_len()?,
-            _ => self.source.check_unchanged()?,
+            _ => self.source.check_unchanged().await?,
         }
         let sums = self.plan.parts().filter_map(|part| {
             let (_, crc64) = uploaded.get(&part.number())?;
@@ -207,7 +207,8 @@ impl Multipart<'_> {
         let whole = sums.fold(0, |whole, (crc64, len)| Crc64::combined(whole, crc64, len));
         self.source.check_sum(whole)?;
         let parts = self.plan.parts().map(|part| (part.number(), part.len()));
-        self.put.complete(upload, &uploaded, parts, self.envelope.as_ref()).await
+        let sent = (&self.headers, self.envelope.as_ref());
+        self.put.complete(upload, &uploaded, parts, sent).await
     }
 
     /// Returns the result of an upload that an earlier run completed.
@@ -220,7 +221,7 @@ impl Multipart<'_> {
             let (_, of_part) = self.encrypt(part).await?;
             crc64 = Crc64::combined(crc64, of_part, part.len());
         }
-        self.source.check_unchanged()?;
+        self.source.check_unchanged().await?;
         let parts = u16::try_from(self.plan.parts().len()).unwrap_or(u16::MAX);
         // Without the ID of its version, so that it is not deleted whatever it looks like: its
         // checksum is that of the file today, not of what was sent.
@@ -269,6 +270,7 @@ impl Put {
                 error,
                 StoreError::Changed
                     | StoreError::Denied(_)
+                    | StoreError::Exists
                     | StoreError::Key(_)
                     | StoreError::Refused(_)
             );
@@ -361,7 +363,7 @@ impl Put {
         upload: &Upload,
         uploaded: &Uploaded,
         parts: impl Iterator<Item = (u16, u64)>,
-        envelope: Option<&Envelope>,
+        (headers, envelope): (&Headers, Option<&Envelope>),
     ) -> Result<UploadResult, TransferError> {
         let (mut crc64, mut len, mut tags) = (0, 0_u64, Vec::new());
         for (number, part_len) in parts {
@@ -373,7 +375,7 @@ impl Put {
         let parts = u16::try_from(tags.len()).unwrap_or(u16::MAX);
         self.check_new().await?;
         self.check_expected().await?;
-        let answer = match self.store.complete(upload, &tags, self.options()).await {
+        let answer = match self.store.complete(upload, &tags, headers, self.options()).await {
             Ok(answer) => answer,
             Err(error) => self.completed_anyway(upload, len, envelope, error).await?,
         };

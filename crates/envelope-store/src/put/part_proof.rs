@@ -216,9 +216,10 @@ mod tests {
             &self,
             upload: &Upload,
             parts: &[(u16, String)],
+            headers: &Headers,
             options: PutOptions,
         ) -> Result<PutResult, StoreError> {
-            self.store.complete(upload, parts, options).await
+            self.store.complete(upload, parts, headers, options).await
         }
 
         async fn abort(&self, upload: &Upload) -> Result<(), StoreError> {

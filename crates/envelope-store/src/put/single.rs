@@ -79,7 +79,7 @@ impl Put {
             Ok(stored) => return Ok(stored),
             Err(error) => error,
         };
-        if !(matches!(error, StoreError::Changed) || error.is_transient()) {
+        if !(matches!(error, StoreError::Exists) || error.is_transient()) {
             return Err(error.into());
         }
         // The object may have been written and only the response lost.

@@ -8,6 +8,9 @@ use futures_util::TryStreamExt as _;
 use super::source::Source;
 use crate::{Get, ObjectMeta, RetryPolicy, Store, StoreError, TransferError, body::check_crc64};
 
+/// The largest part of a stored object that is held in memory.
+const MAX_PART: u64 = 512 << 20;
+
 /// One version of an object, whose bytes are uploaded as they are stored.
 #[derive(Clone)]
 pub(crate) struct StoredObject {
@@ -30,7 +33,7 @@ impl StoredObject {
     async fn read(&self, bytes: Range<u64>) -> Result<Bytes, TransferError> {
         let len = bytes.end.saturating_sub(bytes.start);
         let mut body = self.get.range(&self.meta, bytes).await?;
-        let mut all = BytesMut::with_capacity(usize::try_from(len).unwrap_or_default());
+        let mut all = BytesMut::new();
         while let Some(chunk) = body.try_next().await? {
             all.extend_from_slice(&chunk);
         }
@@ -38,6 +41,21 @@ impl StoredObject {
             return Err(StoreError::Changed.into());
         }
         Ok(all.freeze())
+    }
+}
+
+impl StoredObject {
+    async fn check_unchanged(&self) -> Result<(), TransferError> {
+        let now = self.get.head().await?;
+        if now.is_same_version(&self.meta) { Ok(()) } else { Err(StoreError::Changed.into()) }
+    }
+
+    /// Returns the size of the parts in which an object passes through memory that states its own.
+    ///
+    /// # Errors
+    /// If they have no room there: whoever wrote the object chose them.
+    pub(super) fn check_part_size(size: u64) -> Result<(), TransferError> {
+        if size > MAX_PART { Err(TransferError::PartSize(size)) } else { Ok(()) }
     }
 }
 
@@ -67,11 +85,12 @@ impl PartSource {
         }
     }
 
-    /// Detects most changes since the upload began. Every range of an object is of one version.
-    pub(super) fn check_unchanged(&self) -> Result<(), TransferError> {
+    /// Detects most changes since the upload began. Every range of an object is of one version, but
+    /// a file that somebody put into a folder has no entity tag to tell them apart.
+    pub(super) async fn check_unchanged(&self) -> Result<(), TransferError> {
         match self {
             Self::File(source) => source.check_unchanged(),
-            Self::Object(_) => Ok(()),
+            Self::Object(object) => object.check_unchanged().await,
         }
     }
 

@@ -125,7 +125,7 @@ impl Put {
         while !sending.is_empty() {
             self.note(sending.join_next().await, &mut uploaded)?;
         }
-        self.complete(upload, &uploaded, lens.into_iter(), Some(envelope)).await
+        self.complete(upload, &uploaded, lens.into_iter(), (&headers, Some(envelope))).await
     }
 
     fn note(

@@ -49,7 +49,7 @@ impl Put {
             return Ok(());
         }
         match self.store.head(&self.key).await {
-            Ok(_) => Err(StoreError::Changed.into()),
+            Ok(_) => Err(StoreError::Exists.into()),
             Err(StoreError::NotFound) => Ok(()),
             Err(error) => Err(error.into()),
         }

@@ -453,11 +453,14 @@ impl Store for Bucket {
         &self,
         upload: &Upload,
         parts: &[(u16, String)],
+        headers: &Headers,
         options: PutOptions,
     ) -> Result<PutResult, StoreError> {
+        let access = headers.iter().filter(|(name, _)| self.vendor.wants_access_at_end(name));
         let request = self
             .request(Method::POST, &upload.key)
             .query("uploadId", &upload.id)
+            .headers(&access.cloned().collect())
             .header("content-type", "application/xml")
             .body(xml::completion(parts).into());
         let (text, headers) = self.text_and_headers(&self.conditions(request, options)).await?;
@@ -551,6 +554,10 @@ impl Store for Bucket {
         Some(self.source(key, meta))
     }
 
+    fn can_copy(&self, source: &CopySource) -> bool {
+        self.finds(source)
+    }
+
     async fn copy(
         &self,
         source: &CopySource,
@@ -584,22 +591,31 @@ impl Store for Bucket {
     async fn tags(&self, key: &str) -> Result<Vec<(String, String)>, StoreError> {
         let request = self.request(Method::GET, key).query("tagging", "");
         let request = self.at_version(request, key);
-        let tagging: xml::Tagging = xml::read(&self.text(&request).await?, "Tagging")?;
+        let text = match self.text(&request).await {
+            Err(StoreError::Refused(refusal)) if refusal.code.starts_with("NoSuchTagSet") => {
+                return Ok(Vec::new());
+            }
+            text => text?,
+        };
+        let tagging: xml::Tagging = xml::read(&text, "Tagging")?;
         Ok(tagging.tag_set.tag.into_iter().map(|tag| (tag.key, tag.value)).collect())
     }
 
-    /// OSS answers with a word; COS with grants, and with the word in a header (seen in
-    /// cos-python-sdk-v5 1.9.44, `get_object_acl`).
+    /// OSS answers with a word; COS with grants, and with a header if the object has none of its own
+    /// (seen in cos-python-sdk-v5 1.9.44, `get_object_acl`).
     async fn access(&self, key: &str) -> Result<Option<String>, StoreError> {
         let request = self.request(Method::GET, key).query("acl", "");
         let request = self.at_version(request, key);
         let (text, headers) = self.text_and_headers(&request).await?;
         let access: xml::Access = xml::read(&text, "AccessControlPolicy")?;
         let word = match self.vendor {
-            Vendor::Cos => answer::access(&headers),
-            Vendor::Oss => access.access_control_list.grant.into_iter().find_map(|it| it.word),
+            Vendor::Cos if answer::is_default_access(&headers) => "default",
+            Vendor::Cos => access
+                .word_for_grants()
+                .ok_or(StoreError::Unsupported("an access that is granted to single accounts"))?,
+            Vendor::Oss => access.word().unwrap_or("default"),
         };
-        Ok(word.filter(|word| word != "default"))
+        Ok(Some(word.to_owned()).filter(|word| word != "default"))
     }
 
     async fn restore(&self, key: &str, restore: &Restore) -> Result<(), StoreError> {

@@ -112,6 +112,23 @@ impl FolderStore {
         Ok(self.root.join(key))
     }
 
+    /// Returns the path of an object that is written or deleted. What is below the root is not behind
+    /// a symbolic link, which could lead anywhere; the root itself may be one.
+    fn own_path(&self, key: &str) -> Result<PathBuf, StoreError> {
+        let path = self.path(key)?;
+        let mut folder = self.root.clone();
+        let mut parts = Path::new(key).components().peekable();
+        while let Some(part) = parts.next() {
+            folder.push(part);
+            let is_link = || folder.symlink_metadata().is_ok_and(|it| it.is_symlink());
+            if parts.peek().is_some() && is_link() {
+                let words = format!("{}: a symbolic link is not followed", folder.display());
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, words).into());
+            }
+        }
+        Ok(path)
+    }
+
     /// Makes listings under way see what changes now.
     fn changes(&self) {
         self.cursor.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -126,11 +143,11 @@ impl FolderStore {
         sum: &Crc64,
         options: PutOptions,
     ) -> Result<(), StoreError> {
-        let path = self.path(key)?;
+        let path = self.own_path(key)?;
         self.changes();
         let pairs = Pairs::write(&self.root)?;
         if options.create_only && path.exists() {
-            return Err(StoreError::Changed);
+            return Err(StoreError::Exists);
         }
         pairs.place(key, &path, new, sidecar(headers, &tag_of(sum)))
     }
@@ -198,7 +215,8 @@ fn sidecar_of(path: &Path) -> PathBuf {
 }
 
 fn is_internal(key: &str) -> bool {
-    key.ends_with(SIDECAR) || key.starts_with(UPLOADS)
+    // It may be that of another store, in a folder of this one.
+    key.ends_with(SIDECAR) || key.split('/').any(|part| part.starts_with(UPLOADS.trim_matches('/')))
 }
 
 /// Takes what is not there for removed.
@@ -332,7 +350,7 @@ impl Store for FolderStore {
     ) -> Result<PutResult, StoreError> {
         let (own, key, headers) = (self.clone(), key.to_owned(), headers.clone());
         blocking(move || {
-            own.path(&key)?;
+            own.own_path(&key)?;
             let mut new = NewBytes::create(&own.root)?;
             new.file.write_all(&body)?;
             let mut sum = Crc64::new();
@@ -351,7 +369,7 @@ impl Store for FolderStore {
     ) -> Result<Upload, StoreError> {
         let (own, key, headers) = (self.clone(), key.to_owned(), headers.clone());
         blocking(move || {
-            own.path(&key)?;
+            own.own_path(&key)?;
             let (_, id) = UploadFolder::create(&own.root, &key, &headers)?;
             Ok(Upload::new(key, id))
         })
@@ -406,6 +424,7 @@ impl Store for FolderStore {
         &self,
         upload: &Upload,
         parts: &[(u16, String)],
+        _headers: &Headers,
         options: PutOptions,
     ) -> Result<PutResult, StoreError> {
         let folder = UploadFolder::of(&self.root, &upload.id)?;
@@ -413,7 +432,7 @@ impl Store for FolderStore {
         blocking(move || {
             let arrived = folder.parts()?;
             let (key, headers) = folder.begun()?;
-            own.path(&key)?;
+            own.own_path(&key)?;
             let mut whole = NewBytes::create(&own.root)?;
             let mut sum = Crc64::new();
             let mut chunk = vec![0; CHUNK];
@@ -480,7 +499,7 @@ impl Store for FolderStore {
             if head.etag != if_match {
                 return Err(StoreError::Changed);
             }
-            pairs.replace_headers(&own.path(&key)?, &sidecar(&headers, &head.etag))
+            pairs.replace_headers(&own.own_path(&key)?, &sidecar(&headers, &head.etag))
         })
         .await
     }
@@ -521,7 +540,7 @@ impl Store for FolderStore {
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        let (own, path) = (self.clone(), self.path(key)?);
+        let (own, path) = (self.clone(), self.own_path(key)?);
         blocking(move || {
             if !own.root.exists() {
                 return Ok(());

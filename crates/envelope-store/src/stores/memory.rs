@@ -139,7 +139,7 @@ impl Store for MemoryStore {
     ) -> Result<PutResult, StoreError> {
         let mut state = self.state();
         if options.create_only && state.objects.contains_key(key) {
-            return Err(StoreError::Changed);
+            return Err(StoreError::Exists);
         }
         let kept = state.kept(body, headers.clone());
         let stored = kept.stored();
@@ -191,12 +191,13 @@ impl Store for MemoryStore {
         &self,
         upload: &Upload,
         parts: &[(u16, String)],
+        _headers: &Headers,
         options: PutOptions,
     ) -> Result<PutResult, StoreError> {
         let mut state = self.state();
         let begun = state.uploads.get(&upload.id).ok_or(StoreError::NoUpload)?;
         if options.create_only && state.objects.contains_key(&begun.key) {
-            return Err(StoreError::Changed);
+            return Err(StoreError::Exists);
         }
         let mut whole = BytesMut::new();
         for (number, etag) in parts {

@@ -51,9 +51,9 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<&str> {
     own_header(headers, "request-id")
 }
 
-/// Returns the word for who may access an object, which COS has in a header.
-pub(super) fn access(headers: &HeaderMap) -> Option<String> {
-    text(headers, "x-cos-acl").map(str::to_owned)
+/// Returns whether COS says that an object has the access of its bucket.
+pub(super) fn is_default_access(headers: &HeaderMap) -> bool {
+    text(headers, "x-cos-acl") == Some("default")
 }
 
 pub(super) fn stored(headers: &HeaderMap) -> Result<PutResult, StoreError> {
@@ -165,7 +165,8 @@ fn classify(refusal: ErrorResponse) -> StoreError {
     match (refusal.status, refusal.code.as_str()) {
         (404, "NoSuchUpload") => StoreError::NoUpload,
         (404, "" | "NoSuchKey" | "NoSuchObject") => StoreError::NotFound,
-        (412, _) | (409, "FileAlreadyExists" | "ObjectAlreadyExists") => StoreError::Changed,
+        (409, "FileAlreadyExists" | "ObjectAlreadyExists") => StoreError::Exists,
+        (412, _) => StoreError::Changed,
         // An archived object is no matter of the access key.
         (403, "InvalidObjectState") => StoreError::Refused(refusal),
         // Some gateways answer 400 to a token that has expired.

@@ -11,7 +11,12 @@ use super::{
     request::{Request, url_path},
     xml,
 };
-use crate::{CopyOptions, CopySource, Headers, ObjectMeta, PutResult, StoreError, Upload};
+use crate::{
+    CopyOptions, CopySource, Endpoint, Headers, ObjectMeta, PutResult, StoreError, Upload,
+};
+
+/// How the hosts of all regions of COS end.
+const COS_HOSTS: [&str; 2] = [".myqcloud.com", ".tencentcos.cn"];
 
 impl Bucket {
     /// Returns the name of an object as the service finds it.
@@ -30,13 +35,22 @@ impl Bucket {
         CopySource::new(self.vendor, self.endpoint.clone(), path, &meta.etag, customer_key)
     }
 
+    /// Returns whether the service finds an object by its name: OSS within its region, COS in all
+    /// regions. What is behind another endpoint may be another service, which is not told a key.
+    pub(super) fn finds(&self, source: &CopySource) -> bool {
+        let is_of_cos =
+            |endpoint: &Endpoint| COS_HOSTS.iter().any(|ending| endpoint.host().ends_with(ending));
+        let is_near = match self.vendor {
+            _ if *source.endpoint() == self.endpoint => true,
+            Vendor::Cos => is_of_cos(source.endpoint()) && is_of_cos(&self.endpoint),
+            Vendor::Oss => false,
+        };
+        source.vendor() == self.vendor && is_near
+    }
+
     fn copying(&self, request: Request, source: &CopySource) -> Result<Request, StoreError> {
-        if source.vendor() != self.vendor {
-            return Err(StoreError::Unsupported("copies from another service"));
-        }
-        // OSS copies within a region only.
-        if self.vendor == Vendor::Oss && *source.endpoint() != self.endpoint {
-            return Err(StoreError::Unsupported("copies from another region"));
+        if !self.finds(source) {
+            return Err(StoreError::Unsupported("copies from another service or region"));
         }
         let request = request
             .header(&self.own_header("copy-source"), source.path())

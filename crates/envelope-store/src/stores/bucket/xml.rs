@@ -134,20 +134,53 @@ pub(crate) struct Tag {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Access {
-    pub(crate) access_control_list: Grants,
+    owner: Account,
+    access_control_list: Grants,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub(crate) struct Grants {
-    pub(crate) grant: Vec<Grant>,
+struct Grants {
+    grant: Vec<Grant>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub(crate) struct Grant {
+struct Grant {
     #[serde(rename = "$text")]
-    pub(crate) word: Option<String>,
+    word: Option<String>,
+    grantee: Account,
+    permission: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Account {
+    #[serde(rename = "ID")]
+    id: String,
+    #[serde(rename = "URI")]
+    uri: String,
+}
+
+impl Access {
+    /// Returns the word of OSS.
+    pub(crate) fn word(&self) -> Option<&str> {
+        self.access_control_list.grant.iter().find_map(|grant| grant.word.as_deref())
+    }
+
+    /// Returns the word for the grants of COS, as its SDKs find it (cos-python-sdk-v5 1.9.44,
+    /// `parse_object_canned_acl`). `None` if they name single accounts, for which there is no word.
+    pub(crate) fn word_for_grants(&self) -> Option<&'static str> {
+        let mut word = "private";
+        for Grant { grantee, permission, .. } in &self.access_control_list.grant {
+            match (grantee.uri.ends_with("/global/AllUsers"), permission.as_str()) {
+                (true, "READ") => word = "public-read",
+                (false, "FULL_CONTROL") if grantee.id == self.owner.id => {}
+                _ => return None,
+            }
+        }
+        Some(word)
+    }
 }
 
 /// The response to deleting several objects.
@@ -311,7 +344,23 @@ mod tests {
         let acl = "<AccessControlPolicy><Owner><ID>0</ID></Owner><AccessControlList><Grant>private\
             </Grant></AccessControlList></AccessControlPolicy>";
         let access: Access = read(acl, "AccessControlPolicy").unwrap();
-        assert_eq!(access.access_control_list.grant[0].word.as_deref(), Some("private"));
+        assert_eq!(access.word(), Some("private"));
+        let grants = |more: &str| {
+            let text = format!(
+                "<AccessControlPolicy><Owner><ID>me</ID><DisplayName>me</DisplayName></Owner>\
+                 <AccessControlList><Grant><Grantee xmlns:xsi=\"http://x\" xsi:type=\"RootAccount\">\
+                 <ID>me</ID></Grantee><Permission>FULL_CONTROL</Permission></Grant>{more}\
+                 </AccessControlList></AccessControlPolicy>"
+            );
+            read::<Access>(&text, "AccessControlPolicy").unwrap().word_for_grants()
+        };
+        assert_eq!(grants(""), Some("private"));
+        let all = "<Grant><Grantee><URI>http://cam.qcloud.com/groups/global/AllUsers</URI></Grantee>\
+            <Permission>READ</Permission></Grant>";
+        assert_eq!(grants(all), Some("public-read"));
+        let other = "<Grant><Grantee><ID>you</ID></Grantee><Permission>READ</Permission></Grant>";
+        assert_eq!(grants(other), None);
+        assert_eq!(grants(&all.replace("READ", "WRITE")), None);
         let empty: Deletions = read("<DeleteResult/>", "DeleteResult").unwrap();
         assert!(empty.each.is_empty());
         assert_eq!(

@@ -99,7 +99,10 @@ impl State {
              <Permission>FULL_CONTROL</Permission></Grant>{everyone}</AccessControlList>\
              </AccessControlPolicy>"
         ));
-        answer.headers.push(("x-cos-acl".to_owned(), acl));
+        // Where the object has an access of its own, only the grants say so.
+        if acl == "default" {
+            answer.headers.push(("x-cos-acl".to_owned(), acl));
+        }
         Ok(answer)
     }
 

@@ -25,7 +25,9 @@ impl State {
         self.count += 1;
         let id = format!("{:032X}", self.count);
         let name = (call.bucket.clone(), call.key.clone());
-        let headers = metadata(call, fault);
+        let mut headers = metadata(call, fault);
+        // OSS takes the access with the request that completes the upload.
+        headers.retain(|(name, _)| name != "x-oss-object-acl");
         let (parts, begun) = (BTreeMap::new(), Timestamp::now());
         let customer = customer_key::of(call)?;
         let mut told = customer_key::headers(customer.as_deref());
@@ -130,7 +132,10 @@ impl State {
         }
         let (headers, customer) = (begun.headers.clone(), begun.customer.clone());
         self.uploads.remove(call.query("uploadId"));
-        let headers = if fault == Some(Fault::LoseMetadata) { Headers::new() } else { headers };
+        let access = call.headers.get_key_value("x-oss-object-acl");
+        let access = access.map(|(name, value)| (name.clone(), value.clone()));
+        let mut headers = if fault == Some(Fault::LoseMetadata) { Headers::new() } else { headers };
+        headers.extend(access);
         let mut kept = Kept::new(whole.freeze(), headers).with_customer(customer);
         let digest = hex(&digests.finalize()).to_uppercase();
         kept.etag = format!("\"{digest}-{}\"", numbers.len());
