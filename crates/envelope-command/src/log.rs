@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read as _, Write},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -61,7 +61,39 @@ fn open(path: &Path) -> Result<File, Failure> {
         use std::os::unix::fs::OpenOptionsExt as _;
         options.mode(0o600);
     }
-    options.open(path).map_err(|error| Failure::io(path, &error))
+    let file = options.open(path).map_err(|error| Failure::io(path, &error))?;
+    check(&file, path).map_err(|error| Failure::io(path, &error))?;
+    Ok(file)
+}
+
+/// Refuses a file that is no log of ours, or that others can read.
+fn check(file: &File, path: &Path) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    let refused = |words: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, words));
+    if !metadata.is_file() {
+        return Ok(());
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        if metadata.permissions().mode() & 0o077 != 0 {
+            return refused("other users can read the log; chmod 600, or choose another file");
+        }
+    }
+    // Whoever names another file by mistake does not want lines in it.
+    let mut start = [0; 11];
+    let mut reader = File::open(path)?.take(start.len() as u64);
+    let is_empty = metadata.len() == 0;
+    let is_time = |start: &[u8]| {
+        start.iter().zip(b"dddd-dd-ddT").all(|(byte, want)| match want {
+            b'd' => byte.is_ascii_digit(),
+            want => byte == want,
+        })
+    };
+    if is_empty || (reader.read_exact(&mut start).is_ok() && is_time(&start)) {
+        return Ok(());
+    }
+    refused("the file is there, and is no log")
 }
 
 /// Where lines go.

@@ -250,6 +250,12 @@ impl From<TransferError> for Failure {
                 };
                 Self::new(inner.status(), cause, advice)
             }
+            TransferError::OldInstruction => Self::new(
+                Status::Metadata,
+                error,
+                "only the current version can be read; look at the versions of both with \
+                 `envelope ls --versions`",
+            ),
             TransferError::Output(error) => error.into(),
             TransferError::ServerSide { .. } => Self::new(
                 Status::Integrity,

@@ -65,6 +65,15 @@ fn on_standard_error_beside_everything_else() {
     assert!(!said(&out).contains('\u{1b}'), "{}", said(&out));
     let out = world.run(&["ls", "oss://b-1/", "--log-file", "/no/such/folder/log"]);
     assert_eq!(out.status.code(), Some(1), "{}", said(&out));
+    // A file that is something else is left alone, and so is one that others can read.
+    let mine = world.private("mine", b"not a log");
+    let open = world.file("open", b"2026-01-01T00:00:00 a log\n");
+    for wrong in [&mine, &open] {
+        let before = fs::read(wrong).unwrap();
+        let out = world.run(&["ls", "oss://b-1/", "--log-file", wrong]);
+        assert_eq!(out.status.code(), Some(1), "{}", said(&out));
+        assert!(fs::read(wrong).unwrap() == before);
+    }
     // Nothing is said twice.
     let out = world.run(&["cat", "oss://b-1/none", "--key", &key, "-v"]);
     assert_eq!(said(&out).matches("error: oss://b-1/none").count(), 1, "{}", said(&out));

@@ -20,10 +20,12 @@ use self::world::{World, lines, said};
 fn versions(world: &World, address: &str) -> Vec<(String, &'static str)> {
     let out = world.run(&["ls", "--versions", "--json", address]);
     assert!(out.status.success(), "{}", said(&out));
+    let key = address.splitn(4, '/').nth(3).unwrap();
     lines(&out)
         .iter()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|line| line["key"] == key)
         .map(|line| {
-            let line: Value = serde_json::from_str(line).unwrap();
             let what = match (line["deleted"] == true, line["latest"] == true) {
                 (true, _) => "deleted",
                 (_, true) => "latest",
@@ -80,6 +82,18 @@ fn an_old_version_is_read_copied_and_deleted() {
         assert!(!world.run(&["cat", object, "--key", &key]).status.success());
         world.done(&["rm", object, "--version-id", &now[0].0]);
         assert_eq!(world.cat(object, &key), b"third");
+        // What is not there is not deleted, unless that does not matter.
+        for (missing, id) in [(object, "V999"), (&other, "V1"), (&format!("{object}x"), "V1")] {
+            let out = world.run(&["rm", missing, "--version-id", id]);
+            assert_eq!(out.status.code(), Some(1), "{}", said(&out));
+            world.done(&["rm", missing, "--version-id", id, "--force"]);
+        }
+        assert_eq!(world.cat(object, &key), b"third");
+        for command in [&["rm", object][..], &["cat", object, "--key", &key]] {
+            let out = world.run(&[command, &["--version-id", ""]].concat());
+            assert_eq!(out.status.code(), Some(2), "{}", said(&out));
+        }
+        assert_eq!(world.cat(object, &key), b"third");
         let out = world.run(&["rm", object, &other, "--version-id", "V1"]);
         assert_eq!(out.status.code(), Some(2), "{}", said(&out));
         for many in [&["get", "-r", object, &file][..], &["verify", "-r", object]] {
@@ -124,4 +138,138 @@ fn all_versions_are_listed_or_it_is_an_error() {
         let out = world.run(&["ls", "--versions", &format!("{folder}none")]);
         assert_eq!(out.status.code(), Some(2), "{}", said(&out));
     }
+}
+
+/// Returns what is in all versions of an object, the oldest first, as far as a key opens them.
+fn contents(world: &World, address: &str, key: &str) -> Vec<Option<Vec<u8>>> {
+    let ids = versions(world, address).into_iter().filter(|(_, what)| *what != "deleted");
+    let mut all: Vec<Option<Vec<u8>>> = ids
+        .map(|(id, _)| {
+            let out = world.run(&["cat", address, "--version-id", &id, "--key", key]);
+            out.status.success().then_some(out.stdout)
+        })
+        .collect();
+    all.reverse();
+    all
+}
+
+#[test]
+fn all_versions_get_the_new_key_and_keep_their_order() {
+    for object in ["cos://b-1/a/film", "oss://b-1/a/film"] {
+        let world = World::new();
+        world.server.keep_versions();
+        let (old, new) = (world.text("key.pem"), world.new_key());
+        let all: [&[u8]; 4] = [b"first", b"second", b"third", b"fourth"];
+        for content in all {
+            world.put(object, content);
+        }
+        // One that has the new key already, and stays where it is.
+        let file = world.file("fifth", b"fifth");
+        world.done(&["put", &file, object, "--key", &new]);
+        world.put(object, b"sixth");
+        // And the object that is next to it.
+        world.put(&format!("{object} 2"), b"other");
+        let folder = object.trim_end_matches("film");
+        let rewrap = ["rewrap", "-r", "--key", &old, "--to-key", &new, "--all-versions"];
+        let rewrap = [&rewrap[..], &[folder]].concat();
+        world.done(&rewrap);
+        let want: Vec<Option<Vec<u8>>> = [&all[..], &[b"fifth", b"sixth"]]
+            .concat()
+            .iter()
+            .map(|content| Some(content.to_vec()))
+            .collect();
+        assert!(contents(&world, object, &new) == want, "{object}");
+        assert!(contents(&world, object, &old).iter().all(Option::is_none));
+        assert_eq!(world.cat(&format!("{object} 2"), &new), b"other");
+        let ids = versions(&world, object);
+        let again = lines(&world.run(&rewrap));
+        assert_eq!(again.iter().filter(|line| line.contains("already")).count(), 2, "{again:?}");
+        assert!(versions(&world, object) == ids, "nothing is done twice");
+        // One that is deleted stays deleted.
+        world.put(&format!("{folder}gone"), b"gone");
+        world.done(&["rm", &format!("{folder}gone")]);
+        world.done(&rewrap);
+        assert!(!world.run(&["cat", &format!("{folder}gone"), "--key", &new]).status.success());
+        let gone = format!("{folder}gone");
+        let there = versions(&world, &gone);
+        assert!(contents(&world, &gone, &new) == [Some(b"gone".to_vec())], "{there:?}");
+    }
+}
+
+/// Wherever a run ends, the next one continues, and the newest version is the newest again.
+#[test]
+fn a_run_that_ends_anywhere_is_continued() {
+    for object in ["cos://b-1/film", "oss://b-1/film"] {
+        for n in 0..60 {
+            let world = World::new();
+            world.server.keep_versions();
+            let (old, new) = (world.text("key.pem"), world.new_key());
+            for content in ["first", "second", "third"] {
+                world.put(object, content.as_bytes());
+            }
+            let rewrap = ["rewrap", object, "--key", &old, "--to-key", &new, "--all-versions"];
+            let fault = if n % 2 == 0 { Fault::Cut } else { Fault::CutAfter };
+            world.server.fail(n, fault);
+            let first = world.run(&[&rewrap[..], &["--retries", "0"]].concat());
+            let is_through = first.status.success() && world.server.heal() == 1;
+            world.done(&rewrap);
+            let want = ["first", "second", "third"].map(|it| Some(it.as_bytes().to_vec()));
+            let got = contents(&world, object, &new);
+            let shown = || got.iter().flatten().map(|it| String::from_utf8_lossy(it).into_owned());
+            assert!(got == want, "{object} {n}: {:?}", shown().collect::<Vec<_>>());
+            assert_eq!(world.cat(object, &new), b"third");
+            if is_through {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn where_no_versions_are_kept() {
+    let world = World::new();
+    let (old, new) = (world.text("key.pem"), world.new_key());
+    let object = format!("file:{}/a", world.text("folder"));
+    world.put(&object, b"content");
+    let rewrap = ["rewrap", &object, "--key", &old, "--to-key", &new, "--all-versions"];
+    let out = world.run(&rewrap);
+    assert!(said(&out).contains("does not support"), "{}", said(&out));
+    // A bucket that does not keep versions has one of each object, whose ID is `null`.
+    world.put("cos://b-1/a", b"content");
+    let rewrap = ["rewrap", "cos://b-1/a", "--key", &old, "--to-key", &new, "--all-versions"];
+    let out = world.run(&rewrap);
+    assert!(said(&out).contains("a bucket that keeps none"), "{}", said(&out));
+    assert_eq!(world.cat("cos://b-1/a", &old), b"content");
+}
+
+/// An old version is not read with the instruction file of today.
+#[test]
+fn old_versions_with_instruction_files() {
+    let world = World::new();
+    world.server.keep_versions();
+    let case = envelope_testkit::folder("cos-java").join("rsa-ctr-instruction-put");
+    let read = |name: &str| std::fs::read(case.join(name)).unwrap();
+    let headers: std::collections::BTreeMap<String, String> =
+        serde_json::from_slice(&read("headers.json")).unwrap();
+    let headers: Vec<(String, String)> = headers.into_iter().collect();
+    let body = read("cipher.bin");
+    world.server.store_with("b-1", "k", &vec![7; body.len()], headers.clone());
+    world.server.store_with("b-1", "k", &body, headers);
+    world.server.store_with("b-1", "k.instruction", &read("instruction.json"), Vec::new());
+    let key = world.private("java.pem", &read("private_key.pem"));
+    let object = "cos://b-1/k";
+    assert_eq!(world.cat(object, &key).len(), 1000);
+    let old = versions(&world, object)[1].0.clone();
+    for command in [
+        &["cat", object, "--key", &key][..],
+        &["verify", object, "--key", &key],
+        &["mv", object, "cos://b-1/k2", "--key", &key],
+        &["cp", object, "oss://b-1/k2", "--key", &key],
+    ] {
+        let out = world.run(&[command, &["--version-id", &old]].concat());
+        assert_eq!(out.status.code(), Some(3), "{command:?}: {}", said(&out));
+        assert!(out.stdout.is_empty());
+    }
+    assert_eq!(versions(&world, object).len(), 2);
+    assert_eq!(world.cat(object, &key).len(), 1000);
 }

@@ -217,6 +217,14 @@ impl Store for BudgetedStore {
         within!(self, delete_version(key, version_id))
     }
 
+    fn at_version(&self, key: &str, version_id: &str) -> Option<Arc<dyn Store>> {
+        Some(self.budget.store(self.store.at_version(key, version_id)?))
+    }
+
+    fn is_pinned(&self, key: &str) -> bool {
+        self.store.is_pinned(key)
+    }
+
     async fn list_versions(
         &self,
         prefix: &str,

@@ -1,24 +1,19 @@
 //! Copies of objects, within a service or from one to another.
 
 mod by_service;
+mod plan;
 
 use std::{sync::Arc, time::Duration};
 
-use envelope_core::{
-    ContentCipher, Decryptor, EncryptedObject, Encryptor, Policy, PolicyError, check_body_len,
-};
-use meta_codec::{Dialect, Envelope, Vendor};
+use envelope_core::{Decryptor, Encryptor};
+use meta_codec::{Envelope, Vendor};
 
+use self::plan::Plan;
 use crate::{
-    CopySource, Event, Headers, ObjectMeta, Put, RetryPolicy, StopSignal, Store, StoreError,
-    TransferError,
+    Event, Headers, ObjectMeta, Put, RetryPolicy, StopSignal, Store, StoreError, TransferError,
     inspector::Inspector,
-    kept_headers::{self, is_of_place, is_server_side, kept, translated},
-    master_key,
-    object_envelope::{
-        check_budget, envelope_in, envelope_of, instruction_key, is_elsewhere, is_of_envelope,
-    },
-    object_name::named,
+    kept_headers::{self, kept},
+    object_envelope::{check_budget, envelope_in, instruction_key, is_elsewhere},
     progress::ProgressListener,
     put::StoredObject,
 };
@@ -128,44 +123,10 @@ pub struct CopyResult {
     pub way: CopyWay,
     /// Whether the content key was wrapped anew.
     pub rewrapped: bool,
-}
-
-/// An object that is copied, and what the copy will be.
-struct Plan {
-    meta: ObjectMeta,
-    /// What the service copies from, if it makes the copy.
-    source: Option<CopySource>,
-    /// The envelope that it has now.
-    envelope: Option<Envelope>,
-    /// The one that the copy will have, if it is another.
-    rewrapped: Option<EncryptedObject<ContentCipher>>,
-    /// All headers of the copy, but its envelope.
-    headers: Headers,
-}
-
-impl Plan {
-    /// All headers of the copy.
-    fn all_headers(&self) -> Headers {
-        let mut headers = self.headers.clone();
-        match &self.rewrapped {
-            Some(rewrapped) => headers.extend(
-                rewrapped.headers().iter().map(|(name, value)| ((*name).to_owned(), value.clone())),
-            ),
-            None => {
-                let old = self.meta.headers.iter().filter(|(name, _)| is_of_envelope(name));
-                headers.extend(old.cloned());
-            }
-        }
-        headers
-    }
-
-    /// The envelope of the copy.
-    fn new_envelope(&self) -> Option<&Envelope> {
-        match &self.rewrapped {
-            Some(rewrapped) => Some(rewrapped.envelope()),
-            None => self.envelope.as_ref(),
-        }
-    }
+    /// Whether the object has an envelope.
+    pub encrypted: bool,
+    /// The version that was copied.
+    source: ObjectMeta,
 }
 
 impl Copy {
@@ -258,7 +219,7 @@ impl Copy {
     }
 
     /// Sets the length of the longest object that the service copies in one request; by default,
-    /// [what its vendor allows](Vendor::longest_copy).
+    /// [what its vendor allows](meta_codec::Vendor::longest_copy).
     #[must_use]
     pub const fn with_longest_copy(mut self, bytes: u64) -> Self {
         self.longest = Some(bytes);
@@ -311,31 +272,46 @@ impl Copy {
         self.copy(meta).await
     }
 
-    /// Copies the object, and then deletes it, if it is still the version that was copied. It is
-    /// deleted only after the copy was looked at, and is not the object itself under another name.
-    /// If the future is dropped, the object is at its old place, at the new one, or at both.
+    /// Deletes the object after it was copied, if it is still the version that was copied, and its
+    /// copy is not the object itself under another name. If the future is dropped, the object may
+    /// have been deleted.
     ///
     /// # Errors
-    /// As [`run`](Self::run); [`StoreError::Changed`] if somebody else has written the object since,
-    /// and [`TransferError::SameObject`] if both may be the same. The object is then not deleted.
+    /// [`StoreError::Changed`] if somebody else has written the object since, and
+    /// [`TransferError::SameObject`] if both may be the same; [`StoreError::Exists`] if a copy was
+    /// there already, and there is no envelope to tell that it is one; or any other
+    /// [`TransferError`]. The object is then not deleted.
+    pub async fn delete_source(&self, result: &CopyResult) -> Result<(), TransferError> {
+        let (Place { store, key }, meta) = (&self.from, &result.source);
+        if result.way == CopyWay::Already && !result.encrypted {
+            return Err(StoreError::Exists.into());
+        }
+        self.check_other(meta).await?;
+        match store.head(key).await {
+            Ok(now) if now.is_same_version(meta) => {}
+            Ok(_) => return Err(StoreError::Changed.into()),
+            Err(StoreError::NotFound) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        if result.rewrapped && is_elsewhere(&**store, meta) {
+            // The copy has its envelope in its metadata. Whoever finds this file alone would take
+            // it for an object of its own.
+            store.delete(&instruction_key(key)).await?;
+        }
+        Ok(store.delete(key).await?)
+    }
+
+    /// Copies the object, and then [deletes](Self::delete_source) it. If the future is dropped, the
+    /// object is at its old place, at the new one, or at both.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run) and [`delete_source`](Self::delete_source).
     pub async fn run_and_delete(&self) -> Result<CopyResult, TransferError> {
-        let Place { store, key } = &self.from;
-        let meta = store.head(key).await?;
-        let result = self.copy(meta.clone()).await?;
-        self.check_other(&meta).await?;
+        let result = self.run().await?;
         if self.stop.as_ref().is_some_and(StopSignal::is_stopped) {
             return Err(TransferError::Stopped);
         }
-        match store.head(key).await {
-            Ok(now) if now.is_same_version(&meta) => store.delete(key).await?,
-            Ok(_) => return Err(StoreError::Changed.into()),
-            Err(StoreError::NotFound) => {}
-            Err(error) => return Err(error.into()),
-        }
-        if result.rewrapped && is_elsewhere(&**store, &meta) {
-            // Nothing refers to its instruction file any more.
-            store.delete(&instruction_key(key)).await?;
-        }
+        self.delete_source(&result).await?;
         Ok(result)
     }
 
@@ -366,7 +342,8 @@ impl Copy {
         }
         let result = |way| {
             let (len, rewrapped) = (plan.meta.len, plan.rewrapped.is_some());
-            CopyResult { len, way, rewrapped }
+            let (encrypted, source) = (plan.envelope.is_some(), plan.meta.clone());
+            CopyResult { len, way, rewrapped, encrypted, source }
         };
         if self.create_only && self.is_there(&plan).await? {
             return Ok(result(CopyWay::Already));
@@ -380,159 +357,6 @@ impl Copy {
         Ok(result(CopyWay::Streamed))
     }
 
-    /// Looks at the object, and decides what the copy will be.
-    async fn plan(&self, meta: ObjectMeta) -> Result<Plan, TransferError> {
-        let (from, to) = (&self.from, &self.to);
-        let vendor = to.store.vendor();
-        let envelope = envelope_of(&*from.store, &from.key, &meta).await?;
-        envelope.iter().for_each(|envelope| self.inspector.inspect(envelope));
-        self.admit(envelope.as_ref())?;
-        let reason = envelope.as_ref().and_then(|envelope| self.reason(envelope, vendor));
-        let source = self.service_source(&meta, envelope.is_some(), reason.is_some());
-        let rewrapped = match &envelope {
-            Some(envelope) => self.rewrapped(&meta, envelope, reason, source.is_some()).await?,
-            None => None,
-        };
-        let headers = self.headers(&meta, vendor).await?;
-        Ok(Plan { meta, source, envelope, rewrapped, headers })
-    }
-
-    /// Decides whether the object may be copied.
-    fn admit(&self, envelope: Option<&Envelope>) -> Result<(), TransferError> {
-        let policy = self.keys.as_ref().map(|keys| keys.decryptor.policy());
-        let Some(envelope) = envelope else {
-            let is_within = self.from.store.vendor() == self.to.store.vendor();
-            let demands = policy.is_some_and(Policy::demands_protection);
-            let is_allowed =
-                self.allow_plaintext || policy.is_some_and(|it| it.admit(None).is_ok());
-            return match !demands && (is_within || is_allowed) {
-                true => Ok(()),
-                false => Err(PolicyError::NotEncrypted.into()),
-            };
-        };
-        policy.map_or(Ok(()), |policy| policy.admit(Some(envelope)).map_err(Into::into))
-    }
-
-    /// Returns why the copy cannot have the envelope that the object has, or is not to have it.
-    fn reason(&self, envelope: &Envelope, vendor: Option<Vendor>) -> Option<&'static str> {
-        let is_bound = envelope.seal().is_some_and(|seal| seal.terms().name_bound);
-        if vendor.is_some_and(|vendor| envelope.dialect().vendor() != vendor) {
-            return Some("its metadata is in the dialect of another service");
-        }
-        if is_bound && self.from.key != self.to.key {
-            return Some("its seal is bound to its name");
-        }
-        if envelope.dialect() == Dialect::COS_INSTRUCTION {
-            return Some("its envelope is in an instruction file");
-        }
-        self.keys.as_ref().filter(|keys| keys.always).map(|_| "it is to have another one")
-    }
-
-    /// Returns what the service copies from, if it can make the copy.
-    fn service_source(
-        &self,
-        meta: &ObjectMeta,
-        is_encrypted: bool,
-        has_new_envelope: bool,
-    ) -> Option<CopySource> {
-        let (from, to) = (&self.from, &self.to);
-        let vendor = to.store.vendor().filter(|vendor| from.store.vendor() == Some(*vendor))?;
-        let source = from.store.copy_source(&from.key, meta);
-        let source = source.filter(|source| to.store.can_copy(source))?;
-        let is_new = self.replaces(has_new_envelope) && vendor.forbids_new_metadata();
-        let is_long = meta.len > self.longest_copy() && !vendor.copies_parts_of_encrypted();
-        (!is_encrypted || !(is_new || is_long)).then_some(source)
-    }
-
-    /// Returns whether a copy by the service has other metadata than the object.
-    fn replaces(&self, has_new_envelope: bool) -> bool {
-        has_new_envelope || self.headers.iter().any(|(name, _)| !is_of_place(name))
-    }
-
-    /// Returns the new envelope, if the copy cannot have the old one, or is not to have it.
-    async fn rewrapped(
-        &self,
-        meta: &ObjectMeta,
-        envelope: &Envelope,
-        reason: Option<&'static str>,
-        by_service: bool,
-    ) -> Result<Option<EncryptedObject<ContentCipher>>, TransferError> {
-        let states_parts = !by_service && self.lacks_parts(meta.len, envelope);
-        let parts = states_parts.then_some("its metadata must state the parts of the copy");
-        let Some(reason) = reason.or(parts) else {
-            return self.verify(meta, envelope).await.map(|()| None);
-        };
-        let keys = self.keys.as_ref().ok_or(TransferError::NeedsKey(reason))?;
-        check_body_len(envelope, meta.len)?;
-        let dialect = keys.encryptor.dialect();
-        if let Some(vendor) = self.to.store.vendor().filter(|it| *it != dialect.vendor()) {
-            return Err(TransferError::Vendor { dialect, vendor });
-        }
-        let mut encryptor = keys.encryptor.clone().with_new_name(self.to.key.as_str());
-        if states_parts && let Some(plan) = self.put().layout_to_state(meta.len, dialect)? {
-            encryptor = encryptor.with_parts(plan);
-        }
-        let decryptor = named(&keys.decryptor, &self.from.key);
-        Ok(Some(master_key::rewrap(&decryptor, envelope, &encryptor).await??))
-    }
-
-    /// Verifies what the policy demands, where nothing else opens the envelope.
-    async fn verify(&self, meta: &ObjectMeta, envelope: &Envelope) -> Result<(), TransferError> {
-        let keys = self.keys.as_ref();
-        let Some(keys) = keys.filter(|keys| keys.decryptor.policy().demands_protection()) else {
-            return Ok(());
-        };
-        check_body_len(envelope, meta.len)?;
-        master_key::decrypt(&named(&keys.decryptor, &self.from.key), envelope).await?;
-        Ok(())
-    }
-
-    /// Returns whether the metadata of a copy that passes by here must state its parts, and does
-    /// not.
-    fn lacks_parts(&self, len: u64, envelope: &Envelope) -> bool {
-        let stated = self.to.store.vendor().is_some_and(Vendor::needs_encryption_headers_on_parts);
-        stated && envelope.layout().is_none() && len > self.threshold()
-    }
-
-    fn threshold(&self) -> u64 {
-        self.part_size.unwrap_or(THRESHOLD)
-    }
-
-    fn longest_copy(&self) -> u64 {
-        let of_vendor = self.to.store.vendor().map_or(0, Vendor::longest_copy);
-        self.longest.unwrap_or(of_vendor)
-    }
-
-    /// Returns the headers of the copy, but its envelope.
-    async fn headers(
-        &self,
-        meta: &ObjectMeta,
-        vendor: Option<Vendor>,
-    ) -> Result<Headers, TransferError> {
-        let (from, listener) = (&self.from, &self.listener);
-        if kept(&meta.headers).iter().any(|(_, value)| value.contains('\u{fffd}')) {
-            let words = "a header of the object is not UTF-8, and would be changed";
-            return Err(TransferError::Corrupt(words.to_owned()));
-        }
-        let mut headers = kept(&meta.headers);
-        let overrides = |name: &str| self.headers.iter().any(|(other, _)| other == name);
-        // Another service has other accounts. A folder has the headers of any service.
-        if vendor.is_none() || from.store.vendor() == vendor {
-            let access = kept_headers::access(&*from.store, &from.key, listener).await?;
-            headers.extend(access);
-        }
-        if let Some(vendor) = vendor {
-            headers = translated(headers, vendor);
-        }
-        if let Some(server_side) = &self.server_side {
-            headers.retain(|(name, _)| !is_server_side(name));
-            headers.extend(server_side.iter().cloned());
-        }
-        headers.retain(|(name, _)| !overrides(name));
-        headers.extend(self.headers.iter().cloned());
-        Ok(headers)
-    }
-
     /// Returns whether the copy is there already.
     async fn is_there(&self, plan: &Plan) -> Result<bool, TransferError> {
         let there = match self.to.store.head(&self.to.key).await {
@@ -544,7 +368,8 @@ impl Copy {
             there.crc64.is_some() && (there.len, there.crc64) == (plan.meta.len, plan.meta.crc64);
         let found = envelope_in(&there.headers).ok().flatten();
         // A content key that is wrapped anew is never the same twice.
-        if same_bytes && plan.rewrapped.is_none() && found == plan.envelope {
+        let same_envelope = plan.rewrapped.is_none() && found == plan.envelope;
+        if same_bytes && same_envelope && shown(&there.headers) == shown(&plan.headers) {
             return Ok(true);
         }
         Err(StoreError::Exists.into())
@@ -556,7 +381,8 @@ impl Copy {
         let all = self.with_tags(all).await?;
         let object =
             StoredObject::new(Arc::clone(&from.store), &from.key, plan.meta.clone(), self.retry);
-        self.put().with_headers(all).stored_object(object).await?;
+        let put = self.put().with_headers(all).with_copy(plan.rewrapped.is_none());
+        put.stored_object(object).await?;
         Ok(())
     }
 
@@ -590,4 +416,20 @@ impl Copy {
             None => put,
         }
     }
+}
+
+/// Returns what a store shows of the headers with which an object was written, in one order.
+fn shown(headers: &Headers) -> Headers {
+    let is_hidden = |name: &str| {
+        let mut vendors = Vendor::ALL.into_iter();
+        name.ends_with("-server-side-encryption-context")
+            || vendors.any(|it| {
+                let tagging = name.strip_prefix(it.header_prefix()) == Some("tagging");
+                tagging || name == it.access_header()
+            })
+    };
+    let mut headers = kept(headers);
+    headers.retain(|(name, _)| !is_hidden(name));
+    headers.sort_unstable();
+    headers
 }

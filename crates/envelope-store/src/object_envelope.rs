@@ -14,7 +14,8 @@ const MAX_INSTRUCTION: u64 = 64 * 1024;
 /// Returns `Ok(None)` if the object has no envelope. It can be dropped at any time.
 ///
 /// # Errors
-/// [`TransferError::Parse`] if the envelope is rejected, or [`TransferError::Store`].
+/// [`TransferError::Parse`] if the envelope is rejected; [`TransferError::OldInstruction`]; or
+/// [`TransferError::Store`].
 pub async fn envelope_of(
     store: &dyn Store,
     key: &str,
@@ -25,6 +26,8 @@ pub async fn envelope_of(
         return Ok(parsed?);
     }
     let file = match store.get(&instruction_key(key), GetOptions::default()).await {
+        // Nobody knows which version of it belongs to an older version of the object.
+        Ok(_) if store.is_pinned(key) => return Err(TransferError::OldInstruction),
         Ok(file) if file.meta.len <= MAX_INSTRUCTION => collect(file.body).await?,
         // Whoever may not read it does not know whether the object is encrypted.
         Ok(_) | Err(StoreError::NotFound) => return Ok(parsed?),

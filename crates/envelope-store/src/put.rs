@@ -91,6 +91,7 @@ pub struct Put {
     concurrency: usize,
     create_only: bool,
     expected: Option<ObjectMeta>,
+    is_copy: bool,
     journal: Option<PathBuf>,
     spool: bool,
     listener: ProgressListener,
@@ -126,6 +127,7 @@ impl Put {
             concurrency: 4,
             create_only: false,
             expected: None,
+            is_copy: false,
             journal: None,
             spool: false,
             listener: ProgressListener::default(),
@@ -196,6 +198,19 @@ impl Put {
     pub fn with_expected(mut self, expected: ObjectMeta) -> Self {
         self.expected = Some(expected);
         self
+    }
+
+    /// Sets whether the same bytes with the same envelope may be there already, because they are
+    /// copied. An object that looks right is no proof then that this upload wrote it.
+    #[must_use]
+    pub(crate) const fn with_copy(mut self, is_copy: bool) -> Self {
+        self.is_copy = is_copy;
+        self
+    }
+
+    /// Returns whether an object that looks right must be the one that this upload wrote.
+    pub(crate) const fn knows_its_own(&self) -> bool {
+        !self.is_copy || self.create_only
     }
 
     /// Keeps a journal of the multipart upload of a file, from which a later run can resume. It

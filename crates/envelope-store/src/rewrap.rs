@@ -1,6 +1,7 @@
 //! Rewrapping: a new master key for an existing object.
 
 mod kept;
+mod versions;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -38,6 +39,8 @@ pub enum Rewrapped {
     InPlace,
     /// The ciphertext was downloaded and uploaded again, with new headers.
     Reuploaded,
+    /// This many versions were written again, and deleted as they were.
+    Versions(u64),
 }
 
 /// Another master key, or another dialect, for an object in a store. Its ciphertext stays as it is.

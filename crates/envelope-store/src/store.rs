@@ -1,6 +1,6 @@
 //! The interface of an object store.
 
-use std::{fmt, ops::Range, time::Duration};
+use std::{fmt, ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -152,6 +152,19 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn delete_version(&self, key: &str, version_id: &str) -> Result<(), StoreError> {
         let _ = (key, version_id);
         Err(StoreError::Unsupported("versions"))
+    }
+
+    /// Returns this store with another meaning of one key: that version of the object, for all that
+    /// reads, copies and deletes it. `None` if the store keeps no versions, which is the default.
+    fn at_version(&self, key: &str, version_id: &str) -> Option<Arc<dyn Store>> {
+        let _ = (key, version_id);
+        None
+    }
+
+    /// Returns whether a key means an older version of its object here. By default, none does.
+    fn is_pinned(&self, key: &str) -> bool {
+        let _ = key;
+        false
     }
 
     /// Returns up to a thousand versions of the objects whose keys start with `prefix`, ordered by

@@ -61,6 +61,10 @@ pub enum TransferError {
     /// Another process holds the lock on this transfer.
     #[error("this transfer is in use by another process")]
     Locked,
+    /// The envelope of an older version is in an instruction file of COS Java, and nobody knows in
+    /// which version of it.
+    #[error("the envelope of this version is in an instruction file, which may belong to another")]
+    OldInstruction,
     /// The object and its copy may be the same object under two names, so that nothing is deleted.
     #[error("the object and its copy may be the same; nothing was deleted")]
     SameObject,

@@ -501,6 +501,19 @@ fn a_copy_whose_answer_was_lost_is_recognized() {
                 let result = world.runtime.block_on(copy.run());
                 assert_eq!(result.unwrap().way, CopyWay::Service, "{fault:?}");
             }
+            // One that was there before is no proof that this one was made.
+            let other = Attributes::new().with_access("private").headers(vendor).unwrap();
+            let copy =
+                Copy::new((Arc::clone(&store), "old"), (store, "new false")).with_headers(other);
+            for n in 2..8 {
+                world.server.fail(n, Fault::Error);
+            }
+            let failed = world.runtime.block_on(copy.run_and_delete());
+            assert!(matches!(failed, Err(TransferError::Store(StoreError::Unavailable(_)))));
+            world.server.heal();
+            let access = world.header("b-1", "new false", vendor.access_header());
+            assert_eq!(access.as_deref(), Some("public-read"));
+            assert!(world.server.object("b-1", "old").is_some());
         }
     }
 }

@@ -339,4 +339,16 @@ fn nothing_is_written_behind_a_link() {
     });
     assert_eq!(std::fs::read(outside.join("x")).unwrap(), b"mine");
     assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1);
+    // Nor is anything deleted behind the name of the store's own folder.
+    let (other, none) = (folder.path().join("other"), Headers::new());
+    std::fs::create_dir(&other).unwrap();
+    symlink(&outside, other.join(".envelope-uploads")).unwrap();
+    std::fs::create_dir(outside.join("new-years-photos")).unwrap();
+    let store = FolderStore::new(&other);
+    Runtime::new().unwrap().block_on(async {
+        let body = Bytes::from_static(b"evil");
+        assert!(store.put("a", body, &none, PutOptions::default()).await.is_err());
+        assert!(store.create_multipart("a", &none, PutOptions::default()).await.is_err());
+    });
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 2);
 }

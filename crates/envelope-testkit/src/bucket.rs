@@ -252,9 +252,10 @@ impl LoopbackBucket {
         self.shared.released.notify_waiters();
     }
 
-    /// Clears all pending faults.
-    pub fn heal(&self) {
-        lock(&self.shared.faults).at.clear();
+    /// Clears all pending faults, and returns how many there were.
+    #[expect(clippy::must_use_candidate, reason = "what matters is that they are gone")]
+    pub fn heal(&self) -> usize {
+        std::mem::take(&mut lock(&self.shared.faults).at).len()
     }
 
     /// Returns the method, path and query of every request received.

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use clap::builder::NonEmptyStringValueParser;
 use envelope_store::Address;
 
 use super::{
@@ -101,7 +102,12 @@ pub(crate) struct Rm {
     pub(crate) yes: bool,
     /// Delete this version for good, and no other. If it is the current one, the one before it is
     /// from then on. For one object.
-    #[arg(long, value_name = "ID", conflicts_with = "recursive")]
+    #[arg(
+        long,
+        value_name = "ID",
+        conflicts_with = "recursive",
+        value_parser = NonEmptyStringValueParser::new()
+    )]
     pub(crate) version_id: Option<String>,
     /// An object that does not exist is no failure.
     #[arg(long, short)]

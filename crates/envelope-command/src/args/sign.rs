@@ -25,8 +25,8 @@ pub(crate) struct Sign {
     /// For how long: a number, followed by `s`, `m`, `h` or `d`; a week at most.
     #[arg(long, value_name = "TIME", value_parser = validity, default_value = "1h")]
     pub(crate) expires: Duration,
-    /// The headers that must come with the upload, as `encrypt --metadata-out` writes them. The URL
-    /// is for these, and for no others.
+    /// The headers that must come with the upload, as `encrypt --metadata-out` writes them. OSS takes
+    /// no other `x-oss-` headers with the URL; COS takes others, too.
     #[arg(long, value_name = "HEADERS.json")]
     pub(crate) metadata: Option<PathBuf>,
     #[command(flatten)]

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use clap::ValueEnum;
+use clap::{ValueEnum, builder::NonEmptyStringValueParser};
 use envelope_core::ByteRange;
 use envelope_store::Endpoint;
 
@@ -148,7 +148,7 @@ pub(crate) struct Keys {
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct AtVersion {
     /// Take this version of the object instead of the current one; `ls --versions` shows the IDs.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) version_id: Option<String>,
 }
 

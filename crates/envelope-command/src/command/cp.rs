@@ -74,10 +74,18 @@ fn one(args: &Cp, moves: bool) -> Result<(), Failure> {
             stop.stopped().await;
             tokio::time::sleep(PATIENCE).await;
         };
-        tokio::select! {
-            outcome = copied(&copy, moves) => outcome,
-            () = patience => Err(TransferError::Stopped),
+        let result = tokio::select! {
+            outcome = copy.run() => outcome?,
+            () = patience => return Err(TransferError::Stopped),
+        };
+        if moves && stop.is_stopped() {
+            return Err(TransferError::Stopped);
         }
+        if moves {
+            // Whoever interrupts it now waits for its end, and is told the truth about it.
+            copy.delete_source(&result).await?;
+        }
+        Ok(result)
     });
     reporter.finish();
     let result = outcome.map_err(|error| failure(error).about(&args.from))?;

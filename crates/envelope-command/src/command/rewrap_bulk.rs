@@ -9,8 +9,8 @@ use envelope_core::{Crc64, Decryptor, Encryptor, Keyring, OriginKey, SealOptions
 use envelope_store::{
     Address, RetryPolicy, Rewrap as RewrapObject, Rewrapped, Store, StoreError, TransferError,
     blocking::Runtime,
-    bulk::{Item, Outcome, Report, Summary, listed},
-    list_all,
+    bulk::{Filter, Item, Outcome, Report, Summary, listed},
+    list_all, list_versions,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream, stream::BoxStream};
 use meta_codec::{Vendor, WrapAlgorithm};
@@ -72,6 +72,12 @@ fn check(args: &Rewrap) -> Result<(), Failure> {
         return Err(Failure::usage(
             "--metadata-out and --instruction are only valid with headers in a file",
             "omit them",
+        ));
+    }
+    if bulk.all_versions && (args.seal_body || args.no_seal) {
+        return Err(Failure::usage(
+            "--all-versions keeps the seals as they are",
+            "omit --seal-body and --no-seal",
         ));
     }
     if args.sealed.name.is_some() && (bulk.prefix || bulk.inventory.is_some()) {
@@ -145,6 +151,7 @@ fn items(
     // Only then do bytes move.
     let moves = bulk.reupload || args.seal_body;
     let items = match &bulk.inventory {
+        None if bulk.all_versions => keys_of_versions(store, to, filter),
         Some(path) => many::inventory(path, to, filter)?,
         None => {
             let prefix = to.key.len();
@@ -169,6 +176,27 @@ fn items(
     Ok(items.filter(move |item| future::ready(is_in_share(item))).boxed())
 }
 
+/// Returns all keys that have versions, also those of objects that are deleted now.
+fn keys_of_versions(
+    store: Arc<dyn Store>,
+    to: &Address,
+    filter: Filter,
+) -> BoxStream<'static, Found> {
+    let (prefix, mut last) = (to.key.len(), None);
+    list_versions(store, to.key.as_str())
+        .map_err(Into::into)
+        .try_filter_map(move |version| {
+            let key = version.entry.key;
+            let is_new = last.as_ref() != Some(&key);
+            last = Some(key.clone());
+            let is_wanted = is_new && filter.admits(key.get(prefix..).unwrap_or_default());
+            // An object may have got another version since an earlier run.
+            let item = || Item::new(key, 0, None).with_always(true);
+            future::ready(Ok(is_wanted.then(item)))
+        })
+        .boxed()
+}
+
 /// What is done with each object.
 struct Work {
     store: Arc<dyn Store>,
@@ -177,6 +205,7 @@ struct Work {
     encryptor: Encryptor,
     reupload: bool,
     seal_body: bool,
+    all_versions: bool,
     demands_encryption: bool,
     /// The folder for copies of objects that are being replaced.
     folder: PathBuf,
@@ -214,6 +243,7 @@ fn work(args: &Rewrap, store: Arc<dyn Store>, engine: &Engine) -> Result<Work, F
         encryptor: sealing(args, origin, args.wrapping.encryptor(&master, dialect)),
         reupload: args.bulk.reupload,
         seal_body: args.seal_body,
+        all_versions: args.bulk.all_versions,
         demands_encryption: args.require.demands_encryption(),
         folder: args.bulk.state.folder().unwrap_or_else(std::env::temp_dir),
         retry: args.bulk.bucket.retry(),
@@ -240,16 +270,18 @@ impl Work {
     async fn rewrap(&self, key: &str) -> Result<Rewrapped, TransferError> {
         let (warned, progress) = (Arc::clone(&self.warned), Arc::clone(&self.progress));
         let name = key.to_owned();
-        RewrapObject::new(Arc::clone(&self.store), key)
+        let rewrap = RewrapObject::new(Arc::clone(&self.store), key)
             .with_reupload(self.reupload)
             .with_seal_body(self.seal_body)
             .with_folder(self.folder.clone())
             .with_retry(self.retry)
             .with_progress(move |event| progress.transfer(&name, event))
             .with_new_keys(&self.new)
-            .with_inspector(move |envelope| warned.warn_once(envelope))
-            .run(&self.old, &self.encryptor)
-            .await
+            .with_inspector(move |envelope| warned.warn_once(envelope));
+        match self.all_versions {
+            true => rewrap.run_all_versions(&self.old, &self.encryptor).await,
+            false => rewrap.run(&self.old, &self.encryptor).await,
+        }
     }
 
     async fn outcome(&self, item: Item<Option<String>>) -> Outcome {
@@ -264,6 +296,9 @@ impl Work {
         match outcome {
             Ok(Rewrapped::Already) => Outcome::new("already"),
             Ok(Rewrapped::Reuploaded) => Outcome::new("reuploaded"),
+            Ok(Rewrapped::Versions(count)) => {
+                Outcome::new("rewrapped").with_detail("versions", *count)
+            }
             Ok(_) => Outcome::new("rewrapped"),
             Err(error) if error.is_not_encrypted() && !self.demands_encryption => {
                 Outcome::new("plain")
@@ -284,7 +319,7 @@ fn report(args: &Rewrap, to: &Address, work: &Work) -> Result<Report, Failure> {
     let job = json!({ "rewrap": to.to_string(), "to": key,
         "dialect": work.encryptor.dialect().id(), "matdesc": args.wrapping.matdesc,
         "wrap": args.wrapping.wrap.map(WrapAlgorithm::id), "seal": !args.no_seal,
-        "seal_body": args.seal_body, "require": format!("{:?}", args.require),
+        "seal_body": args.seal_body, "all_versions": args.bulk.all_versions, "require": format!("{:?}", args.require),
         "origin": key_file::fingerprint(args.sealed.origin.path())? });
     let report = many::report(Some(path), &job)?;
     Ok(report.with_location(format!("{}/", to.location)))

@@ -9,7 +9,9 @@ use envelope_store::{
     Address, Store, StoreError,
     blocking::Runtime,
     bulk::{Deletions, Item, Outcome},
+    list_versions,
 };
+use futures_util::TryStreamExt as _;
 use serde_json::json;
 
 use crate::{
@@ -53,9 +55,13 @@ pub(crate) fn run(args: &Rm) -> Result<(), Failure> {
     let version = AtVersion { version_id: args.version_id.clone() };
     for address in &args.objects {
         let store = args.bucket.store_of(address, &version)?;
-        // A mark of a deletion is a version, too, but no object.
-        let force = args.force || args.version_id.is_some();
-        let outcome = runtime.block_on(delete(&*store, &address.key, force));
+        let outcome = match &args.version_id {
+            Some(id) if !args.force => {
+                runtime.block_on(delete_version(Arc::clone(&store), &address.key, id))
+            }
+            Some(_) => runtime.block_on(store.delete(&address.key)),
+            None => runtime.block_on(delete(&*store, &address.key, args.force)),
+        };
         outcome.map_err(|error| Failure::from(error).about(address))?;
     }
     Ok(())
@@ -67,6 +73,21 @@ async fn delete(store: &dyn Store, key: &str, force: bool) -> Result<(), StoreEr
         store.head(key).await?;
     }
     store.delete(key).await
+}
+
+/// Deletes one version, which must be there. A mark of a deletion is one, too, but no object that
+/// could be looked at.
+async fn delete_version(store: Arc<dyn Store>, key: &str, id: &str) -> Result<(), StoreError> {
+    let mut versions = list_versions(Arc::clone(&store), key);
+    while let Some(version) = versions.try_next().await? {
+        if version.entry.key != key {
+            break;
+        }
+        if version.id == id {
+            return store.delete(key).await;
+        }
+    }
+    Err(StoreError::NotFound)
 }
 
 /// Deletes all objects below a folder of keys.

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use envelope_store::Headers;
+use envelope_store::{Headers, Location};
+use meta_codec::Vendor;
 
 use crate::{
     args::{Sign, SignMethod},
@@ -20,8 +21,17 @@ pub(crate) fn run(args: &Sign) -> Result<(), Failure> {
         }
         Some(path) => {
             let headers = header_file::pairs(path)?.into_iter();
-            let text = |value: Vec<u8>| String::from_utf8_lossy(&value).into_owned();
-            headers.map(|(name, value)| (name.to_ascii_lowercase(), text(value))).collect()
+            let headers = headers.map(|(name, value)| {
+                let value = String::from_utf8(value).ok().filter(|value| value.is_ascii());
+                let value = value.ok_or_else(|| {
+                    Failure::usage(
+                        format_args!("{name}: a header in a URL is printable ASCII"),
+                        "choose another value",
+                    )
+                });
+                Ok((name.to_ascii_lowercase(), value?))
+            });
+            headers.collect::<Result<Headers, Failure>>()?
         }
         None => Headers::new(),
     };
@@ -29,6 +39,14 @@ pub(crate) fn run(args: &Sign) -> Result<(), Failure> {
         warn(
             "without --metadata, the object that is uploaded has no envelope, and nobody can \
              decrypt it",
+        );
+    }
+    if args.method == SignMethod::Put
+        && matches!(args.object.location, Location::Bucket(Vendor::Cos, _))
+    {
+        warn(
+            "COS takes further headers with this URL: whoever has it can also copy to this object \
+             what the access key can read; sign with a key that can do no more than it must",
         );
     }
     let store = args.bucket.store(&args.object.location)?;

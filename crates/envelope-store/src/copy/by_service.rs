@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{Copy, Plan};
+use super::{Copy, plan::Plan};
 use crate::{
     CopyOptions, CopySource, Headers, PutOptions, PutResult, StoreError, TransferError, Upload,
     kept_headers::{is_of_place, is_server_side},
@@ -47,7 +47,8 @@ impl Copy {
     }
 
     /// Returns the answer to a copy that was made although something else was answered: only the
-    /// answer to an earlier attempt may have been lost.
+    /// answer to an earlier attempt may have been lost. A copy that could have been there before
+    /// proves nothing.
     async fn copied_anyway(
         &self,
         plan: &Plan,
@@ -59,7 +60,8 @@ impl Copy {
             }
             _ => false,
         };
-        if !may_be_there {
+        let is_fresh = plan.rewrapped.is_some() || self.create_only;
+        if !may_be_there || !is_fresh {
             return Err(error);
         }
         // The first error says more.

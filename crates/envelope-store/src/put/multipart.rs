@@ -393,7 +393,9 @@ impl Put {
         envelope: Option<&Envelope>,
         error: StoreError,
     ) -> Result<PutResult, TransferError> {
-        let Some(envelope) = envelope else { return Err(error.into()) };
+        let Some(envelope) = envelope.filter(|_| self.knows_its_own()) else {
+            return Err(error.into());
+        };
         match self.find_written(len, envelope).await {
             Ok(Some(meta)) => {
                 return Ok(PutResult::new(meta.etag, meta.crc64).with_version_id(meta.version_id));

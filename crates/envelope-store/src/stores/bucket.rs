@@ -72,16 +72,17 @@ const MAX_UPLOADS: usize = 10_000;
 /// let bucket = Bucket::cos("photos-1250000000", endpoint, Credentials::new("an id", "a secret"))?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[derive(Clone)]
 pub struct Bucket {
     vendor: Vendor,
     name: String,
     endpoint: Endpoint,
-    signer: RequestSigner,
+    signer: Arc<RequestSigner>,
     client: reqwest::Client,
     retry: RetryPolicy,
     stall: Duration,
     wait_listener: WaitListener,
-    customer: Option<CustomerSse>,
+    customer: Option<Arc<CustomerSse>>,
     pinned: Option<Pinned>,
 }
 
@@ -169,7 +170,7 @@ impl Bucket {
             vendor,
             name: name.to_owned(),
             endpoint,
-            signer,
+            signer: Arc::new(signer),
             client,
             retry: RetryPolicy::default(),
             stall: STALL,
@@ -199,7 +200,8 @@ impl Bucket {
         mut self,
         key: impl Into<Arc<CustomerKey>>,
     ) -> Result<Self, StoreError> {
-        self.customer = Some(CustomerSse::new(self.vendor, &self.endpoint, key.into())?);
+        let customer = CustomerSse::new(self.vendor, &self.endpoint, key.into())?;
+        self.customer = Some(Arc::new(customer));
         Ok(self)
     }
 
@@ -345,15 +347,17 @@ impl Store for Bucket {
 
     async fn head(&self, key: &str) -> Result<ObjectMeta, StoreError> {
         let request = self.request(Method::HEAD, key).kind(sse::Request::Head);
-        let request = self.at_version(request, key);
+        let request = self.of_version(request, key)?;
         let response = self.send(&request).await?;
-        head_of(&response, None)
+        let meta = head_of(&response, None)?;
+        self.check_version(key, &meta)?;
+        Ok(meta)
     }
 
     async fn get(&self, key: &str, options: GetOptions) -> Result<Object, StoreError> {
         let GetOptions { range, if_match } = options;
         let request = self.request(Method::GET, key).kind(sse::Request::Get);
-        let mut request = self.at_version(request, key);
+        let mut request = self.of_version(request, key)?;
         if let Some(bytes) = &range {
             let last = bytes.end.saturating_sub(1);
             request = request.header("range", format!("bytes={}-{last}", bytes.start));
@@ -366,6 +370,7 @@ impl Store for Bucket {
         }
         let response = self.send(&request).await?;
         let (head, arriving) = object_of(&response, range)?;
+        self.check_version(key, &head)?;
         if if_match.is_some_and(|wanted| wanted != head.etag) {
             return Err(StoreError::Changed);
         }
@@ -383,6 +388,7 @@ impl Store for Bucket {
         headers: &Headers,
         options: PutOptions,
     ) -> Result<PutResult, StoreError> {
+        self.check_writable(key)?;
         let request = self.request(Method::PUT, key).headers(headers).body(body);
         let request = request.kind(sse::Request::Put);
         let response = self.send_checked(self.conditions(request, options)).await?;
@@ -395,6 +401,7 @@ impl Store for Bucket {
         headers: &Headers,
         options: PutOptions,
     ) -> Result<Upload, StoreError> {
+        self.check_writable(key)?;
         let request =
             self.request(Method::POST, key).headers(headers).query("uploads", "").only_once();
         let request = request.kind(sse::Request::InitiateMultipart);
@@ -475,6 +482,14 @@ impl Store for Bucket {
             Ok(_) | Err(StoreError::NoUpload | StoreError::NotFound) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    fn at_version(&self, key: &str, version_id: &str) -> Option<Arc<dyn Store>> {
+        Some(Arc::new(self.clone().with_version(key, version_id)))
+    }
+
+    fn is_pinned(&self, key: &str) -> bool {
+        self.pinned(key).is_some()
     }
 
     async fn list_versions(
@@ -590,7 +605,7 @@ impl Store for Bucket {
 
     async fn tags(&self, key: &str) -> Result<Vec<(String, String)>, StoreError> {
         let request = self.request(Method::GET, key).query("tagging", "");
-        let request = self.at_version(request, key);
+        let request = self.of_version(request, key)?;
         let text = match self.text(&request).await {
             Err(StoreError::Refused(refusal)) if refusal.code.starts_with("NoSuchTagSet") => {
                 return Ok(Vec::new());
@@ -605,7 +620,7 @@ impl Store for Bucket {
     /// (seen in cos-python-sdk-v5 1.9.44, `get_object_acl`).
     async fn access(&self, key: &str) -> Result<Option<String>, StoreError> {
         let request = self.request(Method::GET, key).query("acl", "");
-        let request = self.at_version(request, key);
+        let request = self.of_version(request, key)?;
         let (text, headers) = self.text_and_headers(&request).await?;
         let access: xml::Access = xml::read(&text, "AccessControlPolicy")?;
         let word = match self.vendor {
@@ -626,7 +641,7 @@ impl Store for Bucket {
             .header("content-type", "application/xml")
             .kind(sse::Request::Restore)
             .body(body.into());
-        let request = self.at_version(request, key);
+        let request = self.of_version(request, key)?;
         // COS requires the checksum.
         match self.send_checked(request).await {
             Ok(_) => Ok(()),
@@ -649,7 +664,7 @@ impl Store for Bucket {
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        let request = self.at_version(self.request(Method::DELETE, key), key);
+        let request = self.of_version(self.request(Method::DELETE, key), key)?;
         match self.send(&request).await {
             Ok(_) | Err(StoreError::NotFound) => Ok(()),
             Err(error) => Err(error),

@@ -65,6 +65,7 @@ impl Bucket {
         headers: &Headers,
         options: CopyOptions,
     ) -> Result<PutResult, StoreError> {
+        self.check_writable(key)?;
         let request = self.request(Method::PUT, key).headers(headers);
         let mut request = self.copying(request, source)?;
         if options.replace {

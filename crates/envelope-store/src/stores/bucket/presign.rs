@@ -32,6 +32,9 @@ impl Bucket {
         for (name, value) in headers {
             let name: header::HeaderName = name.parse().map_err(|_| malformed_url())?;
             let value = HeaderValue::from_str(value).map_err(|_| malformed_url())?;
+            if !value.as_bytes().is_ascii() {
+                return Err(malformed_url());
+            }
             parts.headers.insert(name, value);
         }
         let path = parts.uri.path().to_owned();

@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::{Bucket, answer::tag, plain_key, request::Request, xml};
-use crate::{Entry, StoreError, Version, VersionMarker, VersionPage};
+use crate::{Entry, ObjectMeta, StoreError, Version, VersionMarker, VersionPage};
 
 /// The version that a bucket takes for an object, instead of the current one.
 #[derive(Clone, Debug)]
@@ -25,10 +25,30 @@ impl Bucket {
     }
 
     /// Asks for the version that is meant by a key.
-    pub(super) fn at_version(&self, request: Request, key: &str) -> Request {
+    ///
+    /// # Errors
+    /// [`StoreError::Unsupported`] if its ID is empty, which would mean the current one.
+    pub(super) fn of_version(&self, request: Request, key: &str) -> Result<Request, StoreError> {
         match self.pinned(key) {
-            Some(id) => request.query("versionId", id),
-            None => request,
+            Some("") => Err(StoreError::Unsupported("an empty ID of a version")),
+            Some(id) => Ok(request.query("versionId", id)),
+            None => Ok(request),
+        }
+    }
+
+    /// Checks that an answer is about the version that was asked for.
+    pub(super) fn check_version(&self, key: &str, meta: &ObjectMeta) -> Result<(), StoreError> {
+        match (self.pinned(key), meta.version_id.as_deref()) {
+            (Some(wanted), got) if got.unwrap_or("null") != wanted => Err(StoreError::Changed),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses to write an object whose key means an older version.
+    pub(super) fn check_writable(&self, key: &str) -> Result<(), StoreError> {
+        match self.pinned(key) {
+            Some(_) => Err(StoreError::Unsupported("writing an older version")),
+            None => Ok(()),
         }
     }
 

@@ -74,7 +74,7 @@ impl<'a> Pairs<'a> {
     /// same time, but what it replaces has no sidecar, so that the length of the bytes tells which
     /// headers are theirs.
     pub(super) fn read(root: &'a Path) -> Result<Self, StoreError> {
-        let lock = match File::open(root.join(UPLOADS).join(LOCK)) {
+        let lock = match File::open(own_folder(root)?.join(LOCK)) {
             Ok(file) => {
                 file.lock_shared()?;
                 Some(file)
@@ -252,9 +252,20 @@ fn describes(headers: &Map<String, Value>, path: &Path) -> bool {
     sum().is_ok_and(|sum| tag == Some(tag_of(&sum).as_str()))
 }
 
+/// Returns the folder of the store's own files, which is no symbolic link: what is in it is deleted
+/// if nobody needs it any more.
+pub(super) fn own_folder(root: &Path) -> io::Result<PathBuf> {
+    let folder = root.join(UPLOADS);
+    if folder.symlink_metadata().is_ok_and(|it| it.is_symlink()) {
+        let words = format!("{}: a symbolic link is not followed", folder.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
+    }
+    Ok(folder)
+}
+
 /// Creates the folder of the store's own files.
 fn internal_folder(root: &Path) -> io::Result<PathBuf> {
-    let folder = root.join(UPLOADS);
+    let folder = own_folder(root)?;
     fs::create_dir_all(&folder)?;
     Ok(folder)
 }

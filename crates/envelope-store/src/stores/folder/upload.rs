@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{
     UPLOADS, ignore_absence,
-    pair::{NEW, Pairs},
+    pair::{NEW, Pairs, own_folder},
     read_tag,
 };
 use crate::{Headers, StoreError, UploadedPart};
@@ -59,7 +59,7 @@ impl UploadFolder {
         if id.len() != ID_LEN || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(StoreError::NoUpload);
         }
-        Ok(Self { path: root.join(UPLOADS).join(id) })
+        Ok(Self { path: own_folder(root)?.join(id) })
     }
 
     /// Returns the key and the headers with which the upload was created.

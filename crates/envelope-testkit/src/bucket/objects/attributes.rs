@@ -44,8 +44,16 @@ impl Kept {
 }
 
 impl State {
+    /// Returns the version of an object that a request is about.
     fn kept(&mut self, call: &Call) -> Result<&mut Kept, Answer> {
-        let found = self.objects.get_mut(&(call.bucket.clone(), call.key.clone()));
+        let (name, id) = ((call.bucket.clone(), call.key.clone()), call.query("versionId"));
+        let current = self.objects.get_mut(&name).into_iter();
+        let old = self.old.get_mut(&name).into_iter().flatten().filter(|kept| !kept.is_marker);
+        let is_it = |kept: &&mut Kept| kept.version.as_deref() == Some(id);
+        let found = match id.is_empty() {
+            true => { current }.next(),
+            false => current.chain(old).find(is_it),
+        };
         found.ok_or_else(|| refusal(404, "NoSuchKey", "no such key"))
     }
 
