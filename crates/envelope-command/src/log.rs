@@ -96,7 +96,7 @@ fn check(file: &File, path: &Path) -> io::Result<()> {
     refused("the file is there, and is no log")
 }
 
-/// Where lines go.
+/// The destination of lines.
 #[derive(Clone)]
 enum Lines {
     File(Arc<Mutex<File>>),

@@ -33,7 +33,7 @@ pub(crate) struct Uploads {
     server_side: Vec<(String, String)>,
 }
 
-/// How objects are encrypted on this machine.
+/// The encryption of objects on this machine.
 struct Encryption {
     /// Opens what an interrupted upload has written so far.
     decryptor: Decryptor,

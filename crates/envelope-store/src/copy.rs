@@ -30,10 +30,10 @@ const THRESHOLD: u64 = 16 << 20;
 /// passes through memory, in the same parts; no plaintext and no temporary file exists.
 ///
 /// An object keeps its metadata, its storage class, its encryption by the store, its tags and its
-/// access. Another service has other storage classes, keys and accounts: of these, only the metadata
-/// and the tags go along. Its envelope is translated, which takes the [master keys](Self::with_keys);
-/// so does an object whose seal is bound to a name that the copy does not have. The copy is looked at
-/// before the work is said to be done.
+/// access. Another service has other storage classes, keys and accounts: of these, only the
+/// metadata and the tags go along. Its envelope is translated, which takes the [master
+/// keys](Self::with_keys); so does an object whose seal is bound to a name that the copy does not
+/// have. The copy is looked at before the work is said to be done.
 ///
 /// ```
 /// # use envelope_core::{AesKeyWrapper, Decryptor, Dialect, Encryptor, Keyring};
@@ -87,7 +87,7 @@ impl<K: Into<String>> From<(Arc<dyn Store>, K)> for Place {
     }
 }
 
-/// What opens an object, and what wraps its content key anew.
+/// The keys that open an object and wrap its content key anew.
 #[derive(Clone)]
 struct Keys {
     decryptor: Decryptor,
@@ -101,7 +101,7 @@ impl std::fmt::Debug for Keys {
     }
 }
 
-/// How an object was copied.
+/// The way in which an object was copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CopyWay {
@@ -119,11 +119,11 @@ pub enum CopyWay {
 pub struct CopyResult {
     /// Number of bytes stored.
     pub len: u64,
-    /// How it was copied.
+    /// The way in which it was copied.
     pub way: CopyWay,
-    /// Whether the content key was wrapped anew.
+    /// `true` if the content key was wrapped anew.
     pub rewrapped: bool,
-    /// Whether the object has an envelope.
+    /// `true` if the object has an envelope.
     pub encrypted: bool,
     /// The version that was copied.
     source: ObjectMeta,
@@ -265,8 +265,9 @@ impl Copy {
     /// Copies the object. If the future is dropped, a multipart upload stays open.
     ///
     /// # Errors
-    /// Any [`TransferError`], including [`TransferError::NeedsKey`] where the copy must have another
-    /// envelope and there are no keys, and [`StoreError::Exists`] if the target exists and must not.
+    /// Any [`TransferError`], including [`TransferError::NeedsKey`] where the copy must have
+    /// another envelope and there are no keys, and [`StoreError::Exists`] if the target exists and
+    /// must not.
     pub async fn run(&self) -> Result<CopyResult, TransferError> {
         let meta = self.from.store.head(&self.from.key).await?;
         self.copy(meta).await

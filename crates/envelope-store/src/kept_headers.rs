@@ -71,8 +71,8 @@ pub(crate) fn translated(headers: Headers, to: Vendor) -> Headers {
     headers.into_iter().filter_map(translate).collect()
 }
 
-/// Returns the header of an object's tags. A store shows their number at most, and OSS not even that
-/// to everybody. If they cannot be read, the listener is told that they are lost.
+/// Returns the header of an object's tags. A store shows their number at most, and OSS not even
+/// that to everybody. If they cannot be read, the listener is told that they are lost.
 ///
 /// # Errors
 /// If it is not known whether they can be read.

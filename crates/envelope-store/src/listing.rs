@@ -9,7 +9,7 @@ use futures_util::{Stream, StreamExt as _, TryStreamExt as _, future, stream, st
 
 use crate::{Entry, Store, StoreError, Upload, Version, VersionMarker, VersionPage};
 
-/// What is wrong with a listing that would never end, or that would end too early.
+/// The fault of a listing that would never end, or that would end too early.
 pub(crate) const OUT_OF_ORDER: &str = "the pages of the listing do not follow each other";
 
 /// Returns all objects whose keys start with `prefix`, in the order of the store.
@@ -95,8 +95,8 @@ pub fn list_uploads(
     pages.try_flatten().boxed()
 }
 
-/// Returns all versions of the objects whose keys start with `prefix`, ordered by key, the newest of
-/// each first.
+/// Returns all versions of the objects whose keys start with `prefix`, ordered by key, the newest
+/// of each first.
 ///
 /// # Errors
 /// [`StoreError::Malformed`] if the pages do not follow each other, or any other error of

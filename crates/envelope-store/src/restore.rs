@@ -1,6 +1,6 @@
 //! Restoring archived objects.
 
-/// For how long, and how soon, an archived object is restored.
+/// The time for which an archived object is restored, and the urgency.
 ///
 /// ```
 /// use envelope_store::{Restore, RestoreTier};
@@ -14,7 +14,7 @@ pub struct Restore {
     tier: Option<RestoreTier>,
 }
 
-/// How soon an archived object is restored. Not all storage classes have all of them.
+/// The urgency with which an archived object is restored. Not all storage classes have all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RestoreTier {

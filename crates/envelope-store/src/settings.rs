@@ -195,8 +195,8 @@ impl Settings {
     }
 
     /// Sets the version of one object that is meant by its key; see
-    /// [`Bucket::with_version`](crate::Bucket::with_version). Stores that keep no versions cannot be
-    /// opened with it.
+    /// [`Bucket::with_version`](crate::Bucket::with_version). Stores that keep no versions cannot
+    /// be opened with it.
     #[must_use]
     pub fn with_version(mut self, key: impl Into<String>, version_id: impl Into<String>) -> Self {
         self.version = Some((key.into(), version_id.into()));

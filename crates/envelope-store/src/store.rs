@@ -128,8 +128,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Any transport or service error.
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
 
-    /// Deletes several objects, up to a thousand. Returns what became of each, in the same order. By
-    /// default, they are deleted one after the other.
+    /// Deletes several objects, up to a thousand. Returns what became of each, in the same order.
+    /// By default, they are deleted one after the other.
     ///
     /// # Errors
     /// Any transport or service error. Some of the objects may have been deleted all the same.
@@ -255,8 +255,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// and the access. If the options say so, they are all that the copy has.
     ///
     /// # Errors
-    /// [`StoreError::Changed`] if the source is another version by now; [`StoreError::Exists`] if the
-    /// object already exists and must not; [`StoreError::Unsupported`].
+    /// [`StoreError::Changed`] if the source is another version by now; [`StoreError::Exists`] if
+    /// the object already exists and must not; [`StoreError::Unsupported`].
     async fn copy(
         &self,
         source: &CopySource,
@@ -312,8 +312,8 @@ pub trait Store: fmt::Debug + Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Returns who may access an object, in the word of its vendor, such as `public-read`. `None` if
-    /// that is decided by the bucket, which is the default.
+    /// Returns who may access an object, in the word of its vendor, such as `public-read`. `None`
+    /// if that is decided by the bucket, which is the default.
     ///
     /// # Errors
     /// Any transport or service error.
@@ -425,7 +425,7 @@ impl PutOptions {
     }
 }
 
-/// What a presigned URL is for.
+/// The request that a presigned URL is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "nothing else is left to strangers")]
 pub enum PresignedMethod {
@@ -435,7 +435,7 @@ pub enum PresignedMethod {
     Put,
 }
 
-/// What a copy within a service is like.
+/// The conditions of a copy within a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CopyOptions {
@@ -503,8 +503,8 @@ impl ObjectMeta {
             && of_user(self) == of_user(other)
     }
 
-    /// Returns the first of `asked`, the headers of an upload, that asks the store to encrypt on its
-    /// side, if the store does not show that it did.
+    /// Returns the first of `asked`, the headers of an upload, that asks the store to encrypt on
+    /// its side, if the store does not show that it did.
     #[must_use]
     pub fn unmet_server_side<'a>(&self, asked: &'a Headers) -> Option<&'a str> {
         let is_shown = |name: &str| {
@@ -639,9 +639,9 @@ pub struct Version {
     pub entry: Entry,
     /// The ID of the version; `null` for one from before the bucket kept versions.
     pub id: String,
-    /// Whether it is the current version.
+    /// `true` for the current version.
     pub is_latest: bool,
-    /// Whether it only says that the object was deleted.
+    /// `true` for a mark that only says that the object was deleted.
     pub is_deletion: bool,
 }
 

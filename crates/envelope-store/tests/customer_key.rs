@@ -1,5 +1,5 @@
-//! A key of the customer (SSE-C): it goes with every request about an object, over TLS only, and the
-//! answers must show it.
+//! A key of the customer (SSE-C): it goes with every request about an object, over TLS only, and
+//! the answers must show it.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
 

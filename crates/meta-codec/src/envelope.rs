@@ -173,8 +173,8 @@ impl Envelope {
         self.seal
     }
 
-    /// Returns whether a reader that verifies everything notices every change of the body, if all of
-    /// it is read: AES-GCM does, and so does a seal that covers the body.
+    /// Returns whether a reader that verifies everything notices every change of the body, if all
+    /// of it is read: AES-GCM does, and so does a seal that covers the body.
     #[must_use]
     pub fn is_authenticated(&self) -> bool {
         self.content.is_authenticated() || self.seal.is_some_and(|seal| seal.is_full())

@@ -20,8 +20,8 @@ pub(crate) struct ObjectAttributes {
     /// The storage class, in the words of the vendor, such as IA of OSS or STANDARD_IA of COS.
     #[arg(long, value_name = "CLASS")]
     storage_class: Option<String>,
-    /// Who may access the object, in the words of the vendor: `private`, `public-read`, or `default`,
-    /// which is that of the bucket.
+    /// Who may access the object, in the words of the vendor: `private`, `public-read`, or
+    /// `default`, which is that of the bucket.
     #[arg(long, value_name = "ACCESS")]
     acl: Option<String>,
     /// Metadata of your own, without the prefix of the vendor. May be repeated.

@@ -12,8 +12,9 @@ use super::{
 /// Copy objects to another key, another bucket or another service. Nothing is decrypted.
 ///
 /// Within one service, the service copies. Where it cannot, and to another service, the ciphertext
-/// passes through memory. To another service, the metadata is translated to its dialect, which takes
-/// the master key; so does an object whose seal is bound to a name that the copy does not have.
+/// passes through memory. To another service, the metadata is translated to its dialect, which
+/// takes the master key; so does an object whose seal is bound to a name that the copy does not
+/// have.
 ///
 /// A copy keeps the metadata, the storage class, the encryption by the store, the tags and the
 /// access; another service gets the metadata and the tags only. Access keys and regions of both

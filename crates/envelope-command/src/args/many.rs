@@ -64,8 +64,8 @@ impl Many {
 #[command(next_help_heading = "Many objects")]
 pub(crate) struct InventoryFile {
     /// Work on the objects that this file lists, instead of those of a listing: an inventory as
-    /// written by the stores (CSV of bucket and key), CSV with a column `key`, or lines of JSON with
-    /// a `key`. Only those below the folder of the address are meant.
+    /// written by the stores (CSV of bucket and key), CSV with a column `key`, or lines of JSON
+    /// with a `key`. Only those below the folder of the address are meant.
     #[arg(long, value_name = "FILE", requires = "recursive")]
     pub(crate) inventory: Option<PathBuf>,
 }

@@ -36,8 +36,8 @@ pub(crate) struct Put {
         conflicts_with = "kms"
     )]
     pub(crate) key: Option<PathBuf>,
-    /// Upload the file as it is. Nothing encrypts it, but perhaps the store, with --sse: whoever can
-    /// read the bucket can read it. `get --allow-plaintext` downloads it.
+    /// Upload the file as it is. Nothing encrypts it, but perhaps the store, with --sse: whoever
+    /// can read the bucket can read it. `get --allow-plaintext` downloads it.
     #[arg(
         long = "plain",
         conflicts_with_all = [

@@ -26,7 +26,7 @@ pub(crate) struct Restore {
         value_parser = clap::value_parser!(u16).range(1..=365)
     )]
     pub(crate) days: u16,
-    /// How soon: the sooner, the more it costs. By default, the store decides. Not all storage
+    /// The urgency: the sooner, the more it costs. By default, the store decides. Not all storage
     /// classes have all of them.
     #[arg(long, value_name = "TIER", ignore_case = true)]
     pub(crate) tier: Option<Tier>,

@@ -14,10 +14,11 @@ pub(crate) struct BulkArgs {
     /// Rewrap every object whose key begins with that of the address.
     #[arg(long, short = 'r', visible_alias = "recursive")]
     pub(crate) prefix: bool,
-    /// Rewrap all versions of each object, in a bucket that keeps versions, so that the old key opens
-    /// none of them. Versions cannot be changed: each is written again, with a new ID and a new time,
-    /// and the old ones are deleted for good after all of them are there again. Meanwhile, older
-    /// versions are the current one for a moment each, so that nothing should read the objects.
+    /// Rewrap all versions of each object, in a bucket that keeps versions, so that the old key
+    /// opens none of them. Versions cannot be changed: each is written again, with a new ID and a
+    /// new time, and the old ones are deleted for good after all of them are there again.
+    /// Meanwhile, older versions are the current one for a moment each, so that nothing should read
+    /// the objects.
     #[arg(long, conflicts_with_all = ["inventory", "reupload"])]
     pub(crate) all_versions: bool,
     /// Rewrap the objects listed in this file: an inventory as written by the stores (CSV of bucket

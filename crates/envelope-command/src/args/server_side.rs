@@ -119,13 +119,19 @@ impl ServerSide {
     }
 }
 
-/// What is said to a store that holds an object encrypted with a customer key, where there is
+/// The words for a store that holds an object encrypted with a customer key, where there is
 /// nothing to choose.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Encryption by the store")]
 pub(crate) struct CustomerMode {
     /// The same as for `put`; --sse-key alone is enough.
-    #[arg(long, value_name = "MODE", value_parser = ["customer"], requires = "sse_key", hide = true)]
+    #[arg(
+        long,
+        value_name = "MODE",
+        value_parser = ["customer"],
+        requires = "sse_key",
+        hide = true
+    )]
     sse: Option<String>,
 }
 

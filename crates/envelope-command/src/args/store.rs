@@ -57,9 +57,9 @@ pub(crate) struct Bucket {
     /// A proxy for the store: http://HOST:PORT or https://HOST:PORT; by default HTTPS_PROXY.
     #[arg(long, value_name = "URL")]
     pub(crate) proxy: Option<String>,
-    /// The customer key (SSE-C of COS) of objects that were uploaded with `--sse customer`: 32 bytes
-    /// or their base64 text, as written by `keygen aes`. It is sent with every request, over HTTPS
-    /// only, and the store forgets it.
+    /// The customer key (SSE-C of COS) of objects that were uploaded with `--sse customer`: 32
+    /// bytes or their base64 text, as written by `keygen aes`. It is sent with every request, over
+    /// HTTPS only, and the store forgets it.
     #[arg(long, value_name = "FILE")]
     pub(crate) sse_key: Option<PathBuf>,
 }

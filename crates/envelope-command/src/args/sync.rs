@@ -16,9 +16,9 @@ use super::{
 ///
 /// An object is different from its file if it is missing, has another length, or is older, as a
 /// listing says; where that does not decide, and always for a download, the time of the file in the
-/// metadata of the object does. A listing does not say whether an object is encrypted: `audit` does.
-/// With --checksum, the content decides. What only the target has is left alone, unless --delete is
-/// given.
+/// metadata of the object does. A listing does not say whether an object is encrypted: `audit`
+/// does. With --checksum, the content decides. What only the target has is left alone, unless
+/// --delete is given.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SyncArgs {
     /// The source: a local folder, or the address of a folder of keys.

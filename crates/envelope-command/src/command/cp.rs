@@ -192,7 +192,7 @@ fn stores(args: &Cp, to: &Location) -> Result<Stores, Failure> {
     Ok((source.store_of(&args.from, &args.version)?, own.store(to)?))
 }
 
-/// What all copies of a command have in common.
+/// The settings that all copies of a command share.
 struct Copies {
     keys: Option<(Decryptor, Encryptor)>,
     allow_plaintext: bool,
@@ -291,7 +291,7 @@ fn keys(args: &Cp, vendor: Vendor) -> Result<Option<(Decryptor, Encryptor)>, Fai
     Ok(Some((decryptor, args.wrapping.encryptor(&master, dialect))))
 }
 
-/// What is done with each object.
+/// The work on each object.
 struct Work {
     copies: Copies,
     stores: Stores,

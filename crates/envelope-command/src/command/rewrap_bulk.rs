@@ -319,7 +319,8 @@ fn report(args: &Rewrap, to: &Address, work: &Work) -> Result<Report, Failure> {
     let job = json!({ "rewrap": to.to_string(), "to": key,
         "dialect": work.encryptor.dialect().id(), "matdesc": args.wrapping.matdesc,
         "wrap": args.wrapping.wrap.map(WrapAlgorithm::id), "seal": !args.no_seal,
-        "seal_body": args.seal_body, "all_versions": args.bulk.all_versions, "require": format!("{:?}", args.require),
+        "seal_body": args.seal_body, "all_versions": args.bulk.all_versions,
+        "require": format!("{:?}", args.require),
         "origin": key_file::fingerprint(args.sealed.origin.path())? });
     let report = many::report(Some(path), &job)?;
     Ok(report.with_location(format!("{}/", to.location)))

@@ -49,7 +49,7 @@ pub(crate) fn objects(
 /// An object that was found: in a listing, or in an inventory, which says less of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
-    /// What a listing says.
+    /// The entry in the listing, if there was one.
     listed: Option<Entry>,
     /// The bucket that it belongs to, if that is another one.
     bucket: Option<String>,

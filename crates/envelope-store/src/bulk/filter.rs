@@ -5,9 +5,9 @@ use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 /// Patterns of keys, or of paths in a tree, that are worked on or passed over.
 ///
 /// In a pattern, `*` stands for any part of one name, `?` for one byte of it, `**` for any number
-/// of folders, `[a-z]` for a set of ASCII characters and `{a,b}` for alternatives. A pattern without
-/// a slash is that of a name in any folder; one that begins with a slash begins at the root; one
-/// that ends with a slash stands for all that is in the folder.
+/// of folders, `[a-z]` for a set of ASCII characters and `{a,b}` for alternatives. A pattern
+/// without a slash is that of a name in any folder; one that begins with a slash begins at the
+/// root; one that ends with a slash stands for all that is in the folder.
 ///
 /// Without patterns, everything is worked on. With [includes](Self::with_include), what matches one
 /// of them is; and of that, what matches an [exclude](Self::with_exclude) is passed over.

@@ -1,4 +1,4 @@
-//! What a copy will be, and how it is made.
+//! The decisions about a copy: its envelope, its headers, and who makes it.
 
 use envelope_core::{ContentCipher, EncryptedObject, Policy, PolicyError, check_body_len};
 use meta_codec::{Dialect, Envelope, Vendor};
@@ -15,7 +15,7 @@ use crate::{
 /// An object that is copied, and what the copy will be.
 pub(super) struct Plan {
     pub(super) meta: ObjectMeta,
-    /// What the service copies from, if it makes the copy.
+    /// The source for the service, if it makes the copy.
     pub(super) source: Option<CopySource>,
     /// The envelope that it has now.
     pub(super) envelope: Option<Envelope>,

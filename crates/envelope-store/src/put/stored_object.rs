@@ -59,7 +59,7 @@ impl StoredObject {
     }
 }
 
-/// Where the bytes of parts come from.
+/// The source of the bytes of parts.
 #[derive(Clone)]
 pub(super) enum PartSource {
     File(Source),

@@ -18,7 +18,7 @@ const LOOKS: u32 = 4;
 /// The version ID of objects in buckets that keep no versions any more. Writing replaces them.
 const NULL_VERSION: &str = "null";
 
-/// What was sent, and must be there.
+/// The object that was sent, and must be there.
 pub(crate) struct Sent<'a> {
     pub(crate) len: u64,
     pub(crate) etag: &'a str,

@@ -24,7 +24,7 @@ const STANDS_FOR: &str = "envelope-version";
 /// The ID of versions in a bucket that keeps none, or none any more.
 const NULL_VERSION: &str = "null";
 const KEEPS_NONE: &str = "all versions in a bucket that keeps none";
-/// How often the versions are listed again because somebody else wrote one meanwhile.
+/// The number of times that the versions are listed again because somebody else wrote one.
 const MAX_ROUNDS: usize = 10;
 
 /// A version that is an object.
@@ -39,13 +39,13 @@ struct Known {
 struct History {
     /// The newest first.
     versions: Vec<Known>,
-    /// Whether the object is deleted now.
+    /// `true` if the object is deleted now.
     is_deleted: bool,
-    /// Whether it was deleted after the newest version that stands for no other.
+    /// `true` if it was deleted after the newest version that stands for no other.
     was_deleted: bool,
 }
 
-/// Who opens a version.
+/// The keys that open a version.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Opens {
     Old,
@@ -54,15 +54,15 @@ enum Opens {
 }
 
 impl Rewrap {
-    /// Rewraps all versions of the object that `old` opens, in a bucket that keeps versions, so that
-    /// the old master key opens none of them any more. It takes the keys that open what was
+    /// Rewraps all versions of the object that `old` opens, in a bucket that keeps versions, so
+    /// that the old master key opens none of them any more. It takes the keys that open what was
     /// rewrapped already, [`with_new_keys`](Self::with_new_keys).
     ///
     /// The versions keep their order, and get new IDs and times. Their metadata says which version
     /// each stands for (`envelope-version`); that an object was deleted between two of them is not
-    /// kept. **Meanwhile, each of them is the current one for a moment**, so that nothing should read
-    /// the object. If the future is dropped, an older version may be the current one until the next
-    /// run continues. Nothing is deleted before all versions are there again.
+    /// kept. **Meanwhile, each of them is the current one for a moment**, so that nothing should
+    /// read the object. If the future is dropped, an older version may be the current one until the
+    /// next run continues. Nothing is deleted before all versions are there again.
     ///
     /// # Errors
     /// Any [`TransferError`]; [`StoreError::Unsupported`] if the bucket keeps no versions now.

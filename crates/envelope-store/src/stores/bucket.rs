@@ -189,9 +189,10 @@ impl Bucket {
         Ok(self)
     }
 
-    /// Sets a key of the customer, with which the store encrypts and decrypts every object (SSE-C of
-    /// COS). It is sent with every request about an object, and the answers must show its digest.
-    /// Objects that were written without it, or with another one, cannot be read with this bucket.
+    /// Sets a key of the customer, with which the store encrypts and decrypts every object (SSE-C
+    /// of COS). It is sent with every request about an object, and the answers must show its
+    /// digest. Objects that were written without it, or with another one, cannot be read with this
+    /// bucket.
     ///
     /// # Errors
     /// [`StoreError::CustomerKey`] if the endpoint is plain HTTP; [`StoreError::Unsupported`] on
@@ -616,8 +617,8 @@ impl Store for Bucket {
         Ok(tagging.tag_set.tag.into_iter().map(|tag| (tag.key, tag.value)).collect())
     }
 
-    /// OSS answers with a word; COS with grants, and with a header if the object has none of its own
-    /// (seen in cos-python-sdk-v5 1.9.44, `get_object_acl`).
+    /// OSS answers with a word; COS with grants, and with a header if the object has none of its
+    /// own (seen in cos-python-sdk-v5 1.9.44, `get_object_acl`).
     async fn access(&self, key: &str) -> Result<Option<String>, StoreError> {
         let request = self.request(Method::GET, key).query("acl", "");
         let request = self.of_version(request, key)?;

@@ -112,8 +112,8 @@ impl FolderStore {
         Ok(self.root.join(key))
     }
 
-    /// Returns the path of an object that is written or deleted. What is below the root is not behind
-    /// a symbolic link, which could lead anywhere; the root itself may be one.
+    /// Returns the path of an object that is written or deleted. What is below the root is not
+    /// behind a symbolic link, which could lead anywhere; the root itself may be one.
     fn own_path(&self, key: &str) -> Result<PathBuf, StoreError> {
         let path = self.path(key)?;
         let mut folder = self.root.clone();

@@ -55,9 +55,9 @@ struct Kept {
     version: Option<String>,
     /// The digest of the customer key that it is encrypted with.
     customer: Option<String>,
-    /// What it was restored from an archive for.
+    /// The request that restored it from an archive.
     restored: Option<String>,
-    /// Whether it only says that the object was deleted.
+    /// `true` for a mark that only says that the object was deleted.
     is_marker: bool,
 }
 

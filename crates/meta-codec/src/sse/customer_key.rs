@@ -17,9 +17,9 @@ impl CustomerKey {
         Self(Zeroizing::new(*bytes))
     }
 
-    /// Reads a key from the contents of a file: the base64 text of its 32 bytes, with any whitespace
-    /// around it, or the 32 bytes themselves, perhaps with a line ending. COS documents keys of 32
-    /// letters and digits.
+    /// Reads a key from the contents of a file: the base64 text of its 32 bytes, with any
+    /// whitespace around it, or the 32 bytes themselves, perhaps with a line ending. COS documents
+    /// keys of 32 letters and digits.
     ///
     /// # Errors
     /// Returns [`SseError::CustomerKey`] for anything else.

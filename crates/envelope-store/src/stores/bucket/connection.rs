@@ -7,8 +7,8 @@ use reqwest::{Certificate, ClientBuilder, Proxy, redirect::Policy};
 use super::STALL;
 use crate::StoreError;
 
-/// How a service is reached: which certificates are trusted besides those of the system, and
-/// through which proxy.
+/// The way to a service: the certificates that are trusted besides those of the system, and the
+/// proxy.
 ///
 /// ```
 /// use envelope_store::Connection;
@@ -59,8 +59,8 @@ impl Connection {
     }
 
     /// Sends requests through a proxy: `http://HOST:PORT`, or `https://HOST:PORT`. A service is
-    /// reached over TLS through it, so that the proxy sees its host alone. Requests over plain HTTP,
-    /// which only go to this machine, take no proxy.
+    /// reached over TLS through it, so that the proxy sees its host alone. Requests over plain
+    /// HTTP, which only go to this machine, take no proxy.
     ///
     /// # Errors
     /// [`StoreError::Connection`] for anything but such a URL.

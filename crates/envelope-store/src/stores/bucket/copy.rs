@@ -15,7 +15,7 @@ use crate::{
     CopyOptions, CopySource, Endpoint, Headers, ObjectMeta, PutResult, StoreError, Upload,
 };
 
-/// How the hosts of all regions of COS end.
+/// The ends of the hosts of all regions of COS.
 const COS_HOSTS: [&str; 2] = [".myqcloud.com", ".tencentcos.cn"];
 
 impl Bucket {

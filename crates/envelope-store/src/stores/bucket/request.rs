@@ -31,7 +31,7 @@ pub(super) struct Request {
     headers: Headers,
     body: Bytes,
     only_once: bool,
-    /// What it does with an object, if that matters to encryption by the store.
+    /// The kind of request, if that matters to encryption by the store.
     kind: Option<sse::Request>,
     /// The customer key of the object that is copied.
     copy_source_key: Option<SourceKey>,

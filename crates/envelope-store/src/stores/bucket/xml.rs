@@ -348,15 +348,15 @@ mod tests {
         let grants = |more: &str| {
             let text = format!(
                 "<AccessControlPolicy><Owner><ID>me</ID><DisplayName>me</DisplayName></Owner>\
-                 <AccessControlList><Grant><Grantee xmlns:xsi=\"http://x\" xsi:type=\"RootAccount\">\
+                 <AccessControlList><Grant><Grantee xmlns:xsi=\"http://x\" xsi:type=\"Root\">\
                  <ID>me</ID></Grantee><Permission>FULL_CONTROL</Permission></Grant>{more}\
                  </AccessControlList></AccessControlPolicy>"
             );
             read::<Access>(&text, "AccessControlPolicy").unwrap().word_for_grants()
         };
         assert_eq!(grants(""), Some("private"));
-        let all = "<Grant><Grantee><URI>http://cam.qcloud.com/groups/global/AllUsers</URI></Grantee>\
-            <Permission>READ</Permission></Grant>";
+        let all = "<Grant><Grantee><URI>http://cam.qcloud.com/groups/global/AllUsers</URI>\
+            </Grantee><Permission>READ</Permission></Grant>";
         assert_eq!(grants(all), Some("public-read"));
         let other = "<Grant><Grantee><ID>you</ID></Grantee><Permission>READ</Permission></Grant>";
         assert_eq!(grants(other), None);
