@@ -365,12 +365,13 @@ impl Copy {
             Err(StoreError::NotFound) => return Ok(false),
             Err(error) => return Err(error.into()),
         };
-        let same_bytes =
-            there.crc64.is_some() && (there.len, there.crc64) == (plan.meta.len, plan.meta.crc64);
         let found = envelope_in(&there.headers).ok().flatten();
         // A content key that is wrapped anew is never the same twice.
         let same_envelope = plan.rewrapped.is_none() && found == plan.envelope;
-        if same_bytes && same_envelope && shown(&there.headers) == shown(&plan.headers) {
+        if plan.has_bytes_of(&there)
+            && same_envelope
+            && shown(&there.headers) == shown(&plan.headers)
+        {
             return Ok(true);
         }
         Err(StoreError::Exists.into())

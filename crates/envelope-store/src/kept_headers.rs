@@ -1,5 +1,5 @@
-//! What an object has again when it is written anew: everything that its owner gave it, besides its
-//! bytes and its envelope.
+//! The headers that an object keeps when it is written anew: everything that its owner gave it,
+//! besides its bytes and its envelope.
 
 use meta_codec::Vendor;
 

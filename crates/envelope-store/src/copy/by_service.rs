@@ -66,10 +66,8 @@ impl Copy {
         }
         // The first error says more.
         let Ok(there) = self.to.store.head(&self.to.key).await else { return Err(error) };
-        let same_bytes =
-            there.crc64.is_some() && (there.len, there.crc64) == (plan.meta.len, plan.meta.crc64);
         let envelope = envelope_in(&there.headers).ok().flatten();
-        if !same_bytes || envelope.as_ref() != plan.new_envelope() {
+        if !plan.has_bytes_of(&there) || envelope.as_ref() != plan.new_envelope() {
             return Err(error);
         }
         Ok(PutResult::new(there.etag, there.crc64).with_version_id(there.version_id))

@@ -41,6 +41,11 @@ impl Plan {
         headers
     }
 
+    /// Returns whether an object has the same bytes, as far as the stores report it.
+    pub(super) fn has_bytes_of(&self, there: &ObjectMeta) -> bool {
+        there.crc64.is_some() && (there.len, there.crc64) == (self.meta.len, self.meta.crc64)
+    }
+
     /// The envelope of the copy.
     pub(super) fn new_envelope(&self) -> Option<&Envelope> {
         match &self.rewrapped {

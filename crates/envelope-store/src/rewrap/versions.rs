@@ -4,7 +4,7 @@
 //! deleted. So all versions from the oldest that the old key opens are written again, in their
 //! order, and the ones that they stand for are deleted at the end.
 //!
-//! What is written again says in its metadata which version it stands for. By that a later run
+//! The metadata of each copy says which version it stands for. By that, a later run
 //! continues one that was interrupted, and a version that somebody else writes meanwhile becomes
 //! the newest one again.
 

@@ -1,4 +1,4 @@
-//! What is asked about an object besides its body: tags, access control, and restoring it from an
+//! Requests about an object besides its body: tags, access control, and restoring it from an
 //! archive.
 
 use super::{
