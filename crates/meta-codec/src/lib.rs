@@ -67,7 +67,7 @@ pub use header_list::{HeaderListError, read_headers};
 pub use kms_convention::{BlobForm, KmsContext, KmsConvention};
 pub use layout::{LayoutError, PartLayout};
 pub use parse::{parse, parse_instruction, parse_user_metadata};
-pub use reader::{Reach, Reader};
+pub use reader::{Form, Reach, Reader, UnknownReader};
 pub use seal::{Seal, SealFault, SealTerms, SealedBody};
 pub use vendor::Vendor;
 

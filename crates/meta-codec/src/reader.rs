@@ -360,6 +360,114 @@ impl Reader {
     }
 }
 
+/// A way to write objects that a [reader](Reader::forms) reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Form {
+    /// The dialect of the metadata.
+    pub dialect: Dialect,
+    /// How the content key is wrapped.
+    pub wrap: WrapAlgorithm,
+    /// How the content is encrypted.
+    pub content: ContentAlgorithm,
+    /// How much of the object is read.
+    pub reach: Reach,
+    /// Whether the blob of a KMS is encoded in base64 twice, which only oss2 does and reads.
+    pub blob_twice: bool,
+    /// Whether the metadata must state the length of the plaintext.
+    pub needs_len: bool,
+    /// Whether the object may have a material description.
+    pub allows_description: bool,
+}
+
+impl Form {
+    /// Returns the form of which both readers read the objects, if both forms are one.
+    #[must_use]
+    pub fn and(self, other: Self) -> Option<Self> {
+        let kind = |form: Self| (form.dialect, form.wrap, form.content, form.blob_twice);
+        (kind(self) == kind(other)).then(|| Self {
+            reach: self.reach.min(other.reach),
+            needs_len: self.needs_len || other.needs_len,
+            allows_description: self.allows_description && other.allows_description,
+            ..self
+        })
+    }
+}
+
+impl Reader {
+    /// Returns the ways to write objects so that this SDK reads them.
+    ///
+    /// ```
+    /// use meta_codec::{ContentAlgorithm, Dialect, Reach, Reader};
+    ///
+    /// let hadoop = "hadoop-cos".parse::<Reader>()?;
+    /// let form = hadoop.forms().next().expect("it reads something");
+    /// assert_eq!((form.dialect, form.content), (Dialect::COS_V2, ContentAlgorithm::Aes256Gcm));
+    /// assert!(form.needs_len && !form.allows_description && form.reach == Reach::Ranges);
+    /// # Ok::<(), meta_codec::UnknownReader>(())
+    /// ```
+    pub fn forms(self) -> impl Iterator<Item = Form> {
+        let allows_description = self.0.descriptions != Descriptions::Absent;
+        let writable = |rule: &&Rule| rule.dialect.is_writable();
+        self.0.rules.iter().filter(writable).flat_map(move |rule| {
+            let wraps = rule.wraps.iter().copied();
+            let pairs = wraps.flat_map(|wrap| rule.contents.iter().map(move |it| (wrap, *it)));
+            let condition = rule.condition;
+            pairs.filter(|(_, content)| *content != Aes256Cbc).map(move |(wrap, content)| Form {
+                dialect: rule.dialect,
+                wrap,
+                content,
+                reach: rule.reach,
+                blob_twice: wrap == KmsAliyun && matches!(condition, Condition::BlobTwice),
+                needs_len: matches!(condition, Condition::Length),
+                allows_description: allows_description
+                    && !matches!(condition, Condition::NoDescription),
+            })
+        })
+    }
+}
+
+impl std::str::FromStr for Reader {
+    type Err = UnknownReader;
+
+    /// Parses the [name](Self::id) of a reader.
+    fn from_str(id: &str) -> Result<Self, UnknownReader> {
+        Self::ALL.into_iter().find(|reader| reader.id() == id).ok_or(UnknownReader)
+    }
+}
+
+/// The error for a name that no reader has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownReader;
+
+impl std::fmt::Display for UnknownReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("there is no reader of this name; the readers are")?;
+        let mut comma = " ";
+        for reader in Reader::ALL {
+            write!(f, "{comma}{}", reader.id())?;
+            comma = ", ";
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for UnknownReader {}
+
+impl PartialEq for Reader {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for Reader {}
+
+impl std::hash::Hash for Reader {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.id().hash(state);
+    }
+}
+
 impl std::fmt::Debug for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Reader").field(&self.id()).finish()
