@@ -9,6 +9,7 @@ use cipher::{
     BlockCipherDecrypt, BlockCipherEncrypt, KeyInit, common::InnerInit as _, consts::U16,
 };
 use meta_codec::{Envelope, IvForm, MaterialDescription, WrapAlgorithm};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::{KeyWrapper, UnwrapError, WrapError, WrappedKey, unwrap_each, wrap_each};
@@ -92,6 +93,14 @@ pub enum AesKeyError {
 }
 
 impl AesKeyWrapper {
+    /// Returns a fingerprint by which people tell keys apart. It reveals nothing of the key: it is
+    /// the SHA-256 of a constant that the key has wrapped (RFC 3394).
+    #[must_use]
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let wrapped = self.kek.wrap_rfc3394(b"envelope aes key fingerprint 001");
+        Sha256::digest(wrapped.unwrap_or_default()).into()
+    }
+
     /// Creates a master key from 16, 24 or 32 bytes.
     ///
     /// # Errors

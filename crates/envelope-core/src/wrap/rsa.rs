@@ -11,6 +11,7 @@ use meta_codec::{Envelope, IvForm, MaterialDescription, WrapAlgorithm};
 use pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use rand::rngs::SysRng;
 use rsa::{PrivateKey, traits::PublicKeyParts as _};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use self::{engine::RsaEngine, padding::Padding};
@@ -109,6 +110,43 @@ impl RsaKeyWrapper {
     /// [`RsaKeyError::Malformed`] if it cannot be encoded.
     pub fn public_pem(&self) -> Result<String, RsaKeyError> {
         self.engine.public().to_public_key_pem(LineEnding::LF).map_err(|_| RsaKeyError::Malformed)
+    }
+
+    /// Encodes the public half as SPKI DER.
+    ///
+    /// # Errors
+    /// [`RsaKeyError::Malformed`] if it cannot be encoded.
+    pub fn public_der(&self) -> Result<Vec<u8>, RsaKeyError> {
+        let spki = self.engine.public().to_public_key_der();
+        spki.map(|der| der.as_bytes().to_vec()).map_err(|_| RsaKeyError::Malformed)
+    }
+
+    /// Encodes the key pair as PKCS#8 DER, encrypted with the passphrase if one is given, as
+    /// [`private_pem`](Self::private_pem) does.
+    ///
+    /// # Errors
+    /// [`RsaKeyError::Malformed`] if only the public half is present, or if it cannot be encoded.
+    pub fn private_der(
+        &self,
+        passphrase: Option<&[u8]>,
+    ) -> Result<Zeroizing<Vec<u8>>, RsaKeyError> {
+        let private = self.engine.private().ok_or(RsaKeyError::Malformed)?;
+        match passphrase {
+            None => private.to_pkcs8_der(),
+            Some(passphrase) => private.to_pkcs8_encrypted_der(passphrase),
+        }
+        .map(|der| der.to_bytes())
+        .map_err(|_| RsaKeyError::Malformed)
+    }
+
+    /// Returns a fingerprint by which people tell keys apart: the SHA-256 of the public half as
+    /// SPKI DER, which is the same for both halves. `openssl pkey -pubout -outform DER | sha256sum`
+    /// prints it, too.
+    ///
+    /// # Errors
+    /// [`RsaKeyError::Malformed`] if the public half cannot be encoded.
+    pub fn fingerprint(&self) -> Result<[u8; 32], RsaKeyError> {
+        Ok(Sha256::digest(self.public_der()?).into())
     }
 
     /// Encodes the key pair as PKCS#8 PEM, encrypted with the passphrase if one is given (PBES2
