@@ -34,7 +34,7 @@ impl Envelope {
         }
         if text("do") == "write" {
             let part_size = PART_SIZE.to_string();
-            command.arg("put");
+            command.args(["put", "--force"]);
             if text("how") == "stream" {
                 let file = File::open(text("file")).map_err(|error| error.to_string())?;
                 command.arg("-").stdin(file);

@@ -38,6 +38,7 @@ cargo xtask mutants [SCOPE [I/N]]
 cargo xtask deny            check the licences and the sources of all dependencies
 cargo xtask forgery         unwrap 100 000 forged RSA wraps of each kind, and compare the outcomes
 cargo xtask slow            carry 40 MiB up and down over a line of 100 kB/s
+cargo xtask man             write the manual pages of the command to target/man
 cargo xtask package         build the packages as they would be published, and test their examples";
 
 fn main() -> ExitCode {
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         ["bench"] => bench::gate(),
         ["bench", "seal"] => bench::seal(),
         ["bench", "many"] => bench::many(),
+        ["man"] => man(),
         ["package"] => package::check(),
         ["deny"] => deny(),
         ["coverage"] => coverage::measure(),
@@ -99,6 +101,27 @@ fn long(package: &str, name: &str, features: &[&str]) -> Result<(), String> {
             .args(features)
             .args(["--", "--nocapture"])
             .env("ENVELOPE_LONG", "1"),
+    )
+}
+
+/// Writes the manual pages of the command.
+fn man() -> Result<(), String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let folder = target().join("man");
+    run::run(
+        std::process::Command::new(cargo)
+            .current_dir(root())
+            .args([
+                "run",
+                "--quiet",
+                "--package",
+                "envelope-command",
+                "--bin",
+                "envelope",
+                "--",
+                "man",
+            ])
+            .arg(folder),
     )
 }
 

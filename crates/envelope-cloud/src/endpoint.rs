@@ -33,8 +33,12 @@ impl Endpoint {
     /// Returns the public endpoint of a vendor's object store in a region such as `cn-hangzhou`.
     ///
     /// # Errors
-    /// [`EndpointError::Region`].
+    /// [`EndpointError::Region`], and [`EndpointError::Prefix`] for the host name of a region, such
+    /// as `oss-cn-hangzhou`, in place of the region.
     pub fn of_store(vendor: Vendor, region: &str) -> Result<Self, EndpointError> {
+        if region.starts_with("oss-") || region.starts_with("cos-") {
+            return Err(EndpointError::Prefix);
+        }
         match vendor {
             Vendor::Cos => Self::in_region("cos.", region, ".myqcloud.com"),
             Vendor::Oss => Self::in_region("oss-", region, ".aliyuncs.com"),
@@ -141,6 +145,9 @@ impl FromStr for Endpoint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndpointError {
+    /// The region begins with the name of the service.
+    #[error("a region has no `oss-` or `cos-` before it: it is cn-hangzhou, not oss-cn-hangzhou")]
+    Prefix,
     /// Content keys, metadata and signatures would be sent unencrypted.
     #[error("plain http is allowed only for this machine")]
     PlainHttp,
@@ -200,6 +207,8 @@ mod tests {
         ] {
             assert_eq!(url.parse::<Endpoint>(), Err(EndpointError::Syntax), "{url}");
         }
+        let prefixed = Endpoint::of_store(Vendor::Oss, "oss-cn-hangzhou");
+        assert_eq!(prefixed, Err(EndpointError::Prefix));
         for region in ["", "CN-hangzhou", "x@evil.com/", "a.b", "a:1", "x.evil.com/"] {
             let endpoint = Endpoint::in_region("kms.", region, ".aliyuncs.com");
             assert_eq!(endpoint, Err(EndpointError::Region), "{region}");

@@ -3,11 +3,14 @@
 mod attributes;
 mod cp;
 mod get;
+mod help;
+mod init;
 mod kms;
 mod list;
 mod log;
 mod many;
 mod policy;
+mod profile;
 mod put;
 mod restore;
 mod rewrap;
@@ -24,7 +27,7 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 use envelope_core::ByteRange;
-use meta_codec::{ContentAlgorithm, Dialect, WrapAlgorithm};
+use meta_codec::{ContentAlgorithm, Dialect, Reader, WrapAlgorithm};
 
 use crate::checksum::Checksum;
 
@@ -32,11 +35,14 @@ pub(crate) use self::{
     attributes::ObjectAttributes,
     cp::{Cp, Mv},
     get::{Cat, Get, Verify},
+    help::{Completions, Help, Man},
+    init::Init,
     kms::{Kms, KmsStyle, ToKms},
     list::{Audit, Du, Ls, Rm, Uploads, UploadsAbort, UploadsCommand, UploadsLs},
     log::Log,
     many::{InventoryFile, MAX_PARALLEL, Many, Parallel, Patterns},
-    policy::{Accept, Require},
+    policy::{Accept, Require, Requirement},
+    profile::ProfileChoice,
     put::Put,
     restore::Restore,
     rewrap::BulkArgs,
@@ -55,22 +61,27 @@ pub(crate) use self::{
 /// AES-CTR, the content cipher of nearly all these formats, does not detect tampering: anyone who
 /// can write to the bucket can change your data unnoticed.
 ///
-/// Exit status: 0 success; 1 a file, a store or a KMS cannot be read, written or reached; 2 invalid
+/// Exit status: 0 success; 1 a file, a store or a KMS cannot be read or written; 2 invalid
 /// arguments; 3 the metadata is rejected, or the object is not encrypted; 4 no key fits, or the
-/// content key cannot be unwrapped; 5 the decrypted data does not match the metadata; 130
-/// interrupted.
+/// content key cannot be unwrapped; 5 the decrypted data does not match the metadata; 6 no such
+/// object or bucket; 7 access is denied; 8 a service cannot be reached or does not work; 9 a disk
+/// is full; 130 interrupted; 141 nobody reads the output any more.
 #[derive(Debug, Parser)]
-#[command(name = "envelope", version, max_term_width = 100)]
+#[command(name = "envelope", version, max_term_width = 100, disable_help_subcommand = true)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) log: Log,
+    #[command(flatten)]
+    pub(crate) profile: ProfileChoice,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Init(Init),
     Keygen(Keygen),
+    Key(Key),
     Encrypt(Encrypt),
     Decrypt(Decrypt),
     Inspect(Inspect),
@@ -92,6 +103,10 @@ pub(crate) enum Command {
     SseHeaders(SseHeaders),
     Bench(Bench),
     Demo(Demo),
+    Completions(Completions),
+    #[command(hide = true)]
+    Man(Man),
+    Help(Help),
 }
 
 /// Generate a master key.
@@ -104,9 +119,38 @@ pub(crate) struct Keygen {
     /// overwritten.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
+    /// Write RSA keys as DER (PKCS#8 and SubjectPublicKeyInfo), which hadoop-cos reads, to
+    /// private_key.der and public_key.der, instead of PEM.
+    #[arg(long)]
+    pub(crate) der: bool,
     /// The size of an RSA key, from 2048 to 8192 bits.
     #[arg(long, default_value_t = 3072, value_name = "BITS")]
     pub(crate) bits: usize,
+    #[command(flatten)]
+    pub(crate) passphrase: Passphrase,
+}
+
+/// Look at a key file.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Key {
+    #[command(subcommand)]
+    pub(crate) command: KeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Print the kind of a key and its fingerprint, which is the same for both halves of an RSA
+    /// key.
+    Show(KeyFile),
+    /// Print the public half of an RSA key as PEM.
+    Public(KeyFile),
+}
+
+/// A key file.
+#[derive(Debug, clap::Args)]
+pub(crate) struct KeyFile {
+    /// The key file; `-` is standard input.
+    pub(crate) key: PathBuf,
     #[command(flatten)]
     pub(crate) passphrase: Passphrase,
 }
@@ -124,7 +168,7 @@ pub(crate) struct Encrypt {
     /// The file to encrypt; `-` is standard input.
     pub(crate) plain: PathBuf,
     /// The master key: an RSA key (the public key is enough) or an AES key, as written by `keygen`.
-    #[arg(long, value_name = "FILE", required_unless_present = "kms", conflicts_with = "kms")]
+    #[arg(long, value_name = "FILE", conflicts_with = "kms")]
     pub(crate) key: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) kms: Kms,
@@ -170,6 +214,20 @@ pub(crate) struct Encrypt {
     pub(crate) force: bool,
 }
 
+/// Who must be able to read what is written.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Readers {
+    /// An SDK that must be able to read what is written, such as oss-java, cos-python or
+    /// hadoop-cos. This chooses --dialect, --wrap and --content. May be repeated.
+    #[arg(
+        long = "for",
+        value_name = "READER",
+        value_parser = readers(),
+        conflicts_with_all = ["dialect", "wrap", "content"]
+    )]
+    pub(crate) readers: Vec<Reader>,
+}
+
 /// Options for wrapping a content key.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Wrapping {
@@ -203,6 +261,14 @@ pub(crate) enum Content {
 }
 
 impl Content {
+    /// Returns the choice of a content algorithm that is written.
+    pub(crate) fn of(algorithm: ContentAlgorithm) -> Self {
+        match algorithm {
+            ContentAlgorithm::Aes256Gcm => Self::Gcm,
+            _ => Self::Ctr,
+        }
+    }
+
     /// Returns the content algorithm.
     pub(crate) const fn algorithm(self) -> ContentAlgorithm {
         match self {
@@ -243,8 +309,8 @@ pub(crate) struct Decrypt {
     #[arg(long, value_name = "FILE")]
     pub(crate) instruction: Option<PathBuf>,
     /// A master key: an RSA private key (PEM or DER; PKCS#1 or PKCS#8; encrypted or not) or an AES
-    /// key in base64. Accepts several.
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    /// key in base64. May be repeated.
+    #[arg(long, value_name = "FILE")]
     pub(crate) key: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) kms: Kms,
@@ -301,7 +367,7 @@ pub(crate) struct Inspect {
     pub(crate) json: bool,
     /// The master keys with which to open the envelope and verify its seal and its key check, if it
     /// has them.
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    #[arg(long, value_name = "FILE")]
     pub(crate) key: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) kms: Kms,
@@ -329,8 +395,8 @@ pub(crate) struct Rewrap {
     /// The body of the instruction file that COS Java stored next to the object.
     #[arg(long, value_name = "FILE")]
     pub(crate) instruction: Option<PathBuf>,
-    /// The current master key of the object. Accepts several.
-    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "kms")]
+    /// The current master key of the object. May be repeated.
+    #[arg(long, value_name = "FILE")]
     pub(crate) key: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) kms: Kms,
@@ -487,6 +553,15 @@ fn dialects() -> impl TypedValueParser<Value = Dialect> {
     let writable = Dialect::ALL.into_iter().filter(|dialect| dialect.is_writable());
     PossibleValuesParser::new(writable.map(|it| PossibleValue::new(it.id()).help(it.writers())))
         .try_map(|id| id.parse::<Dialect>())
+}
+
+/// Returns a parser of readers, with the names and versions of their SDKs in the help.
+fn readers() -> impl TypedValueParser<Value = Reader> {
+    let all = Reader::ALL.map(|reader| {
+        let versions = reader.versions().join(", ");
+        PossibleValue::new(reader.id()).help(format!("{} {versions}", reader.sdk()))
+    });
+    PossibleValuesParser::new(all).try_map(|id| id.parse::<Reader>())
 }
 
 fn wrap(id: &str) -> Result<WrapAlgorithm, String> {

@@ -7,6 +7,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use crate::failure::{Code, Failure};
+
 /// The action that the first signal runs instead of ending the process.
 type Interrupt = Box<dyn FnOnce() + Send>;
 
@@ -28,7 +30,9 @@ pub(crate) fn on_signals() {
             }
             let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         }
-        process::exit(130);
+        let advice = "run the same command again; what can go on where it was does so";
+        let _ = Failure::new(Code::Interrupted, "interrupted", advice).report();
+        process::exit(Code::Interrupted.status().into());
     });
 }
 

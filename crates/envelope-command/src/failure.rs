@@ -16,44 +16,35 @@ use envelope_core::{
 use meta_codec::{Dialect, ParseError, Reason};
 use serde_json::json;
 
-use crate::{log, progress::say};
+use crate::{
+    log,
+    progress::{is_json, say},
+};
 
-/// Exit statuses, on which scripts may rely.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Status {
-    /// A file cannot be read or written.
-    Io = 1,
-    /// The arguments are invalid.
-    Usage = 2,
-    /// The metadata is rejected, or the object is not encrypted.
-    Metadata = 3,
-    /// No key fits, or the content key cannot be unwrapped.
-    Key = 4,
-    /// The decrypted data does not match the metadata.
-    Integrity = 5,
-    /// A signal ended the work before its end. As a shell says it of SIGINT.
-    Interrupted = 130,
-}
+mod code;
+mod transfer;
+
+pub(crate) use self::code::Code;
 
 /// A reason for the command to stop.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    status: Status,
+    code: Code,
     cause: String,
     advice: String,
 }
 
 impl Failure {
-    pub(crate) fn new(status: Status, cause: impl Display, advice: impl Into<String>) -> Self {
-        Self { status, cause: cause.to_string(), advice: advice.into() }
+    pub(crate) fn new(code: Code, cause: impl Display, advice: impl Into<String>) -> Self {
+        Self { code, cause: cause.to_string(), advice: advice.into() }
     }
 
     pub(crate) fn usage(cause: impl Display, advice: impl Into<String>) -> Self {
-        Self::new(Status::Usage, cause, advice)
+        Self::new(Code::Usage, cause, advice)
     }
 
     /// An error with all its causes.
-    pub(crate) fn error(status: Status, error: &dyn Error, advice: impl Into<String>) -> Self {
+    pub(crate) fn error(code: Code, error: &dyn Error, advice: impl Into<String>) -> Self {
         let mut cause = error.to_string();
         let mut source = error.source();
         while let Some(error) = source {
@@ -61,7 +52,7 @@ impl Failure {
             cause.push_str(&error.to_string());
             source = error.source();
         }
-        Self::new(status, cause, advice)
+        Self::new(code, cause, advice)
     }
 
     /// Names the object that it is about.
@@ -72,17 +63,34 @@ impl Failure {
 
     /// A file that cannot be read or written.
     pub(crate) fn io(path: &Path, error: &io::Error) -> Self {
-        Self::new(
-            Status::Io,
-            format_args!("{}: {error}", path.display()),
-            "check the path, the permissions and the free disk space",
-        )
+        Self::local(error).about(&path.display())
+    }
+
+    /// An error of the operating system. What helps depends on its kind.
+    pub(crate) fn local(error: &io::Error) -> Self {
+        use io::ErrorKind::{
+            BrokenPipe, IsADirectory, NotADirectory, NotFound, PermissionDenied, QuotaExceeded,
+            StorageFull,
+        };
+        let (code, advice) = match error.kind() {
+            NotFound | NotADirectory => {
+                (Code::NoSuchFile, "check the path; a folder is made with `mkdir -p`")
+            }
+            IsADirectory => (Code::IsFolder, "name a file in the folder"),
+            PermissionDenied => (Code::PermissionDenied, "check who owns it, and its permissions"),
+            StorageFull | QuotaExceeded => {
+                (Code::DiskFull, "free some space, then run the same command again")
+            }
+            BrokenPipe => (Code::BrokenPipe, "nobody reads the output any more"),
+            _ => (Code::Io, "check the path and the device"),
+        };
+        Self::new(code, error, advice)
     }
 
     /// An input file that changed while it was being read.
     pub(crate) fn changed() -> Self {
         Self::new(
-            Status::Io,
+            Code::Io,
             "the file changed while it was being read, or is too long",
             "retry when nothing is writing to it; discard any output already sent to a pipe",
         )
@@ -108,24 +116,27 @@ impl Failure {
 
     /// A KMS that gave no usable answer.
     fn kms(error: &KmsError) -> Self {
-        let (status, advice) = match error {
+        let (code, advice) = match error {
             KmsError::Denied(_) | KmsError::NotAsked(_) => (
-                Status::Key,
+                Code::Key,
                 "check the access key in the environment, its permissions, and the state of the \
                  master key",
             ),
             KmsError::Refused(_) => (
-                Status::Key,
+                Code::Key,
                 "check the vendor and the region; an object written by oss2 may need \
                  --kms-passphrase-file",
             ),
-            _ => (Status::Io, "check --kms-endpoint and the network, then retry"),
+            KmsError::Unavailable(_) => {
+                (Code::Unreachable, "check --kms-endpoint and the network, then retry")
+            }
+            _ => (Code::Io, "check --kms-endpoint and what is between you and the KMS"),
         };
-        Self::new(status, error, advice)
+        Self::new(code, error, advice)
     }
 
-    pub(crate) const fn status(&self) -> Status {
-        self.status
+    pub(crate) const fn code(&self) -> Code {
+        self.code
     }
 
     pub(crate) fn cause(&self) -> &str {
@@ -136,13 +147,27 @@ impl Failure {
         &self.advice
     }
 
-    /// Prints the failure on standard error and returns the exit status.
+    /// Prints the failure on standard error, for people or for programs, and returns the exit
+    /// status.
     pub(crate) fn report(&self) -> ExitCode {
+        let status = self.code.status();
         log::said(&format!("error: {}", self.cause));
         let mut stderr = io::stderr().lock();
-        let _ = writeln!(stderr, "error: {}", one_line(&self.cause));
-        let _ = writeln!(stderr, "advice: {}", one_line(&self.advice));
-        ExitCode::from(self.status as u8)
+        // Other tools end silently, too, if what they write to has closed.
+        let _ = match self.code {
+            Code::BrokenPipe => Ok(()),
+            _ if is_json() => writeln!(
+                stderr,
+                "{}",
+                json!({ "error": self.cause, "advice": self.advice, "code": self.code.word(),
+                    "status": status })
+            ),
+            _ => {
+                let (cause, advice) = (one_line(&self.cause), one_line(&self.advice));
+                writeln!(stderr, "error: {cause}\nadvice: {advice}")
+            }
+        };
+        ExitCode::from(status)
     }
 }
 
@@ -157,7 +182,7 @@ pub(crate) fn warn(words: impl Display) {
 pub(crate) fn arguments(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         let _ = error.print();
-        return ExitCode::from(if error.use_stderr() { Status::Usage as u8 } else { 0 });
+        return ExitCode::from(if error.use_stderr() { Code::Usage.status() } else { 0 });
     }
     // What nobody expected may be a secret that was meant for another option.
     let unexpected = match error.get(ContextKind::InvalidArg) {
@@ -181,7 +206,12 @@ pub(crate) fn arguments(error: &clap::Error) -> ExitCode {
     let words: Vec<&str> = paragraph.split_whitespace().collect();
     let cause = words.join(" ");
     let cause = cause.strip_prefix("error: ").unwrap_or(&cause);
-    Failure::usage(cause, "see `envelope help` and `envelope help COMMAND`").report()
+    // The similar names are those of commands and options, and no secrets.
+    let tip = text.split("\n\n").find_map(|paragraph| paragraph.trim().strip_prefix("tip: "));
+    let tip = tip.map(|tip| tip.split_whitespace().collect::<Vec<_>>().join(" "));
+    let advice =
+        tip.unwrap_or_else(|| "see `envelope help` and `envelope help COMMAND`".to_owned());
+    Failure::usage(cause, advice).report()
 }
 
 /// Escapes control and bidirectional formatting characters, which a file name or a description may
@@ -208,31 +238,31 @@ impl From<ParseError> for Failure {
             Reason::Missing(_) => "supply all headers of the object, as returned by HEAD",
             _ => "the metadata was altered, or its format is unknown",
         };
-        Self::error(Status::Metadata, &error, advice)
+        Self::error(Code::Metadata, &error, advice)
     }
 }
 
 /// Advice on what a policy refuses, in one place.
-const fn policy_advice(error: PolicyError) -> (Status, &'static str) {
+const fn policy_advice(error: PolicyError) -> (Code, &'static str) {
     match error {
         PolicyError::NotEncrypted => (
-            Status::Metadata,
+            Code::NotEncrypted,
             "fetch the metadata of the object itself; if it is meant to be plaintext, use \
              --allow-plaintext; if its keys are in a COS instruction file, pass that with \
              --instruction",
         ),
         PolicyError::UnauthenticatedRange(_) => {
-            (Status::Usage, "decrypt the whole object, or use --unauthenticated-range")
+            (Code::Usage, "decrypt the whole object, or use --unauthenticated-range")
         }
         PolicyError::Unauthenticated(_)
         | PolicyError::NoKeyCheck
         | PolicyError::NoOrigin
         | PolicyError::NoSeal => (
-            Status::Metadata,
+            Code::Metadata,
             "the object may have been relabelled; if it was written without this protection, omit \
              --require",
         ),
-        _ => (Status::Metadata, "objects of this kind are not allowed"),
+        _ => (Code::Metadata, "objects of this kind are not allowed"),
     }
 }
 
@@ -240,17 +270,17 @@ impl From<DecryptError> for Failure {
     fn from(error: DecryptError) -> Self {
         match &error {
             DecryptError::Policy(policy) => {
-                let (status, advice) = policy_advice(*policy);
-                Self::new(status, error, advice)
+                let (code, advice) = policy_advice(*policy);
+                Self::new(code, error, advice)
             }
             DecryptError::Seal(SealError::NoName) => {
                 Self::usage(error, "supply the key under which it was stored with --name")
             }
             DecryptError::Seal(SealError::NoOriginKey) => {
-                Self::new(Status::Key, error, "supply it with --origin-key")
+                Self::new(Code::Key, error, "supply it with --origin-key")
             }
             DecryptError::Seal(_) => Self::new(
-                Status::Integrity,
+                Code::Integrity,
                 error,
                 "do not trust the object; if it was renamed or copied, supply its former key with \
                  --name",
@@ -258,18 +288,18 @@ impl From<DecryptError> for Failure {
             DecryptError::NotCtr(_) => Self::usage(error, "decrypt the whole object"),
             DecryptError::Keyring(KeyringError::Unwrap(UnwrapError::Kms(kms))) => Self::kms(kms),
             DecryptError::Keyring(KeyringError::Ambiguous) => {
-                Self::new(Status::Key, error, "supply only the key that wrapped this object")
+                Self::new(Code::Key, error, "supply only the key that wrapped this object")
             }
             DecryptError::Keyring(KeyringError::NoKey { .. }) => Self::new(
-                Status::Key,
+                Code::Key,
                 error,
                 "supply the master key that wrapped this object: an RSA *private* key of the same \
                  size or the AES key with --key, or the KMS with --kms",
             ),
             _ => Self::new(
-                Status::Key,
+                Code::Key,
                 error,
-                "supply the master key that wrapped this object with --key, which accepts several",
+                "supply the master key that wrapped this object with --key, which may be repeated",
             ),
         }
     }
@@ -277,32 +307,32 @@ impl From<DecryptError> for Failure {
 
 impl From<EncryptError> for Failure {
     fn from(error: EncryptError) -> Self {
-        let (status, advice) = match &error {
+        let (code, advice) = match &error {
             EncryptError::NoWrap { .. } => {
                 return Self::usage(error, format!("choose another --dialect: {}", supported()));
             }
             EncryptError::Unreadable(_) => {
                 let advice =
                     "check the permissions of the key, or use another; nothing was written";
-                return Self::error(Status::Key, &error, advice);
+                return Self::error(Code::Key, &error, advice);
             }
             EncryptError::WeakWrap => (
-                Status::Usage,
+                Code::Usage,
                 "use an RSA key or --dialect cos-v2; if COS Python must read the object with an \
                  AES key, use --allow-weak-wrap",
             ),
             EncryptError::WrapOfIv { .. } => {
-                (Status::Usage, "use an RSA key for AES-GCM, or AES-CTR for this key")
+                (Code::Usage, "use an RSA key for AES-GCM, or AES-CTR for this key")
             }
             EncryptError::Emit(_) => {
-                (Status::Usage, "use a shorter description, a smaller key, or --no-seal")
+                (Code::Usage, "use a shorter description, a smaller key, or --no-seal")
             }
             EncryptError::Integrity(integrity) => return (*integrity).into(),
             EncryptError::Wrap(WrapError::Kms(kms)) => return Self::kms(kms),
-            EncryptError::Wrap(_) => (Status::Usage, "generate a new key with `envelope keygen`"),
-            _ => (Status::Io, "retry"),
+            EncryptError::Wrap(_) => (Code::Usage, "generate a new key with `envelope keygen`"),
+            _ => (Code::Io, "retry"),
         };
-        Self::new(status, error, advice)
+        Self::new(code, error, advice)
     }
 }
 
@@ -339,7 +369,7 @@ impl From<RewrapError> for Failure {
         match error {
             RewrapError::Decrypt(error) => error.into(),
             RewrapError::Encrypt(error) => error.into(),
-            other => Self::new(Status::Key, other, "check both keys"),
+            other => Self::new(Code::Key, other, "check both keys"),
         }
     }
 }
@@ -356,6 +386,6 @@ impl From<IntegrityError> for Failure {
                  already sent to a pipe must be discarded"
             }
         };
-        Self::new(Status::Integrity, error, advice)
+        Self::new(Code::Integrity, error, advice)
     }
 }

@@ -5,7 +5,7 @@ use std::{io::Write as _, path::Path};
 use meta_codec::{Envelope, parse, parse_instruction, read_headers};
 
 use crate::{
-    failure::{Failure, Status},
+    failure::{Code, Failure},
     input::read_small,
     output::Output,
 };
@@ -24,7 +24,7 @@ pub(crate) fn read(path: &Path, instruction: Option<&Path>) -> Result<Option<Env
 pub(crate) fn pairs(path: &Path) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     read_headers(&read_small(path)?).map_err(|error| {
         Failure::new(
-            Status::Metadata,
+            Code::Metadata,
             format_args!("{}: {error}", path.display()),
             "supply a flat JSON object of header names to values, or the output of `curl -I`",
         )
@@ -35,7 +35,7 @@ fn read_text(path: &Path) -> Result<String, Failure> {
     let bytes = read_small(path)?;
     String::from_utf8(bytes.to_vec()).map_err(|_| {
         Failure::new(
-            Status::Metadata,
+            Code::Metadata,
             format_args!("{}: not UTF-8 text", path.display()),
             "save the headers as text",
         )

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     args::Passphrase,
-    failure::{Failure, Status, warn},
+    failure::{Code, Failure, warn},
 };
 
 /// A file, or standard input.
@@ -127,7 +127,7 @@ pub(crate) fn read_secret(path: &Path, secret: Secret) -> Result<Zeroizing<Vec<u
         Secret::Passphrase => "a passphrase",
     };
     Err(Failure::new(
-        Status::Io,
+        Code::Io,
         format_args!(
             "the file given for {option} does not exist; its name may be a secret, and is \
                       not shown"

@@ -1,6 +1,7 @@
 //! Key files and their passphrases.
 
 use std::{
+    io::{self, IsTerminal as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -17,7 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     args::{KmsStyle, Passphrase},
-    failure::{Failure, Status, warn},
+    failure::{Code, Failure, one_line, warn},
     input::{Secret, drop_line_end, is_dash, read_secret, read_small, warn_if_exposed},
     kms::{AnyKms, KmsKey},
 };
@@ -42,14 +43,18 @@ pub(crate) enum Purpose {
 
 impl MasterKey {
     /// Reads a key file of any kind.
-    fn read(path: &Path, passphrase: Option<&[u8]>, purpose: Purpose) -> Result<Self, Failure> {
+    pub(crate) fn read(
+        path: &Path,
+        passphrase: Option<&[u8]>,
+        purpose: Purpose,
+    ) -> Result<Self, Failure> {
         let file = read_secret(path, Secret::Key)?;
         let aes = match (AesKeyWrapper::read(&file), purpose) {
             (Err(error @ AesKeyError::Ambiguous), Purpose::Wrap) => {
                 let cause = format_args!("{}: {error}", path.display());
                 let advice = "if it is base64, append a line break to the file; if these are the \
                               bytes of the key, encode them: base64 KEY > NEW";
-                return Err(Failure::new(Status::Key, cause, advice));
+                return Err(Failure::new(Code::Key, cause, advice));
             }
             (Err(error @ AesKeyError::Ambiguous), Purpose::Unwrap) => {
                 warn(format_args!(
@@ -65,7 +70,14 @@ impl MasterKey {
             warn_if_exposed(path);
             return Ok(Self::Aes(aes));
         }
-        match RsaKeyWrapper::read(&file, passphrase) {
+        let mut rsa = RsaKeyWrapper::read(&file, passphrase);
+        // A person can be asked.
+        if matches!(rsa, Err(RsaKeyError::PassphraseMissing))
+            && let Some(asked) = ask_passphrase(path)
+        {
+            rsa = RsaKeyWrapper::read(&file, Some(asked.as_bytes()));
+        }
+        match rsa {
             Ok(rsa) => {
                 if rsa.is_private() {
                     warn_if_exposed(path);
@@ -73,23 +85,27 @@ impl MasterKey {
                 Ok(Self::Rsa(rsa))
             }
             Err(error) => {
-                let advice = match error {
-                    RsaKeyError::PassphraseMissing | RsaKeyError::PassphraseWrong => {
+                let (code, advice) = match error {
+                    RsaKeyError::PassphraseMissing | RsaKeyError::PassphraseWrong => (
+                        Code::Passphrase,
                         "supply the passphrase with --passphrase-file, --passphrase-fd or \
-                         --passphrase-env"
-                    }
-                    RsaKeyError::TooCostly => {
-                        "check where the file comes from; OpenSSL uses far less by default"
-                    }
-                    RsaKeyError::Cipher => {
-                        "convert it: openssl pkcs8 -topk8 -v2 aes-256-cbc -in KEY -out NEW"
-                    }
-                    _ => {
-                        "a key file holds an RSA key as PEM or DER, or 16, 24 or 32 bytes in base64"
-                    }
+                         --passphrase-env",
+                    ),
+                    RsaKeyError::TooCostly => (
+                        Code::Key,
+                        "check where the file comes from; OpenSSL uses far less by default",
+                    ),
+                    RsaKeyError::Cipher => (
+                        Code::Key,
+                        "convert it: openssl pkcs8 -topk8 -v2 aes-256-cbc -in KEY -out NEW",
+                    ),
+                    _ => (
+                        Code::Key,
+                        "a key file holds an RSA key as PEM or DER, or 16, 24 or 32 bytes in \
+                         base64",
+                    ),
                 };
-                let cause = format_args!("{}: {error}", path.display());
-                Err(Failure::new(Status::Key, cause, advice))
+                Err(Failure::new(code, error, advice).about(&path.display()))
             }
         }
     }
@@ -103,7 +119,10 @@ impl MasterKey {
         dialect: Dialect,
     ) -> Result<Self, Failure> {
         match (path, kms) {
-            (None, None) => Err(Failure::usage("no key is given", "specify a key file or a KMS")),
+            (None, None) => Err(Failure::usage(
+                "no master key is given",
+                "name one with --key or --kms, or in a profile: see `envelope init`",
+            )),
             (_, Some(kms)) => Ok(Self::Kms(kms.writer(style, dialect)?)),
             _ if style.kms_blob_twice || style.kms_context_go => Err(Failure::usage(
                 "--kms-blob-twice and --kms-context-go are only valid with a master key in a KMS",
@@ -119,6 +138,27 @@ impl MasterKey {
             Self::Kms(kms) => Self::Kms(kms.with_description(description)),
             Self::Rsa(rsa) => Self::Rsa(rsa.with_description(description)),
         }
+    }
+
+    /// Returns what kind of key this is, and its fingerprint.
+    pub(crate) fn summary(&self) -> Result<String, Failure> {
+        let hex =
+            |bytes: [u8; 32]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        Ok(match self {
+            Self::Aes(aes) => format!("AES key, fingerprint {}", hex(aes.fingerprint())),
+            Self::Kms(_) => "a master key in a KMS".to_owned(),
+            Self::Rsa(rsa) => {
+                let half = if rsa.is_private() { "private" } else { "public" };
+                let print = rsa.fingerprint();
+                let print = print.map_err(|error| Failure::new(Code::Key, error, "use another"))?;
+                format!("RSA {half} key, {} bits, fingerprint {}", rsa.bits(), hex(print))
+            }
+        })
+    }
+
+    /// Returns whether this is only the public half of a key.
+    pub(crate) fn is_public(&self) -> bool {
+        matches!(self, Self::Rsa(rsa) if !rsa.is_private())
     }
 
     /// Returns the key as one that can be shared.
@@ -149,6 +189,15 @@ impl MasterKey {
             ));
         }
     }
+}
+
+/// Asks for the passphrase of a key file, if this is a terminal.
+fn ask_passphrase(path: &Path) -> Option<Zeroizing<String>> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return None;
+    }
+    let question = format!("Passphrase for {}: ", one_line(&path.display().to_string()));
+    rpassword::prompt_password(question).ok().map(Zeroizing::new)
 }
 
 /// Returns what tells one master key from another: a fingerprint of a file, or the name of a KMS.
@@ -190,7 +239,7 @@ pub(crate) fn origin_key(path: &Path) -> Result<OriginKey, Failure> {
     if !is_text {
         let raw = <&[u8; 32]>::try_from(&file[..]).map_err(|_| {
             let cause = format_args!("{}: not an origin key", path.display());
-            Failure::new(Status::Key, cause, "generate one with `envelope keygen origin`")
+            Failure::new(Code::Key, cause, "generate one with `envelope keygen origin`")
         })?;
         *bytes = *raw;
     }
@@ -211,13 +260,38 @@ pub(crate) fn keyring(
     }
     for path in paths {
         let key = MasterKey::read(path, passphrase, purpose)?;
+        if key.is_public() {
+            let words = "this is a public key, which encrypts only";
+            let advice = "name the file of the private key that belongs to it";
+            return Err(Failure::new(Code::Key, words, advice).about(&path.display()));
+        }
         key.warn_if_small(path);
         keyring.push(key.wrapper());
     }
     Ok(keyring)
 }
 
+/// Returns whether a file holds an AES key. It is read again later, so that it must be a regular
+/// file.
+pub(crate) fn is_aes(path: &Path) -> Result<bool, Failure> {
+    if is_dash(path) || (path.exists() && !path.is_file()) {
+        return Err(Failure::usage(
+            format_args!("{}: the kind of this key cannot be known before", path.display()),
+            "use a key in a regular file, or --dialect in place of --for",
+        ));
+    }
+    let file = read_secret(path, Secret::Key)?;
+    Ok(!matches!(AesKeyWrapper::read(&file), Err(error) if error != AesKeyError::Ambiguous))
+}
+
 impl Passphrase {
+    /// Returns whether a source is named.
+    pub(crate) const fn is_given(&self) -> bool {
+        self.passphrase_file.is_some()
+            || self.passphrase_fd.is_some()
+            || self.passphrase_env.is_some()
+    }
+
     /// Reads the passphrase, if a source is named. One trailing line break is removed.
     pub(crate) fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
         let mut passphrase = if let Some(path) = &self.passphrase_file {

@@ -7,39 +7,51 @@ mod args;
 mod checksum;
 mod cleanup;
 mod command;
+mod contents;
 mod copy;
 mod failure;
 mod hardening;
 mod header_file;
+mod help;
 mod input;
 mod key_file;
 mod kms;
 mod log;
 mod many;
 mod output;
+mod profile;
 mod progress;
 mod protection;
+mod readers;
 mod store;
 mod uploads;
 mod weakness;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 
 use crate::args::{Args, Command};
 
 fn main() -> ExitCode {
     hardening::no_core_dumps();
     cleanup::on_signals();
-    let args = match Args::try_parse() {
+    // Also what is wrong with the arguments is said in the form that they ask for.
+    progress::set_json(std::env::args_os().skip(1).any(|argument| argument == "--json"));
+    let parsed = help::brief().try_get_matches();
+    let mut args = match parsed.and_then(|matches| Args::from_arg_matches(&matches)) {
         Ok(args) => args,
         Err(error) => return failure::arguments(&error),
     };
     if let Err(failure) = log::start(&args.log) {
         return failure.report();
     }
+    if let Err(failure) = profile::apply(&mut args) {
+        return failure.report();
+    }
     let outcome = match args.command {
+        Command::Init(_) => command::init::run(&args.profile),
+        Command::Key(args) => command::key::run(&args),
         Command::Keygen(args) => command::keygen::run(&args),
         Command::Encrypt(args) => command::encrypt::run(&args),
         Command::Decrypt(args) => command::decrypt::run(&args),
@@ -62,6 +74,9 @@ fn main() -> ExitCode {
         Command::SseHeaders(args) => command::sse_headers::run(&args),
         Command::Bench(args) => command::bench::run(&args),
         Command::Demo(args) => command::demo::run(&args),
+        Command::Completions(args) => help::completions(&args),
+        Command::Man(args) => help::man(&args),
+        Command::Help(args) => help::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

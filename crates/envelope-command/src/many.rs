@@ -32,7 +32,7 @@ pub(crate) use self::{
 use crate::{
     args::Many,
     cleanup,
-    failure::{Failure, Status},
+    failure::{Code, Failure},
     progress::say,
 };
 
@@ -195,14 +195,14 @@ pub(crate) fn check(summary: &Summary, verb: &str) -> Result<(), Failure> {
     if summary.is_stopped() {
         let waiting = summary.waiting();
         return Err(Failure::new(
-            Status::Interrupted,
+            Code::Interrupted,
             format_args!("interrupted: {waiting} objects were found and not {verb}"),
             "the same command does the rest; with --report, it does no object twice",
         ));
     }
     if summary.failed() > 0 {
         return Err(Failure::new(
-            Status::Io,
+            Code::Incomplete,
             format_args!("not all objects were {verb}: {summary}"),
             "see the report for the reasons; the same command can be run again",
         ));
@@ -243,8 +243,8 @@ impl From<BulkError> for Failure {
         let words = describe(&error);
         match error.source.downcast::<InventoryError>().map_err(|it| it.downcast::<StoreError>()) {
             Ok(error) => (*error).into(),
-            Err(Ok(error)) => Self::new(Status::Io, words, Self::from(*error).advice()),
-            Err(Err(_)) => Self::new(Status::Io, words, "the same command can be run again"),
+            Err(Ok(error)) => Self::new(Code::Io, words, Self::from(*error).advice()),
+            Err(Err(_)) => Self::new(Code::Io, words, "the same command can be run again"),
         }
     }
 }
@@ -265,7 +265,7 @@ impl From<ReportError> for Failure {
     fn from(error: ReportError) -> Self {
         match error {
             ReportError::Io { path, source } => Self::io(&path, &source),
-            error => Self::new(Status::Io, error, "choose another --report"),
+            error => Self::new(Code::Io, error, "choose another --report"),
         }
     }
 }

@@ -9,11 +9,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use envelope_store::{OutputError, OutputFile, OutputOptions, is_same_file};
+use envelope_store::{OutputFile, OutputOptions, is_same_file};
 
 use crate::{
     cleanup,
-    failure::{Failure, Status},
+    failure::Failure,
     input::{is_dash, standard},
 };
 
@@ -123,22 +123,6 @@ impl Write for Output {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl From<OutputError> for Failure {
-    fn from(error: OutputError) -> Self {
-        match &error {
-            OutputError::Exists(_) => {
-                Self::usage(error, "use --force to overwrite it, or choose another file")
-            }
-            OutputError::IsInput(_) => Self::usage(error, "write to another file"),
-            _ => Self::error(
-                Status::Io,
-                &error,
-                "check the path, the permissions and the free disk space",
-            ),
-        }
     }
 }
 

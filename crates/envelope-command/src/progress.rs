@@ -18,6 +18,10 @@ use crate::failure::{one_line, warn};
 /// The shortest wait that is worth a line.
 const WAIT: Duration = Duration::from_secs(2);
 
+/// What is said of [`Event::NotEnforced`].
+pub(crate) const NOT_ENFORCED: &str = "the bucket keeps versions, or once did: nothing was at \
+    this key when it was looked at, but the store does not guarantee it";
+
 /// Whether what is said on standard error is for programs.
 static JSON: AtomicBool = AtomicBool::new(false);
 /// The bar that is shown, which lines must not run into.
@@ -134,6 +138,7 @@ impl ProgressReporter {
                 say(&json!({ "restarted": why }), &format!("starting over: {why}"));
             }
             Event::Waiting { delay, reason } => say_wait(delay, &reason),
+            Event::NotEnforced => warn(NOT_ENFORCED),
             Event::Warning(words) => warn(words),
             _ => {}
         }

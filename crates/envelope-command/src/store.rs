@@ -1,23 +1,18 @@
 //! Access to stores, blocking until they answer.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, path::Path, sync::Arc};
 
-use envelope_core::{EncryptError, Keyring};
+use envelope_core::Keyring;
 use envelope_store::{
-    Address, Connection, Location, RetryPolicy, Settings, SettingsError, Signature, Store,
-    StoreError, TransferError, blocking::Runtime,
+    Address, Connection, Location, RetryPolicy, Settings, Signature, Store, StoreError,
+    blocking::Runtime,
 };
 
 use meta_codec::Vendor;
 
 use crate::{
     args::{AtVersion, Bucket, Keys, OssSignature, customer_key},
-    failure::{Failure, Status, warn},
-    input::warn_if_exposed,
+    failure::{Code, Failure, warn},
     key_file::{self, Purpose},
     progress::say_wait,
 };
@@ -49,20 +44,7 @@ impl Bucket {
             })
             .with_retry(self.retry())
             .with_wait_listener(|delay, error| say_wait(delay, &error.to_string()));
-        let named = self.config.is_some() || self.profile.is_some();
-        let path = self.config.clone().or_else(|| {
-            let home = env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
-            let home = home.or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".config")));
-            Some(home?.join("envelope/config.toml"))
-        });
-        // The file is optional, unless it or a profile was named.
-        if let Some(path) = path.filter(|path| named || path.exists()) {
-            let profile = self.profile.as_deref().unwrap_or("default");
-            settings = settings.with_profile(&path, profile)?;
-            if fs::read_to_string(&path).is_ok_and(|text| text.contains("access_key_secret")) {
-                warn_if_exposed(&path);
-            }
-        }
+        settings = settings.with_profile(self.profile.clone());
         if let Some(region) = &self.region {
             settings = settings.with_region(region);
         }
@@ -126,6 +108,30 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
     Runtime::new().map_err(|error| Failure::io("starting a thread".as_ref(), &error))
 }
 
+/// Returns whether there is anything below a folder of keys.
+pub(crate) fn has_any(
+    runtime: &Runtime,
+    store: &dyn Store,
+    folder: &Address,
+) -> Result<bool, Failure> {
+    let page = runtime.block_on(store.list(&folder.key, None));
+    let page = page.map_err(|error| Failure::from(error).about(folder))?;
+    Ok(!page.entries.is_empty() || page.next.is_some())
+}
+
+/// Tells a missing bucket from a missing object, which the answer of COS to HEAD, having no body,
+/// does not.
+pub(crate) fn explain(failure: Failure, store: &dyn Store, object: &Address) -> Failure {
+    if failure.code() != Code::NoSuchObject {
+        return failure;
+    }
+    let Ok(runtime) = runtime() else { return failure };
+    match runtime.block_on(store.list(&object.key, None)) {
+        Err(error @ StoreError::NoBucket(_)) => Failure::from(error).about(object),
+        _ => failure,
+    }
+}
+
 /// Parses a path as an address, if it is one.
 pub(crate) fn address(path: &Path) -> Option<Address> {
     path.to_str()?.parse().ok()
@@ -171,112 +177,6 @@ pub(crate) fn folder(address: &Address) -> Address {
         folder.key.push('/');
     }
     folder
-}
-
-impl From<SettingsError> for Failure {
-    fn from(error: SettingsError) -> Self {
-        match error {
-            SettingsError::Store(error) => error.into(),
-            error => Self::error(
-                Status::Usage,
-                &error,
-                "see `envelope help put` for the sources of regions and access keys",
-            ),
-        }
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        let advice = match &error {
-            StoreError::Denied(_) => {
-                "check the access key, its permissions, the clock of this machine, and --sse-key \
-                 if the object has a customer key"
-            }
-            StoreError::CustomerKey(_) => {
-                "--sse-key is the key that the object was uploaded with, sent over https:// only"
-            }
-            StoreError::NotFound => "check the address; the key must match exactly",
-            StoreError::Changed => "another process may be writing the object; retry",
-            StoreError::Exists => "choose another key, or omit --only-new",
-            StoreError::NoUpload => "retry",
-            StoreError::Key(_) => {
-                "use a key without `.` and `..`; an object that has one can be copied with the \
-                 vendor's tool"
-            }
-            error if error.is_of_archive() => {
-                "an archived object is read after `envelope restore`, and only then"
-            }
-            error if error.forbids_new_metadata() => {
-                "OSS does not allow changing the metadata of an encrypted object; use --reupload \
-                 to upload its ciphertext again"
-            }
-            StoreError::Refused(refusal) if refusal.status == 400 => {
-                "check the address and the endpoint; an object that has a customer key takes \
-                 --sse-key, and no other object does"
-            }
-            _ => "check the address, the endpoint and the network, then retry",
-        };
-        Self::error(Status::Io, &error, advice)
-    }
-}
-
-impl From<TransferError> for Failure {
-    fn from(error: TransferError) -> Self {
-        match error {
-            TransferError::Decrypt(error) => error.into(),
-            TransferError::Emit(error) => EncryptError::from(error).into(),
-            TransferError::Encrypt(error) => error.into(),
-            TransferError::Integrity(error) => error.into(),
-            TransferError::Parse(error) => error.into(),
-            TransferError::Rewrap(error) => error.into(),
-            TransferError::Store(error) => error.into(),
-            TransferError::Corrupt(_) => {
-                Self::new(Status::Integrity, error, "retry; discard any output already written")
-            }
-            TransferError::Damaged { .. } => {
-                Self::new(Status::Integrity, error, "upload it again from its source or a copy")
-            }
-            TransferError::Kept { path, source } => {
-                let only_headers = path.extension().is_some_and(|ending| ending == "json");
-                let words = format!("what the object was before is kept in {}", path.display());
-                let inner = Self::from(*source);
-                let cause = format!("{}; {words}", inner.cause());
-                let advice = if only_headers {
-                    "these are its headers; with its body, `envelope decrypt --metadata` reads them"
-                } else {
-                    "compare the object with the copy before you remove it: the copy can be read \
-                     as an object with the address file:FOLDER/NAME"
-                };
-                Self::new(inner.status(), cause, advice)
-            }
-            TransferError::OldInstruction => Self::new(
-                Status::Metadata,
-                error,
-                "only the current version can be read; look at the versions of both with \
-                 `envelope ls --versions`",
-            ),
-            TransferError::Output(error) => error.into(),
-            TransferError::ServerSide { .. } => Self::new(
-                Status::Integrity,
-                error,
-                "check the rules of the bucket and the master key; the object is there",
-            ),
-            TransferError::SourceChanged => {
-                Self::new(Status::Io, error, "retry when nothing is writing to it")
-            }
-            TransferError::Unverified(_) => Self::new(
-                Status::Io,
-                error,
-                "look at it with `envelope verify`, or upload it again",
-            ),
-            TransferError::Layout(_) | TransferError::Range(_) | TransferError::TooLong => {
-                Self::usage(error, "choose another --part-size or --range")
-            }
-            TransferError::Vendor { .. } => Self::usage(error, "omit --dialect, or choose another"),
-            error => Self::error(Status::Io, &error, "retry"),
-        }
-    }
 }
 
 /// Warns that rewrapping does not revoke the old master key.

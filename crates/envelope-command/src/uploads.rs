@@ -40,6 +40,7 @@ struct Encryption {
     encryptor: Encryptor,
     seal: Option<SealOptions>,
     binds_name: bool,
+    resumes: bool,
 }
 
 impl Uploads {
@@ -93,6 +94,22 @@ impl Uploads {
             Some(own) => put.stream(plain, None, &own.encryptor(key)).await,
             None => Err(io::Error::from(io::ErrorKind::NotSeekable).into()),
         }
+    }
+
+    /// Returns whether an upload that was interrupted can be resumed: whether the key opens what it
+    /// wraps, which a public key does not.
+    pub(crate) fn resumes(&self) -> bool {
+        self.encryption.as_ref().is_some_and(|encryption| encryption.resumes)
+    }
+
+    /// Returns the dialect of the objects, if they are encrypted.
+    pub(crate) fn dialect(&self) -> Option<Dialect> {
+        Some(self.encryption.as_ref()?.encryptor.dialect())
+    }
+
+    /// Returns whether objects are encrypted on this machine.
+    pub(crate) const fn encrypts(&self) -> bool {
+        self.encryption.is_some()
     }
 
     /// Returns what opens objects that were encrypted in this way.
@@ -153,6 +170,7 @@ impl Encryption {
             encryptor: args.wrapping.encryptor(&master, dialect),
             seal: args.sealing.options(None)?,
             binds_name: args.bind_name,
+            resumes: !master.is_public(),
         })
     }
 

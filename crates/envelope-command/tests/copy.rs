@@ -32,17 +32,17 @@ fn one_object_within_a_service_and_to_the_other() {
         let object = format!("{from}://b-1/a/film");
         world.put(&object, b"content");
         // A service copies within itself, and needs no key.
-        world.done(&["cp", &object, &format!("{from}://b-2/films/")]);
+        world.done(&["cp", &object, &format!("{from}://b-2/films/"), "--force"]);
         assert_eq!(seen(&world, &format!("{from}://b-2/films/film")), b"content");
         assert_eq!(seen(&world, &object), b"content");
         let across = format!("{other}://b-3/film");
-        let out = world.run(&["cp", &object, &across]);
+        let out = world.run(&["cp", "--force", &object, &across]);
         assert_eq!(out.status.code(), Some(2), "{}", said(&out));
         assert!(said(&out).contains("--key"), "{}", said(&out));
-        let told = world.done(&["cp", &object, &across, "--key", &key, "--json"]);
+        let told = world.done(&["cp", "--force", &object, &across, "--key", &key, "--json"]);
         assert!(told.contains("\"rewrapped\":true"), "{told}");
         let new = world.new_key();
-        world.done(&["mv", &object, &across, "--key", &key, "--to-key", &new]);
+        world.done(&["mv", &object, &across, "--key", &key, "--to-key", &new, "--force"]);
         assert_eq!(world.cat(&across, &new), b"content");
         let out = world.run(&["cat", &object, "--key", &key]);
         assert!(said(&out).contains("no such object"), "{}", said(&out));
@@ -50,7 +50,7 @@ fn one_object_within_a_service_and_to_the_other() {
         // To a folder and back.
         let (file, back) = (format!("file:{}/", world.text("folder")), format!("{from}://b-4/x"));
         world.done(&["cp", &format!("{from}://b-2/films/film"), &file]);
-        world.done(&["mv", &format!("{file}film"), &back]);
+        world.done(&["mv", "--force", &format!("{file}film"), &back]);
         assert_eq!(seen(&world, &back), b"content");
         assert!(!world.path("folder/film").exists());
     }
@@ -70,7 +70,7 @@ fn what_cannot_be_copied() {
         (&["cp", "oss://b-1/a", "oss://b-2/a", "--dry-run"], 2),
         (&["cp", "oss://b-1/a", "oss://b-2/a", "--to-key", &key], 2),
         (&["cp", "oss://b-1/a", "oss://b-2/a", "--require", "seal"], 2),
-        (&["cp", "oss://b-1/none", "oss://b-2/a"], 1),
+        (&["cp", "oss://b-1/none", "oss://b-2/a"], 6),
         (&["cp", "-r", "oss://b-1/none", "oss://b-2/a"], 2),
     ] {
         let out = world.run(command);
@@ -162,12 +162,12 @@ fn customer_keys_of_the_source_and_of_the_copy() {
     );
     let (file, key) = (world.file("file", b"content"), world.text("key.pem"));
     let sse = |key: &'static str| ["--sse", "customer", key];
-    let put = ["put", &file, "cos://b-1/a/object", "--key", &key];
+    let put = ["put", "--force", &file, "cos://b-1/a/object", "--key", &key];
     world.done(&[&put[..], &sse("--sse-key"), &[&one]].concat());
     let read = |address: &str, sse: &[&str]| {
         world.run(&[&["cat", address, "--key", &key][..], sse].concat()).stdout
     };
-    let cp = ["cp", "cos://b-1/a/object", "cos://b-2/object"];
+    let cp = ["cp", "--force", "cos://b-1/a/object", "cos://b-2/object"];
     assert!(!world.run(&cp).status.success());
     // With a key, with another one, and without any.
     world.done(&[&cp[..], &["--source-sse-key", &one]].concat());
@@ -194,7 +194,17 @@ fn customer_keys_of_the_source_and_of_the_copy() {
 fn a_bound_name_and_other_attributes() {
     let world = World::new();
     let (file, key) = (world.file("file", b"content"), world.text("key.pem"));
-    world.done(&["put", &file, "cos://b-1/a", "--key", &key, "--bind-name", "--tag", "a=b"]);
+    world.done(&[
+        "put",
+        "--force",
+        &file,
+        "cos://b-1/a",
+        "--key",
+        &key,
+        "--bind-name",
+        "--tag",
+        "a=b",
+    ]);
     let cp = ["cp", "cos://b-1/a", "cos://b-1/b"];
     let out = world.run(&cp);
     assert!(said(&out).contains("bound to its name"), "{}", said(&out));

@@ -25,7 +25,7 @@ impl Shell {
         let shell = Self(TempDir::new().unwrap());
         fs::create_dir(shell.path("bucket")).unwrap();
         fs::write(shell.path("plain"), vec![7; LEN]).unwrap();
-        let put = shell.run(&["put", "plain", "file:bucket/object"]);
+        let put = shell.run(&["put", "--force", "plain", "file:bucket/object"]);
         assert!(put.status.success(), "{put:?}");
         shell
     }

@@ -60,7 +60,7 @@ impl World {
     fn put(&self, file: &str) -> Command {
         let file = self.path(file).display().to_string();
         let sizes = ["--threshold", "1MiB", "--part-size", "1MiB"];
-        self.command(&[&["put", &file, &self.address], &sizes[..]].concat())
+        self.command(&[&["put", "--force", &file, &self.address], &sizes[..]].concat())
     }
 
     fn cat(&self, key: &str) -> Output {

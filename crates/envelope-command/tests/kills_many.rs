@@ -112,7 +112,7 @@ fn put_get_and_sync() {
             world.done(&["get", "-r", address, &world.text("check"), "--key", &key]);
             assert!(files(&world.path("check")) == want, "{what}");
         };
-        let put = ["put", "-r", &from, address, "--key", &key];
+        let put = ["put", "--force", "-r", &from, address, "--key", &key];
         let put = [&put[..], &["--threshold", "1MiB", "--part-size", "1MiB"]].concat();
         killed(&world, &put, emptied, fetched);
         killed(&world, &["sync", &from, address, "--key", &key], emptied, fetched);
@@ -137,7 +137,7 @@ fn copies_and_moves() {
         let (from, to) = (format!("{from}://b-1/p"), format!("{to}://b-2/q"));
         let (tree, key) = (world.text("from"), world.text("key.pem"));
         let put = || {
-            let put = ["put", "-r", &tree, &from, "--key", &key, "--parallel", "32"];
+            let put = ["put", "--force", "-r", &tree, &from, "--key", &key, "--parallel", "32"];
             world.done(&[&put[..], &["--threshold", "1MiB", "--part-size", "1MiB"]].concat());
             world.run(&["rm", "-r", &to, "--yes", "--force"]);
         };
@@ -168,7 +168,17 @@ fn rewrap_audit_and_rm() {
         make_tree(&world);
         let (from, key, new) = (world.text("from"), world.text("key.pem"), world.new_key());
         let put = || {
-            world.done(&["put", "-r", &from, address, "--key", &key, "--parallel", "32"]);
+            world.done(&[
+                "put",
+                "--force",
+                "-r",
+                &from,
+                address,
+                "--key",
+                &key,
+                "--parallel",
+                "32",
+            ]);
         };
         let opens = |what: &str| {
             let out = world.run(&["audit", address, "--key", &new, "--parallel", "32"]);

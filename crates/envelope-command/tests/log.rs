@@ -19,7 +19,7 @@ fn what_is_sent_and_answered_and_no_secret() {
     let sse = world.private("sse.key", b"00000000000000000000000000000001");
     let log = world.text("log");
     let more = ["--key", &key, "--sse-key", &sse, "--log-file", &log];
-    world.done(&[&["put", &file, "cos://b-1/a/file", "--verbose"][..], &more].concat());
+    world.done(&[&["put", "--force", &file, "cos://b-1/a/file", "--verbose"][..], &more].concat());
     world.server.fail(0, Fault::Error);
     world.done(&[&["--log-file", &log, "verify", "-r", "cos://b-1/a"], &more[..4]].concat());
     let out = world.run(&[&["cat", "cos://b-1/none"][..], &more].concat());
@@ -53,8 +53,9 @@ fn what_is_sent_and_answered_and_no_secret() {
 fn on_standard_error_beside_everything_else() {
     let world = World::new();
     let (file, key) = (world.file("file", b"content"), world.text("key.pem"));
-    let put = ["put", &file, "oss://b-1/file", "--key", &key];
-    assert_eq!(world.done(&put), "");
+    let put = ["put", "--force", &file, "oss://b-1/file", "--key", &key];
+    let told = world.done(&put);
+    assert!(told.starts_with("oss://b-1/file: read by envelope, ") && told.lines().count() == 1);
     let told = world.done(&[&put[..], &["-v"]].concat());
     assert!(told.contains("DEBUG request{vendor=\"oss\""), "{told}");
     let told = world.done(&[&put[..], &["-v", "--json"]].concat());

@@ -62,7 +62,7 @@ fn what_is_not_there_cannot_be_deleted() {
     store_many(&world, "p/", 1);
     for address in ["oss://b-1/none", "oss://b-1/p/*"] {
         let out = world.run(&["rm", address]);
-        assert_eq!(out.status.code(), Some(1), "{}", said(&out));
+        assert_eq!(out.status.code(), Some(6), "{}", said(&out));
         assert!(said(&out).contains("no such object"), "{}", said(&out));
         assert!(world.run(&["rm", "-f", address]).status.success());
     }
@@ -140,7 +140,7 @@ fn an_audit_tells_what_could_be_decrypted() {
         let put = |name: &str, key: &str, more: &[&str]| {
             let file = world.file("to put", b"twelve bytes");
             let to = format!("{address}/{name}");
-            world.done(&[&["put", &file, &to, "--key", key], more].concat());
+            world.done(&[&["put", "--force", &file, &to, "--key", key], more].concat());
         };
         put("sealed", &key, &["--matdesc", "owner=me"]);
         put("unsealed", &key, &["--no-seal"]);
@@ -263,7 +263,7 @@ fn a_report_is_of_one_job() {
     let world = World::new();
     let (key, new, report) = (world.text("key.pem"), world.new_key(), world.text("report"));
     let file = world.file("to put", b"an object");
-    world.done(&["put", &file, "cos://b-1/p/1", "--key", &key, "--no-seal"]);
+    world.done(&["put", "--force", &file, "cos://b-1/p/1", "--key", &key, "--no-seal"]);
     let verify = ["verify", "-r", "cos://b-1/p", "--key", &key, "--report", &report];
     world.done(&verify);
     assert!(world.done(&verify).contains("1 done before"));
@@ -288,7 +288,7 @@ fn a_report_is_of_one_job() {
     assert!(rewrap(&key).contains("1 done before"));
     // Somebody writes it again, under the old key.
     std::thread::sleep(std::time::Duration::from_millis(1100));
-    world.done(&["put", &file, "cos://b-1/p/1", "--key", &key, "--no-seal"]);
+    world.done(&["put", "--force", &file, "cos://b-1/p/1", "--key", &key, "--no-seal"]);
     assert!(rewrap(&key).contains("1 rewrapped"));
     // The file of the new key has another key.
     std::fs::copy(&key, &current).unwrap();
@@ -354,7 +354,7 @@ fn listings_by_level_and_in_detail() {
         let key = world.text("key.pem");
         let file = world.file("to put", b"twelve bytes");
         let sealed = format!("{scheme}://b-1/p/sealed");
-        world.done(&["put", &file, &sealed, "--key", &key]);
+        world.done(&["put", "--force", &file, &sealed, "--key", &key]);
         world.server.store("b-1", "pq", &[0; 5000]);
         let names = |arguments: &[&str]| -> Vec<String> {
             let out = world.run(&[&["ls"], arguments].concat());
@@ -397,7 +397,7 @@ fn open_uploads_are_listed_and_aborted() {
             world.server.fail(1, Fault::Denied);
             world.server.fail(2, Fault::Denied);
             world.server.fail(3, Fault::Denied);
-            world.run(&[&["put", &file, &to, "--key", &key], &sizes[..]].concat());
+            world.run(&[&["put", "--force", &file, &to, "--key", &key], &sizes[..]].concat());
             world.server.heal();
         }
         assert_eq!(world.server.open_uploads(), 7);

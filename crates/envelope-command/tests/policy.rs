@@ -124,7 +124,7 @@ fn every_reader_asks_for_authentication() {
         [("ctr", " --no-seal", 3), ("gcm", " --no-seal", 0), ("ctr", "", 0), ("gcm", "", 0)]
     {
         let put = format!(
-            "put plain file:bucket/{content} --dialect cos-v2 --content {content} \
+            "put --force plain file:bucket/{content} --dialect cos-v2 --content {content} \
              --key public_key.pem{more}"
         );
         let (status, words) = shell.run(&put);
@@ -144,7 +144,8 @@ fn every_reader_asks_for_a_key_check() {
         [(" --no-seal", 3), (" --no-seal --key-check", 0), ("", 0)].into_iter().enumerate()
     {
         let name = format!("{n}");
-        let put = format!("put plain file:bucket/{name} --dialect oss-v2 --key public_key.pem");
+        let put =
+            format!("put --force plain file:bucket/{name} --dialect oss-v2 --key public_key.pem");
         let (status, words) = shell.run(&format!("{put}{more}"));
         assert_eq!(status, 0, "{words}");
         for reader in READERS {

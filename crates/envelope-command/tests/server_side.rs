@@ -34,7 +34,7 @@ fn a_customer_key_on_every_command() {
     let file = world.file("file", &bytes);
     let sse = ["--sse", "customer", "--sse-key", &key];
     for more in [&[][..], &["--threshold", "1MiB", "--part-size", "1MiB"]] {
-        let put = ["put", &file, OBJECT, "--key", &master];
+        let put = ["put", "--force", &file, OBJECT, "--key", &master];
         world.done(&[&put[..], &sse, more].concat());
         for read in [&["cat", OBJECT][..], &["get", OBJECT, "-o", "-"]] {
             let out = world.run(&[read, &["--key", &master], &sse].concat());
@@ -68,7 +68,7 @@ fn a_customer_key_on_every_command() {
         world.done(&["rm", OBJECT, "--sse-key", &key]);
     }
     // Nobody is shown the key.
-    let put = ["put", &file, OBJECT, "--key", &master, "--json"];
+    let put = ["put", "--force", &file, OBJECT, "--key", &master, "--json"];
     assert!(!world.done(&[&put[..], &sse].concat()).contains("MDAwMD"));
     assert!(!said(&world.run(&["cat", OBJECT, "--sse-key", &other])).contains("MDAwMD"));
 }
@@ -79,8 +79,19 @@ fn a_customer_key_is_not_sent_in_the_clear() {
     let key = world.private("customer.key", KEY.as_bytes());
     let (file, master) = (world.file("file", b"content"), world.text("key.pem"));
     for command in [
-        &["put", &file, OBJECT, "--key", &master, "--sse", "customer", "--sse-key", &key][..],
-        &["put", &file, OBJECT, "--plain", "--sse-key", &key],
+        &[
+            "put",
+            "--force",
+            &file,
+            OBJECT,
+            "--key",
+            &master,
+            "--sse",
+            "customer",
+            "--sse-key",
+            &key,
+        ][..],
+        &["put", "--force", &file, OBJECT, "--plain", "--sse-key", &key],
         &["cat", OBJECT, "--key", &master, "--sse-key", &key],
         &["restore", OBJECT, "--sse-key", &key],
     ] {
@@ -96,7 +107,7 @@ fn what_belongs_together_is_given_together() {
     let (world, key, _) = world();
     let (file, master) = (world.file("file", b"content"), world.text("key.pem"));
     let put = |to: &str, more: &[&str]| {
-        world.run(&[&["put", &file, to, "--key", &master][..], more].concat())
+        world.run(&[&["put", "--force", &file, to, "--key", &master][..], more].concat())
     };
     for more in [
         &["--sse", "customer"][..],
@@ -120,7 +131,17 @@ fn what_belongs_together_is_given_together() {
 fn plain_objects_with_encryption_by_the_store() {
     let (world, key, _) = world();
     let file = world.file("file.txt", b"content");
-    world.done(&["put", &file, OBJECT, "--plain", "--sse", "customer", "--sse-key", &key]);
+    world.done(&[
+        "put",
+        "--force",
+        &file,
+        OBJECT,
+        "--plain",
+        "--sse",
+        "customer",
+        "--sse-key",
+        &key,
+    ]);
     let (bytes, headers) = world.server.object("b-1", "an/object").unwrap();
     assert_eq!(&bytes[..], b"content");
     assert!(!headers.iter().any(|(name, _)| name.contains("client-side")));
@@ -128,7 +149,7 @@ fn plain_objects_with_encryption_by_the_store() {
     assert_eq!(out.status.code(), Some(3), "{}", said(&out));
     let out = world.run(&["cat", OBJECT, "--sse-key", &key, "--allow-plaintext"]);
     assert_eq!(out.stdout, b"content", "{}", said(&out));
-    world.done(&["put", &file, "oss://b-1/folder/", "--plain", "--sse", "oss"]);
+    world.done(&["put", "--force", &file, "oss://b-1/folder/", "--plain", "--sse", "oss"]);
     let (_, headers) = world.server.object("b-1", "folder/file.txt").unwrap();
     assert!(headers.contains(&("content-type".to_owned(), "text/plain".to_owned())));
     // A tree, and a large file in parts.
@@ -136,13 +157,15 @@ fn plain_objects_with_encryption_by_the_store() {
     std::fs::create_dir_all(&tree).unwrap();
     std::fs::write(tree.join("large"), vec![7; 3 << 20]).unwrap();
     let parts = ["--threshold", "1MiB", "--part-size", "1MiB"];
-    let put = ["put", "-r", &world.text("tree"), "cos://b-1/tree", "--plain", "--sse", "cos"];
+    let put =
+        ["put", "--force", "-r", &world.text("tree"), "cos://b-1/tree", "--plain", "--sse", "cos"];
     world.done(&[&put[..], &parts].concat());
     assert_eq!(world.server.object("b-1", "tree/below/large").unwrap().0.len(), 3 << 20);
     // It is the whole object that has no key.
-    let out = world.run(&["put", &file, OBJECT, "--plain", "--key", &world.text("key.pem")]);
+    let out =
+        world.run(&["put", "--force", &file, OBJECT, "--plain", "--key", &world.text("key.pem")]);
     assert_eq!(out.status.code(), Some(2));
-    let out = world.run(&["put", "-", OBJECT, "--plain"]);
+    let out = world.run(&["put", "--force", "-", OBJECT, "--plain"]);
     assert!(said(&out).contains("regular files only"), "{}", said(&out));
 }
 
@@ -152,7 +175,7 @@ fn archived_objects_are_restored() {
     let (file, master) = (world.file("file", b"content"), world.text("key.pem"));
     let archive = ["--key", &master, "--storage-class", "ARCHIVE"];
     let sse = ["--sse", "customer", "--sse-key", &key];
-    world.done(&[&["put", &file, OBJECT][..], &archive, &sse].concat());
+    world.done(&[&["put", "--force", &file, OBJECT][..], &archive, &sse].concat());
     let cat = || world.run(&["cat", OBJECT, "--key", &master, "--sse-key", &key]);
     let out = cat();
     assert!(said(&out).contains("envelope restore"), "{}", said(&out));
@@ -169,10 +192,10 @@ fn archived_objects_are_restored() {
 
     for (vendor, class) in [("cos", "DEEP_ARCHIVE"), ("oss", "ColdArchive")] {
         let to = format!("{vendor}://b-1/{vendor}/");
-        let put = ["put", &file, &to, "--key", &master];
+        let put = ["put", "--force", &file, &to, "--key", &master];
         world.done(&[&put[..], &["--storage-class", class]].concat());
         let standard = format!("{to}standard");
-        world.done(&["put", &file, &standard, "--key", &master]);
+        world.done(&["put", "--force", &file, &standard, "--key", &master]);
         let out = world.run(&["restore", &standard]);
         assert!(!out.status.success(), "{}", said(&out));
         let report = world.text(&format!("{vendor}.ndjson"));
@@ -203,7 +226,7 @@ fn only_trusted_servers_and_the_proxy_that_is_named() {
     }
     assert!(unknown.requests().is_empty());
     let (proxy, seen) = proxy();
-    let put = ["put", &file, OBJECT, "--key", &master];
+    let put = ["put", "--force", &file, OBJECT, "--key", &master];
     world.done(&[&put[..], &["--proxy", &proxy]].concat());
     let seen = seen.lock().unwrap().clone();
     let host = world.server.url().replace("https://", "");

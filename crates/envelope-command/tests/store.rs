@@ -56,7 +56,7 @@ impl World {
             ["--threshold", ..] => &[],
             _ => &["--threshold", "1MiB", "--part-size", "1MiB"],
         };
-        self.command(&[&["put", &plain, self.address], sizes, more].concat())
+        self.command(&[&["put", "--force", &plain, self.address], sizes, more].concat())
     }
 
     fn get(&self) -> Command {
@@ -149,28 +149,29 @@ fn ctrl_c_says_what_is_left() {
     world.server.fail(3, Fault::Hang);
     let out = world.hang(world.put(&[]).spawn().unwrap(), Some("-INT"));
     let words = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert_eq!(out.status.code(), Some(1), "{words}");
+    assert_eq!(out.status.code(), Some(130), "{words}");
     assert!(words.contains("interrupted; the upload was left open"), "{words}");
     assert_eq!(world.server.open_uploads(), 1);
     done(world.put(&[]), "put again");
     world.check("after an interruption");
 
     // While no input arrives.
-    let endless = world.command(&["put", "-", world.address]).stdin(Stdio::piped()).spawn();
+    let endless =
+        world.command(&["put", "--force", "-", world.address]).stdin(Stdio::piped()).spawn();
     let mut endless = endless.unwrap();
     let held = endless.stdin.take();
     std::thread::sleep(Duration::from_millis(500));
     let begun = std::time::Instant::now();
     Command::new("kill").args(["-INT", &endless.id().to_string()]).status().unwrap();
     let out = endless.wait_with_output().unwrap();
-    assert_eq!(out.status.code(), Some(1));
+    assert_eq!(out.status.code(), Some(130));
     assert!(begun.elapsed() < Duration::from_secs(8), "it waited for its input");
     drop(held);
 
     // During the only request for a small file.
     world.server.fail(0, Fault::Hang);
     let out = world.hang(world.put(&["--threshold", "1GiB"]).spawn().unwrap(), Some("-INT"));
-    assert_eq!(out.status.code(), Some(1));
+    assert_eq!(out.status.code(), Some(130));
 
     world.server.fail(3, Fault::Hang);
     let out = world.hang(world.put(&["--no-resume"]).spawn().unwrap(), Some("-INT"));
@@ -209,7 +210,7 @@ fn profiles_and_refusals() {
     assert!(words.contains("line 4") && !words.contains(SECRET), "{words}");
 
     for (arguments, code, words) in [
-        (&["get", "oss://b-1/none", "-o", "x"][..], 1, "no such object"),
+        (&["get", "oss://b-1/none", "-o", "x"][..], 6, "no such object"),
         (&["cat", "oss://b-1/"], 2, "does not name an object"),
         (&["cat", "oss://b-1/key", "--endpoint", "http://oss.example"], 2, "plain http"),
     ] {
@@ -227,7 +228,7 @@ fn an_inventory_in_shares() {
         let address = format!("cos://b-1/many/{n} &+");
         let small = world.path("small");
         fs::write(&small, format!("object {n}")).unwrap();
-        done(world.command(&["put", small.to_str().unwrap(), &address]), "put");
+        done(world.command(&["put", "--force", small.to_str().unwrap(), &address]), "put");
     }
     fs::create_dir(world.path("new")).unwrap();
     let new = world.path("new").display().to_string();
@@ -296,7 +297,7 @@ fn a_key_from_standard_input_is_read_once() {
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     };
     let plain = world.path("plain").display().to_string();
-    with_key(&["put", &plain, world.address, "--key", "-"]);
+    with_key(&["put", "--force", &plain, world.address, "--key", "-"]);
     assert!(done(world.command(&["cat", world.address]), "cat").stdout == world.plain);
     let old = envelope_testkit::folder("keys").join("private_key.pem").display().to_string();
     with_key(&["rewrap", world.address, "--key", &old, "--to-key", "-", "--reupload"]);

@@ -94,7 +94,7 @@ fn only_what_is_different_comes_down() {
     assert!(world.done(&sync).contains("1 downloaded, 2 same"));
     assert_eq!(fs::read(world.path("back/b/c.txt")).unwrap(), b"second");
     write(&world, "from/a.txt", b"other", 0);
-    world.done(&["put", "-r", &from, "cos://b-1/", "--key", &key, "--include", "a.txt"]);
+    world.done(&["put", "--force", "-r", &from, "cos://b-1/", "--key", &key, "--include", "a.txt"]);
     write(&world, "back/mine", b"only here", 0);
     assert!(world.done(&sync).contains("1 downloaded, 2 same"));
     assert_eq!(fs::read(world.path("back/a.txt")).unwrap(), b"other");

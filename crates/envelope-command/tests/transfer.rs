@@ -28,7 +28,9 @@ fn a_damaged_upload_is_said_and_the_older_version_comes_back() {
     world.put("oss://b-1/key", b"older");
     let big = world.file("big", &[7; 3 << 20]);
     let key = world.text("key.pem");
-    let put = || world.run(&["put", &big, "oss://b-1/key", "--key", &key, "--threshold", "1MiB"]);
+    let put = || {
+        world.run(&["put", "--force", &big, "oss://b-1/key", "--key", &key, "--threshold", "1MiB"])
+    };
     // The service stores other bytes than it has confirmed, and nothing keeps the older object.
     for (versions, words, older) in
         [(false, "nothing was deleted", false), (true, "this version was deleted", true)]
@@ -196,7 +198,7 @@ fn rewrap_keeps_a_copy_until_the_new_object_is_verified() {
 fn waits_are_told_and_their_limits_are_kept_to() {
     let world = World::new();
     let (file, key) = (world.file("file", b"bytes"), world.text("key.pem"));
-    let put = ["put", &file, "cos://b-1/key", "--key", &key];
+    let put = ["put", "--force", &file, "cos://b-1/key", "--key", &key];
     world.server.fail(0, Fault::Busy(3));
     let begun = Instant::now();
     let words = world.done(&put);
@@ -214,7 +216,7 @@ fn waits_are_told_and_their_limits_are_kept_to() {
         let begun = Instant::now();
         let out = world.run(&["cat", "cos://b-1/key", "--key", &key, limit, "2"]);
         world.server.heal();
-        assert_eq!(out.status.code(), Some(1), "{}", said(&out));
+        assert_eq!(out.status.code(), Some(8), "{}", said(&out));
         assert!(begun.elapsed() < Duration::from_secs(10), "{limit}");
         let made = world.server.requests().len() - before;
         assert!(attempts.contains(&made), "{limit}: {made}");
@@ -232,6 +234,7 @@ fn odd_answers_do_not_throw_an_upload_away() {
         let (big, key) = (world.file("big", &[7; 4 << 20]), world.text("key.pem"));
         let put = [
             "put",
+            "--force",
             &big,
             "oss://b-1/key",
             "--key",
@@ -248,7 +251,8 @@ fn odd_answers_do_not_throw_an_upload_away() {
         let out = world.run(&put);
         world.server.heal();
         if fault != Fault::NotFound {
-            assert_eq!(out.status.code(), Some(1), "{fault:?}: {}", said(&out));
+            let status = if fault == Fault::Denied { 7 } else { 1 };
+            assert_eq!(out.status.code(), Some(status), "{fault:?}: {}", said(&out));
             assert!(said(&out).contains("the same command resumes it"), "{}", said(&out));
             assert_eq!(world.server.arrived().len(), 2, "{fault:?}");
         }
@@ -312,12 +316,12 @@ fn what_may_be_a_secret_is_not_repeated() {
         "-----BEGIN PRIVATE KEY-----MIIEvQIBADANBgkqhkiG9w0BAQEFAASC.BKcwggSj",
     ] {
         let commands: [&[&str]; 9] = [
-            &["put", &file, "oss://b-1/key", "--key", secret],
+            &["put", "--force", &file, "oss://b-1/key", "--key", secret],
             &["cat", "oss://b-1/key", "--key", secret],
             &["rewrap", "oss://b-1/key", "--key", &key, "--to-key", secret],
-            &["put", &file, "oss://b-1/key", "--key", &key, "--passphrase-file", secret],
-            &["put", &file, "oss://b-1/key", "--key", &key, "--passphrase-env", secret],
-            &["put", &file, "oss://b-1/key", "--key", &key, "--passphrase-fd", secret],
+            &["put", "--force", &file, "oss://b-1/key", "--key", &key, "--passphrase-file", secret],
+            &["put", "--force", &file, "oss://b-1/key", "--key", &key, "--passphrase-env", secret],
+            &["put", "--force", &file, "oss://b-1/key", "--key", &key, "--passphrase-fd", secret],
             &["cat", "oss://b-1/key", "--kms", "aliyun:cn-x", "--kms-passphrase-file", secret],
             &["encrypt", &file, "--key", secret, "-o", "x", "--metadata-out", "y"],
             &["decrypt", &body, "--metadata", &headers, "--key", secret, "-o", "x"],
@@ -338,7 +342,7 @@ fn what_may_be_a_secret_is_not_repeated() {
         }
     }
     // An ordinary path is shown.
-    let out = world.run(&["put", &file, "oss://b-1/key", "--key", "keys/my.pem"]);
+    let out = world.run(&["put", "--force", &file, "oss://b-1/key", "--key", "keys/my.pem"]);
     assert!(said(&out).contains("keys/my.pem"), "{}", said(&out));
 }
 
@@ -360,7 +364,7 @@ fn secrets_that_others_can_read_draw_a_warning() {
         world.private("config.toml", config.as_bytes()),
     );
     let put = |key: &str, config: &str| {
-        world.done(&["put", &file, "oss://b-1/key", "--key", key, "--config", config])
+        world.done(&["put", "--force", &file, "oss://b-1/key", "--key", key, "--config", config])
     };
     let words = "other users can read this file";
     assert!(put(&open, &config).contains(words));
@@ -377,7 +381,7 @@ fn an_ambiguous_key_file_is_not_used_to_encrypt() {
     let (file, text) = (world.file("file", b"bytes"), b"0123456789abcdef0123456789abcdef");
     let ambiguous = world.private("ambiguous.key", text);
     let clear = world.private("clear.key", &[&text[..], b"\n"].concat());
-    let put = |key: &str| world.run(&["put", &file, "cos://b-1/key", "--key", key]);
+    let put = |key: &str| world.run(&["put", "--force", &file, "cos://b-1/key", "--key", key]);
     let out = put(&ambiguous);
     assert_eq!(out.status.code(), Some(4), "{}", said(&out));
     assert!(put(&clear).status.success());

@@ -96,7 +96,7 @@ fn a_tree_goes_up_and_comes_back() {
         let files = make_tree(&from);
         let (from, report) = (world.text("from"), world.text("report"));
         let key = world.text("key.pem");
-        let put = ["put", "-r", &from, address, "--key", &key, "--report", &report];
+        let put = ["put", "--force", "-r", &from, address, "--key", &key, "--report", &report];
         let put = [&put[..], &["--threshold", "1MiB", "--part-size", "1MiB"]].concat();
         let words = world.done(&put);
         assert!(words.contains("7 uploaded (3."), "{words}");
@@ -140,7 +140,7 @@ fn a_changed_file_is_uploaded_again() {
     let world = World::new();
     make_tree(&world.path("from"));
     let (from, report, key) = (world.text("from"), world.text("report"), world.text("key.pem"));
-    let put = ["put", "-r", &from, "cos://b-1/", "--key", &key, "--report", &report];
+    let put = ["put", "--force", "-r", &from, "cos://b-1/", "--key", &key, "--report", &report];
     world.done(&put);
     fs::write(world.path("from/a.txt"), "changed").unwrap();
     let words = world.done(&put);
@@ -148,7 +148,7 @@ fn a_changed_file_is_uploaded_again() {
     assert_eq!(world.cat("cos://b-1/a.txt", &key), b"changed");
     // Another key is another job.
     let new = world.new_key();
-    let put = ["put", "-r", &from, "cos://b-1/", "--key", &new, "--report", &report];
+    let put = ["put", "--force", "-r", &from, "cos://b-1/", "--key", &new, "--report", &report];
     assert!(world.done(&put).contains("7 uploaded"));
 }
 
@@ -157,7 +157,7 @@ fn patterns_plans_and_what_matches_nothing() {
     let world = World::new();
     make_tree(&world.path("from"));
     let (from, key, back) = (world.text("from"), world.text("key.pem"), world.text("back"));
-    let put = ["put", "-r", &from, "oss://b-1/p", "--key", &key];
+    let put = ["put", "--force", "-r", &from, "oss://b-1/p", "--key", &key];
     let plan =
         world.run(&[&put[..], &["--dry-run", "--exclude", "a/", "--exclude", "*.bin"]].concat());
     assert!(plan.status.success(), "{}", said(&plan));
@@ -180,10 +180,10 @@ fn patterns_plans_and_what_matches_nothing() {
         &[&put[..], &["--include", "*.nothing"]].concat()[..],
         &[&get[..], &["--include", "*.nothing"]].concat(),
         &["get", "-r", "oss://b-1/none", &back, "--key", &key],
-        &["put", "-r", &world.text("none"), "oss://b-1/", "--key", &key],
+        &["put", "--force", "-r", &world.text("none"), "oss://b-1/", "--key", &key],
         &[&put[..], &["--include", "["]].concat(),
         // These are for many objects.
-        &["put", &key, "oss://b-1/x", "--key", &key, "--dry-run"],
+        &["put", "--force", &key, "oss://b-1/x", "--key", &key, "--dry-run"],
         &["get", "oss://b-1/p/a.txt", &back, "--key", &key, "--include", "x"],
     ] {
         let out = world.run(nothing);
@@ -208,7 +208,7 @@ fn what_cannot_be_uploaded_is_said() {
     fs::write(root.join(std::ffi::OsStr::from_bytes(b"not utf-8 \xff")), "").unwrap();
     fs::write(root.join("line\nbreak"), "").unwrap();
     let (from, key, report) = (world.text("from"), world.text("key.pem"), world.text("report"));
-    let put = ["put", "-r", &from, "oss://b-1/", "--key", &key, "--report", &report];
+    let put = ["put", "--force", "-r", &from, "oss://b-1/", "--key", &key, "--report", &report];
     let out = world.run(&put);
     let words = said(&out);
     assert_eq!(out.status.code(), Some(1), "{words}");
@@ -275,7 +275,7 @@ fn an_object_that_fails_stops_nothing_and_leaves_nothing() {
     let world = World::new();
     let files = make_tree(&world.path("from"));
     let (from, back, key) = (world.text("from"), world.text("back"), world.text("key.pem"));
-    world.done(&["put", "-r", &from, "cos://b-1/", "--key", &key]);
+    world.done(&["put", "--force", "-r", &from, "cos://b-1/", "--key", &key]);
     let (bytes, headers) = world.server.object("b-1", "a.txt").unwrap();
     let mut changed = bytes.to_vec();
     changed[7] ^= 1;
@@ -372,8 +372,8 @@ fn objects_get_attributes() {
         let one = world.text("from/large.bin");
         let single = format!("{address}/single");
         let puts = [
-            &["put", "-r", &from, address, "--key", &key, "--threshold", "1MiB"][..],
-            &["put", &one, &single, "--key", &key, "--threshold", "1MiB"],
+            &["put", "--force", "-r", &from, address, "--key", &key, "--threshold", "1MiB"][..],
+            &["put", "--force", &one, &single, "--key", &key, "--threshold", "1MiB"],
             &["sync", &from, &format!("{address}/s"), "--key", &key],
         ];
         for put in puts {
@@ -393,7 +393,7 @@ fn objects_get_attributes() {
             }
         }
         let hostile = format!("--metadata=client-side-encryption-key={}", "x");
-        let out = world.run(&["put", &one, &single, "--key", &key, &hostile]);
+        let out = world.run(&["put", "--force", &one, &single, "--key", &key, &hostile]);
         assert_eq!(out.status.code(), Some(2), "{}", said(&out));
     }
 }
@@ -429,7 +429,18 @@ fn the_store_encrypts_once_more() {
         let (one, other) = (format!("{vendor}://b-1/one"), format!("{vendor}://b-1/other"));
         let context = context.map(|context| ["--sse-context", context]);
         for (file, address) in [(&small, &one), (&large, &other)] {
-            let put = ["put", file, address, "--key", &key, "--sse", mode, "--threshold", "1MiB"];
+            let put = [
+                "put",
+                "--force",
+                file,
+                address,
+                "--key",
+                &key,
+                "--sse",
+                mode,
+                "--threshold",
+                "1MiB",
+            ];
             let put = [&put[..], context.as_ref().map_or(&[][..], |it| &it[..])].concat();
             world.done(&put);
             // A store that forgets what it was asked for.
@@ -456,7 +467,7 @@ fn the_store_encrypts_once_more() {
         &["--sse", "oss", "--sse-context", "a=b"],
         &["--sse-context", "a=b"],
     ] {
-        let put = [&["put", &file, "oss://b-1/one", "--key", &key], wrong].concat();
+        let put = [&["put", "--force", &file, "oss://b-1/one", "--key", &key], wrong].concat();
         assert_eq!(world.run(&put).status.code(), Some(2), "{wrong:?}");
     }
     assert!(world.server.requests().is_empty());

@@ -20,6 +20,10 @@ pub enum StoreError {
     /// The object is not the version that is meant (`If-Match`).
     #[error("another writer changed the object")]
     Changed,
+    /// The service's clock and this machine's differ by more than it accepts, even after the clock
+    /// of the service was taken for the signature.
+    #[error("the clock of this machine is wrong: {0}")]
+    ClockSkew(String),
     /// The way to the service cannot be set up as it was asked for.
     #[error("{0}")]
     Connection(&'static str),
@@ -46,18 +50,42 @@ pub enum StoreError {
     /// The object does not exist.
     #[error("no such object")]
     NotFound,
+    /// The bucket does not exist.
+    #[error("no such bucket: {0}")]
+    NoBucket(ErrorResponse),
     /// The multipart upload does not exist: it was completed or aborted, or it expired.
     #[error("no such upload; it was completed or aborted, or it expired")]
     NoUpload,
     /// The service refused the request.
     #[error("the store refused the request: {0}")]
     Refused(ErrorResponse),
-    /// The service is unreachable or failing, even after several attempts.
+    /// The service is failing, even after several attempts.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// There is no host of this name.
+    #[error("the host {0} is unknown")]
+    UnknownHost(String),
+    /// No connection could be made, or it broke before there was an answer, even after several
+    /// attempts.
+    #[error("{host} cannot be reached: {reason}")]
+    Unreachable {
+        /// The host that was tried, with its port unless it is the scheme's default.
+        host: String,
+        /// What the operating system or the TLS library said.
+        reason: String,
+    },
     /// The store does not support the operation.
     #[error("the store does not support {0}")]
     Unsupported(&'static str),
+    /// The bucket is in another region than that of the endpoint.
+    #[error("the bucket is in another region: {reason}")]
+    WrongEndpoint {
+        /// The endpoint where the bucket is, such as `oss-cn-shanghai.aliyuncs.com`; empty if the
+        /// service does not name it.
+        endpoint: String,
+        /// What the service said.
+        reason: String,
+    },
 }
 
 /// Details of a refusal, as reported by the service.
@@ -92,7 +120,7 @@ impl std::fmt::Display for ErrorResponse {
 impl StoreError {
     /// Returns whether the error is transient, so that the same request may succeed later.
     pub(crate) const fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Busy { .. })
+        matches!(self, Self::Unavailable(_) | Self::Unreachable { .. } | Self::Busy { .. })
     }
 
     /// Returns the time after which the service wants to be asked again.

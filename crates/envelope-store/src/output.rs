@@ -371,7 +371,7 @@ fn resumable(path: &Path) -> Result<Target, OutputError> {
     let beside = |what| folder(path).join(format!("{WORKING}{digest:016x}.{what}"));
     let (working, journal) = (beside("part"), beside("state"));
     let file = open_private(&working).map_err(|error| match error {
-        TransferError::Io(source) => OutputError::Io { path: working.clone(), source },
+        TransferError::Io(source) => OutputError::Io { path: path.to_owned(), source },
         _ => OutputError::Locked(path.to_owned()),
     })?;
     Ok(Target::Resumable { working, journal, file })

@@ -26,6 +26,9 @@ pub enum Event {
         /// Why the last one failed.
         reason: String,
     },
+    /// Nothing was at the key when it was looked at, and nothing was to be replaced. But the bucket
+    /// keeps versions, or once did, and there the store does not guarantee that.
+    NotEnforced,
     /// Something that does not end the transfer, but that its owner should know.
     Warning(String),
 }

@@ -16,7 +16,7 @@ use std::{
 };
 
 use envelope_core::{Crc64, CtrCipher, Decryptor, EncryptedObject, Encryptor, PartPlan};
-use meta_codec::{ContentAlgorithm, Dialect, Envelope, PartLayout, Vendor};
+use meta_codec::{ContentAlgorithm, Dialect, Envelope, PartLayout, Reach, Reader, Vendor};
 use tokio::io::AsyncRead;
 
 use self::{
@@ -111,6 +111,15 @@ pub struct UploadResult {
     pub crc64: u64,
     /// Number of parts; 0 if the object was uploaded in one request.
     pub parts: u16,
+    /// The SDKs that read the object, and how much of it. Empty if it is not encrypted.
+    pub readers: Vec<(Reader, Reach)>,
+}
+
+impl UploadResult {
+    fn new(len: u64, etag: String, crc64: u64, parts: u16, envelope: Option<&Envelope>) -> Self {
+        let readers = envelope.map(|envelope| envelope.readers().collect()).unwrap_or_default();
+        Self { len, etag, crc64, parts, readers }
+    }
 }
 
 impl Put {

@@ -1,30 +1,17 @@
 //! Regions, endpoints and access keys, from the environment and from profiles in a file.
 
-use std::{collections::BTreeMap, fmt, fs, io, path::Path, sync::Arc, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use meta_codec::{Vendor, sse::CustomerKey};
-use secrecy::SecretString;
-use serde::Deserialize;
 
 use crate::{
-    Connection, Credentials, Endpoint, EndpointError, Environment, RetryPolicy, Signature,
+    Connection, Credentials, Endpoint, EndpointError, Environment, Profile, RetryPolicy, Signature,
     StoreError, retry::WaitListener, stores::bucket::STALL,
 };
 
 /// Regions, endpoints and access keys.
 ///
-/// The environment takes precedence over a profile, as in the tools of both vendors.
-///
-/// ```toml
-/// [profiles.default.oss]
-/// region = "cn-hangzhou"
-/// access_key_id = "..."
-/// access_key_secret = "..."
-///
-/// [profiles.default.cos]
-/// region = "ap-guangzhou"
-/// endpoint = "https://cos.internal.example"
-/// ```
+/// The environment takes precedence over a [profile](Profile), as in the tools of both vendors.
 #[derive(Clone, Debug)]
 pub struct Settings {
     profile: Profile,
@@ -66,30 +53,6 @@ impl Default for Settings {
     }
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Document {
-    #[serde(default)]
-    profiles: BTreeMap<String, Profile>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Profile {
-    oss: Account,
-    cos: Account,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Account {
-    region: Option<String>,
-    endpoint: Option<String>,
-    access_key_id: Option<String>,
-    access_key_secret: Option<SecretString>,
-    session_token: Option<SecretString>,
-}
-
 /// Everything that a bucket of one vendor is reached with.
 pub(crate) struct BucketAccount {
     pub(crate) credentials: Credentials,
@@ -114,22 +77,11 @@ impl Settings {
         Self::default()
     }
 
-    /// Adds a profile from a file. A file that holds access keys should be accessible only to its
-    /// owner.
-    ///
-    /// # Errors
-    /// Returns an error if the file cannot be read or parsed, or does not contain the profile.
-    pub fn with_profile(mut self, path: &Path, name: &str) -> Result<Self, SettingsError> {
-        let text = fs::read_to_string(path)?;
-        // The parser's own message would quote the line, which may hold a secret.
-        let document: Document = toml::from_str(&text).map_err(|error| {
-            let at = error.span().map_or(0, |span| span.start);
-            let line = text.bytes().take(at).filter(|byte| *byte == b'\n').count();
-            SettingsError::Syntax { line: line.saturating_add(1) }
-        })?;
-        let profile = document.profiles.get(name);
-        self.profile = profile.cloned().ok_or_else(|| SettingsError::NoProfile(name.to_owned()))?;
-        Ok(self)
+    /// Adds a profile.
+    #[must_use]
+    pub fn with_profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
     }
 
     /// Overrides the region.
@@ -217,10 +169,7 @@ impl Settings {
     /// If an access key or a region is missing, or the endpoint is invalid.
     pub(crate) fn account(&self, vendor: Vendor) -> Result<BucketAccount, SettingsError> {
         let environment = Environment::store(vendor);
-        let account = match vendor {
-            Vendor::Cos => &self.profile.cos,
-            Vendor::Oss => &self.profile.oss,
-        };
+        let account = self.profile.account(vendor);
         let from_environment = environment
             .credentials()
             .map_err(|name| SettingsError::Missing { what: "secret", name })?;
@@ -266,20 +215,6 @@ pub(crate) fn no_region(vendor: Vendor) -> SettingsError {
     SettingsError::Missing { what: "region", name }
 }
 
-impl Account {
-    /// The access key of a profile; the environment is named in the error only.
-    fn credentials(&self, environment: Environment) -> Result<Credentials, SettingsError> {
-        let missing = |what| SettingsError::Missing { what, name: environment.key_name() };
-        let id = self.access_key_id.clone().ok_or_else(|| missing("access key"))?;
-        let secret = self.access_key_secret.clone().ok_or_else(|| missing("secret"))?;
-        let credentials = Credentials::new(id, secret);
-        Ok(match &self.session_token {
-            Some(token) => credentials.with_token(token.clone()),
-            None => credentials,
-        })
-    }
-}
-
 /// An error in the settings of a bucket.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -304,7 +239,15 @@ pub enum SettingsError {
     /// The client cannot be created.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The profile file is not TOML, or has unknown entries.
+    /// The profile has a key that is not known, or a value of the wrong type.
+    #[error("the profile {name}: {reason}")]
+    Profile {
+        /// The name of the profile.
+        name: String,
+        /// What is wrong, without the value.
+        reason: String,
+    },
+    /// The profile file is not TOML.
     #[error("line {line} of the profile file is invalid")]
     Syntax {
         /// Line number, counted from 1.

@@ -35,6 +35,15 @@ pub enum Location {
 }
 
 impl Location {
+    /// Returns the vendor of a bucket. A folder has none.
+    #[must_use]
+    pub const fn vendor(&self) -> Option<Vendor> {
+        match self {
+            Self::Bucket(vendor, _) => Some(*vendor),
+            Self::Folder(_) => None,
+        }
+    }
+
     /// Splits an address into a location and a key. `None` if no store has such addresses.
     pub(crate) fn parse(text: &str) -> Option<(Self, &str)> {
         if let Some(path) = text.strip_prefix("file:") {

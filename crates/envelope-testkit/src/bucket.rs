@@ -22,13 +22,14 @@ use std::{
 };
 
 use axum::{Router, body::Body, extract::Request, response::Response};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
 use self::{
-    answer::{Answer, document, refusal},
+    answer::{Answer, document, elsewhere, refusal},
     objects::State,
     route::Call,
     signature::Account,
@@ -97,6 +98,9 @@ pub enum Fault {
     NotFoundAfter,
     /// Status 403; the request is not performed.
     Denied,
+    /// Status 403, as if the time of the signature were too far from the server's; the request is
+    /// not performed.
+    Skewed,
     /// Status 412, as if another writer had changed the object; the request is not performed.
     Changed,
     /// Status 200 with a page in HTML, as the portal of a hotel answers; the request is not
@@ -126,11 +130,20 @@ struct Setup {
     rate: Option<u64>,
     /// The time that passes before every answer.
     latency: Duration,
+    /// Where buckets are that are not here: their endpoints, or empty ones if they do not exist.
+    elsewhere: BTreeMap<String, String>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { skew: 0, secret: SECRET.to_owned(), page: 1000, rate: None, latency: Duration::ZERO }
+        Self {
+            skew: 0,
+            secret: SECRET.to_owned(),
+            page: 1000,
+            rate: None,
+            latency: Duration::ZERO,
+            elsewhere: BTreeMap::new(),
+        }
     }
 }
 
@@ -228,6 +241,17 @@ impl LoopbackBucket {
     /// Sets the time that passes before every answer.
     pub fn set_latency(&self, latency: Duration) {
         lock(&self.shared.setup).latency = latency;
+    }
+
+    /// Pretends that a bucket does not exist. Without this, every bucket does.
+    pub fn set_no_bucket(&self, bucket: &str) {
+        self.set_elsewhere(bucket, "");
+    }
+
+    /// Pretends that a bucket is at another endpoint, as a service answers from a wrong region.
+    pub fn set_elsewhere(&self, bucket: &str, endpoint: &str) {
+        let elsewhere = &mut lock(&self.shared.setup).elsewhere;
+        elsewhere.insert(bucket.to_owned(), endpoint.to_owned());
     }
 
     /// Pretends that there are `count` objects in every bucket whose keys begin with `made/`, each
@@ -375,7 +399,12 @@ async fn serve(shared: &Shared, request: Request) -> Response {
     call.page = setup.page;
     call.over_tls = parts.extensions.get::<OverTls>().is_some();
     let head = call.method == "HEAD";
-    let send = |answer: Answer| {
+    let is_oss = call.header("authorization").starts_with("OSS");
+    let send = |mut answer: Answer| {
+        if head && is_oss && answer.status >= 400 {
+            let document = STANDARD.encode(&answer.body);
+            answer.headers.push(("x-oss-err".to_owned(), document));
+        }
         let mut response = answer.into_response(head);
         let date = http_date(now(setup.skew)).parse().expect("a header");
         response.headers_mut().insert("date", date);
@@ -389,6 +418,7 @@ async fn serve(shared: &Shared, request: Request) -> Response {
         Some(Fault::Cut) => return cut(Answer::default()),
         Some(Fault::NotFound) => return send(refusal(404, not_found(&call), "")),
         Some(Fault::Denied) => return send(refusal(403, "AccessDenied", "")),
+        Some(Fault::Skewed) => return send(refusal(403, "RequestTimeTooSkewed", "")),
         Some(Fault::Changed) => return send(refusal(412, "PreconditionFailed", "")),
         Some(Fault::Portal) => return send(portal()),
         Some(Fault::Busy(seconds)) => {
@@ -405,6 +435,8 @@ async fn serve(shared: &Shared, request: Request) -> Response {
     let account = Account { secret: &setup.secret, now: now(setup.skew) };
     let answer = if !signature::is_right(&call, &account) {
         refusal(403, "SignatureDoesNotMatch", "the signature is wrong")
+    } else if let Some(endpoint) = setup.elsewhere.get(&call.bucket) {
+        elsewhere(endpoint)
     } else if call.key.is_empty() && call.method == "GET" {
         lock(&shared.state).list(&call, fault)
     } else {

@@ -65,8 +65,12 @@ pub(crate) struct Cp {
     pub(crate) attributes: ObjectAttributes,
     #[command(flatten)]
     pub(crate) server_side: ServerSide,
-    /// Refuse to replace an existing object. With -r, an existing object is passed over.
-    #[arg(long = "only-new")]
+    /// Overwrite existing objects. Without this, one that is not the same copy already is left
+    /// alone, and is an error.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Leave existing objects alone. With -r, they are passed over, and no error.
+    #[arg(long = "only-new", conflicts_with = "force")]
     pub(crate) create_only: bool,
     /// The size in bytes of the parts of an object that passes through memory, where its metadata
     /// does not state it.

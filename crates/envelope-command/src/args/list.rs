@@ -148,6 +148,15 @@ pub(crate) enum UploadsCommand {
     Abort(UploadsAbort),
 }
 
+impl UploadsCommand {
+    pub(crate) const fn bucket_mut(&mut self) -> &mut Bucket {
+        match self {
+            Self::Ls(args) => &mut args.bucket,
+            Self::Abort(args) => &mut args.bucket,
+        }
+    }
+}
+
 /// A choice of open uploads.
 #[derive(Debug, clap::Args)]
 pub(crate) struct UploadsLs {

@@ -16,7 +16,7 @@ pub(crate) struct Require {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Requirement {
+pub(crate) enum Requirement {
     Authenticated,
     KeyCheck,
     Origin,
@@ -53,6 +53,11 @@ impl Require {
 }
 
 impl Require {
+    /// Requires one more thing.
+    pub(crate) fn push(&mut self, requirement: Requirement) {
+        self.require.push(requirement);
+    }
+
     /// Returns whether an object without encryption lacks the required protection.
     pub(crate) const fn demands_encryption(&self) -> bool {
         !self.require.is_empty()
@@ -63,6 +68,10 @@ impl Accept {
     /// Returns what a reader accepts that makes no exceptions.
     pub(crate) const fn requiring(require: Require) -> Self {
         Self { require, unauthenticated_range: false, allow_plaintext: false }
+    }
+
+    pub(crate) const fn require_mut(&mut self) -> &mut Require {
+        &mut self.require
     }
 
     pub(crate) fn policy(&self) -> Policy {

@@ -6,7 +6,7 @@ use envelope_store::Address;
 
 use super::{
     Bucket, Content, Kms, KmsStyle, MAX_PARALLEL, Many, ObjectAttributes, Passphrase, Patterns,
-    Sealing, ServerSide, Wrapping, size,
+    Readers, Sealing, ServerSide, Wrapping, size,
     store::{State, default_threshold},
 };
 
@@ -29,12 +29,7 @@ pub(crate) struct Put {
     pub(crate) recursive: bool,
     /// The master key: an RSA key or an AES key. A public RSA key is enough to upload, but only the
     /// private key can resume an interrupted upload.
-    #[arg(
-        long,
-        value_name = "FILE",
-        required_unless_present_any = ["kms", "plaintext"],
-        conflicts_with = "kms"
-    )]
+    #[arg(long, value_name = "FILE", conflicts_with = "kms")]
     pub(crate) key: Option<PathBuf>,
     /// Upload the file as it is. Nothing encrypts it, but perhaps the store, with --sse: whoever
     /// can read the bucket can read it. `get --allow-plaintext` downloads it.
@@ -42,7 +37,7 @@ pub(crate) struct Put {
         long = "plain",
         conflicts_with_all = [
             "key", "kms", "dialect", "wrap", "matdesc", "key_check", "content", "bind_name",
-            "no_seal", "origin_key", "spool", "allow_weak_wrap",
+            "no_seal", "origin_key", "spool", "allow_weak_wrap", "readers",
         ]
     )]
     pub(crate) plaintext: bool,
@@ -52,6 +47,8 @@ pub(crate) struct Put {
     pub(crate) style: KmsStyle,
     #[command(flatten)]
     pub(crate) passphrase: Passphrase,
+    #[command(flatten)]
+    pub(crate) readers: Readers,
     #[command(flatten)]
     pub(crate) wrapping: Wrapping,
     #[command(flatten)]
@@ -90,10 +87,13 @@ pub(crate) struct Put {
     /// Keep no state, and abort the upload if it is interrupted.
     #[arg(long)]
     pub(crate) no_resume: bool,
-    /// Refuse to overwrite an existing object. In a bucket that keeps versions, or once did, the
-    /// store does not enforce it: there, the command only looks before it uploads, and warns. With
-    /// -r, an existing object is passed over.
-    #[arg(long = "only-new")]
+    /// Overwrite an existing object. Without this, the command looks first, and refuses.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Let the store, too, refuse to overwrite an existing object, whoever writes it meanwhile. In
+    /// a bucket that keeps versions, or once did, no store enforces that, and the command warns.
+    /// With -r, an existing object is passed over.
+    #[arg(long = "only-new", conflicts_with = "force")]
     pub(crate) create_only: bool,
     #[command(flatten)]
     pub(crate) many: Many,

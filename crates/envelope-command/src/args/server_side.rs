@@ -9,7 +9,7 @@ use meta_codec::{
 
 use super::entry;
 use crate::{
-    failure::{Failure, Status},
+    failure::{Code, Failure},
     input::{Secret, read_secret},
 };
 
@@ -139,7 +139,7 @@ pub(crate) struct CustomerMode {
 pub(crate) fn customer_key(path: &Path) -> Result<CustomerKey, Failure> {
     CustomerKey::read(&read_secret(path, Secret::Key)?).map_err(|_| {
         Failure::new(
-            Status::Key,
+            Code::Key,
             format_args!("{}: neither 32 bytes nor their base64 text", path.display()),
             "generate one with `envelope keygen aes`",
         )

@@ -8,7 +8,7 @@ use std::{
 
 use clap::{ValueEnum, builder::NonEmptyStringValueParser};
 use envelope_core::ByteRange;
-use envelope_store::Endpoint;
+use envelope_store::{Endpoint, Profile};
 
 use super::{Accept, CustomerMode, Kms, Passphrase, Sealed};
 
@@ -32,14 +32,9 @@ pub(crate) struct Bucket {
     /// http:// on this machine.
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<Endpoint>,
-    /// The file of profiles, with regions, endpoints and access keys; by default
-    /// ~/.config/envelope/config.toml. The environment takes precedence: OSS_ACCESS_KEY_ID and
-    /// OSS_ACCESS_KEY_SECRET; TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// The name of the profile to use.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) profile: Option<String>,
+    /// What the profile says.
+    #[arg(skip)]
+    pub(crate) profile: Profile,
     /// The version of the request signature for OSS.
     #[arg(long, value_name = "VERSION", default_value = "v4")]
     pub(crate) oss_signature: OssSignature,
@@ -69,8 +64,7 @@ impl Default for Bucket {
         Self {
             region: None,
             endpoint: None,
-            config: None,
-            profile: None,
+            profile: Profile::default(),
             oss_signature: OssSignature::default(),
             retries: None,
             timeout: Duration::from_secs(300),
@@ -135,8 +129,8 @@ impl State {
 /// Master keys that open objects.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Keys {
-    /// A master key: an RSA private key or an AES key. Accepts several.
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    /// A master key: an RSA private key or an AES key. May be repeated.
+    #[arg(long, value_name = "FILE")]
     pub(crate) key: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) kms: Kms,

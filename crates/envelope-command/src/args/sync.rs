@@ -6,8 +6,8 @@ use envelope_store::Address;
 
 use super::{
     Accept, AtVersion, Bucket, Content, CustomerMode, Get, InventoryFile, Keys, Kms, KmsStyle,
-    Many, ObjectAttributes, Origin, Parallel, Passphrase, Patterns, Put, Read, Sealed, Sealing,
-    ServerSide, Wrapping, size,
+    Many, ObjectAttributes, Origin, Parallel, Passphrase, Patterns, Put, Read, Readers, Sealed,
+    Sealing, ServerSide, Wrapping, size,
     store::{State, default_part_size, default_threshold},
 };
 
@@ -26,7 +26,7 @@ pub(crate) struct SyncArgs {
     /// The target: the address of a folder of keys, or a local folder.
     pub(crate) to: PathBuf,
     /// The master key: an RSA key or an AES key. A public RSA key is enough to upload.
-    #[arg(long, value_name = "FILE", required_unless_present = "kms", conflicts_with = "kms")]
+    #[arg(long, value_name = "FILE", conflicts_with = "kms")]
     pub(crate) key: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) kms: Kms,
@@ -34,6 +34,8 @@ pub(crate) struct SyncArgs {
     pub(crate) style: KmsStyle,
     #[command(flatten)]
     pub(crate) passphrase: Passphrase,
+    #[command(flatten)]
+    pub(crate) readers: Readers,
     #[command(flatten)]
     pub(crate) wrapping: Wrapping,
     #[command(flatten)]
@@ -89,7 +91,7 @@ pub(crate) struct SyncArgs {
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct SyncAccept {
     #[command(flatten)]
-    require: super::Require,
+    pub(crate) require: super::Require,
 }
 
 impl SyncAccept {
@@ -110,6 +112,7 @@ impl SyncArgs {
             kms: self.kms,
             style: self.style,
             passphrase: self.passphrase,
+            readers: self.readers,
             wrapping: self.wrapping,
             sealing: self.sealing,
             bind_name: self.bind_name,
@@ -123,6 +126,7 @@ impl SyncArgs {
             server_side: self.server_side,
             state: self.state,
             no_resume: false,
+            force: true,
             create_only: false,
             many: self.many,
             patterns: self.patterns,

@@ -29,14 +29,12 @@ use crate::{
     key_file::{self, Purpose},
     many::{self, Engine},
     output::{Output, Secrecy},
-    progress::set_json,
     protection::Protection,
     store::{folder, is_instruction, runtime},
     weakness::weaknesses,
 };
 
 pub(crate) fn run(args: &Audit) -> Result<(), Failure> {
-    set_json(args.json);
     let keys_read = args.keys.key.iter().map(PathBuf::as_path);
     let kms_passphrase = args.keys.kms.kms_passphrase_file.as_deref();
     let inputs = keys_read.chain(kms_passphrase).chain(args.origin.path());

@@ -19,12 +19,12 @@ use serde_json::{Value, json};
 use crate::{
     args::{Bucket, Cp},
     cleanup,
-    failure::{Failure, Status},
+    failure::{Code, Failure},
     input::check_one_stdin,
     key_file::{self, MasterKey},
     many::{self, Engine, ManyProgress, Named},
-    progress::{ProgressReporter, say, set_json},
-    store::{folder, is_instruction, object, runtime},
+    progress::{ProgressReporter, say},
+    store::{folder, has_any, is_instruction, object, runtime},
     weakness::WarnedKinds,
 };
 
@@ -34,7 +34,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PART: u64 = 16 << 20;
 
 pub(crate) fn run(args: &Cp, moves: bool) -> Result<(), Failure> {
-    set_json(args.json);
     let mut inputs: Vec<&Path> = args.keys.key.iter().map(PathBuf::as_path).collect();
     inputs.extend(args.to_key.as_deref());
     inputs.extend(args.origin.path());
@@ -59,6 +58,13 @@ fn one(args: &Cp, moves: bool) -> Result<(), Failure> {
     }
     let stores = stores(args, &to.location)?;
     let copies = Copies::new(args, &stores)?;
+    if !args.force && !args.create_only {
+        let places = ((&*stores.0, key), (&*stores.1, to_key));
+        let replaces = runtime()?.block_on(replaces_another(places.0, places.1));
+        if replaces.map_err(|error| failure(error.into()).about(&to))? {
+            return Err(Failure::from(StoreError::Exists).about(&to));
+        }
+    }
     let stop = StopSignal::new();
     let interrupted = stop.clone();
     cleanup::on_interrupt(move || interrupted.stop());
@@ -127,6 +133,8 @@ fn tree(args: &Cp, moves: bool) -> Result<(), Failure> {
             "as": many::described(&args.many, || describe(args))? });
         let report = many::report(args.many.report.as_deref(), &job)?;
         let report = report.with_location(format!("{}/", from.location));
+        // Where there is nothing at all, no object is looked for before it is written.
+        let looks = !args.force && !args.create_only && has_any(&runtime, &*target, &to)?;
         let stores = (engine.store(source), engine.store(target));
         let work = Arc::new(Work {
             copies: Copies::new(args, &stores)?,
@@ -134,6 +142,7 @@ fn tree(args: &Cp, moves: bool) -> Result<(), Failure> {
             prefix: from.key.len(),
             to,
             moves,
+            looks,
             parallel: args.parallel.requests,
             progress: Arc::clone(&engine.progress),
         });
@@ -192,6 +201,28 @@ fn stores(args: &Cp, to: &Location) -> Result<Stores, Failure> {
     Ok((source.store_of(&args.from, &args.version)?, own.store(to)?))
 }
 
+/// Returns whether a copy would replace an object that is not the same bytes, as an earlier copy
+/// that was interrupted at its end would be. Nothing is lost if these are written again.
+async fn replaces_another(
+    (source, from): (&dyn Store, &str),
+    (target, to): (&dyn Store, &str),
+) -> Result<bool, StoreError> {
+    let there = match target.head(to).await {
+        Err(StoreError::NotFound) => return Ok(false),
+        // It is encrypted with another key of the customer, or with none.
+        Err(StoreError::Refused(refusal)) if refusal.status == 400 => return Ok(true),
+        outcome => outcome?,
+    };
+    match source.head(from).await {
+        // The copy says so, unless it knows better.
+        Err(StoreError::NotFound) => Ok(false),
+        outcome => {
+            let it = outcome?;
+            Ok(it.len != there.len || it.crc64 != there.crc64 || it.crc64.is_none())
+        }
+    }
+}
+
 /// The settings that all copies of a command share.
 struct Copies {
     keys: Option<(Decryptor, Encryptor)>,
@@ -199,6 +230,7 @@ struct Copies {
     has_new_envelope: bool,
     headers: Headers,
     server_side: Option<Headers>,
+    /// Whether it is no error that an object exists, and is left alone.
     create_only: bool,
     part_size: Option<u64>,
     retry: RetryPolicy,
@@ -300,6 +332,8 @@ struct Work {
     moves: bool,
     parallel: u16,
     progress: Arc<ManyProgress>,
+    /// Whether an object that exists is looked at, and left alone if it is another one.
+    looks: bool,
 }
 
 impl Work {
@@ -322,6 +356,20 @@ impl Work {
         }
         let path = item.key.get(self.prefix..).unwrap_or(&item.key);
         let key = format!("{}{path}", self.to.key);
+        if self.looks {
+            let there = replaces_another((&*source, &item.key), (&*target, &key));
+            match there.await {
+                Ok(false) => {}
+                Ok(true) => {
+                    return Outcome::refused(
+                        "the object exists and is another one; --force overwrites it, and \
+                         --only-new passes over it",
+                    );
+                }
+                // It was moved together with its object.
+                Err(error) => return Outcome::failed(&error),
+            }
+        }
         let (progress, name) = (Arc::clone(&self.progress), item.key.clone());
         let copy = self
             .copies
@@ -362,20 +410,20 @@ const fn word(moves: bool, result: &CopyResult) -> &'static str {
 fn failure(error: TransferError) -> Failure {
     match error {
         TransferError::NeedsKey(_) => {
-            Failure::new(Status::Usage, error, "give it with --key or --kms")
+            Failure::new(Code::Usage, error, "give it with --key or --kms")
         }
         TransferError::Stopped => Failure::new(
-            Status::Interrupted,
+            Code::Interrupted,
             "interrupted",
             "the same command begins anew; nothing was deleted",
         ),
         TransferError::SameObject => Failure::new(
-            Status::Io,
+            Code::Io,
             error,
             "the object is there; look whether the other name is that of another object",
         ),
         TransferError::Decrypt(_) if error.is_not_encrypted() => {
-            Failure::new(Status::Metadata, error, "--allow-plaintext copies it all the same")
+            Failure::new(Code::Metadata, error, "--allow-plaintext copies it all the same")
         }
         error => error.into(),
     }

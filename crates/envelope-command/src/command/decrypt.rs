@@ -18,7 +18,7 @@ use crate::{
     args::Decrypt,
     checksum::Checksums,
     copy,
-    failure::{Failure, Status, warn},
+    failure::{Code, Failure, warn},
     header_file,
     input::{Input, check_one_stdin},
     key_file,
@@ -139,7 +139,7 @@ fn verified(
         ));
     };
     let failed = |error: io::Error| Failure::stream(&args.cipher, &error);
-    let mut first = FirstRead::new().map_err(|error| Failure::new(Status::Io, error, "retry"))?;
+    let mut first = FirstRead::new().map_err(|error| Failure::new(Code::Io, error, "retry"))?;
     let noting = Noting { body: &file, first: &mut first };
     let mut reader = DecryptReader::new(noting, cipher).with_check(PlainCheck::new(envelope));
     io::copy(&mut reader, &mut io::sink()).map_err(failed)?;

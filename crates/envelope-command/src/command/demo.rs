@@ -16,7 +16,7 @@ use crate::{
     args::{Args, Command, Demo},
     cleanup,
     copy::md5,
-    failure::{Failure, Status},
+    failure::{Code, Failure},
     input::Input,
 };
 
@@ -80,7 +80,7 @@ fn show(args: &Demo, folder: &Path) -> Result<(), Failure> {
     let same = digest(plain.as_ref())? == digest(back.as_ref())?;
     if !same {
         return Err(Failure::new(
-            Status::Integrity,
+            Code::Integrity,
             "the decrypted file differs from the original",
             "this is a bug; please report it",
         ));
@@ -95,7 +95,7 @@ fn show(args: &Demo, folder: &Path) -> Result<(), Failure> {
             Ok(())
         }
         _ => Err(Failure::new(
-            Status::Integrity,
+            Code::Integrity,
             format_args!("{what}: not rejected"),
             "this is a bug; please report it",
         )),

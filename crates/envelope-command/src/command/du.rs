@@ -11,7 +11,6 @@ use crate::{
     failure::{Failure, one_line},
     many,
     output::print_line,
-    progress::set_json,
     store::{folder, runtime},
 };
 
@@ -30,7 +29,6 @@ impl Total {
 }
 
 pub(crate) fn run(args: &Du) -> Result<(), Failure> {
-    set_json(args.json);
     let from = folder(&args.from);
     let store = args.bucket.store(&from.location)?;
     let mut objects = many::objects(store, &from, args.patterns.filter()?);

@@ -15,7 +15,7 @@ use crate::{
     args::{Content, Encrypt, Wrapping},
     checksum::Checksums,
     copy::{copy, md5},
-    failure::{Failure, Status, warn},
+    failure::{Code, Failure, warn},
     header_file,
     input::{Input, check_one_stdin},
     key_file::MasterKey,
@@ -215,7 +215,7 @@ impl<R: Read> Read for Checked<R> {
 
 /// Maps an integrity error to a changed file: during encryption, only the plaintext is checked.
 fn changed(failure: Failure) -> Failure {
-    if failure.status() == Status::Integrity { Failure::changed() } else { failure }
+    if failure.code() == Code::Integrity { Failure::changed() } else { failure }
 }
 
 impl Wrapping {

@@ -24,9 +24,9 @@ use crate::{
     input::{check_one_stdin, is_dash, standard},
     key_file,
     output::{MAX_HELD_BACK, print_line},
-    progress::{ProgressReporter, say_wait, set_json},
+    progress::{ProgressReporter, say_wait},
     protection::Protection,
-    store::{object, runtime},
+    store::{explain, object, runtime},
     weakness::warn_before_reading,
 };
 
@@ -34,7 +34,6 @@ use crate::{
 const PARALLEL: u16 = 4;
 
 pub(crate) fn run(args: Get) -> Result<(), Failure> {
-    set_json(args.json);
     check_keys(&args.read)?;
     if args.recursive {
         return get_tree::run(args);
@@ -86,7 +85,6 @@ pub(super) fn inputs(args: &Get) -> Vec<PathBuf> {
     let mut inputs: Vec<PathBuf> = keys.key.clone();
     inputs.extend(keys.kms.kms_passphrase_file.clone());
     inputs.extend(keys.passphrase.path().map(Path::to_owned));
-    inputs.extend(args.read.bucket.config.clone());
     inputs.extend(args.read.sealed.origin.path().map(Path::to_owned));
     inputs.extend(args.many.report.clone());
     if let Location::Folder(folder) = &args.from.location {
@@ -97,11 +95,15 @@ pub(super) fn inputs(args: &Get) -> Vec<PathBuf> {
 
 /// Downloads an object to a file that is kept if a later run can resume it.
 fn download(args: &Get, key: &str, output: &OutputFile) -> Result<(ObjectMeta, u64), Failure> {
-    let failed = |error: TransferError| Failure::from(error).about(&args.from);
+    let failed = |error: TransferError| match error {
+        TransferError::Io(error) => Failure::io(output.path(), &error),
+        error => Failure::from(error).about(&args.from),
+    };
     let store = args.read.bucket.store_of(&args.from, &args.read.version)?;
     let decryptor = decryptor(&args.read)?;
     let runtime = runtime()?;
-    let meta = runtime.block_on(store.head(key)).map_err(|error| failed(error.into()))?;
+    let meta = runtime.block_on(store.head(key));
+    let meta = meta.map_err(|error| explain(failed(error.into()), &*store, &args.from))?;
     let total = Some(meta.len).filter(|_| args.read.range.is_none());
     let reporter = ProgressReporter::new(total);
     let told = reporter.clone();
@@ -135,14 +137,13 @@ pub(crate) fn cat(args: &Cat) -> Result<(), Failure> {
 }
 
 pub(crate) fn verify(args: &Verify) -> Result<(), Failure> {
-    set_json(args.json);
     check_keys(&args.read)?;
     if args.recursive {
         return verify_tree::run(args);
     }
     args.many.refuse(&args.patterns)?;
     let store = args.read.bucket.store_of(&args.from, &args.read.version)?;
-    let get = reader(store, object(&args.from)?, &args.read);
+    let get = reader(Arc::clone(&store), object(&args.from)?, &args.read);
     let decryptor = decryptor(&args.read)?;
     let outcome = runtime()?.block_on(async {
         let result = get.decrypt(&decryptor).await?;
@@ -150,7 +151,8 @@ pub(crate) fn verify(args: &Verify) -> Result<(), Failure> {
         let (meta, len) = write(result, &mut tokio::io::sink()).await?;
         Ok::<_, TransferError>((meta, envelope, len))
     });
-    let (meta, envelope, len) = outcome.map_err(|error| Failure::from(error).about(&args.from))?;
+    let failed = |error| explain(Failure::from(error).about(&args.from), &*store, &args.from);
+    let (meta, envelope, len) = outcome.map_err(failed)?;
     let checks = checks(&meta, envelope.as_ref());
     if args.json {
         let protection = envelope.as_ref().map(|envelope| Protection::of(envelope).word());
@@ -203,11 +205,11 @@ fn print(from: &Address, read: &Read) -> Result<(), Failure> {
 /// Decrypts an object to something that cannot be taken back.
 fn stream(from: &Address, read: &Read, to: fs::File) -> Result<(ObjectMeta, u64), Failure> {
     let store = read.bucket.store_of(from, &read.version)?;
-    let get = reader(store, object(from)?, read).with_inspector(warn_before_reading);
+    let get = reader(Arc::clone(&store), object(from)?, read).with_inspector(warn_before_reading);
     let decryptor = decryptor(read)?;
     let mut to = tokio::fs::File::from_std(to);
     let failed = |error: TransferError| Failure::from(error).about(from);
-    runtime()?.block_on(async {
+    let outcome = runtime()?.block_on(async {
         let result = match read.range {
             Some(range) => get.decrypt_range(&decryptor, range).await,
             None if read.verify_first => get.decrypt_verified(&decryptor).await,
@@ -234,7 +236,8 @@ fn stream(from: &Address, read: &Read, to: fs::File) -> Result<(ObjectMeta, u64)
         };
         written.await.map_err(|error| failed(error.into()))?;
         Ok((meta, plain.len() as u64))
-    })
+    });
+    outcome.map_err(|failure| explain(failure, &*store, from))
 }
 
 async fn write(

@@ -48,7 +48,7 @@ fn fetch(args: &Inspect, from: &Address) -> Result<Option<Envelope>, Failure> {
         let meta = store.head(key).await?;
         envelope_of(&*store, key, &meta).await
     });
-    outcome.map_err(|error| Failure::from(error).about(from))
+    outcome.map_err(|error| store::explain(Failure::from(error).about(from), &*store, from))
 }
 
 /// Opens the envelope with the given keys, if any, which also verifies its seal and its key check.

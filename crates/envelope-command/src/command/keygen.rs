@@ -7,11 +7,13 @@ use std::{
 };
 
 use envelope_core::{AesKeyWrapper, RsaKeyWrapper};
+use zeroize::Zeroizing;
 
 use crate::{
     args::{KeyKind, Keygen},
-    failure::{Failure, Status},
-    output::{Output, Secrecy},
+    failure::{Code, Failure},
+    key_file::MasterKey,
+    output::{Output, Secrecy, print_line},
 };
 
 pub(crate) fn run(args: &Keygen) -> Result<(), Failure> {
@@ -33,27 +35,61 @@ pub(crate) fn run(args: &Keygen) -> Result<(), Failure> {
             let name = if args.kind == KeyKind::Aes { "master.key" } else { "origin.key" };
             let [path] = paths(&args.out, [name])?;
             let text = AesKeyWrapper::generate_text()
-                .map_err(|error| Failure::new(Status::Io, error, "retry"))?;
-            prepare(&path, Secrecy::Secret, text.as_bytes())?.commit()
+                .map_err(|error| Failure::new(Code::Io, error, "retry"))?;
+            prepare(&path, Secrecy::Secret, text.as_bytes())?.commit()?;
+            if args.kind == KeyKind::Origin {
+                return print_line(&format_args!(
+                    "{}: an origin key; whoever writes and whoever reads needs it, so keep a copy",
+                    path.display()
+                ));
+            }
+            let key = MasterKey::Aes(
+                AesKeyWrapper::read(text.as_bytes())
+                    .map_err(|error| Failure::new(Code::Io, error, "retry"))?,
+            );
+            tell(&path, &key)
         }
         KeyKind::Rsa => {
-            let [private, public] = paths(&args.out, ["private_key.pem", "public_key.pem"])?;
+            let names = match args.der {
+                true => ["private_key.der", "public_key.der"],
+                false => ["private_key.pem", "public_key.pem"],
+            };
+            let [private_path, public_path] = paths(&args.out, names)?;
             if !(RsaKeyWrapper::MIN_WRAP_BITS..=8192).contains(&args.bits) {
                 return Err(Failure::usage(
                     format_args!("cannot generate an RSA key of {} bits", args.bits),
                     "choose --bits from 2048 to 8192",
                 ));
             }
-            let failed = |error| Failure::new(Status::Io, error, "retry");
+            let failed = |error| Failure::new(Code::Io, error, "retry");
             let key = RsaKeyWrapper::generate(args.bits).map_err(failed)?;
             let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
-            let private_pem = key.private_pem(passphrase).map_err(failed)?;
-            let public_pem = key.public_pem().map_err(failed)?;
-            let private = prepare(&private, Secrecy::Secret, private_pem.as_bytes())?;
-            let public = prepare(&public, Secrecy::Public, public_pem.as_bytes())?;
-            private.commit_both(public)
+            let (private, public) = match args.der {
+                true => (
+                    key.private_der(passphrase).map_err(failed)?,
+                    key.public_der().map_err(failed)?,
+                ),
+                false => (
+                    Zeroizing::new(
+                        key.private_pem(passphrase).map_err(failed)?.as_bytes().to_vec(),
+                    ),
+                    key.public_pem().map_err(failed)?.into_bytes(),
+                ),
+            };
+            let private = prepare(&private_path, Secrecy::Secret, &private)?;
+            let public = prepare(&public_path, Secrecy::Public, &public)?;
+            private.commit_both(public)?;
+            tell(&private_path, &MasterKey::Rsa(key))
         }
     }
+}
+
+/// Says which key this is, and that it must not be lost.
+fn tell(path: &Path, key: &MasterKey) -> Result<(), Failure> {
+    print_line(&format_args!("{}: {}", path.display(), key.summary()?))?;
+    print_line(
+        &"Keep a copy in a safe place: without it, nothing that it encrypts can be read again.",
+    )
 }
 
 /// Returns the paths of the new files, none of which may exist. This is checked before a key is

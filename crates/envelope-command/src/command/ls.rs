@@ -15,7 +15,7 @@ use crate::{
     failure::{Failure, one_line},
     many,
     output::write_line,
-    progress::{say, set_json},
+    progress::say,
     protection::Protection,
     store::runtime,
 };
@@ -35,7 +35,6 @@ struct Looked {
 }
 
 pub(crate) fn run(args: &Ls) -> Result<(), Failure> {
-    set_json(args.json);
     let store = args.bucket.store(&args.from.location)?;
     if args.versions {
         return versions(args, store);

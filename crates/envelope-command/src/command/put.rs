@@ -1,18 +1,22 @@
 //! `envelope put`: encrypts and uploads a file.
 
-use std::{fs, io, path::Path, time::Duration};
+use std::{fs, io, path::Path, sync::Arc, time::Duration};
 
-use envelope_store::{Address, StopSignal, TransferError, UploadResult};
-use serde_json::json;
+use envelope_store::{
+    Address, StopSignal, Store, StoreError, TransferError, UploadResult, envelope_of,
+};
+use serde_json::{Value, json};
 
 use crate::{
     args::Put,
     cleanup,
     command::put_tree,
-    failure::{Failure, Status},
+    contents::Contents,
+    failure::{Code, Failure},
     input::is_dash,
     output::print_line,
-    progress::{ProgressReporter, set_json},
+    progress::{ProgressReporter, say},
+    readers,
     store::{object, runtime},
     uploads::{self, Uploads},
 };
@@ -31,8 +35,9 @@ enum Source {
     Stdin,
 }
 
-pub(crate) fn run(args: Put) -> Result<(), Failure> {
-    set_json(args.json);
+pub(crate) fn run(mut args: Put) -> Result<(), Failure> {
+    let (vendor, piped) = (args.to.location.vendor(), readers::is_piped(&args.plain));
+    readers::settle(&mut args, vendor, piped)?;
     if args.recursive {
         return put_tree::run(args);
     }
@@ -53,6 +58,20 @@ pub(crate) fn run(args: Put) -> Result<(), Failure> {
         Source::File(len) => (Some(len), uploads::journal(args, &args.plain, &to)?),
         Source::Stream(_) | Source::Stdin => (None, None),
     };
+    if !args.force && !args.create_only && !state.as_ref().is_some_and(|state| state.exists()) {
+        let there = runtime()?.block_on(there(&store, key, &args.plain, &uploads));
+        match there.map_err(|error| Failure::from(error).about(&to))? {
+            There::Nothing => {}
+            There::Same => {
+                say(
+                    &json!({ "object": to.to_string(), "status": "already" }),
+                    &format!("{to}: the file is there already"),
+                );
+                return Ok(());
+            }
+            There::Other => return Err(Failure::from(StoreError::Exists).about(&to)),
+        }
+    }
     let stop = StopSignal::new();
     let interrupted = stop.clone();
     cleanup::on_interrupt(move || interrupted.stop());
@@ -79,23 +98,60 @@ pub(crate) fn run(args: Put) -> Result<(), Failure> {
     reporter.finish();
     let outcome = outcome.ok_or_else(|| {
         Failure::new(
-            Status::Io,
+            Code::Interrupted,
             "interrupted, but the store does not respond",
             "an upload may be left open; the same command resumes it or starts over",
         )
     })?;
     let outcome = outcome.map_err(|error| {
         // Only uploads in parts have a journal, and they remove it if they abort the upload.
-        let resumable = state.is_some_and(|state| state.exists());
+        let resumable = uploads.resumes() && state.is_some_and(|state| state.exists());
         let single = len.is_some_and(|len| len <= args.threshold);
         failure(error, args, resumable, single).about(&to)
     })?;
     if args.json {
         let line = json!({ "object": to.to_string(), "bytes": outcome.len, "etag": outcome.etag,
-            "crc64": outcome.crc64.to_string(), "parts": outcome.parts });
+            "crc64": outcome.crc64.to_string(), "parts": outcome.parts,
+            "readers": readers::json(&outcome) });
         print_line(&line)?;
+    } else if let Some(line) = readers::line(&outcome, !args.plaintext) {
+        say(&Value::Null, &format!("{to}: {line}"));
     }
     Ok(())
+}
+
+/// What is at the key of an upload.
+enum There {
+    Nothing,
+    /// The file itself, as after an interruption behind the last request.
+    Same,
+    Other,
+}
+
+/// Looks at what is at the key of an upload.
+async fn there(
+    store: &Arc<dyn Store>,
+    key: &str,
+    path: &Path,
+    uploads: &Uploads,
+) -> Result<There, TransferError> {
+    let meta = match store.head(key).await {
+        Err(StoreError::NotFound) => return Ok(There::Nothing),
+        // It is encrypted with another key of the customer, or with none.
+        Err(StoreError::Refused(refusal)) if refusal.status == 400 => return Ok(There::Other),
+        outcome => outcome?,
+    };
+    let envelope = envelope_of(&**store, key, &meta).await.ok().flatten();
+    let is_alike = envelope.is_some_and(|envelope| Some(envelope.dialect()) == uploads.dialect());
+    let Some(decryptor) = uploads.decryptor().filter(|_| is_alike && path.is_file()) else {
+        return Ok(There::Other);
+    };
+    let contents = Contents { store: Arc::clone(store), decryptor: decryptor.clone() };
+    // Whatever keeps it from being compared, it is there.
+    match contents.are_same(key, path).await {
+        Ok(true) => Ok(There::Same),
+        _ => Ok(There::Other),
+    }
 }
 
 fn open(path: &Path) -> Result<Source, Failure> {
@@ -105,9 +161,18 @@ fn open(path: &Path) -> Result<Source, Failure> {
     let opened = || -> io::Result<Source> {
         let file = fs::File::open(path)?;
         let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
         Ok(if metadata.is_file() { Source::File(metadata.len()) } else { Source::Stream(file) })
     };
-    opened().map_err(|error| Failure::io(path, &error))
+    opened().map_err(|error| match error.kind() {
+        io::ErrorKind::IsADirectory => {
+            let advice = "use -r to upload all files of a folder";
+            Failure::new(Code::IsFolder, "this is a folder", advice).about(&path.display())
+        }
+        _ => Failure::io(path, &error),
+    })
 }
 
 async fn upload(
@@ -129,26 +194,31 @@ async fn upload(
 fn failure(error: TransferError, args: &Put, resumable: bool, single: bool) -> Failure {
     let resumable = resumable && error.is_resumable();
     match error {
+        // Only the journal is written.
+        TransferError::Io(error) if matches!(error.kind(), io::ErrorKind::StorageFull) => {
+            let folder = args.state.folder().unwrap_or_default();
+            Failure::io(&folder, &error)
+        }
         TransferError::Io(error) => Failure::io(&args.plain, &error),
         TransferError::Stopped if resumable => Failure::new(
-            Status::Io,
+            Code::Interrupted,
             "interrupted; the upload was left open",
             "run the same command again to resume it",
         ),
         TransferError::Stopped if single => Failure::new(
-            Status::Io,
+            Code::Interrupted,
             "interrupted in the only request of the upload",
             "the object may or may not have been written",
         ),
         TransferError::Stopped => Failure::new(
-            Status::Io,
+            Code::Interrupted,
             "interrupted; the upload was aborted",
             "none of it remains in the store",
         ),
         error if resumable => {
             let failure = Failure::from(error);
             Failure::new(
-                failure.status(),
+                failure.code(),
                 failure.cause(),
                 format_args!(
                     "{}; the upload was left open, and the same command resumes it",

@@ -19,7 +19,7 @@ use crate::{
     args::Put,
     failure::Failure,
     many::{self, Engine, ManyProgress},
-    store::{folder, refuse_overlap, runtime},
+    store::{folder, has_any, refuse_overlap, runtime},
     uploads::{self, Uploads},
 };
 
@@ -63,7 +63,10 @@ pub(crate) fn run(args: Put) -> Result<(), Failure> {
             "as": many::described(many, || uploads::describe(&args))? });
         let report = many::report(many.report.as_deref(), &job)?;
         let report = report.with_location(format!("{}/", to.location));
-        let work = Arc::new(FileUploads::new(Arc::clone(&args), &to, uploads, store, &engine));
+        // Where there is nothing at all, no object is looked at before it is written.
+        let looks = !args.force && !args.create_only && has_any(&runtime, &*store, &to)?;
+        let work = FileUploads::new(Arc::clone(&args), &to, uploads, store, &engine);
+        let work = Arc::new(FileUploads { looks, ..work });
         engine.run(&runtime, items, report, move |item| {
             let work = Arc::clone(&work);
             async move { work.outcome(item).await }
@@ -124,6 +127,8 @@ pub(super) struct FileUploads {
     uploads: Uploads,
     parallel: u16,
     progress: Arc<ManyProgress>,
+    /// Whether an object that exists is looked at, and left alone.
+    looks: bool,
 }
 
 impl FileUploads {
@@ -136,17 +141,60 @@ impl FileUploads {
     ) -> Self {
         let parallel = args.parallel.unwrap_or(PARALLEL);
         let (store, progress) = (engine.store(store), Arc::clone(&engine.progress));
-        Self { args, location: to.location.clone(), store, uploads, parallel, progress }
+        Self {
+            args,
+            location: to.location.clone(),
+            store,
+            uploads,
+            parallel,
+            progress,
+            looks: false,
+        }
     }
 
     async fn outcome(&self, item: Item<Source>) -> Outcome {
         match item.source {
             Source::File(path, modified) => {
+                match self.there(&item.key, item.len, modified).await {
+                    Ok(None) => {}
+                    Ok(Some(outcome)) | Err(outcome) => return outcome,
+                }
                 let outcome = self.upload(&item.key, &path, modified).await;
                 outcome.unwrap_or_else(|outcome| outcome)
             }
             Source::PassedOver(what) => Outcome::new(what),
             Source::Unreadable(error) => Outcome::refused(error),
+        }
+    }
+
+    /// Returns what becomes of a file whose object exists: nothing, if it looks the same, as after
+    /// an interruption; otherwise an error.
+    async fn there(
+        &self,
+        key: &str,
+        len: u64,
+        modified_here: Option<SystemTime>,
+    ) -> Result<Option<Outcome>, Outcome> {
+        if !self.looks {
+            return Ok(None);
+        }
+        let meta = match self.store.head(key).await {
+            Err(StoreError::NotFound) => return Ok(None),
+            outcome => outcome.map_err(|error| Outcome::failed(&error))?,
+        };
+        let envelope = envelope_of(&*self.store, key, &meta).await.ok().flatten();
+        let is_as_long = match (&envelope, self.uploads.encrypts()) {
+            (Some(envelope), true) => envelope.content_algorithm().plain_len(meta.len) == Some(len),
+            (None, false) => meta.len == len,
+            _ => false,
+        };
+        let is_same = is_as_long && modified_here.is_some() && modified(&meta) == modified_here;
+        match is_same && self.uploads.is_as_asked(&meta) {
+            true => Ok(Some(Outcome::new(Outcome::SAME))),
+            false => Err(Outcome::refused(
+                "the object exists and is another one; --force overwrites it, and --only-new \
+                 passes over it",
+            )),
         }
     }
 

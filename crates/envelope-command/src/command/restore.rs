@@ -10,12 +10,11 @@ use crate::{
     failure::{Failure, one_line},
     many::{self, Engine, Named},
     output::write_line,
-    progress::{say, set_json},
-    store::{folder, object, runtime},
+    progress::say,
+    store::{explain, folder, object, runtime},
 };
 
 pub(crate) fn run(args: &Restore) -> Result<(), Failure> {
-    set_json(args.json);
     if args.recursive {
         return tree(args);
     }
@@ -24,7 +23,8 @@ pub(crate) fn run(args: &Restore) -> Result<(), Failure> {
     let store = args.bucket.store(&args.object.location)?;
     if args.status {
         let meta = runtime()?.block_on(store.head(key));
-        let meta = meta.map_err(|error| Failure::from(error).about(&args.object))?;
+        let failed = |error| Failure::from(error).about(&args.object);
+        let meta = meta.map_err(|error| explain(failed(error), &*store, &args.object))?;
         let status = status(meta.restore());
         return write_line(&mut io::stdout().lock(), &one_line(&status));
     }

@@ -22,7 +22,6 @@ use crate::{
     input::check_one_stdin,
     key_file::{self, MasterKey},
     many::{self, Engine, Found, ManyProgress},
-    progress::set_json,
     store::{object, runtime, warn_of_old_keys},
     weakness::WarnedKinds,
 };
@@ -32,7 +31,6 @@ const PART: u64 = 16 << 20;
 
 pub(crate) fn run(args: &Rewrap, to: &Address) -> Result<(), Failure> {
     let bulk = &args.bulk;
-    set_json(bulk.json);
     check(args)?;
     let store = bulk.bucket.store(&to.location)?;
     let engine = Engine::new(&bulk.many, bulk.parallel.requests, PART);

@@ -16,21 +16,19 @@ use serde_json::json;
 
 use crate::{
     args::{AtVersion, Rm},
-    failure::{Failure, Status, one_line, warn},
+    failure::{Code, Failure, one_line, warn},
     many::{self, Engine, Named},
-    progress::set_json,
     store::{folder, object, runtime},
 };
 
 pub(crate) fn run(args: &Rm) -> Result<(), Failure> {
-    set_json(args.json);
     let runtime = runtime()?;
     if args.recursive {
         let mut outcome = Ok(());
         for address in &args.objects {
             let of_one = tree(args, &runtime, &folder(address));
             let is_interrupted =
-                of_one.as_ref().is_err_and(|failure| failure.status() == Status::Interrupted);
+                of_one.as_ref().is_err_and(|failure| failure.code() == Code::Interrupted);
             if let (Err(failure), Err(_)) = (&of_one, &outcome) {
                 // Only one failure can be the last word.
                 warn(failure.cause());

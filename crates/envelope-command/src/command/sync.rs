@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use self::{
     steps::{Extras, Mode, Planned, Step, Steps, item, passed_over, plan, steps},
-    work::{Contents, DownloadWork, UploadWork},
+    work::{DownloadWork, UploadWork},
 };
 use super::{
     get_tree::{self, Downloads},
@@ -31,15 +31,15 @@ use super::{
 use crate::{
     args::SyncArgs,
     command::get::{decryptor, describe},
+    contents::Contents,
     failure::Failure,
     many::{self, Engine},
-    progress::set_json,
+    readers,
     store::{address, folder, is_instruction, refuse_overlap, runtime},
     uploads::{self, Uploads},
 };
 
 pub(crate) fn run(args: SyncArgs) -> Result<(), Failure> {
-    set_json(args.json);
     for path in [&args.from, &args.to] {
         // A folder of such a name is more likely a slip.
         if let Some(text) = path.to_str().filter(|text| text.contains("://")) {
@@ -66,7 +66,9 @@ fn upload(args: SyncArgs, to: &Address) -> Result<(), Failure> {
     }
     refuse_overlap(&to.location, &from)?;
     let tree = open(&from, &args)?;
-    let args = Arc::new(args.into_put(to.clone()));
+    let mut args = args.into_put(to.clone());
+    readers::settle(&mut args, to.location.vendor(), false)?;
+    let args = Arc::new(args);
     let filter = args.patterns.filter()?;
     let store = args.bucket.store(&to.location)?;
     let uploads = Uploads::new(&args, &*store)?;

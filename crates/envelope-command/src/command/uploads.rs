@@ -20,7 +20,6 @@ use crate::{
     failure::{Failure, one_line},
     many::{self, Engine},
     output::write_line,
-    progress::set_json,
     store::{folder, runtime},
 };
 
@@ -64,7 +63,6 @@ fn begun(upload: &Upload) -> String {
 }
 
 fn ls(args: &UploadsLs) -> Result<(), Failure> {
-    set_json(args.json);
     let from = folder(&args.from);
     let store = args.bucket.store(&from.location)?;
     let mut uploads = open_uploads(store, &from, args.older_than, Filter::new());
@@ -86,7 +84,6 @@ fn ls(args: &UploadsLs) -> Result<(), Failure> {
 }
 
 fn abort(args: &UploadsAbort) -> Result<(), Failure> {
-    set_json(args.json);
     let from = folder(&args.from);
     let store = args.bucket.store(&from.location)?;
     let filter = args.patterns.filter()?;

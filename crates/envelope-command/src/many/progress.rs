@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::{
     failure::{one_line, warn},
-    progress::{is_json, many_bar, say, say_wait, show},
+    progress::{NOT_ENFORCED, is_json, many_bar, say, say_wait, show},
 };
 
 /// The number of failures that are said, if there is a report that has all of them.
@@ -97,18 +97,21 @@ impl ManyProgress {
                 self.update();
             }
             Event::Waiting { delay, reason } => say_wait(delay, &reason),
-            Event::Warning(words) => {
-                let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-                // What is so for one object may be so for all of them.
-                if warned.len() >= MOST_WORDS || warned.insert(words.clone()) {
-                    warn(format_args!("{}: {words}", one_line(key)));
-                }
-            }
+            Event::NotEnforced => self.warn_once(key, NOT_ENFORCED),
+            Event::Warning(words) => self.warn_once(key, &words),
             Event::Kept(path) => say(
                 &json!({ "kept": path, "key": key }),
                 &format!("{key} is kept in {} until its replacement is verified", path.display()),
             ),
             _ => {}
+        }
+    }
+
+    /// Warns about one object of what may be so for all of them.
+    fn warn_once(&self, key: &str, words: &str) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.len() >= MOST_WORDS || warned.insert(words.to_owned()) {
+            warn(format_args!("{}: {words}", one_line(key)));
         }
     }
 

@@ -100,7 +100,7 @@ impl World {
 
     pub(crate) fn put(&self, address: &str, bytes: &[u8]) {
         let file = self.file("to put", bytes);
-        self.done(&["put", &file, address, "--key", &self.text("key.pem")]);
+        self.done(&["put", "--force", &file, address, "--key", &self.text("key.pem")]);
     }
 
     pub(crate) fn cat(&self, address: &str, key: &str) -> Vec<u8> {

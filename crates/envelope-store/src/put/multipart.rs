@@ -226,7 +226,7 @@ impl Multipart<'_> {
         // Without the ID of its version, so that it is not deleted whatever it looks like: its
         // checksum is that of the file today, not of what was sent.
         let answer = PutResult::new(meta.etag, None);
-        let result = UploadResult { len: meta.len, etag: answer.etag.clone(), crc64, parts };
+        let result = UploadResult::new(meta.len, answer.etag.clone(), crc64, parts, Some(envelope));
         self.put.verify((&result).into(), &answer, Some(envelope)).await?;
         Ok(result)
     }
@@ -269,10 +269,14 @@ impl Put {
             let refused = matches!(
                 error,
                 StoreError::Changed
+                    | StoreError::ClockSkew(_)
                     | StoreError::Denied(_)
                     | StoreError::Exists
                     | StoreError::Key(_)
+                    | StoreError::NoBucket(_)
                     | StoreError::Refused(_)
+                    | StoreError::UnknownHost(_)
+                    | StoreError::WrongEndpoint { .. }
             );
             if !refused {
                 self.abort_lost(&self.key, headers, begun).await;
@@ -379,7 +383,7 @@ impl Put {
             Ok(answer) => answer,
             Err(error) => self.completed_anyway(upload, len, envelope, error).await?,
         };
-        let outcome = UploadResult { len, etag: answer.etag.clone(), crc64, parts };
+        let outcome = UploadResult::new(len, answer.etag.clone(), crc64, parts, envelope);
         self.verify((&outcome).into(), &answer, envelope).await?;
         Ok(outcome)
     }

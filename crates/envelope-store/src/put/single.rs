@@ -46,7 +46,7 @@ impl Put {
         let mut attempts = MAX_CORRUPT_ATTEMPTS;
         loop {
             let sent = self.send_single(&body, crc64, &headers, envelope.as_ref()).await?;
-            let outcome = UploadResult { len, etag: sent.etag.clone(), crc64, parts: 0 };
+            let outcome = UploadResult::new(len, sent.etag.clone(), crc64, 0, envelope.as_ref());
             match self.verify((&outcome).into(), &sent, envelope.as_ref()).await {
                 // What is there is our own wrong bytes, so nothing is lost by replacing them.
                 Err(TransferError::Damaged { .. })

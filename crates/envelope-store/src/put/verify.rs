@@ -99,11 +99,7 @@ impl Put {
         let what = match look {
             Look::Right => {
                 if self.create_only && answer.version_id.is_some() {
-                    self.listener.notify(Event::Warning(
-                        "the bucket keeps versions, or once did: nothing was at this key when it \
-                         was looked at, but the store does not guarantee it"
-                            .to_owned(),
-                    ));
+                    self.listener.notify(Event::NotEnforced);
                 }
                 return self.check_server_side(&head);
             }

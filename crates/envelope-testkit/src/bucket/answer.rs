@@ -36,6 +36,21 @@ pub(super) fn coded(status: u16, code: &str, message: &str, cause: &str) -> Answ
     answer
 }
 
+/// Builds the answer for a bucket that is not here: at another endpoint, or nowhere.
+pub(super) fn elsewhere(endpoint: &str) -> Answer {
+    if endpoint.is_empty() {
+        return refusal(404, "NoSuchBucket", "The specified bucket does not exist.");
+    }
+    let text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>AccessDenied</Code><Message>The \
+         bucket you are attempting to access must be addressed using the specified endpoint. \
+         Please send all future requests to this endpoint.</Message><RequestId>{ID}</RequestId>\
+         <Endpoint>{}</Endpoint></Error>",
+        escape(endpoint)
+    );
+    Answer { status: 403, ..document(&text) }
+}
+
 pub(super) fn document(text: &str) -> Answer {
     Answer {
         status: 200,

@@ -14,7 +14,7 @@ use futures_util::{Stream, TryStreamExt as _, future};
 
 use crate::{
     args::SyncArgs,
-    failure::{Failure, Status},
+    failure::{Code, Failure},
 };
 
 /// How much is compared, and what becomes of what only the target has.
@@ -144,7 +144,7 @@ impl Extras {
         };
         let items = self.items.into_iter().filter(|(path, _)| !is_below(path));
         let items: Vec<Item<Step>> = items.map(|(_, item)| item.with_always(true)).collect();
-        let refuse = |words: &str, advice: &str| Err(Failure::new(Status::Io, words, advice));
+        let refuse = |words: &str, advice: &str| Err(Failure::new(Code::Io, words, advice));
         if items.is_empty() {
             return Ok(items);
         }

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, StatusCode};
 use meta_codec::Vendor;
 
@@ -136,8 +137,15 @@ pub(super) async fn failure(response: reqwest::Response, stall: Duration) -> Sto
     let header = |name: &str| text(response.headers(), name).unwrap_or_default().to_owned();
     let id = request_id(response.headers()).unwrap_or_default().to_owned();
     let cause = header("x-oss-ec");
+    // The answer to HEAD has no body. OSS puts the document that would be there into a header.
+    let in_header = header("x-oss-err");
     let pause = retry_after(&header("retry-after"), SystemTime::now());
-    let document = read_text(response, stall).await.unwrap_or_default();
+    let mut document = read_text(response, stall).await.unwrap_or_default();
+    if document.is_empty()
+        && let Ok(bytes) = STANDARD.decode(in_header)
+    {
+        document = String::from_utf8(bytes).unwrap_or_default();
+    }
     let mut refusal = xml::refusal(status.as_u16(), &document);
     if refusal.request_id.is_empty() {
         refusal.request_id = id;
@@ -145,7 +153,7 @@ pub(super) async fn failure(response: reqwest::Response, stall: Duration) -> Sto
     if refusal.cause.is_empty() {
         refusal.cause = cause;
     }
-    match (classify(refusal), pause) {
+    match (classify(refusal, xml::endpoint(&document)), pause) {
         (StoreError::Unavailable(reason), Some(retry_after)) => {
             StoreError::Busy { reason, retry_after }
         }
@@ -161,9 +169,16 @@ fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
     }
 }
 
-fn classify(refusal: ErrorResponse) -> StoreError {
+fn classify(refusal: ErrorResponse, endpoint: String) -> StoreError {
     match (refusal.status, refusal.code.as_str()) {
         (404, "NoSuchUpload") => StoreError::NoUpload,
+        (404, "NoSuchBucket") => StoreError::NoBucket(refusal),
+        // OSS answers 403 and names the endpoint. COS redirects, and says so in other words.
+        (403, _) if !endpoint.is_empty() => {
+            StoreError::WrongEndpoint { endpoint, reason: refusal.to_string() }
+        }
+        (301 | 302 | 307, _) => StoreError::WrongEndpoint { endpoint, reason: refusal.to_string() },
+        (403, "RequestTimeTooSkewed") => StoreError::ClockSkew(refusal.to_string()),
         (404, "" | "NoSuchKey" | "NoSuchObject") => StoreError::NotFound,
         (409, "FileAlreadyExists" | "ObjectAlreadyExists") => StoreError::Exists,
         (412, _) => StoreError::Changed,
@@ -208,14 +223,20 @@ mod tests {
     #[test]
     fn refusals() {
         let of = |status, code: &str| {
-            classify(ErrorResponse { status, code: code.to_owned(), ..ErrorResponse::default() })
+            let code = code.to_owned();
+            classify(ErrorResponse { status, code, ..ErrorResponse::default() }, String::new())
         };
         assert!(matches!(of(403, "AccessDenied"), StoreError::Denied(_)));
         assert!(matches!(of(400, "SecurityTokenExpired"), StoreError::Denied(_)));
         assert!(of(403, "InvalidObjectState").is_of_archive());
         assert!(matches!(of(400, "BadDigest"), StoreError::Unavailable(_)));
         assert!(matches!(of(400, "InvalidArgument"), StoreError::Refused(_)));
-        assert!(matches!(of(404, "NoSuchBucket"), StoreError::Refused(_)));
+        assert!(matches!(of(404, "NoSuchBucket"), StoreError::NoBucket(_)));
+        assert!(matches!(of(301, "PermanentRedirect"), StoreError::WrongEndpoint { .. }));
+        assert!(matches!(of(403, "RequestTimeTooSkewed"), StoreError::ClockSkew(_)));
+        let endpoint = "oss-cn-b.aliyuncs.com".to_owned();
+        let elsewhere = ErrorResponse { status: 403, ..ErrorResponse::default() };
+        assert!(matches!(classify(elsewhere, endpoint), StoreError::WrongEndpoint { .. }));
         assert!(matches!(of(404, "NoSuchUpload"), StoreError::NoUpload));
     }
 

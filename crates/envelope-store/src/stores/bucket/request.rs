@@ -190,7 +190,7 @@ impl Bucket {
         }
         let date = answer::date(response.headers());
         let error = answer::failure(response, self.stall).await;
-        if !matches!(error, StoreError::Denied(_)) {
+        if !matches!(error, StoreError::Denied(_) | StoreError::ClockSkew(_)) {
             return Err(error);
         }
         date.into_iter().for_each(|date| self.signer.correct_clock(date));

@@ -88,7 +88,8 @@ impl Body for WatchedBody {
 /// Sends a request, and returns the response as soon as its headers are here.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] if the connection fails, or nothing moves for the time `stall`.
+/// [`StoreError::Unreachable`] or [`StoreError::UnknownHost`] if the connection fails;
+/// [`StoreError::Unavailable`] if nothing moves for the time `stall`.
 pub(super) async fn transmit(
     client: &reqwest::Client,
     mut request: reqwest::Request,
@@ -96,6 +97,8 @@ pub(super) async fn transmit(
     stall: Duration,
 ) -> Result<reqwest::Response, StoreError> {
     let progress = Progress::new();
+    let host = request.url().host_str().unwrap_or_default().to_owned();
+    let host = request.url().port().map_or(host.clone(), |port| format!("{host}:{port}"));
     if !body.is_empty() {
         let watched = WatchedBody { left: body, progress: progress.clone() };
         *request.body_mut() = Some(reqwest::Body::wrap(watched));
@@ -107,7 +110,7 @@ pub(super) async fn transmit(
             // A response that is here counts, however late anybody looks.
             biased;
             response = &mut response => {
-                return response.map_err(|error| StoreError::Unavailable(words(&error)));
+                return response.map_err(|error| unreachable(host, words(&error)));
             }
             () = sleep_until(deadline) => {
                 if progress.deadline(stall) <= Instant::now() {
@@ -115,6 +118,24 @@ pub(super) async fn transmit(
                 }
             }
         }
+    }
+}
+
+/// Returns the error for a connection that could not be made, or that broke. The libraries do not
+/// tell a name that does not exist from a name server that cannot be reached, but the resolver's
+/// words do (`EAI_NONAME` and `EAI_NODATA`, of glibc, musl and Apple's libc). Only the latter is
+/// worth another attempt.
+fn unreachable(host: String, reason: String) -> StoreError {
+    let unknown = [
+        "Name or service not known",
+        "No address associated with hostname",
+        "Name does not resolve",
+        "Name has no usable address",
+        "nodename nor servname provided",
+    ];
+    match unknown.iter().any(|words| reason.contains(words)) {
+        true => StoreError::UnknownHost(host),
+        false => StoreError::Unreachable { host, reason },
     }
 }
 

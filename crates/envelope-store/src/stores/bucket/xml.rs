@@ -216,6 +216,7 @@ struct ErrorDocument {
     request_id: String,
     #[serde(rename = "EC")]
     cause: String,
+    endpoint: String,
 }
 
 /// Reads a document with the root element `root`. Both services can fail after they have sent
@@ -237,13 +238,21 @@ pub(crate) fn refuse_error(text: &str) -> Result<(), StoreError> {
     }
 }
 
+/// Returns the endpoint where a bucket is, which an error document may name.
+pub(crate) fn endpoint(text: &str) -> String {
+    error_document(text).endpoint.chars().take(300).collect()
+}
+
+fn error_document(text: &str) -> ErrorDocument {
+    match root_of(text) {
+        Some("Error") => from_str(text).unwrap_or_default(),
+        _ => ErrorDocument::default(),
+    }
+}
+
 /// Reads the details in an error document.
 pub(crate) fn refusal(status: u16, text: &str) -> ErrorResponse {
-    let document: ErrorDocument = if root_of(text) == Some("Error") {
-        from_str(text).unwrap_or_default()
-    } else {
-        ErrorDocument::default()
-    };
+    let document = error_document(text);
     let short = |text: String| text.chars().take(300).collect();
     ErrorResponse {
         status,
