@@ -120,6 +120,17 @@ impl SharedCredentials {
     }
 }
 
+impl ProvideCredential for SharedCredentials {
+    type Credential = Credentials;
+
+    async fn provide_credential(
+        &self,
+        context: &Context,
+    ) -> reqsign_core::Result<Option<Credentials>> {
+        self.0.provide_credential_dyn(context).await
+    }
+}
+
 /// The error returned when there is no access key. It never contains a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

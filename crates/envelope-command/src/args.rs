@@ -2,6 +2,7 @@
 
 mod attributes;
 mod cp;
+mod doctor;
 mod get;
 mod help;
 mod init;
@@ -34,6 +35,7 @@ use crate::checksum::Checksum;
 pub(crate) use self::{
     attributes::ObjectAttributes,
     cp::{Cp, Mv},
+    doctor::Doctor,
     get::{Cat, Get, Verify},
     help::{Completions, Help, Man},
     init::Init,
@@ -80,9 +82,10 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Init(Init),
+    Doctor(Doctor),
     Keygen(Keygen),
     Key(Key),
-    Encrypt(Encrypt),
+    Encrypt(Box<Encrypt>),
     Decrypt(Decrypt),
     Inspect(Inspect),
     Rewrap(Box<Rewrap>),
@@ -177,6 +180,8 @@ pub(crate) struct Encrypt {
     #[command(flatten)]
     pub(crate) passphrase: Passphrase,
     #[command(flatten)]
+    pub(crate) readers: Readers,
+    #[command(flatten)]
     pub(crate) wrapping: Wrapping,
     #[command(flatten)]
     pub(crate) sealing: Sealing,
@@ -184,9 +189,10 @@ pub(crate) struct Encrypt {
     /// bucket. Readers then notice if it is another object's.
     #[arg(long, value_name = "NAME", conflicts_with = "no_seal")]
     pub(crate) bind_name: Option<String>,
-    /// The content cipher. `gcm` authenticates itself, but only cos-v2 supports it.
-    #[arg(long, default_value = "ctr")]
-    pub(crate) content: Content,
+    /// The content cipher, `ctr` by default. `gcm` authenticates itself, but only cos-v2 supports
+    /// it.
+    #[arg(long)]
+    pub(crate) content: Option<Content>,
     /// Record in the metadata that the object will be uploaded in parts of this many bytes: a
     /// multiple of 16, at least 102400 for OSS and 1048576 for COS. Accepts the suffixes `KiB`,
     /// `MiB` and `GiB`.
@@ -226,6 +232,9 @@ pub(crate) struct Readers {
         conflicts_with_all = ["dialect", "wrap", "content"]
     )]
     pub(crate) readers: Vec<Reader>,
+    /// Whether a profile names them.
+    #[arg(skip)]
+    pub(crate) from_profile: bool,
 }
 
 /// Options for wrapping a content key.

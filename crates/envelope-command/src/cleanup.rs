@@ -4,7 +4,9 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, PoisonError, mpsc},
+    thread,
+    time::Duration,
 };
 
 use crate::failure::{Code, Failure};
@@ -31,7 +33,13 @@ pub(crate) fn on_signals() {
             let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         }
         let advice = "run the same command again; what can go on where it was does so";
-        let _ = Failure::new(Code::Interrupted, "interrupted", advice).report();
+        // Somebody else may be writing there, and be blocked, which must not keep it from ending.
+        let (told, wait) = mpsc::channel();
+        thread::spawn(move || {
+            let _ = Failure::new(Code::Interrupted, "interrupted", advice).report();
+            let _ = told.send(());
+        });
+        let _ = wait.recv_timeout(Duration::from_secs(1));
         process::exit(Code::Interrupted.status().into());
     });
 }

@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod cp;
 pub(crate) mod decrypt;
 pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod du;
 pub(crate) mod encrypt;
 pub(crate) mod get;

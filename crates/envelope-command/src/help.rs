@@ -244,9 +244,11 @@ one. `envelope init` asks, and writes one.
   access_key_id = "..."
   access_key_secret = "..."
   session_token = "..."          # of a temporary access key
+  credentials = "ossutil"        # or where the access key comes from, see below
 
-What is given as an argument takes precedence over a profile. So do the access
-keys, regions and endpoints of the environment:
+What is given as an argument takes precedence over a profile, but what a profile
+requires is required in any case; --no-profile uses none. The access keys,
+regions and endpoints of the environment take precedence, too:
 
   OSS   OSS_ACCESS_KEY_ID, OSS_ACCESS_KEY_SECRET, OSS_SESSION_TOKEN, or the same
         of ALIBABA_CLOUD_...; OSS_REGION, OSS_ENDPOINT
@@ -256,6 +258,20 @@ keys, regions and endpoints of the environment:
   KMS   ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET,
         ALIBABA_CLOUD_SECURITY_TOKEN; TENCENTCLOUD_SECRET_ID and the others
 
+The access key comes from the first of these that has one, or from the one that
+`credentials` names:
+
+  environment       the variables above
+  profile           access_key_id and access_key_secret
+  oidc              the role of a pod (RRSA, TKE), if its variables are set
+  ossutil[:PROFILE] the file of ossutil, ~/.ossutilconfig; for OSS
+  coscli            the file of coscli, ~/.cos.yaml; for COS
+  ecs-role[:NAME]   the RAM role of a machine at Aliyun; only if named
+  cvm-role[:NAME]   the CAM role of a machine at Tencent Cloud; only if named
+  process           what a program prints: process = ["/path/program", "argument"]
+
+Those of a role or a program are asked for again before they expire.
+
 A file with access keys should be readable only by its owner (chmod 600).
 Profiles of the older form, [profiles.NAME.oss], are still read."#;
 
@@ -263,7 +279,7 @@ Profiles of the older form, [profiles.NAME.oss], are still read."#;
 pub(crate) fn brief() -> clap::Command {
     // Every command has these, and they would be repeated by each.
     let command = Args::command().mut_args(|arg| match arg.get_id().as_str() {
-        "config" | "log_file" => arg.hide(true),
+        "config" | "log_file" | "no_profile" => arg.hide(true),
         _ => first_sentence(arg).help_heading("Everywhere"),
     });
     let names: Vec<String> =

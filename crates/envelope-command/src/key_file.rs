@@ -39,6 +39,8 @@ pub(crate) enum Purpose {
     Wrap,
     /// At worst, what is read is garbage.
     Unwrap,
+    /// The same, with all keys that a profile names, some of which may only encrypt.
+    Profile,
 }
 
 impl MasterKey {
@@ -56,7 +58,7 @@ impl MasterKey {
                               bytes of the key, encode them: base64 KEY > NEW";
                 return Err(Failure::new(Code::Key, cause, advice));
             }
-            (Err(error @ AesKeyError::Ambiguous), Purpose::Unwrap) => {
+            (Err(error @ AesKeyError::Ambiguous), _) => {
                 warn(format_args!(
                     "{}: {error}; it is read as base64. If these are the bytes of the key, encode \
                      them: base64 KEY > NEW",
@@ -260,6 +262,9 @@ pub(crate) fn keyring(
     }
     for path in paths {
         let key = MasterKey::read(path, passphrase, purpose)?;
+        if key.is_public() && purpose == Purpose::Profile {
+            continue;
+        }
         if key.is_public() {
             let words = "this is a public key, which encrypts only";
             let advice = "name the file of the private key that belongs to it";

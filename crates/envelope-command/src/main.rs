@@ -51,9 +51,10 @@ fn main() -> ExitCode {
     }
     let outcome = match args.command {
         Command::Init(_) => command::init::run(&args.profile),
+        Command::Doctor(args) => command::doctor::run(&args),
         Command::Key(args) => command::key::run(&args),
         Command::Keygen(args) => command::keygen::run(&args),
-        Command::Encrypt(args) => command::encrypt::run(&args),
+        Command::Encrypt(args) => command::encrypt::run(*args),
         Command::Decrypt(args) => command::decrypt::run(&args),
         Command::Inspect(args) => command::inspect::run(&args),
         Command::Rewrap(args) => command::rewrap::run(&args),

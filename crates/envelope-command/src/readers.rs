@@ -8,18 +8,49 @@ use meta_codec::{Form, Reach, Reader, Vendor, WrapAlgorithm};
 use serde_json::{Value, json};
 
 use crate::{
-    args::{Content, Put},
+    args::{Content, Encrypt, Kms, KmsStyle, Put, Readers, Wrapping},
     failure::Failure,
     key_file,
 };
 
-/// Chooses how objects are written so that all readers that the arguments name read them.
+/// Chooses how objects are uploaded so that all readers that the arguments name read them.
 pub(crate) fn settle(args: &mut Put, vendor: Option<Vendor>, piped: bool) -> Result<(), Failure> {
-    let readers = &args.readers.readers;
-    if readers.is_empty() {
+    let Some(form) = choose(&args.readers, vendor, args.key.as_deref(), &args.kms)? else {
         return Ok(());
+    };
+    write(&form, &args.readers, &mut args.wrapping, &mut args.style, &args.kms)?;
+    args.content = Some(Content::of(form.content));
+    // What comes from a pipe has no length before its end.
+    args.spool |= form.needs_len && piped;
+    Ok(())
+}
+
+/// Chooses how a file is encrypted so that all readers that the arguments name read it.
+pub(crate) fn settle_encrypt(args: &mut Encrypt) -> Result<(), Failure> {
+    let Some(form) = choose(&args.readers, None, args.key.as_deref(), &args.kms)? else {
+        return Ok(());
+    };
+    write(&form, &args.readers, &mut args.wrapping, &mut args.style, &args.kms)?;
+    args.content = Some(Content::of(form.content));
+    Ok(())
+}
+
+/// Returns the form that all readers read. `None` if none is named.
+pub(crate) fn choose(
+    readers: &Readers,
+    vendor: Option<Vendor>,
+    key: Option<&Path>,
+    kms: &Kms,
+) -> Result<Option<Form>, Failure> {
+    let of_store = |form: &Form| vendor.is_none_or(|vendor| form.dialect.vendor() == vendor);
+    // A profile may name readers of both stores.
+    let is_meant =
+        |reader: &&Reader| !readers.from_profile || reader.forms().any(|it| of_store(&it));
+    let meant: Vec<Reader> = readers.readers.iter().filter(is_meant).copied().collect();
+    if meant.is_empty() {
+        return Ok(None);
     }
-    let wraps: Box<dyn Fn(WrapAlgorithm) -> bool> = match (&args.key, &args.kms.kms) {
+    let wraps: Box<dyn Fn(WrapAlgorithm) -> bool> = match (key, &kms.kms) {
         (_, Some(kms)) => {
             let vendor = kms.vendor;
             Box::new(move |wrap| match vendor {
@@ -30,27 +61,34 @@ pub(crate) fn settle(args: &mut Put, vendor: Option<Vendor>, piped: bool) -> Res
         (Some(path), None) if key_file::is_aes(path)? => Box::new(WrapAlgorithm::is_aes),
         _ => Box::new(WrapAlgorithm::is_rsa),
     };
-    let form = form(readers, vendor, &*wraps).ok_or_else(|| {
-        let names: Vec<&str> = readers.iter().map(|reader| reader.id()).collect();
+    form(&meant, vendor, &*wraps).map(Some).ok_or_else(|| {
+        let names: Vec<&str> = meant.iter().map(|reader| reader.id()).collect();
         Failure::usage(
             format_args!("no object with this kind of key is read by {}", names.join(" and ")),
-            readable(readers, vendor),
+            readable(&meant, vendor),
         )
-    })?;
-    if !form.allows_description && !args.wrapping.matdesc.is_empty() {
+    })
+}
+
+/// Makes the other arguments say what the form is.
+fn write(
+    form: &Form,
+    readers: &Readers,
+    wrapping: &mut Wrapping,
+    style: &mut KmsStyle,
+    kms: &Kms,
+) -> Result<(), Failure> {
+    if !form.allows_description && !wrapping.matdesc.is_empty() {
         return Err(Failure::usage(
             "one of the readers knows no material descriptions",
             "omit --matdesc, or the reader",
         ));
     }
-    args.wrapping.dialect = Some(form.dialect);
-    args.wrapping.wrap = Some(form.wrap);
-    args.content = Content::of(form.content);
-    args.style.kms_blob_twice |= form.blob_twice;
+    wrapping.dialect = Some(form.dialect);
+    wrapping.wrap = Some(form.wrap);
+    style.kms_blob_twice |= form.blob_twice;
     let is_go = |reader: &Reader| reader.id() == "cos-go";
-    args.style.kms_context_go |= args.kms.kms.is_some() && readers.iter().any(is_go);
-    // What comes from a pipe has no length before its end.
-    args.spool |= form.needs_len && piped;
+    style.kms_context_go |= kms.kms.is_some() && readers.readers.iter().any(is_go);
     Ok(())
 }
 
@@ -68,8 +106,12 @@ fn form(
                 .iter()
                 .try_fold(form, |form, reader| reader.forms().find_map(|other| form.and(other)))
         });
-    // Of equals the first one, as the table has it.
-    common.reduce(|best, form| if form.reach > best.reach { form } else { best })
+    // Of equals the one that most others read, too: that of the store's default dialect.
+    let rank = |form: &Form| {
+        let is_default = form.dialect == form.dialect.vendor().default_dialect();
+        (form.reach, is_default)
+    };
+    common.reduce(|best, form| if rank(&form) > rank(&best) { form } else { best })
 }
 
 /// Returns which keys the readers take, in words.
@@ -78,6 +120,7 @@ fn readable(readers: &[Reader], vendor: Option<Vendor>) -> String {
         let of_store = |form: &Form| vendor.is_none_or(|vendor| form.dialect.vendor() == vendor);
         let mut wraps: Vec<&str> =
             reader.forms().filter(of_store).map(|form| form.wrap.id()).collect();
+        wraps.sort_unstable();
         wraps.dedup();
         match wraps.is_empty() {
             true => format!("{} reads no objects of this store", reader.id()),

@@ -89,7 +89,8 @@ impl Keys {
     pub(crate) fn keyring(&self) -> Result<Keyring, Failure> {
         let passphrase = self.passphrase.read()?;
         let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
-        key_file::keyring(&self.key, passphrase, self.kms.key()?, Purpose::Unwrap)
+        let purpose = if self.from_profile { Purpose::Profile } else { Purpose::Unwrap };
+        key_file::keyring(&self.key, passphrase, self.kms.key()?, purpose)
     }
 }
 

@@ -10,12 +10,14 @@ use envelope_core::{Crc64, Decryptor, Encryptor, SealOptions};
 use envelope_store::{
     Address, AttributeError, Location, ObjectMeta, Put, Store, TransferError, UploadResult,
 };
-use meta_codec::{ContentAlgorithm, Dialect, Vendor, WrapAlgorithm};
+use meta_codec::{
+    ContentAlgorithm, Dialect, Envelope, MaterialDescription, Vendor, WrapAlgorithm, parse,
+};
 use serde_json::{Value, json};
 use tokio::io::AsyncRead;
 
 use crate::{
-    args::{self, Require},
+    args::{self, ObjectAttributes, Require},
     failure::Failure,
     input::check_one_stdin,
     key_file::{self, MasterKey},
@@ -31,6 +33,7 @@ pub(crate) struct Uploads {
     encryption: Option<Encryption>,
     /// Ask the store to encrypt on its side, too.
     server_side: Vec<(String, String)>,
+    attributes: ObjectAttributes,
 }
 
 /// The encryption of objects on this machine.
@@ -40,6 +43,11 @@ struct Encryption {
     encryptor: Encryptor,
     seal: Option<SealOptions>,
     binds_name: bool,
+    has_origin: bool,
+    has_key_check: bool,
+    content: ContentAlgorithm,
+    wrap: Option<WrapAlgorithm>,
+    description: MaterialDescription,
     resumes: bool,
 }
 
@@ -52,7 +60,7 @@ impl Uploads {
         inputs.extend(args.sealing.origin.path());
         inputs.extend(args.bucket.sse_key.as_deref());
         check_one_stdin(inputs, &args.passphrase)?;
-        let content = args.content.algorithm();
+        let content = args.content();
         let dialect = args.wrapping.dialect.unwrap_or_else(|| default(store.vendor(), content));
         let vendor = dialect.vendor();
         let encryption = match args.plaintext {
@@ -62,7 +70,8 @@ impl Uploads {
         // Before anything is sent, or reported about each of many objects.
         args.attributes.of(OCTETS).headers(vendor)?;
         let server_side = args.server_side.headers(vendor, args.bucket.sse_key.as_deref())?;
-        Ok(Self { vendor, encryption, server_side })
+        let attributes = args.attributes.clone();
+        Ok(Self { vendor, encryption, server_side, attributes })
     }
 
     /// Returns the vendor whose headers are written.
@@ -102,16 +111,6 @@ impl Uploads {
         self.encryption.as_ref().is_some_and(|encryption| encryption.resumes)
     }
 
-    /// Returns the dialect of the objects, if they are encrypted.
-    pub(crate) fn dialect(&self) -> Option<Dialect> {
-        Some(self.encryption.as_ref()?.encryptor.dialect())
-    }
-
-    /// Returns whether objects are encrypted on this machine.
-    pub(crate) const fn encrypts(&self) -> bool {
-        self.encryption.is_some()
-    }
-
     /// Returns what opens objects that were encrypted in this way.
     pub(crate) fn decryptor(&self) -> Option<&Decryptor> {
         Some(&self.encryption.as_ref()?.decryptor)
@@ -129,7 +128,7 @@ impl Uploads {
         let put = Put::new(store, key)
             .with_headers(args.attributes.of(guessed).headers(self.vendor)?)
             .with_headers(self.server_side.clone())
-            .with_content(args.content.algorithm())
+            .with_content(args.content())
             .with_threshold(args.threshold)
             .with_concurrency(parallel.into())
             .with_create_only(args.create_only)
@@ -147,12 +146,49 @@ impl Uploads {
     }
 
     /// Returns whether an object shows that the store did what it is asked to.
-    pub(crate) fn is_as_asked(&self, meta: &ObjectMeta) -> bool {
+    pub(crate) fn is_server_side_as_asked(&self, meta: &ObjectMeta) -> bool {
         meta.unmet_server_side(&self.server_side).is_none()
+    }
+
+    /// Returns whether an object is encrypted, sealed, described and kept as an upload to its key
+    /// would be, and opens with the key. Where a store does not show it, it is not.
+    pub(crate) fn is_as_asked(&self, key: &str, meta: &ObjectMeta) -> bool {
+        let guessed = mime_guess::from_path(key).first_raw().unwrap_or(OCTETS);
+        let Ok(wanted) = self.attributes.of(guessed).headers(self.vendor) else { return false };
+        let shows = |(name, value): &(String, String)| meta.header(name) == Some(value.as_str());
+        if !wanted.iter().all(shows) || !self.is_server_side_as_asked(meta) {
+            return false;
+        }
+        let headers = meta.headers.iter().map(|(name, value)| (name, value));
+        match (&self.encryption, parse(headers)) {
+            (None, Ok(None)) => true,
+            (Some(own), Ok(Some(envelope))) => own.is_as_asked(key, &envelope),
+            _ => false,
+        }
     }
 }
 
 impl Encryption {
+    /// Returns whether an envelope is of the kind that this writes, and the key opens it.
+    fn is_as_asked(&self, key: &str, envelope: &Envelope) -> bool {
+        let seal = envelope.seal().map(|seal| seal.terms());
+        let is_sealed = match (&self.seal, seal) {
+            (None, None) => true,
+            (Some(_), Some(seal)) => {
+                seal.origin == self.has_origin && (seal.name_bound || !self.binds_name)
+            }
+            _ => false,
+        };
+        let decryptor = self.decryptor.clone().with_name(key);
+        envelope.dialect() == self.encryptor.dialect()
+            && envelope.content_algorithm() == self.content
+            && envelope.description() == &self.description
+            && (envelope.key_check().is_some() || !self.has_key_check)
+            && self.wrap.is_none_or(|wrap| wrap == envelope.wrap_algorithm())
+            && is_sealed
+            && decryptor.decrypt(envelope).is_ok()
+    }
+
     fn new(args: &args::Put, dialect: Dialect) -> Result<Self, Failure> {
         let passphrase = args.passphrase.read()?;
         let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
@@ -170,6 +206,11 @@ impl Encryption {
             encryptor: args.wrapping.encryptor(&master, dialect),
             seal: args.sealing.options(None)?,
             binds_name: args.bind_name,
+            has_origin: args.sealing.origin.path().is_some(),
+            has_key_check: args.wrapping.key_check,
+            content: args.content(),
+            wrap: args.wrapping.wrap,
+            description: args.wrapping.description(dialect)?,
             resumes: !master.is_public(),
         })
     }
@@ -201,7 +242,7 @@ pub(crate) fn describe(args: &args::Put) -> Result<Value, Failure> {
     Ok(json!({ "key": key,
         "dialect": wrapping.dialect.map(Dialect::id), "matdesc": wrapping.matdesc,
         "wrap": wrapping.wrap.map(WrapAlgorithm::id), "key_check": wrapping.key_check,
-        "content": args.content.algorithm().to_string(), "seal": !args.sealing.no_seal,
+        "content": args.content().to_string(), "seal": !args.sealing.no_seal,
         "origin": key_file::fingerprint(args.sealing.origin.path())?, "bind_name": args.bind_name,
         "attributes": format!("{:?}", args.attributes),
         "server_side": format!("{:?}", args.server_side),
@@ -214,7 +255,7 @@ pub(crate) fn journal(
     file: &Path,
     to: &Address,
 ) -> Result<Option<PathBuf>, Failure> {
-    if args.no_resume || args.plaintext || args.content.algorithm() != ContentAlgorithm::Aes256Ctr {
+    if args.no_resume || args.plaintext || args.content() != ContentAlgorithm::Aes256Ctr {
         return Ok(None);
     }
     let Some(folder) = args.state.folder() else { return Ok(None) };

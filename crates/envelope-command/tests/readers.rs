@@ -70,6 +70,9 @@ fn several_readers_agree_or_are_refused() {
         .map(|it| it["reader"].as_str().unwrap())
         .collect();
     assert!(names.contains(&"oss-java") && names.contains(&"oss-python"), "{line}");
+    // Of what oss2 reads, the others read oss-v2, too.
+    let one = put("oss://b-1/a", &["oss-python"], &[]);
+    assert!(said(&one).contains("oss-java"), "{}", said(&one));
     // COS Java reads ranges of AES-GCM only, and hadoop-cos nothing else.
     assert!(put("cos://b-1/a", &["cos-java", "hadoop-cos"], &[]).status.success());
     let (_, headers) = world.server.object("b-1", "a").unwrap();
@@ -197,6 +200,23 @@ fn init_asks_and_writes_a_profile() {
     assert_eq!(fs::read_to_string(&config).unwrap(), both);
 }
 
+/// A question is no reason not to end.
+#[cfg(unix)]
+#[test]
+fn init_can_be_interrupted() {
+    let world = World::new();
+    let mut child = world.bare(&["init"]).stdin(Stdio::piped()).spawn().unwrap();
+    let held = child.stdin.take();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let id = child.id().to_string();
+    std::process::Command::new("kill").args(["-INT", &id]).status().unwrap();
+    let begun = std::time::Instant::now();
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(130), "{}", said(&out));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5));
+    drop(held);
+}
+
 #[test]
 fn an_existing_object_is_not_overwritten_unasked() {
     for store in ["oss", "cos"] {
@@ -250,6 +270,79 @@ fn an_existing_object_is_not_overwritten_unasked() {
     }
 }
 
+/// Bytes that are the same do not make two objects the same.
+#[test]
+fn equal_bytes_are_not_equal_objects() {
+    let world = World::new();
+    let (key, new) = (world.text("key.pem"), world.new_key());
+    let empty = world.file("empty", b"");
+    let put = |to: &str, key: &str, more: &[&str]| {
+        world.run(&[&["put", &empty, to, "--key", key], more].concat())
+    };
+    assert!(put("cos://b-1/a/1", &key, &["--metadata", "owner=alice"]).status.success());
+    assert!(put("cos://b-1/b/1", &new, &["--metadata", "owner=bob"]).status.success());
+    for line in [
+        &["cp", "cos://b-1/a/1", "cos://b-1/b/1"][..],
+        &["mv", "cos://b-1/a/1", "cos://b-1/b/1"],
+        &["cp", "-r", "cos://b-1/a/", "cos://b-1/b/"],
+        &["mv", "-r", "cos://b-1/a/", "cos://b-1/b/"],
+        &["cp", "cos://b-1/a/1", "cos://b-1/b/1", "--key", &key],
+    ] {
+        let out = world.run(line);
+        assert_eq!(out.status.code(), Some(1), "{line:?}: {}", said(&out));
+        assert_eq!(world.cat("cos://b-1/a/1", &key), b"");
+        assert_eq!(world.cat("cos://b-1/b/1", &new), b"");
+    }
+    // A copy that got another key is not undone by one that would not have it.
+    let file = world.file("file", b"content");
+    world.done(&["put", &file, "cos://b-1/old", "--key", &key]);
+    let rewrapped = ["cp", "cos://b-1/old", "cos://b-1/new", "--key", &key, "--to-key", &new];
+    world.done(&rewrapped);
+    // The same command again finds its own work.
+    world.done(&rewrapped);
+    assert_eq!(world.run(&rewrapped[..3]).status.code(), Some(1));
+    assert_eq!(world.cat("cos://b-1/new", &new), b"content");
+    // Nor does an upload of the same file that asks for more.
+    world.done(&["put", &file, "cos://b-1/plain", "--key", &key, "--no-seal"]);
+    for more in [
+        &["--bind-name"][..],
+        &["--key-check", "--no-seal"],
+        &["--content", "gcm", "--no-seal"],
+        &["--matdesc", "a=b", "--no-seal"],
+        &["--content-type", "text/x-new", "--no-seal"],
+        &["--metadata", "a=b", "--no-seal"],
+        &["--sse", "cos", "--no-seal"],
+        &["--storage-class", "ARCHIVE", "--no-seal"],
+    ] {
+        let line = [&["put", &file, "cos://b-1/plain", "--key", &key], more].concat();
+        let out = world.run(&line);
+        assert_eq!(out.status.code(), Some(1), "{more:?}: {}", said(&out));
+    }
+    let again = world.run(&["put", &file, "cos://b-1/plain", "--key", &key, "--no-seal", "--json"]);
+    assert!(again.status.success(), "{}", said(&again));
+    let line: Value = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!(line["status"], "already");
+}
+
+/// The state of an upload that was interrupted does not make the next one blind.
+#[test]
+fn a_journal_is_no_leave_to_overwrite() {
+    let world = World::new();
+    let (key, other) = (world.text("key.pem"), world.file("other", b"other"));
+    let big = world.file("big", &[7; 4 << 20]);
+    let sizes = ["--threshold", "1MiB", "--part-size", "1MiB", "--retries", "0"];
+    let put = [&["put", &big, "oss://b-1/key", "--key", &key], &sizes[..]].concat();
+    world.server.fail(3, envelope_testkit::bucket::Fault::Denied);
+    assert!(!world.run(&put).status.success());
+    world.server.heal();
+    assert_eq!(world.server.open_uploads(), 1);
+    world.done(&["put", &other, "oss://b-1/key", "--key", &key]);
+    assert_eq!(world.run(&put).status.code(), Some(1));
+    assert_eq!(world.cat("oss://b-1/key", &key), b"other");
+    world.done(&[&put[..], &["--force"]].concat());
+    assert_eq!(world.cat("oss://b-1/key", &key), [7; 4 << 20]);
+}
+
 #[test]
 fn a_tree_is_not_written_over_another_one() {
     let world = World::new();
@@ -267,6 +360,11 @@ fn a_tree_is_not_written_over_another_one() {
     assert_eq!(world.server.requests().len() - before, 5);
     let again = put(&[]);
     assert!(again.status.success() && said(&again).contains("2 same"), "{}", said(&again));
+    // Under another key, it is another one.
+    let new = world.new_key();
+    let tree = world.text("tree");
+    let out = world.run(&["put", "-r", &tree, "cos://b-1/", "--key", &new]);
+    assert_eq!(out.status.code(), Some(1), "{}", said(&out));
     world.file("tree/a", b"longer");
     let out = put(&[]);
     assert_eq!(out.status.code(), Some(1));

@@ -5,14 +5,16 @@ mod plan;
 
 use std::{sync::Arc, time::Duration};
 
-use envelope_core::{Decryptor, Encryptor};
+use envelope_core::{Decryptor, Encryptor, Policy};
 use meta_codec::{Envelope, Vendor};
+use zeroize::Zeroizing;
 
 use self::plan::Plan;
 use crate::{
     Event, Headers, ObjectMeta, Put, RetryPolicy, StopSignal, Store, StoreError, TransferError,
     inspector::Inspector,
     kept_headers::{self, kept},
+    master_key,
     object_envelope::{check_budget, envelope_in, instruction_key, is_elsewhere},
     progress::ProgressListener,
     put::StoredObject,
@@ -92,6 +94,8 @@ impl<K: Into<String>> From<(Arc<dyn Store>, K)> for Place {
 struct Keys {
     decryptor: Decryptor,
     encryptor: Encryptor,
+    /// Opens the copies, if they get another master key.
+    of_copies: Option<Decryptor>,
     always: bool,
 }
 
@@ -111,6 +115,19 @@ pub enum CopyWay {
     Streamed,
     /// The copy was there already, with the same bytes and the same envelope.
     Already,
+}
+
+/// What is at the place of a copy before it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CopyTarget {
+    /// Nothing.
+    Nothing,
+    /// The copy itself, as after an interruption at its end: the same bytes, the same content key
+    /// and the same metadata.
+    Same,
+    /// Another object.
+    Other,
 }
 
 /// The result of a successful copy.
@@ -187,7 +204,7 @@ impl Copy {
     #[must_use]
     pub fn with_keys(mut self, decryptor: &Decryptor, encryptor: &Encryptor) -> Self {
         let (decryptor, encryptor) = (decryptor.clone(), encryptor.clone());
-        self.keys = Some(Keys { decryptor, encryptor, always: false });
+        self.keys = Some(Keys { decryptor, encryptor, of_copies: None, always: false });
         self
     }
 
@@ -197,6 +214,16 @@ impl Copy {
     #[must_use]
     pub const fn with_plaintext(mut self, allow: bool) -> Self {
         self.allow_plaintext = allow;
+        self
+    }
+
+    /// Sets what opens the copies, if they get another master key. Only
+    /// [`target`](Self::target) needs it.
+    #[must_use]
+    pub fn with_keys_of_copies(mut self, decryptor: &Decryptor) -> Self {
+        if let Some(keys) = &mut self.keys {
+            keys.of_copies = Some(decryptor.clone());
+        }
         self
     }
 
@@ -356,6 +383,68 @@ impl Copy {
         }
         self.stream(&plan, all).await?;
         Ok(result(CopyWay::Streamed))
+    }
+
+    /// Looks at what is at the place of the copy, for callers that do not want to replace anything.
+    /// If nothing is there, that takes one request.
+    ///
+    /// # Errors
+    /// Any [`TransferError`] that [`run`](Self::run) returns before it writes anything.
+    pub async fn target(&self) -> Result<CopyTarget, TransferError> {
+        let there = match self.to.store.head(&self.to.key).await {
+            Ok(there) => there,
+            Err(StoreError::NotFound) => return Ok(CopyTarget::Nothing),
+            // It is encrypted with another key of the customer, or with none.
+            Err(StoreError::Refused(refusal)) if refusal.status == 400 => {
+                return Ok(CopyTarget::Other);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let meta = self.from.store.head(&self.from.key).await?;
+        let plan = self.plan(meta).await?;
+        let is_same = plan.has_bytes_of(&there)
+            && shown(&there.headers) == shown(&plan.headers)
+            && self.has_key_of(&plan, &there).await?;
+        Ok(if is_same { CopyTarget::Same } else { CopyTarget::Other })
+    }
+
+    /// Returns whether an object has the envelope of the copy, or one with the same content key.
+    async fn has_key_of(&self, plan: &Plan, there: &ObjectMeta) -> Result<bool, TransferError> {
+        let found = match envelope_in(&there.headers) {
+            Ok(found) => found,
+            Err(_) => return Ok(false),
+        };
+        if plan.rewrapped.is_none() && found == plan.envelope {
+            return Ok(true);
+        }
+        let (Some(found), Some(wanted), Some(keys)) = (found, plan.new_envelope(), &self.keys)
+        else {
+            return Ok(false);
+        };
+        // What else the envelopes say must be alike.
+        let said = |envelope: &Envelope| {
+            let seal = envelope.seal().map(|seal| seal.terms());
+            (envelope.dialect(), envelope.content_algorithm(), envelope.layout(), seal)
+        };
+        if said(&found) != said(wanted) || found.description() != wanted.description() {
+            return Ok(false);
+        }
+        let copies = keys.of_copies.as_ref().unwrap_or(&keys.decryptor);
+        let mut keystreams = [Zeroizing::new([0; 64]), Zeroizing::new([0; 64])];
+        for (keystream, (decryptor, envelope)) in
+            keystreams.iter_mut().zip([(copies, &found), (copies, wanted)])
+        {
+            let decryptor = decryptor
+                .clone()
+                .with_policy(Policy::every_algorithm().allow_unauthenticated_ranges())
+                .with_name(self.to.key.clone());
+            let Ok(cipher) = master_key::decrypt_range(&decryptor, envelope).await else {
+                return Ok(false);
+            };
+            cipher.at(0).apply(&mut keystream[..]);
+        }
+        let [one, other] = keystreams;
+        Ok(one == other)
     }
 
     /// Returns whether the copy is there already.

@@ -37,6 +37,7 @@ mod body;
 mod budget;
 mod copy;
 mod copy_source;
+mod credentials;
 mod error;
 mod get;
 mod inspector;
@@ -65,7 +66,7 @@ pub use address::{Address, AddressError};
 pub use attributes::{AttributeError, Attributes};
 pub use body::Body;
 pub use budget::Budget;
-pub use copy::{Copy, CopyResult, CopyWay};
+pub use copy::{Copy, CopyResult, CopyTarget, CopyWay};
 pub use copy_source::CopySource;
 pub use envelope_cloud::{
     Credentials, Endpoint, EndpointError, Environment, ProvideCredential, RetryPolicy,

@@ -33,7 +33,7 @@ const NESTED: &str = "profiles";
 ///
 /// [archive.cos]
 /// endpoint = "https://cos.internal.example"
-/// credentials = "coscli"
+/// credentials = "coscli"               # or "cvm-role", "oidc", ...
 /// ```
 ///
 /// Paths are relative to the folder of the file; `~/` is the folder of the user.
@@ -64,6 +64,7 @@ pub(crate) struct Account {
     pub(crate) region: Option<String>,
     pub(crate) endpoint: Option<String>,
     pub(crate) credentials: Option<String>,
+    pub(crate) process: Vec<String>,
     access_key_id: Option<String>,
     access_key_secret: Option<SecretString>,
     session_token: Option<SecretString>,
@@ -178,6 +179,11 @@ impl Profile {
 }
 
 impl Account {
+    /// Returns whether the profile holds an access key, or a part of one.
+    pub(crate) const fn has_key(&self) -> bool {
+        self.access_key_id.is_some() || self.access_key_secret.is_some()
+    }
+
     /// The access key of a profile; the environment is named in the error only.
     pub(crate) fn credentials(
         &self,

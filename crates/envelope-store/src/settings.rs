@@ -1,12 +1,12 @@
 //! Regions, endpoints and access keys, from the environment and from profiles in a file.
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
 use meta_codec::{Vendor, sse::CustomerKey};
 
 use crate::{
-    Connection, Credentials, Endpoint, EndpointError, Environment, Profile, RetryPolicy, Signature,
-    StoreError, retry::WaitListener, stores::bucket::STALL,
+    Connection, Endpoint, EndpointError, Environment, Profile, RetryPolicy, SharedCredentials,
+    Signature, StoreError, credentials, retry::WaitListener, stores::bucket::STALL,
 };
 
 /// Regions, endpoints and access keys.
@@ -55,7 +55,7 @@ impl Default for Settings {
 
 /// Everything that a bucket of one vendor is reached with.
 pub(crate) struct BucketAccount {
-    pub(crate) credentials: Credentials,
+    pub(crate) credentials: SharedCredentials,
     /// The region, if there is one.
     pub(crate) region: Option<String>,
     /// The endpoint: one that was set, or else that of the region.
@@ -170,13 +170,7 @@ impl Settings {
     pub(crate) fn account(&self, vendor: Vendor) -> Result<BucketAccount, SettingsError> {
         let environment = Environment::store(vendor);
         let account = self.profile.account(vendor);
-        let from_environment = environment
-            .credentials()
-            .map_err(|name| SettingsError::Missing { what: "secret", name })?;
-        let credentials = match from_environment {
-            Some(credentials) => credentials,
-            None => account.credentials(environment)?,
-        };
+        let credentials = credentials::find(vendor, account)?;
         let region = self.region.clone().or_else(|| environment.region());
         let region = region.or_else(|| account.region.clone());
         let named = match &self.endpoint {
@@ -232,6 +226,22 @@ pub enum SettingsError {
         what: &'static str,
         /// The environment variable.
         name: &'static str,
+    },
+    /// The file of another tool, from which the access key is to come, is of no use.
+    #[error("{}: {reason}", path.display())]
+    OtherTool {
+        /// The file.
+        path: PathBuf,
+        /// Why, without what is in the file.
+        reason: &'static str,
+    },
+    /// The profile names a source of access keys that there is not, or not for this store.
+    #[error("no access keys come from {name:?}; the sources are {known}")]
+    Source {
+        /// What the profile says.
+        name: String,
+        /// What there is.
+        known: &'static str,
     },
     /// The profile does not exist.
     #[error("there is no profile {0:?}")]

@@ -5,7 +5,7 @@ use envelope_store::Attributes;
 use super::entry;
 
 /// Attributes of the objects that are written. All of them are in the clear.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Attributes of the object")]
 pub(crate) struct ObjectAttributes {
     /// The Content-Type of the object; by default, it is guessed from its name.

@@ -13,4 +13,7 @@ pub(crate) struct ProfileChoice {
     /// The profile to use, which holds keys, regions, access keys and more; by default `default`.
     #[arg(long, value_name = "NAME", global = true)]
     pub(crate) profile: Option<String>,
+    /// Use no profile, not even the default one.
+    #[arg(long, global = true, conflicts_with_all = ["profile", "config"])]
+    pub(crate) no_profile: bool,
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use envelope_store::Address;
+use meta_codec::ContentAlgorithm;
 
 use super::{
     Bucket, Content, Kms, KmsStyle, MAX_PARALLEL, Many, ObjectAttributes, Passphrase, Patterns,
@@ -61,9 +62,10 @@ pub(crate) struct Put {
     /// body. On OSS that is always so.
     #[arg(long)]
     pub(crate) spool: bool,
-    /// The content cipher. `gcm` authenticates itself, but only cos-v2 supports it.
-    #[arg(long, default_value = "ctr")]
-    pub(crate) content: Content,
+    /// The content cipher, `ctr` by default. `gcm` authenticates itself, but only cos-v2 supports
+    /// it.
+    #[arg(long)]
+    pub(crate) content: Option<Content>,
     #[command(flatten)]
     pub(crate) bucket: Bucket,
     /// The size of a part in bytes: a multiple of 16, at least 102400 for OSS and 1048576 for COS.
@@ -87,7 +89,8 @@ pub(crate) struct Put {
     /// Keep no state, and abort the upload if it is interrupted.
     #[arg(long)]
     pub(crate) no_resume: bool,
-    /// Overwrite an existing object. Without this, the command looks first, and refuses.
+    /// Overwrite an existing object. Without this, the command looks first, and refuses. With -r,
+    /// it does not look again at a folder in which there was nothing when it began.
     #[arg(long)]
     pub(crate) force: bool,
     /// Let the store, too, refuse to overwrite an existing object, whoever writes it meanwhile. In
@@ -105,4 +108,11 @@ pub(crate) struct Put {
     /// Print progress and the outcome as lines of JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl Put {
+    /// Returns the content algorithm.
+    pub(crate) fn content(&self) -> ContentAlgorithm {
+        self.content.unwrap_or(Content::Ctr).algorithm()
+    }
 }

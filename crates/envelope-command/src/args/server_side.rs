@@ -122,7 +122,6 @@ impl ServerSide {
 /// The words for a store that holds an object encrypted with a customer key, where there is
 /// nothing to choose.
 #[derive(Debug, Default, clap::Args)]
-#[command(next_help_heading = "Encryption by the store")]
 pub(crate) struct CustomerMode {
     /// The same as for `put`; --sse-key alone is enough.
     #[arg(

@@ -136,6 +136,9 @@ pub(crate) struct Keys {
     pub(crate) kms: Kms,
     #[command(flatten)]
     pub(crate) passphrase: Passphrase,
+    /// Whether a profile names these keys.
+    #[arg(skip)]
+    pub(crate) from_profile: bool,
 }
 
 /// The choice of an older version.

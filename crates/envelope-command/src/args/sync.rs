@@ -28,6 +28,9 @@ pub(crate) struct SyncArgs {
     /// The master key: an RSA key or an AES key. A public RSA key is enough to upload.
     #[arg(long, value_name = "FILE", conflicts_with = "kms")]
     pub(crate) key: Option<PathBuf>,
+    /// More keys that open objects, which a profile names.
+    #[arg(skip)]
+    pub(crate) other_keys: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) kms: Kms,
     #[command(flatten)]
@@ -44,9 +47,10 @@ pub(crate) struct SyncArgs {
     /// one, or renamed.
     #[arg(long, conflicts_with = "no_seal")]
     pub(crate) bind_name: bool,
-    /// The content cipher. `gcm` authenticates itself, but only cos-v2 supports it.
-    #[arg(long, default_value = "ctr")]
-    pub(crate) content: Content,
+    /// The content cipher, `ctr` by default. `gcm` authenticates itself, but only cos-v2 supports
+    /// it.
+    #[arg(long)]
+    pub(crate) content: Option<Content>,
     #[command(flatten)]
     pub(crate) attributes: ObjectAttributes,
     #[command(flatten)]
@@ -138,11 +142,13 @@ impl SyncArgs {
     /// Returns the downloads from an address that these arguments describe.
     pub(crate) fn into_get(self, from: Address) -> Get {
         let Self { key, kms, passphrase, .. } = self;
+        let from_profile = !self.other_keys.is_empty();
+        let keys = key.into_iter().chain(self.other_keys).collect();
         let origin = Origin { origin_key: self.sealing.origin.origin_key };
         let read = Read {
             mode: CustomerMode::default(),
             version: AtVersion::default(),
-            keys: Keys { key: key.into_iter().collect(), kms, passphrase },
+            keys: Keys { key: keys, kms, passphrase, from_profile },
             bucket: self.bucket,
             range: None,
             accept: Accept::requiring(self.accept.require),

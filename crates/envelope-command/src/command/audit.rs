@@ -119,7 +119,8 @@ fn keys(args: &Audit) -> Result<Vec<NamedKey>, Failure> {
     let mut keys = Vec::new();
     for path in &args.keys.key {
         let only = std::slice::from_ref(path);
-        let keyring = key_file::keyring(only, passphrase, None, Purpose::Unwrap)?;
+        let purpose = if args.keys.from_profile { Purpose::Profile } else { Purpose::Unwrap };
+        let keyring = key_file::keyring(only, passphrase, None, purpose)?;
         let name = path.file_name().unwrap_or(path.as_os_str());
         keys.push(named(name.to_string_lossy().into_owned(), &keyring));
     }

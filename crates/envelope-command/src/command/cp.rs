@@ -8,8 +8,8 @@ use std::{
 
 use envelope_core::{Decryptor, Encryptor};
 use envelope_store::{
-    Address, Copy, CopyResult, CopyWay, Headers, Location, RetryPolicy, StopSignal, Store,
-    StoreError, TransferError,
+    Address, Copy, CopyResult, CopyTarget, CopyWay, Headers, Location, RetryPolicy, StopSignal,
+    Store, StoreError, TransferError,
     bulk::{Item, Outcome},
     is_instruction_file,
 };
@@ -58,13 +58,6 @@ fn one(args: &Cp, moves: bool) -> Result<(), Failure> {
     }
     let stores = stores(args, &to.location)?;
     let copies = Copies::new(args, &stores)?;
-    if !args.force && !args.create_only {
-        let places = ((&*stores.0, key), (&*stores.1, to_key));
-        let replaces = runtime()?.block_on(replaces_another(places.0, places.1));
-        if replaces.map_err(|error| failure(error.into()).about(&to))? {
-            return Err(Failure::from(StoreError::Exists).about(&to));
-        }
-    }
     let stop = StopSignal::new();
     let interrupted = stop.clone();
     cleanup::on_interrupt(move || interrupted.stop());
@@ -80,6 +73,9 @@ fn one(args: &Cp, moves: bool) -> Result<(), Failure> {
             stop.stopped().await;
             tokio::time::sleep(PATIENCE).await;
         };
+        if !args.force && !args.create_only && copy.target().await? == CopyTarget::Other {
+            return Err(StoreError::Exists.into());
+        }
         let result = tokio::select! {
             outcome = copy.run() => outcome?,
             () = patience => return Err(TransferError::Stopped),
@@ -94,7 +90,10 @@ fn one(args: &Cp, moves: bool) -> Result<(), Failure> {
         Ok(result)
     });
     reporter.finish();
-    let result = outcome.map_err(|error| failure(error).about(&args.from))?;
+    let result = outcome.map_err(|error| match error {
+        error @ TransferError::Store(StoreError::Exists) => failure(error).about(&to),
+        error => failure(error).about(&args.from),
+    })?;
     if args.json {
         let way = word(moves, &result);
         let line = json!({ "object": to.to_string(), "from": args.from.to_string(),
@@ -201,31 +200,9 @@ fn stores(args: &Cp, to: &Location) -> Result<Stores, Failure> {
     Ok((source.store_of(&args.from, &args.version)?, own.store(to)?))
 }
 
-/// Returns whether a copy would replace an object that is not the same bytes, as an earlier copy
-/// that was interrupted at its end would be. Nothing is lost if these are written again.
-async fn replaces_another(
-    (source, from): (&dyn Store, &str),
-    (target, to): (&dyn Store, &str),
-) -> Result<bool, StoreError> {
-    let there = match target.head(to).await {
-        Err(StoreError::NotFound) => return Ok(false),
-        // It is encrypted with another key of the customer, or with none.
-        Err(StoreError::Refused(refusal)) if refusal.status == 400 => return Ok(true),
-        outcome => outcome?,
-    };
-    match source.head(from).await {
-        // The copy says so, unless it knows better.
-        Err(StoreError::NotFound) => Ok(false),
-        outcome => {
-            let it = outcome?;
-            Ok(it.len != there.len || it.crc64 != there.crc64 || it.crc64.is_none())
-        }
-    }
-}
-
 /// The settings that all copies of a command share.
 struct Copies {
-    keys: Option<(Decryptor, Encryptor)>,
+    keys: Option<CopyKeys>,
     allow_plaintext: bool,
     has_new_envelope: bool,
     headers: Headers,
@@ -269,8 +246,11 @@ impl Copies {
             .with_plaintext(self.allow_plaintext)
             .with_retry(self.retry)
             .with_inspector(move |envelope| warned.warn_once(envelope));
-        if let Some((decryptor, encryptor)) = &self.keys {
-            copy = copy.with_keys(decryptor, encryptor).with_new_envelope(self.has_new_envelope);
+        if let Some(keys) = &self.keys {
+            copy = copy
+                .with_keys(&keys.decryptor, &keys.encryptor)
+                .with_keys_of_copies(&keys.of_copies)
+                .with_new_envelope(self.has_new_envelope);
         }
         if let Some(server_side) = &self.server_side {
             copy = copy.with_server_side(server_side.clone());
@@ -282,8 +262,27 @@ impl Copies {
     }
 }
 
-/// Returns what opens the objects, and what wraps their content keys anew, if there are keys.
-fn keys(args: &Cp, vendor: Vendor) -> Result<Option<(Decryptor, Encryptor)>, Failure> {
+/// What opens the objects, what wraps their content keys anew, and what opens the copies.
+struct CopyKeys {
+    decryptor: Decryptor,
+    encryptor: Encryptor,
+    of_copies: Decryptor,
+}
+
+/// Returns the keys, if there are any. Those of a profile may be of no use here, which matters only
+/// if the copies need them.
+fn keys(args: &Cp, vendor: Vendor) -> Result<Option<CopyKeys>, Failure> {
+    let needs_keys = args.to_key.is_some()
+        || args.to_kms.to_kms.is_some()
+        || args.require.demands_encryption()
+        || args.wrapping.dialect.is_some();
+    match given_keys(args, vendor) {
+        Err(_) if args.keys.from_profile && !needs_keys => Ok(None),
+        outcome => outcome,
+    }
+}
+
+fn given_keys(args: &Cp, vendor: Vendor) -> Result<Option<CopyKeys>, Failure> {
     let (key, kms) = (&args.keys.key, &args.keys.kms);
     let has_new = args.to_key.is_some() || args.to_kms.to_kms.is_some();
     if key.is_empty() && kms.kms.is_none() {
@@ -311,6 +310,10 @@ fn keys(args: &Cp, vendor: Vendor) -> Result<Option<(Decryptor, Encryptor)>, Fai
         (None, None, [only]) if kms.kms.is_none() => {
             MasterKey::one(Some(only), passphrase, None, args.style, dialect)?
         }
+        // The first key of a profile is the one that encrypts.
+        (None, None, [first, ..]) if args.keys.from_profile => {
+            MasterKey::one(Some(first), passphrase, None, args.style, dialect)?
+        }
         (None, None, _) => {
             return Err(Failure::usage(
                 "there are several master keys, and it is not said which the copies get",
@@ -320,7 +323,12 @@ fn keys(args: &Cp, vendor: Vendor) -> Result<Option<(Decryptor, Encryptor)>, Fai
         (path, kms, _) => MasterKey::one(path, passphrase, kms, args.style, dialect)?,
     };
     let master = master.with_description(args.wrapping.description(dialect)?);
-    Ok(Some((decryptor, args.wrapping.encryptor(&master, dialect))))
+    let mut of_copies = Decryptor::new(&master.keyring());
+    if let Some(origin) = args.origin.key()? {
+        of_copies = of_copies.with_origin_key(origin);
+    }
+    let encryptor = args.wrapping.encryptor(&master, dialect);
+    Ok(Some(CopyKeys { decryptor, encryptor, of_copies }))
 }
 
 /// The work on each object.
@@ -356,26 +364,25 @@ impl Work {
         }
         let path = item.key.get(self.prefix..).unwrap_or(&item.key);
         let key = format!("{}{path}", self.to.key);
-        if self.looks {
-            let there = replaces_another((&*source, &item.key), (&*target, &key));
-            match there.await {
-                Ok(false) => {}
-                Ok(true) => {
-                    return Outcome::refused(
-                        "the object exists and is another one; --force overwrites it, and \
-                         --only-new passes over it",
-                    );
-                }
-                // It was moved together with its object.
-                Err(error) => return Outcome::failed(&error),
-            }
-        }
         let (progress, name) = (Arc::clone(&self.progress), item.key.clone());
         let copy = self
             .copies
             .copy((source, target), &item.key, &key)
             .with_concurrency(self.parallel.into())
             .with_progress(move |event| progress.transfer(&name, event));
+        if self.looks {
+            match copy.target().await {
+                Ok(CopyTarget::Other) => {
+                    return Outcome::refused(
+                        "the object exists and is another one; --force overwrites it, and \
+                         --only-new passes over it",
+                    );
+                }
+                // The copy says it better.
+                Err(TransferError::Store(StoreError::NotFound)) | Ok(_) => {}
+                Err(error) => return Outcome::failed(&error),
+            }
+        }
         match copied(&copy, self.moves).await {
             Ok(result) => Outcome::new(word(self.moves, &result))
                 .with_bytes(result.len)

@@ -128,7 +128,7 @@ fn call(arguments: &[&OsStr]) -> Result<Duration, Failure> {
         .map_err(|error| Failure::usage(error, "this is a bug; please report it"))?;
     match args.command {
         Command::Keygen(args) => keygen::run(&args),
-        Command::Encrypt(args) => encrypt::run(&args),
+        Command::Encrypt(args) => encrypt::run(*args),
         Command::Decrypt(args) => decrypt::run(&args),
         _ => Ok(()),
     }?;

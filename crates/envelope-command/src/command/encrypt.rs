@@ -20,10 +20,12 @@ use crate::{
     input::{Input, check_one_stdin},
     key_file::MasterKey,
     output::{Output, Secrecy, check_distinct, is_standard_output},
-    progress,
+    progress, readers,
 };
 
-pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
+pub(crate) fn run(mut args: Encrypt) -> Result<(), Failure> {
+    readers::settle_encrypt(&mut args)?;
+    let args = &args;
     let mut inputs = vec![args.plain.as_path()];
     inputs.extend(args.key.as_deref());
     inputs.extend(args.kms.kms_passphrase_file.as_deref());
@@ -51,7 +53,7 @@ pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
     }
     if let Some(len) = len {
         encryptor = encryptor.with_plain_len(len);
-        if len > args.content.algorithm().max_plain_len() {
+        if len > args.content.unwrap_or(Content::Ctr).algorithm().max_plain_len() {
             return Err(Failure::usage(
                 IntegrityError::TooLong,
                 "use --content ctr, or split the file",
@@ -69,7 +71,7 @@ pub(crate) fn run(args: &Encrypt) -> Result<(), Failure> {
     let mut metadata = Output::create(&args.metadata_out, Secrecy::Public, args.force, &inputs)?;
 
     let mut sums = Checksums::new(&args.checksum);
-    let headers = match args.content {
+    let headers = match args.content.unwrap_or(Content::Ctr) {
         Content::Ctr => {
             let mut object = encryptor.encrypt()?;
             let digest = ctr(args, input, &object, &mut body, &mut sums)?;

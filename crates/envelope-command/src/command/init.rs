@@ -10,11 +10,12 @@ use envelope_store::{Endpoint, Profile, SettingsError};
 use meta_codec::{Reader, Vendor};
 
 use crate::{
-    args::{KeyKind, Keygen, Passphrase, ProfileChoice},
+    args::{KeyKind, Keygen, Kms, Passphrase, ProfileChoice, Readers},
     command::keygen,
     failure::Failure,
     output::print_line,
     profile::{DEFAULT, default_path},
+    readers,
 };
 
 pub(crate) fn run(choice: &ProfileChoice) -> Result<(), Failure> {
@@ -59,6 +60,9 @@ pub(crate) fn run(choice: &ProfileChoice) -> Result<(), Failure> {
             readers.map_err(|error| error.to_string())
         },
     )?;
+    let asked = Readers { readers: readers.clone(), from_profile: false };
+    // A new key is an RSA key.
+    readers::choose(&asked, Some(vendor), key.as_deref(), &Kms::default())?;
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     fs::create_dir_all(folder).map_err(|error| Failure::io(folder, &error))?;
     let key = match key {
@@ -75,7 +79,10 @@ pub(crate) fn run(choice: &ProfileChoice) -> Result<(), Failure> {
     }
     text.push_str(&format!("\n[{name}.{}]\nregion = {}\n", vendor.id(), quoted(&region)));
     write(&path, &text)?;
-    let option = if name == DEFAULT { String::new() } else { format!(" --profile {name}") };
+    let mut option = if name == DEFAULT { String::new() } else { format!(" --profile {name}") };
+    if let Some(config) = &choice.config {
+        option.push_str(&format!(" --config {}", config.display()));
+    }
     print_line(&format_args!(
         "The profile {name} is in {}.\nNow: envelope put FILE {}://BUCKET/{option}",
         path.display(),
@@ -110,7 +117,8 @@ fn ask<T>(
     loop {
         let shown = default.filter(|text| !text.is_empty());
         let shown = shown.map_or(String::new(), |text| format!(" [{text}]"));
-        let mut stderr = io::stderr().lock();
+        // Not locked while it waits: a signal is reported there, too.
+        let mut stderr = io::stderr();
         let _ = write!(stderr, "{question}{shown} ").and_then(|()| stderr.flush());
         let mut line = String::new();
         let read = stdin.lock().read_line(&mut line);

@@ -32,6 +32,9 @@ pub(crate) fn run(args: &Keygen) -> Result<(), Failure> {
                     "omit the passphrase, or generate an RSA key",
                 ));
             }
+            if args.der {
+                return Err(Failure::usage("only RSA keys have a form in DER", "omit --der"));
+            }
             let name = if args.kind == KeyKind::Aes { "master.key" } else { "origin.key" };
             let [path] = paths(&args.out, [name])?;
             let text = AesKeyWrapper::generate_text()

@@ -2,9 +2,7 @@
 
 use std::{fs, io, path::Path, sync::Arc, time::Duration};
 
-use envelope_store::{
-    Address, StopSignal, Store, StoreError, TransferError, UploadResult, envelope_of,
-};
+use envelope_store::{Address, StopSignal, Store, StoreError, TransferError, UploadResult};
 use serde_json::{Value, json};
 
 use crate::{
@@ -58,15 +56,17 @@ pub(crate) fn run(mut args: Put) -> Result<(), Failure> {
         Source::File(len) => (Some(len), uploads::journal(args, &args.plain, &to)?),
         Source::Stream(_) | Source::Stdin => (None, None),
     };
-    if !args.force && !args.create_only && !state.as_ref().is_some_and(|state| state.exists()) {
+    if !args.force && !args.create_only {
         let there = runtime()?.block_on(there(&store, key, &args.plain, &uploads));
         match there.map_err(|error| Failure::from(error).about(&to))? {
             There::Nothing => {}
+            // An upload that was completed before it was interrupted ends in order.
+            There::Same if state.as_ref().is_some_and(|state| state.exists()) => {}
+            There::Same if args.json => {
+                return print_line(&json!({ "object": to.to_string(), "status": "already" }));
+            }
             There::Same => {
-                say(
-                    &json!({ "object": to.to_string(), "status": "already" }),
-                    &format!("{to}: the file is there already"),
-                );
+                say(&Value::Null, &format!("{to}: the file is there already"));
                 return Ok(());
             }
             There::Other => return Err(Failure::from(StoreError::Exists).about(&to)),
@@ -141,11 +141,12 @@ async fn there(
         Err(StoreError::Refused(refusal)) if refusal.status == 400 => return Ok(There::Other),
         outcome => outcome?,
     };
-    let envelope = envelope_of(&**store, key, &meta).await.ok().flatten();
-    let is_alike = envelope.is_some_and(|envelope| Some(envelope.dialect()) == uploads.dialect());
-    let Some(decryptor) = uploads.decryptor().filter(|_| is_alike && path.is_file()) else {
+    let Some(decryptor) = uploads.decryptor().filter(|_| path.is_file()) else {
         return Ok(There::Other);
     };
+    if !uploads.is_as_asked(key, &meta) {
+        return Ok(There::Other);
+    }
     let contents = Contents { store: Arc::clone(store), decryptor: decryptor.clone() };
     // Whatever keeps it from being compared, it is there.
     match contents.are_same(key, path).await {

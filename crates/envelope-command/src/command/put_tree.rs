@@ -13,6 +13,7 @@ use envelope_store::{
     envelope_of,
 };
 use futures_util::{Stream, StreamExt as _};
+use meta_codec::parse;
 use serde_json::json;
 
 use crate::{
@@ -182,14 +183,15 @@ impl FileUploads {
             Err(StoreError::NotFound) => return Ok(None),
             outcome => outcome.map_err(|error| Outcome::failed(&error))?,
         };
-        let envelope = envelope_of(&*self.store, key, &meta).await.ok().flatten();
-        let is_as_long = match (&envelope, self.uploads.encrypts()) {
-            (Some(envelope), true) => envelope.content_algorithm().plain_len(meta.len) == Some(len),
-            (None, false) => meta.len == len,
-            _ => false,
-        };
-        let is_same = is_as_long && modified_here.is_some() && modified(&meta) == modified_here;
-        match is_same && self.uploads.is_as_asked(&meta) {
+        let headers = meta.headers.iter().map(|(name, value)| (name, value));
+        let envelope = parse(headers).ok().flatten();
+        let content = envelope.map(|envelope| envelope.content_algorithm());
+        let there = content.map_or(Some(meta.len), |content| content.plain_len(meta.len));
+        let is_same = there == Some(len)
+            && modified_here.is_some()
+            && modified(&meta) == modified_here
+            && tokio::task::block_in_place(|| self.uploads.is_as_asked(key, &meta));
+        match is_same {
             true => Ok(Some(Outcome::new(Outcome::SAME))),
             false => Err(Outcome::refused(
                 "the object exists and is another one; --force overwrites it, and --only-new \
@@ -208,7 +210,7 @@ impl FileUploads {
         let meta = self.store.head(key).await.map_err(|error| Outcome::failed(&error))?;
         // An envelope that nobody can read is none.
         let is_encrypted = matches!(envelope_of(&*self.store, key, &meta).await, Ok(Some(_)));
-        let is_as_asked = is_encrypted && self.uploads.is_as_asked(&meta);
+        let is_as_asked = is_encrypted && self.uploads.is_server_side_as_asked(&meta);
         Ok(is_as_asked && modified_here.is_some() && modified(&meta) == modified_here)
     }
 

@@ -73,7 +73,7 @@ fn upload(args: SyncArgs, to: &Address) -> Result<(), Failure> {
     let store = args.bucket.store(&to.location)?;
     let uploads = Uploads::new(&args, &*store)?;
     let decryptor = uploads.decryptor().cloned().filter(|_| mode.checksum);
-    let content = args.content.algorithm();
+    let content = args.content();
     // A listing does not say how the store encrypts.
     let asks_store = uploads.asks_store();
     let objects = many::entries(Arc::clone(&store), to, filter);

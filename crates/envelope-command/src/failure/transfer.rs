@@ -109,7 +109,8 @@ fn way_to(host: &str) -> String {
     let is_word =
         |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     match region.map(|region| region.strip_suffix("-internal").unwrap_or(region)) {
-        Some(region) if is_word(region) => format!("use --region {region}"),
+        // Not `oss-accelerate`, which is no region.
+        Some(region) if is_word(region) && region.contains('-') => format!("use --region {region}"),
         _ if host.is_empty() => {
             "use the region of the bucket, which the vendor's console shows, with --region"
                 .to_owned()

@@ -1,0 +1,219 @@
+//! `envelope doctor`: checks that everything works, and says what to do.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use envelope_core::{Decryptor, Dialect, Encryptor};
+use envelope_store::{
+    PutOptions, Store, TransferError, blocking::Runtime, bulk::listed, envelope_of,
+};
+use meta_codec::Vendor;
+use serde_json::json;
+
+use crate::{
+    args::{Doctor, KmsStyle, Require},
+    failure::{Code, Failure, one_line},
+    key_file::{MasterKey, Purpose},
+    output::print_line,
+    store::runtime,
+};
+
+/// How far the clocks may be apart: half of what both services accept.
+const SKEW: Duration = Duration::from_secs(450);
+
+/// What was found, line by line.
+struct Findings {
+    json: bool,
+    failed: u32,
+}
+
+impl Findings {
+    /// Prints the outcome of a check, and returns whether it was good.
+    fn note(&mut self, check: &str, outcome: Result<String, Failure>) -> Result<bool, Failure> {
+        let is_good = outcome.is_ok();
+        self.failed += u32::from(!is_good);
+        match (outcome, self.json) {
+            (Ok(words), true) => {
+                print_line(&json!({ "check": check, "ok": true, "found": words }))?;
+            }
+            (Ok(words), false) => {
+                print_line(&format_args!("ok      {check}: {}", one_line(&words)))?;
+            }
+            (Err(failure), true) => print_line(&json!({ "check": check, "ok": false,
+                "code": failure.code().word(), "error": failure.cause(),
+                "advice": failure.advice() }))?,
+            (Err(failure), false) => {
+                print_line(&format_args!("FAILED  {check}: {}", one_line(failure.cause())))?;
+                print_line(&format_args!("        {}", one_line(failure.advice())))?;
+            }
+        }
+        Ok(is_good)
+    }
+}
+
+pub(crate) fn run(args: &Doctor) -> Result<(), Failure> {
+    let mut findings = Findings { json: args.json, failed: 0 };
+    keys(args, &mut findings)?;
+    let runtime = runtime()?;
+    let store = args.bucket.store(&args.address.location);
+    match store {
+        Err(failure) => {
+            findings.note("access key and region", Err(failure))?;
+        }
+        Ok(store) => {
+            bucket(args, &runtime, &*store, &mut findings)?;
+            if !args.address.key.is_empty() && !args.address.key.ends_with('/') {
+                let outcome = runtime.block_on(opens(args, &*store));
+                let outcome = outcome.map_err(|failure| failure.about(&args.address));
+                findings.note("object", outcome)?;
+            }
+        }
+    }
+    match findings.failed {
+        0 => Ok(()),
+        1 => Err(Failure::new(Code::Incomplete, "one check failed", "see the line that says so")),
+        n => {
+            let words = format_args!("{n} checks failed");
+            Err(Failure::new(Code::Incomplete, words, "begin with the first line that says so"))
+        }
+    }
+}
+
+/// The key files and the KMS.
+fn keys(args: &Doctor, findings: &mut Findings) -> Result<(), Failure> {
+    let passphrase = args.keys.passphrase.read()?;
+    let passphrase = passphrase.as_ref().map(|bytes| &bytes[..]);
+    for path in &args.keys.key {
+        // What others can read is warned about on the way.
+        let outcome = MasterKey::read(path, passphrase, Purpose::Unwrap).and_then(|key| {
+            let summary = key.summary()?;
+            Ok(match key.is_public() {
+                true => format!("{}: {summary}; it encrypts only", path.display()),
+                false => format!("{}: {summary}", path.display()),
+            })
+        });
+        findings.note("key", outcome)?;
+    }
+    if let Some(kms) = &args.keys.kms.kms {
+        let outcome = match kms.key_id.is_some() {
+            true => wraps(args),
+            false => args.keys.kms.key().map(|_| "no key ID is named: it is not asked".to_owned()),
+        };
+        findings.note("KMS", outcome)?;
+    }
+    if args.keys.key.is_empty() && args.keys.kms.kms.is_none() {
+        let failure = Failure::new(
+            Code::Key,
+            "no master key is named",
+            "name one with --key or --kms, or in a profile: see `envelope init`",
+        );
+        findings.note("key", Err(failure))?;
+    }
+    Ok(())
+}
+
+/// Wraps a content key with the KMS, which unwraps it again.
+fn wraps(args: &Doctor) -> Result<String, Failure> {
+    let vendor = args.address.location.vendor().unwrap_or(Vendor::DEFAULT);
+    let dialect = vendor.default_dialect();
+    let kms = args.keys.kms.key()?;
+    let master = MasterKey::one(None, None, kms, KmsStyle::default(), dialect)?;
+    let object = Encryptor::new(&master.wrapper(), dialect).encrypt()?;
+    let decryptor = Decryptor::new(&master.keyring()).with_policy(Require::default().policy());
+    decryptor.decrypt(object.envelope())?;
+    Ok("it wraps and unwraps a content key".to_owned())
+}
+
+/// The region, the access key and what it may do.
+fn bucket(
+    args: &Doctor,
+    runtime: &Runtime,
+    store: &dyn Store,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    let folder = match args.address.key.rsplit_once('/') {
+        Some((folder, _)) => format!("{folder}/"),
+        None => String::new(),
+    };
+    let found = runtime.block_on(store.list(&folder, None)).map(|page| {
+        let more = if page.next.is_some() { " and more" } else { "" };
+        format!("{} objects{more}", page.entries.len())
+    });
+    let may_list = findings.note("list", found.map_err(Into::into))?;
+    if args.read_only || (!may_list && args.address.location.vendor().is_none()) {
+        return Ok(());
+    }
+    let probe = format!("{folder}.envelope-doctor-{:016x}", number());
+    let bytes = Bytes::from_static(b"envelope doctor");
+    let written = runtime.block_on(store.put(
+        &probe,
+        bytes,
+        &Vec::new(),
+        PutOptions::default().with_create_only(true),
+    ));
+    let is_written = findings.note("put", written.map(|_| probe.clone()).map_err(Failure::from))?;
+    if is_written {
+        let head = runtime.block_on(store.head(&probe));
+        let date = head.as_ref().ok().and_then(|meta| listed(meta.header("date")?));
+        findings
+            .note("head", head.map(|meta| format!("{} bytes", meta.len)).map_err(Into::into))?;
+        if let Some(theirs) = date {
+            findings.note("clock", clock(theirs))?;
+        }
+    }
+    let begun = runtime.block_on(async {
+        let upload = store.create_multipart(&probe, &Vec::new(), PutOptions::default()).await?;
+        store.abort(&upload).await
+    });
+    findings.note(
+        "upload in parts",
+        begun.map(|()| "begun and aborted".to_owned()).map_err(Into::into),
+    )?;
+    if is_written {
+        let deleted = runtime.block_on(store.delete(&probe));
+        let deleted = deleted.map_err(|error| Failure::from(error).about(&probe));
+        findings.note("delete", deleted.map(|()| "the probe is gone".to_owned()))?;
+    }
+    Ok(())
+}
+
+/// Compares the time in an answer of the store with this machine's.
+fn clock(theirs: SystemTime) -> Result<String, Failure> {
+    let ours = SystemTime::now();
+    let apart = ours.duration_since(theirs).or_else(|_| theirs.duration_since(ours));
+    let apart = apart.unwrap_or_default();
+    let words = format!("{} seconds from the store's", apart.as_secs());
+    match apart > SKEW {
+        false => Ok(words),
+        true => Err(Failure::new(
+            Code::ClockSkew,
+            format_args!("this machine's clock is {words}"),
+            "set the clock, such as with NTP; the services refuse what is 15 minutes off",
+        )),
+    }
+}
+
+/// Opens the object's envelope with the keys.
+async fn opens(args: &Doctor, store: &dyn Store) -> Result<String, Failure> {
+    let key = &args.address.key;
+    let envelope = async {
+        let meta = store.head(key).await?;
+        envelope_of(store, key, &meta).await
+    };
+    let envelope = envelope.await.map_err(|error: TransferError| Failure::from(error))?;
+    let Some(envelope) = envelope else {
+        return Err(envelope_core::PolicyError::NotEncrypted.into());
+    };
+    let decryptor = Decryptor::new(&args.keys.keyring()?)
+        .with_policy(Require::default().policy())
+        .with_name(key.clone());
+    let dialect: Dialect = envelope.dialect();
+    tokio::task::block_in_place(|| decryptor.decrypt(&envelope).map(|_| ()))?;
+    Ok(format!("{dialect}; the key opens it"))
+}
+
+/// Returns a number that no other probe has.
+fn number() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}
