@@ -268,7 +268,7 @@ The access key comes from the first of these that has one, or from the one that
   coscli            the file of coscli, ~/.cos.yaml; for COS
   ecs-role[:NAME]   the RAM role of a machine at Aliyun; only if named
   cvm-role[:NAME]   the CAM role of a machine at Tencent Cloud; only if named
-  process           what a program prints: process = ["/path/program", "argument"]
+  process           what a program prints: process = ["PROGRAM", "ARGUMENT"]
 
 Those of a role or a program are asked for again before they expire.
 
