@@ -44,6 +44,7 @@ struct Encryption {
     seal: Option<SealOptions>,
     binds_name: bool,
     has_origin: bool,
+    is_kms: bool,
     has_key_check: bool,
     content: ContentAlgorithm,
     wrap: Option<WrapAlgorithm>,
@@ -186,6 +187,10 @@ impl Encryption {
             && (envelope.key_check().is_some() || !self.has_key_check)
             && self.wrap.is_none_or(|wrap| wrap == envelope.wrap_algorithm())
             && is_sealed
+            // A KMS opens with any of its keys, and so does this wrap with any at all.
+            && !self.is_kms
+            && (envelope.wrap_algorithm() != WrapAlgorithm::AesCtrZero
+                || envelope.is_bound_to_key())
             && decryptor.decrypt(envelope).is_ok()
     }
 
@@ -206,6 +211,7 @@ impl Encryption {
             encryptor: args.wrapping.encryptor(&master, dialect),
             seal: args.sealing.options(None)?,
             binds_name: args.bind_name,
+            is_kms: matches!(master, MasterKey::Kms(_)),
             has_origin: args.sealing.origin.path().is_some(),
             has_key_check: args.wrapping.key_check,
             content: args.content(),

@@ -621,7 +621,7 @@ fn words_are_safe_on_a_terminal_and_complete() {
     assert_eq!(words.lines().count(), 2, "{words}");
     shell.fails(2, "decrypt --no-such-option");
     assert_eq!(shell.run("--help").status.code(), Some(0));
-    assert!(shell.ok("decrypt --help").contains("--unauthenticated-range"));
+    assert!(shell.ok("help decrypt --all").contains("--unauthenticated-range"));
     shell.write("404", "HTTP/1.1 404 Not Found\r\nServer: x\r\n");
     let line = DECRYPT.replace("h.json", "404") + " --allow-plaintext";
     assert!(shell.fails(3, &line).contains("status 404"));

@@ -112,6 +112,12 @@ fn keys_of_a_profile() {
     world.profile(&format!("[default]\nkey = ['{public}', '{key}']\n"));
     assert_eq!(world.run(&["cat", "oss://b-1/old"]).stdout, b"content");
     world.ends(0, &["audit", "oss://b-2/"]);
+    // What is required of objects is not forgotten because a key cannot be read.
+    let origin = world.bare(&["keygen", "origin", "--out", &world.text("o")]).output().unwrap();
+    assert!(origin.status.success());
+    let origin = world.text("o/origin.key");
+    world.profile(&format!("[default]\nkey = '/nowhere/key.pem'\norigin_key = '{origin}'\n"));
+    assert!(!world.run(&["cp", "oss://b-1/old", "oss://b-6/old"]).status.success());
     // Readers of both stores are those of the one that is meant.
     world.profile(&format!("[default]\nkey = '{key}'\nfor = ['oss-java', 'hadoop-cos']\n"));
     assert!(world.done(&["put", &file, "oss://b-5/a"]).contains("oss-java"));
@@ -186,6 +192,7 @@ fn access_keys_from_other_tools_and_programs() {
         ("credentials = 'magic'", 2),
         ("credentials = 'process'", 2),
         ("process = ['/nowhere/program']", 7),
+        ("process = ['false']", 7),
     ] {
         world.profile(&format!("[default.oss]\n{credentials}\n"));
         let out = without_keys(&world, &["ls", "oss://b-1/"]).output().unwrap();

@@ -324,6 +324,23 @@ fn equal_bytes_are_not_equal_objects() {
     assert_eq!(line["status"], "already");
 }
 
+/// The wrap of COS Python opens with any key, so that it proves nothing.
+#[test]
+fn a_wrap_that_any_key_opens_is_nobodys() {
+    let world = World::new();
+    fs::create_dir(world.path("tree")).unwrap();
+    world.file("tree/a", b"content");
+    let put = |key: &str| {
+        let out = world.bare(&["keygen", "aes", "--out", &world.text(key)]).output().unwrap();
+        assert!(out.status.success());
+        let key = world.text(&format!("{key}/master.key"));
+        let more = ["--dialect", "cos-v1", "--allow-weak-wrap", "--no-seal", "--key", &key];
+        world.run(&[&["put", "-r", &world.text("tree"), "cos://b-1/"], &more[..]].concat())
+    };
+    assert!(put("one").status.success());
+    assert_eq!(put("other").status.code(), Some(1));
+}
+
 /// The state of an upload that was interrupted does not make the next one blind.
 #[test]
 fn a_journal_is_no_leave_to_overwrite() {

@@ -90,7 +90,8 @@ pub(crate) struct Put {
     #[arg(long)]
     pub(crate) no_resume: bool,
     /// Overwrite an existing object. Without this, the command looks first, and refuses. With -r,
-    /// it does not look again at a folder in which there was nothing when it began.
+    /// an object that has the length and the time of its file, and opens with the key, is taken for
+    /// the same; a folder in which there was nothing at the beginning is not looked at again.
     #[arg(long)]
     pub(crate) force: bool,
     /// Let the store, too, refuse to overwrite an existing object, whoever writes it meanwhile. In

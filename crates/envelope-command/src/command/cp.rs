@@ -275,6 +275,7 @@ fn keys(args: &Cp, vendor: Vendor) -> Result<Option<CopyKeys>, Failure> {
     let needs_keys = args.to_key.is_some()
         || args.to_kms.to_kms.is_some()
         || args.require.demands_encryption()
+        || args.origin.path().is_some()
         || args.wrapping.dialect.is_some();
     match given_keys(args, vendor) {
         Err(_) if args.keys.from_profile && !needs_keys => Ok(None),
@@ -286,9 +287,11 @@ fn given_keys(args: &Cp, vendor: Vendor) -> Result<Option<CopyKeys>, Failure> {
     let (key, kms) = (&args.keys.key, &args.keys.kms);
     let has_new = args.to_key.is_some() || args.to_kms.to_kms.is_some();
     if key.is_empty() && kms.kms.is_none() {
-        if has_new || args.require.demands_encryption() || args.wrapping.dialect.is_some() {
+        let is_checked = args.require.demands_encryption() || args.origin.path().is_some();
+        if has_new || is_checked || args.wrapping.dialect.is_some() {
             return Err(Failure::usage(
-                "--to-key, --to-kms, --dialect and --require take the master key of the objects",
+                "--to-key, --to-kms, --dialect, --require and --origin-key take the master key of \
+                 the objects",
                 "give it with --key or --kms",
             ));
         }

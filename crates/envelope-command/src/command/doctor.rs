@@ -5,13 +5,14 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use envelope_core::{Decryptor, Dialect, Encryptor};
 use envelope_store::{
-    PutOptions, Store, TransferError, blocking::Runtime, bulk::listed, envelope_of,
+    PutOptions, Store, StoreError, TransferError, blocking::Runtime, bulk::listed, envelope_of,
 };
 use meta_codec::Vendor;
 use serde_json::json;
 
 use crate::{
     args::{Doctor, KmsStyle, Require},
+    cleanup,
     failure::{Code, Failure, one_line},
     key_file::{MasterKey, Purpose},
     output::print_line,
@@ -139,42 +140,53 @@ fn bucket(
         let more = if page.next.is_some() { " and more" } else { "" };
         format!("{} objects{more}", page.entries.len())
     });
-    let may_list = findings.note("list", found.map_err(Into::into))?;
-    if args.read_only || (!may_list && args.address.location.vendor().is_none()) {
+    findings.note("list", found.map_err(Into::into))?;
+    if args.read_only {
         return Ok(());
     }
-    let probe = format!("{folder}.envelope-doctor-{:016x}", number());
-    let bytes = Bytes::from_static(b"envelope doctor");
-    let written = runtime.block_on(store.put(
-        &probe,
-        bytes,
-        &Vec::new(),
-        PutOptions::default().with_create_only(true),
-    ));
-    let is_written = findings.note("put", written.map(|_| probe.clone()).map_err(Failure::from))?;
-    if is_written {
-        let head = runtime.block_on(store.head(&probe));
-        let date = head.as_ref().ok().and_then(|meta| listed(meta.header("date")?));
-        findings
-            .note("head", head.map(|meta| format!("{} bytes", meta.len)).map_err(Into::into))?;
-        if let Some(theirs) = date {
-            findings.note("clock", clock(theirs))?;
-        }
-    }
-    let begun = runtime.block_on(async {
-        let upload = store.create_multipart(&probe, &Vec::new(), PutOptions::default()).await?;
-        store.abort(&upload).await
-    });
-    findings.note(
-        "upload in parts",
-        begun.map(|()| "begun and aborted".to_owned()).map_err(Into::into),
-    )?;
-    if is_written {
-        let deleted = runtime.block_on(store.delete(&probe));
-        let deleted = deleted.map_err(|error| Failure::from(error).about(&probe));
-        findings.note("delete", deleted.map(|()| "the probe is gone".to_owned()))?;
+    // Everything is done before anything is said of it, so that nothing stays if nobody listens.
+    cleanup::on_interrupt(|| {});
+    for (check, outcome) in runtime.block_on(probe(store, &folder)) {
+        findings.note(check, outcome)?;
     }
     Ok(())
+}
+
+/// Writes an object, looks at it and deletes it, and begins an upload in parts and aborts it.
+async fn probe(store: &dyn Store, folder: &str) -> Vec<(&'static str, Result<String, Failure>)> {
+    let mut outcomes = Vec::new();
+    let key = format!("{folder}.envelope-doctor-{:016x}", number());
+    let (bytes, none) = (Bytes::from_static(b"envelope doctor"), Vec::new());
+    let written = store.put(&key, bytes, &none, PutOptions::default()).await;
+    let is_written = written.is_ok();
+    // Without a clear answer, it may be there.
+    let is_refused = matches!(
+        written,
+        Err(StoreError::Denied(_)
+            | StoreError::NoBucket(_)
+            | StoreError::Refused(_)
+            | StoreError::WrongEndpoint { .. }
+            | StoreError::UnknownHost(_))
+    );
+    outcomes.push(("put", written.map(|_| key.clone()).map_err(Failure::from)));
+    if is_written {
+        let head = store.head(&key).await;
+        let date = head.as_ref().ok().and_then(|meta| listed(meta.header("date")?));
+        let head = head.map(|meta| format!("{} bytes", meta.len));
+        outcomes.push(("head", head.map_err(Failure::from)));
+        outcomes.extend(date.map(|theirs| ("clock", clock(theirs))));
+    }
+    let begun = async {
+        let upload = store.create_multipart(&key, &none, PutOptions::default()).await?;
+        store.abort(&upload).await
+    };
+    let begun = begun.await.map(|()| "begun and aborted".to_owned());
+    outcomes.push(("upload in parts", begun.map_err(Failure::from)));
+    if !is_refused {
+        let deleted = store.delete(&key).await.map(|()| "the probe is gone".to_owned());
+        outcomes.push(("delete", deleted.map_err(|error| Failure::from(error).about(&key))));
+    }
+    outcomes
 }
 
 /// Compares the time in an answer of the store with this machine's.

@@ -144,7 +144,7 @@ async fn there(
     let Some(decryptor) = uploads.decryptor().filter(|_| path.is_file()) else {
         return Ok(There::Other);
     };
-    if !uploads.is_as_asked(key, &meta) {
+    if !tokio::task::block_in_place(|| uploads.is_as_asked(key, &meta)) {
         return Ok(There::Other);
     }
     let contents = Contents { store: Arc::clone(store), decryptor: decryptor.clone() };

@@ -17,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a provider hands out.
 pub(super) trait Temporary {
+    /// Whether the words of the provider's errors are ours, and hold no key.
+    const IS_OURS: bool = false;
+
     /// Returns the access key, and when it expires, in seconds since 1970.
     fn into_key(self) -> (Credentials, Option<i64>);
 }
@@ -76,6 +79,7 @@ where
             (Ok(None), _) => Err(Error::config_invalid(
                 "the role is not configured: the variables that name it are not all set",
             )),
+            (Err(error), _) if P::Credential::IS_OURS => Err(error),
             // The answer of the service may hold a key, and is not passed on.
             (Err(error), _) => {
                 Err(Error::unexpected(format!("no access key was given: {:?}", error.kind())))
@@ -106,6 +110,8 @@ pub(super) struct Fresh {
 }
 
 impl Temporary for Fresh {
+    const IS_OURS: bool = true;
+
     fn into_key(self) -> (Credentials, Option<i64>) {
         (self.key, self.expires)
     }

@@ -39,9 +39,14 @@ fn parse(text: &str, profile: Option<&str>) -> Result<Credentials, &'static str>
         let mut entries = section.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
         entries.next().map(|(_, value)| value.to_owned()).filter(|value| !value.is_empty())
     };
+    // In another mode, the key is that of the user who takes a role, or a left-over.
+    let mode = entry("mode").unwrap_or_default().to_ascii_lowercase();
+    if !["", "ak", "ststoken"].contains(&mode.as_str()) {
+        return Err("its mode is not AK or StsToken, and others are not read");
+    }
     match (entry("accessKeyID"), entry("accessKeySecret")) {
         (Some(id), Some(secret)) => Ok(with_token(Credentials::new(id, secret), entry("stsToken"))),
-        _ => Err("there is no access key in it; its other modes are not read"),
+        _ => Err("there is no access key in it"),
     }
 }
 
@@ -55,7 +60,7 @@ mod tests {
                    accessKeySecret=s1\n";
         let two = "[default]\naccessKeyID = i2\naccessKeySecret = s2\nregion = cn-x\n\
                    [profile dev]\naccessKeyID=i3\naccessKeySecret=s3\nstsToken=t3\n\
-                   [profile role]\nmode=EcsRamRole\n";
+                   [profile role]\nmode=RamRoleArn\naccessKeyID=i4\naccessKeySecret=s4\n";
         let key = |text, profile| {
             let key = parse(text, profile)?;
             Ok::<_, &str>((key.id().to_owned(), key.token().map(str::to_owned)))

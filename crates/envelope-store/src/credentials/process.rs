@@ -51,9 +51,15 @@ impl ProvideCredential for Process {
         let Some((program, arguments)) = self.0.split_first() else { return Ok(None) };
         let failed = |words: &str| Error::unexpected(format!("{program}: {words}"));
         let mut command = Command::new(program);
-        // What it says goes where our own words go; what it prints is the key.
-        command.args(arguments).stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
-        let ended = timeout(PATIENCE, command.output()).await;
+        // What it prints is the key; what it says besides goes where our own words go.
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true);
+        let child = command.spawn().map_err(|error| failed(&error.to_string()))?;
+        let ended = timeout(PATIENCE, child.wait_with_output()).await;
         let output = ended
             .map_err(|_| failed("takes too long"))?
             .map_err(|error| failed(&error.to_string()))?;
