@@ -232,7 +232,7 @@ pub(crate) struct Readers {
         conflicts_with_all = ["dialect", "wrap", "content"]
     )]
     pub(crate) readers: Vec<Reader>,
-    /// Whether a profile names them.
+    /// `true` if a profile names them.
     #[arg(skip)]
     pub(crate) from_profile: bool,
 }

@@ -18,6 +18,24 @@ struct Brief {
     examples: &'static [&'static str],
 }
 
+/// The options of `cp` and `mv`, which are the same.
+const COPY_OPTIONS: &[&str] = &[
+    "recursive",
+    "force",
+    "key",
+    "to_key",
+    "create_only",
+    "kms",
+    "profile",
+    "region",
+    "source_region",
+    "storage_class",
+    "sse",
+    "dry_run",
+    "report",
+    "json",
+];
+
 const BRIEFS: &[Brief] = &[
     Brief {
         command: "put",
@@ -99,22 +117,7 @@ const BRIEFS: &[Brief] = &[
     },
     Brief {
         command: "cp",
-        options: &[
-            "recursive",
-            "force",
-            "key",
-            "to_key",
-            "create_only",
-            "kms",
-            "profile",
-            "region",
-            "source_region",
-            "storage_class",
-            "sse",
-            "dry_run",
-            "report",
-            "json",
-        ],
+        options: COPY_OPTIONS,
         examples: &[
             "envelope cp oss://bucket/a oss://archive/ --storage-class IA",
             "envelope cp -r oss://bucket/ cos://backup-1250000000/ --key private_key.pem",
@@ -122,22 +125,7 @@ const BRIEFS: &[Brief] = &[
     },
     Brief {
         command: "mv",
-        options: &[
-            "recursive",
-            "force",
-            "key",
-            "to_key",
-            "create_only",
-            "kms",
-            "profile",
-            "region",
-            "source_region",
-            "storage_class",
-            "sse",
-            "dry_run",
-            "report",
-            "json",
-        ],
+        options: COPY_OPTIONS,
         examples: &["envelope mv oss://bucket/films/film.mkv oss://archive/films/"],
     },
     Brief {

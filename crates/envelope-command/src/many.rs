@@ -218,6 +218,14 @@ pub(crate) fn check_any(summary: &Summary, from: &Address) -> Result<(), Failure
     Err(no_objects(from))
 }
 
+/// Returns what becomes of an object that would replace another one.
+pub(crate) fn another_exists() -> Outcome {
+    Outcome::refused(
+        "the object exists and is another one; --force overwrites it, and --only-new passes over \
+         it",
+    )
+}
+
 pub(crate) fn no_objects(from: &Address) -> Failure {
     Failure::usage(
         format_args!("{from}: there is no such object"),

@@ -151,7 +151,10 @@ pub(crate) fn line(result: &UploadResult, encrypted: bool) -> Option<String> {
 
 /// The same for programs.
 pub(crate) fn json(result: &UploadResult) -> Value {
-    let of = |(reader, reach): &(Reader, Reach)| json!({ "reader": reader.id(), "ranges": *reach == Reach::Ranges });
+    let of = |(reader, reach): &(Reader, Reach)| {
+        let ranges = *reach == Reach::Ranges;
+        json!({ "reader": reader.id(), "ranges": ranges })
+    };
     result.readers.iter().map(of).collect()
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use envelope_core::{Crc64, Decryptor, Encryptor, SealOptions};
 use envelope_store::{
-    Address, AttributeError, Location, ObjectMeta, Put, Store, TransferError, UploadResult,
+    Address, AttributeError, Headers, Location, ObjectMeta, Put, Store, TransferError, UploadResult,
 };
 use meta_codec::{
     ContentAlgorithm, Dialect, Envelope, MaterialDescription, Vendor, WrapAlgorithm, parse,
@@ -117,6 +117,12 @@ impl Uploads {
         Some(&self.encryption.as_ref()?.decryptor)
     }
 
+    /// Returns the headers that say what an object is, besides its envelope.
+    fn headers(&self, key: &str) -> Result<Headers, AttributeError> {
+        let guessed = mime_guess::from_path(key).first_raw().unwrap_or(OCTETS);
+        self.attributes.of(guessed).headers(self.vendor)
+    }
+
     /// Returns an upload to a key as the arguments describe it.
     pub(crate) fn put(
         &self,
@@ -125,9 +131,8 @@ impl Uploads {
         key: &str,
         parallel: u16,
     ) -> Result<Put, AttributeError> {
-        let guessed = mime_guess::from_path(key).first_raw().unwrap_or(OCTETS);
         let put = Put::new(store, key)
-            .with_headers(args.attributes.of(guessed).headers(self.vendor)?)
+            .with_headers(self.headers(key)?)
             .with_headers(self.server_side.clone())
             .with_content(args.content())
             .with_threshold(args.threshold)
@@ -154,8 +159,7 @@ impl Uploads {
     /// Returns whether an object is encrypted, sealed, described and kept as an upload to its key
     /// would be, and opens with the key. Where a store does not show it, it is not.
     pub(crate) fn is_as_asked(&self, key: &str, meta: &ObjectMeta) -> bool {
-        let guessed = mime_guess::from_path(key).first_raw().unwrap_or(OCTETS);
-        let Ok(wanted) = self.attributes.of(guessed).headers(self.vendor) else { return false };
+        let Ok(wanted) = self.headers(key) else { return false };
         let shows = |(name, value): &(String, String)| meta.header(name) == Some(value.as_str());
         if !wanted.iter().all(shows) || !self.is_server_side_as_asked(meta) {
             return false;
@@ -202,7 +206,8 @@ impl Encryption {
         // Without a description, it is tried on whatever the journal of an earlier run says.
         let mut decryptor =
             Decryptor::new(&master.keyring()).with_policy(Require::default().policy());
-        let master = master.with_description(args.wrapping.description(dialect)?);
+        let description = args.wrapping.description(dialect)?;
+        let master = master.with_description(description.clone());
         if let Some(origin) = args.sealing.origin.key()? {
             decryptor = decryptor.with_origin_key(origin);
         }
@@ -216,7 +221,7 @@ impl Encryption {
             has_key_check: args.wrapping.key_check,
             content: args.content(),
             wrap: args.wrapping.wrap,
-            description: args.wrapping.description(dialect)?,
+            description,
             resumes: !master.is_public(),
         })
     }

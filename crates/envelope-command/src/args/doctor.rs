@@ -8,7 +8,8 @@ use super::{Bucket, CustomerMode, Keys};
 /// a bucket, the KMS, and whether an object opens.
 ///
 /// The rights are tried with a small object of a random name, `.envelope-doctor-…`, which is
-/// deleted again; a bucket that keeps versions keeps that one, too. The exit status is 1 if anything does not work.
+/// deleted again; a bucket that keeps versions keeps that one, too. The exit status is 1 if
+/// anything does not work.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Doctor {
     /// The folder of keys to try; or an object, which is opened, too.

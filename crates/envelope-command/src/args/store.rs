@@ -32,7 +32,7 @@ pub(crate) struct Bucket {
     /// http:// on this machine.
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<Endpoint>,
-    /// What the profile says.
+    /// The profile in effect.
     #[arg(skip)]
     pub(crate) profile: Profile,
     /// The version of the request signature for OSS.
@@ -136,7 +136,7 @@ pub(crate) struct Keys {
     pub(crate) kms: Kms,
     #[command(flatten)]
     pub(crate) passphrase: Passphrase,
-    /// Whether a profile names these keys.
+    /// `true` if a profile names these keys.
     #[arg(skip)]
     pub(crate) from_profile: bool,
 }

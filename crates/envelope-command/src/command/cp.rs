@@ -207,7 +207,7 @@ struct Copies {
     has_new_envelope: bool,
     headers: Headers,
     server_side: Option<Headers>,
-    /// Whether it is no error that an object exists, and is left alone.
+    /// `true` if it is no error that an object exists, and is left alone.
     create_only: bool,
     part_size: Option<u64>,
     retry: RetryPolicy,
@@ -262,7 +262,7 @@ impl Copies {
     }
 }
 
-/// What opens the objects, what wraps their content keys anew, and what opens the copies.
+/// The keys of a copy: those of the objects, the one that wraps anew, and those of the copies.
 struct CopyKeys {
     decryptor: Decryptor,
     encryptor: Encryptor,
@@ -343,7 +343,7 @@ struct Work {
     moves: bool,
     parallel: u16,
     progress: Arc<ManyProgress>,
-    /// Whether an object that exists is looked at, and left alone if it is another one.
+    /// `true` if an object that exists is looked at, and left alone if it is another one.
     looks: bool,
 }
 
@@ -376,10 +376,7 @@ impl Work {
         if self.looks {
             match copy.target().await {
                 Ok(CopyTarget::Other) => {
-                    return Outcome::refused(
-                        "the object exists and is another one; --force overwrites it, and \
-                         --only-new passes over it",
-                    );
+                    return many::another_exists();
                 }
                 // The copy says it better.
                 Err(TransferError::Store(StoreError::NotFound)) | Ok(_) => {}

@@ -19,10 +19,10 @@ use crate::{
     store::runtime,
 };
 
-/// How far the clocks may be apart: half of what both services accept.
+/// The most that the clocks may be apart: half of what both services accept.
 const SKEW: Duration = Duration::from_secs(450);
 
-/// What was found, line by line.
+/// The findings, which are printed line by line.
 struct Findings {
     json: bool,
     failed: u32,

@@ -128,7 +128,7 @@ pub(super) struct FileUploads {
     uploads: Uploads,
     parallel: u16,
     progress: Arc<ManyProgress>,
-    /// Whether an object that exists is looked at, and left alone.
+    /// `true` if an object that exists is looked at, and left alone.
     looks: bool,
 }
 
@@ -193,10 +193,7 @@ impl FileUploads {
             && tokio::task::block_in_place(|| self.uploads.is_as_asked(key, &meta));
         match is_same {
             true => Ok(Some(Outcome::new(Outcome::SAME))),
-            false => Err(Outcome::refused(
-                "the object exists and is another one; --force overwrites it, and --only-new \
-                 passes over it",
-            )),
+            false => Err(many::another_exists()),
         }
     }
 
