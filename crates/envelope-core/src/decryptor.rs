@@ -93,7 +93,7 @@ impl Decryptor {
         &self.policy
     }
 
-    /// Returns whether an operation may block the thread, as it does unless all keys are async.
+    /// Returns whether an operation may block the thread for [long](crate::KeyWrapper::may_block).
     /// Async programs then call it on a thread that may block.
     #[must_use]
     pub fn is_blocking(&self) -> bool {
@@ -179,7 +179,7 @@ impl Decryptor {
         envelope: &Envelope,
         encryptor: &Encryptor,
     ) -> Result<EncryptedObject<ContentCipher>, RewrapError> {
-        if !encryptor.is_blocking() {
+        if encryptor.is_async() {
             return Err(RewrapError::Encrypt(EncryptError::AsyncKey));
         }
         self.run_now(self.rewrap_async(envelope, encryptor)).map_err(RewrapError::Decrypt)?

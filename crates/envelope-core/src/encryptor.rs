@@ -297,17 +297,22 @@ impl Encryptor {
         self.dialect
     }
 
-    /// Returns whether an operation may block the thread, as it does unless the key is async. Async
-    /// programs then call it on a thread that may block.
+    /// Returns whether an operation may block the thread for [long](crate::KeyWrapper::may_block).
+    /// Async programs then call it on a thread that may block.
     #[must_use]
-    pub const fn is_blocking(&self) -> bool {
-        self.wrapper.is_blocking()
+    pub fn is_blocking(&self) -> bool {
+        self.wrapper.may_block()
+    }
+
+    /// Returns whether the key is async.
+    pub(crate) const fn is_async(&self) -> bool {
+        self.wrapper.is_async()
     }
 
     /// Runs a future that waits for nothing, because the key is not async. If it is, nothing is
     /// run.
     fn run_now<T>(&self, future: impl Future<Output = T>) -> Result<T, EncryptError> {
-        if !self.is_blocking() {
+        if self.is_async() {
             return Err(EncryptError::AsyncKey);
         }
         run_now(future).ok_or(EncryptError::AsyncKey)

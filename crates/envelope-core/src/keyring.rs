@@ -70,14 +70,14 @@ impl Keyring {
         self.keys.is_empty()
     }
 
-    /// Returns whether an operation with this keyring may block the thread.
+    /// Returns whether an operation with this keyring may block the thread for long.
     pub(crate) fn is_blocking(&self) -> bool {
-        self.keys.iter().any(SharedWrapper::is_blocking)
+        self.keys.iter().any(SharedWrapper::may_block)
     }
 
     /// Returns whether any of its keys is async.
     pub(crate) fn is_async(&self) -> bool {
-        !self.keys.iter().all(SharedWrapper::is_blocking)
+        self.keys.iter().any(SharedWrapper::is_async)
     }
 
     /// Unwraps an envelope's content key with the first key that succeeds, and verifies the key

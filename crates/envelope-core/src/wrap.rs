@@ -85,6 +85,13 @@ pub trait KeyWrapper: Send + Sync {
     /// account.
     fn accepts(&self, envelope: &Envelope) -> bool;
 
+    /// Returns whether an operation may take so long that an async program should not wait for it
+    /// on a thread that serves other tasks: longer than about 100 microseconds, as the private half
+    /// of an RSA key or a call to another machine does. If in doubt, it may, which is the default.
+    fn may_block(&self) -> bool {
+        true
+    }
+
     /// Wraps a content key.
     ///
     /// # Errors
@@ -114,6 +121,10 @@ impl<W: KeyWrapper + ?Sized> KeyWrapper for Arc<W> {
 
     fn accepts(&self, envelope: &Envelope) -> bool {
         (**self).accepts(envelope)
+    }
+
+    fn may_block(&self) -> bool {
+        (**self).may_block()
     }
 
     fn wrap(

@@ -242,5 +242,52 @@ fn async_keys_work_with_async_functions_and_with_no_others() {
     // Beside a blocking key that fits, too.
     let both = Keyring::new().with_async(key).with(AesKeyWrapper::generate().unwrap());
     let both = Decryptor::new(&both);
-    assert!(both.is_blocking() && pollster::block_on(both.decrypt_async(envelope)).is_ok());
+    assert!(pollster::block_on(both.decrypt_async(envelope)).is_ok());
+}
+
+#[test]
+fn only_long_operations_block() {
+    let private = RsaKeyWrapper::generate(2048).unwrap();
+    let public = RsaKeyWrapper::read(private.public_pem().unwrap().as_bytes(), None).unwrap();
+    let aes = AesKeyWrapper::generate().unwrap();
+    assert!(Encryptor::new(&private, Dialect::OSS_V2).is_blocking());
+    assert!(!Encryptor::new(&public, Dialect::OSS_V2).is_blocking());
+    assert!(!Encryptor::new(&aes, Dialect::COS_V2).is_blocking());
+    let keyring = Keyring::new().with(aes);
+    assert!(!Decryptor::new(&keyring).is_blocking());
+    assert!(Decryptor::new(&keyring.with(private)).is_blocking());
+    // Whoever writes a key of another kind, and says nothing, is not waited for.
+    let own: Arc<dyn KeyWrapper> = Arc::new(Silent(public));
+    assert!(Encryptor::new(&own, Dialect::OSS_V2).is_blocking());
+}
+
+/// A key that does not say how long it takes.
+#[derive(Clone)]
+struct Silent(RsaKeyWrapper);
+
+impl KeyWrapper for Silent {
+    fn description(&self) -> &MaterialDescription {
+        self.0.description()
+    }
+
+    fn wraps(&self, algorithm: WrapAlgorithm) -> bool {
+        self.0.wraps(algorithm)
+    }
+
+    fn accepts(&self, envelope: &Envelope) -> bool {
+        self.0.accepts(envelope)
+    }
+
+    fn wrap(
+        &self,
+        key: &ContentKey,
+        algorithm: WrapAlgorithm,
+        iv: IvForm,
+    ) -> Result<WrappedKey, WrapError> {
+        self.0.wrap(key, algorithm, iv)
+    }
+
+    fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, UnwrapError> {
+        self.0.unwrap(envelope)
+    }
 }

@@ -194,6 +194,10 @@ impl KeyWrapper for AesKeyWrapper {
         envelope.wrap_algorithm().is_aes()
     }
 
+    fn may_block(&self) -> bool {
+        false
+    }
+
     fn wrap(
         &self,
         key: &ContentKey,

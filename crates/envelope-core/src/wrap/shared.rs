@@ -41,8 +41,16 @@ impl SharedWrapper {
         }
     }
 
-    pub(crate) const fn is_blocking(&self) -> bool {
-        matches!(self, Self::Blocking(_))
+    pub(crate) const fn is_async(&self) -> bool {
+        matches!(self, Self::Async(_))
+    }
+
+    /// Returns whether an operation may block the thread for long.
+    pub(crate) fn may_block(&self) -> bool {
+        match self {
+            Self::Async(_) => false,
+            Self::Blocking(key) => key.may_block(),
+        }
     }
 
     pub(crate) async fn wrap(
