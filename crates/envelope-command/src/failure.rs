@@ -285,9 +285,10 @@ impl From<DecryptError> for Failure {
                 "do not trust the object; if it was renamed or copied, supply its former key with \
                  --name",
             ),
+            DecryptError::Deviates(error) => error.clone().into(),
             DecryptError::NotCtr(_) => Self::usage(error, "decrypt the whole object"),
             DecryptError::Keyring(KeyringError::Unwrap(UnwrapError::Kms(kms))) => Self::kms(kms),
-            DecryptError::Keyring(KeyringError::Ambiguous) => {
+            DecryptError::Keyring(KeyringError::Ambiguous | KeyringError::Unidentified) => {
                 Self::new(Code::Key, error, "supply only the key that wrapped this object")
             }
             DecryptError::Keyring(KeyringError::NoKey { .. }) => Self::new(
@@ -326,6 +327,9 @@ impl From<EncryptError> for Failure {
             }
             EncryptError::Emit(_) => {
                 (Code::Usage, "use a shorter description, a smaller key, or --no-seal")
+            }
+            EncryptError::ShortContentKey => {
+                (Code::Metadata, "get the object, and put it again with --force")
             }
             EncryptError::Integrity(integrity) => return (*integrity).into(),
             EncryptError::Wrap(WrapError::Kms(kms)) => return Self::kms(kms),

@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, path::Path};
 
-use meta_codec::{Envelope, parse, parse_instruction, read_headers};
+use meta_codec::{Envelope, parse_instruction, parse_tolerant, read_headers};
 
 use crate::{
     failure::{Code, Failure},
@@ -11,12 +11,12 @@ use crate::{
 };
 
 /// Reads the envelope from a header file and, if there is one, an instruction file. Returns `None`
-/// if the object is not encrypted.
+/// if the object is not encrypted. It may deviate from its dialect, which the policy decides about.
 pub(crate) fn read(path: &Path, instruction: Option<&Path>) -> Result<Option<Envelope>, Failure> {
     let headers = pairs(path)?;
     match instruction {
         Some(file) => Ok(Some(parse_instruction(headers, &read_text(file)?)?)),
-        None => Ok(parse(headers)?),
+        None => Ok(parse_tolerant(headers)?),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use meta_codec::{ContentAlgorithm, Dialect, Envelope, IvForm, WrapAlgorithm};
+use meta_codec::{ContentAlgorithm, Deviation, Dialect, Envelope, IvForm, WrapAlgorithm};
 
 use crate::failure::warn;
 
@@ -16,7 +16,7 @@ pub(crate) struct Weakness {
 }
 
 /// The weaknesses, with what there is to say about each.
-const WORDS: [(&str, &str); 11] = [
+const WORDS: [(&str, &str); 14] = [
     (
         "two-time-pad",
         "the master key wraps every object with the same keystream: anyone who knows the \
@@ -67,6 +67,19 @@ const WORDS: [(&str, &str); 11] = [
         "metadata-unauthenticated",
         "nothing binds the metadata to the key: sizes, description and IV can be changed \
              unnoticed",
+    ),
+    (
+        "description-unreadable",
+        "the material description is not a JSON object of strings: it does not say which master \
+             key to use, and many SDKs refuse the object",
+    ),
+    (
+        "content-unnamed",
+        "the metadata does not name the content algorithm, and many SDKs refuse the object",
+    ),
+    (
+        "wrap-name-case",
+        "the name of the wrap algorithm is in another case, and many SDKs refuse the object",
     ),
     ("small-rsa", "an RSA key of fewer than 2048 bits can be broken; encrypt the object again"),
 ];
@@ -119,18 +132,25 @@ pub(crate) fn weaknesses(envelope: &Envelope) -> Vec<Weakness> {
     if !envelope.is_bound_to_key() {
         say("metadata-unauthenticated");
     }
+    envelope.deviations().iter().for_each(|deviation| say(deviation.id()));
     found
 }
 
 /// The kinds of objects that the user was warned of.
 #[derive(Default)]
-pub(crate) struct WarnedKinds(Mutex<HashSet<(&'static str, WrapAlgorithm, ContentAlgorithm)>>);
+pub(crate) struct WarnedKinds(Mutex<HashSet<Kind>>);
+
+type Kind = (&'static str, WrapAlgorithm, ContentAlgorithm, Vec<Deviation>);
 
 impl WarnedKinds {
     /// Warns of what the user should know of an object, once for each kind of object.
     pub(crate) fn warn_once(&self, envelope: &Envelope) {
-        let kind =
-            (envelope.dialect().id(), envelope.wrap_algorithm(), envelope.content_algorithm());
+        let kind = (
+            envelope.dialect().id(),
+            envelope.wrap_algorithm(),
+            envelope.content_algorithm(),
+            envelope.deviations().to_vec(),
+        );
         if self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(kind) {
             warn_before_reading(envelope);
         }
@@ -145,6 +165,9 @@ pub(crate) fn warn_before_reading(envelope: &Envelope) {
              check the plaintext before you discard the old metadata",
         );
     }
+    for deviation in envelope.deviations() {
+        warn(format_args!("{deviation}; encrypt the object again"));
+    }
     if can_be_relabelled(envelope) {
         warn(format_args!(
             "{} keeps the IV in the clear, so this may be an AES-GCM object that was relabelled as \
@@ -152,6 +175,13 @@ pub(crate) fn warn_before_reading(envelope: &Envelope) {
             envelope.dialect(),
             envelope.content_algorithm()
         ));
+    }
+}
+
+/// Warns of a content key of fewer than 256 bits, which shows only after it was unwrapped.
+pub(crate) fn warn_of_short_key(bits: usize) {
+    if bits < 256 {
+        warn(format_args!("the content key has only {bits} bits; encrypt the object again"));
     }
 }
 
@@ -175,6 +205,10 @@ mod tests {
         let mut said = 0;
         for id in calls.filter(|id| !id.is_empty() && !id.contains('\\')) {
             assert!(words(id).is_some(), "{id}");
+            said += 1;
+        }
+        for deviation in Deviation::ALL {
+            assert!(words(deviation.id()).is_some(), "{deviation}");
             said += 1;
         }
         assert_eq!(said + 1, WORDS.len(), "one of them is said by no envelope");

@@ -31,7 +31,7 @@ use crate::{
 pub enum ContentCipher {
     /// AES-256-CBC.
     Cbc(CbcCipher),
-    /// AES-256-CTR.
+    /// AES-CTR.
     Ctr(CtrCipher),
     /// AES-256-GCM.
     Gcm(GcmOpener),
@@ -74,6 +74,16 @@ impl ContentCipher {
             Self::Cbc(_) => ContentAlgorithm::Aes256Cbc,
             Self::Ctr(_) => ContentAlgorithm::Aes256Ctr,
             Self::Gcm(_) => ContentAlgorithm::Aes256Gcm,
+        }
+    }
+
+    /// Returns the length of the content key in bits: 256, or 128 or 192 if it is
+    /// [short](ContentKey::is_short).
+    #[must_use]
+    pub const fn key_bits(&self) -> usize {
+        match self {
+            Self::Ctr(ctr) => ctr.key_bits(),
+            Self::Cbc(_) | Self::Gcm(_) => 256,
         }
     }
 

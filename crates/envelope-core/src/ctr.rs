@@ -1,9 +1,12 @@
-//! AES-256-CTR over one object, starting at any byte.
+//! AES-CTR over one object, starting at any byte.
+
+mod block_key;
 
 use ctr_kernel::Aes256Ctr;
 use meta_codec::ContentAlgorithm;
 use zeroize::Zeroizing;
 
+use self::block_key::BlockKey;
 use crate::{
     BodyDigest, BodyHasher, ContentKey, Crc64, IntegrityError, Stretch, seal::SealedContent,
 };
@@ -13,7 +16,7 @@ use crate::{
 #[error("{0} has no seekable keystream")]
 pub struct NotCtr(pub ContentAlgorithm);
 
-/// AES-256-CTR for one object. Encryption and decryption are the same operation and can start at
+/// AES-CTR for one object: AES-256, unless the content key is [short](ContentKey::is_short). Encryption and decryption are the same operation and can start at
 /// any byte. Clones share the key, which is wiped with the last of them.
 ///
 /// The counter block is 128 bits, big-endian, and wraps around. Byte `n` of the object belongs to
@@ -36,7 +39,7 @@ pub struct NotCtr(pub ContentAlgorithm);
 #[derive(Clone)]
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
 pub struct CtrCipher {
-    aes: Aes256Ctr,
+    aes: BlockKey,
     iv: u128,
     /// The byte of the object at which the keystream ends.
     end: u64,
@@ -47,17 +50,17 @@ pub struct CtrCipher {
 impl CtrCipher {
     pub(crate) fn new(key: &ContentKey) -> Result<Self, NotCtr> {
         let algorithm = ContentAlgorithm::Aes256Ctr;
-        match <[u8; 16]>::try_from(key.iv()) {
-            Ok(iv) if key.algorithm() == algorithm => {
-                let (aes, iv) = (Aes256Ctr::new(key.cek()), u128::from_be_bytes(iv));
-                Ok(Self::with_counter(aes, iv, algorithm.max_plain_len()))
+        match (<[u8; 16]>::try_from(key.iv()), BlockKey::new(key)) {
+            (Ok(iv), Some(aes)) if key.algorithm() == algorithm => {
+                let (iv, end) = (u128::from_be_bytes(iv), algorithm.max_plain_len());
+                Ok(Self { aes, iv, end, seal: None })
             }
             _ => Err(NotCtr(key.algorithm())),
         }
     }
 
     pub(crate) const fn with_counter(aes: Aes256Ctr, iv: u128, end: u64) -> Self {
-        Self { aes, iv, end, seal: None }
+        Self { aes: BlockKey::Aes256(aes), iv, end, seal: None }
     }
 
     /// Adds the body that a verified seal vouches for.
@@ -109,7 +112,14 @@ impl CtrCipher {
     /// `VAES-512`, for display.
     #[must_use]
     pub fn backend(&self) -> &'static str {
-        self.aes.backend().name()
+        self.aes.backend()
+    }
+
+    /// Returns the length of the key in bits: 256, or 128 or 192 if the content key is
+    /// [short](ContentKey::is_short).
+    #[must_use]
+    pub const fn key_bits(&self) -> usize {
+        self.aes.bits()
     }
 
     /// Returns whether every SDK can also read *ranges* of the object: bytes 8 to 11 of the IV are
@@ -125,7 +135,7 @@ impl CtrCipher {
 /// The keystream of one object, at a position.
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
 pub struct Keystream {
-    aes: Aes256Ctr,
+    aes: BlockKey,
     iv: u128,
     end: u64,
     position: u64,
@@ -266,10 +276,23 @@ mod tests {
 
     use super::*;
 
-    fn cipher(cek: [u8; 32], iv: u128) -> CtrCipher {
+    fn cipher(cek: &[u8], iv: u128) -> CtrCipher {
         let (content, form) = (ContentAlgorithm::Aes256Ctr, meta_codec::IvForm::Wrapped);
-        let key = crate::hazmat::content_key(content, form, Some(&cek), Some(&iv.to_be_bytes()));
+        let key = crate::hazmat::content_key(content, form, Some(cek), Some(&iv.to_be_bytes()));
         CtrCipher::new(&key.unwrap()).unwrap()
+    }
+
+    /// One block, as the definition of AES says.
+    fn encrypted(cek: &[u8], block: [u8; 16]) -> [u8; 16] {
+        use cipher::{BlockCipherEncrypt as _, KeyInit as _};
+
+        let mut block = block.into();
+        match cek.len() {
+            16 => aes::Aes128Enc::new_from_slice(cek).unwrap().encrypt_block(&mut block),
+            24 => aes::Aes192Enc::new_from_slice(cek).unwrap().encrypt_block(&mut block),
+            _ => aes::Aes256Enc::new_from_slice(cek).unwrap().encrypt_block(&mut block),
+        }
+        block.into()
     }
 
     #[test]
@@ -279,7 +302,7 @@ mod tests {
             0x77, 0x81, 0x1f, 0x35, 0x2c, 0x07, 0x3b, 0x61, 0x08, 0xd7, 0x2d, 0x98, 0x10, 0xa3,
             0x09, 0x14, 0xdf, 0xf4,
         ];
-        let cipher = cipher(cek, 0xf0f1_f2f3_f4f5_f6f7_f8f9_fafb_fcfd_feff);
+        let cipher = cipher(&cek, 0xf0f1_f2f3_f4f5_f6f7_f8f9_fafb_fcfd_feff);
         let mut data = 0x6bc1_bee2_2e40_9f96_e93d_7e11_7393_172a_u128.to_be_bytes();
         cipher.at(0).apply(&mut data);
         assert_eq!(u128::from_be_bytes(data), 0x601e_c313_7757_89a5_b7a7_f504_bbf3_d228);
@@ -289,10 +312,39 @@ mod tests {
     }
 
     #[test]
+    fn nist_sp_800_38a_f_5_1_and_f_5_3() {
+        let short: [(&[u8], u128, u128); 2] = [
+            (
+                &0x2b7e_1516_28ae_d2a6_abf7_1588_09cf_4f3c_u128.to_be_bytes(),
+                0x874d_6191_b620_e326_1bef_6864_990d_b6ce,
+                0x1e03_1dda_2fbe_03d1_7921_70a0_f300_9cee,
+            ),
+            (
+                &[
+                    0x8e, 0x73, 0xb0, 0xf7, 0xda, 0x0e, 0x64, 0x52, 0xc8, 0x10, 0xf3, 0x2b, 0x80,
+                    0x90, 0x79, 0xe5, 0x62, 0xf8, 0xea, 0xd2, 0x52, 0x2c, 0x6b, 0x7b,
+                ],
+                0x1abc_9324_1752_1ca2_4f2b_0459_fe7e_6e0b,
+                0x4f78_a7f6_d298_0958_5a97_daec_58c6_b050,
+            ),
+        ];
+        for (cek, first, last) in short {
+            let cipher = cipher(cek, 0xf0f1_f2f3_f4f5_f6f7_f8f9_fafb_fcfd_feff);
+            assert_eq!(cipher.key_bits(), cek.len() * 8);
+            let mut data = 0x6bc1_bee2_2e40_9f96_e93d_7e11_7393_172a_u128.to_be_bytes();
+            cipher.at(0).apply(&mut data);
+            assert_eq!(u128::from_be_bytes(data), first);
+            let mut data = 0xf69f_2445_df4f_9b17_ad2b_417b_e66c_3710_u128.to_be_bytes();
+            cipher.at(48).apply(&mut data);
+            assert_eq!(u128::from_be_bytes(data), last);
+        }
+    }
+
+    #[test]
     fn the_sdk_test_of_oss_cpp() {
         // aliyun-oss-cpp-sdk 1.10.1, CipherTest.cc:160.
         let cipher =
-            cipher(*b"12345678901234561234567890123456", u128::from_be_bytes(*b"1234567890123456"));
+            cipher(b"12345678901234561234567890123456", u128::from_be_bytes(*b"1234567890123456"));
         let mut data = *b"1234567890123456";
         cipher.at(0).apply(&mut data);
         let hex: String = data.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -301,7 +353,7 @@ mod tests {
 
     #[test]
     fn the_keystream_ends() {
-        let cipher = cipher([7; 32], u128::MAX);
+        let cipher = cipher(&[7; 32], u128::MAX);
         let mut keystream = cipher.at(u64::MAX - 20);
         let (mut data, zeros) = ([0; 21], [0; 21]);
         assert_eq!(keystream.try_apply(&mut data), Err(KeystreamEnd));
@@ -317,7 +369,7 @@ mod tests {
 
     #[test]
     fn checksums_in_the_same_pass() {
-        let cipher = cipher([7; 32], 1);
+        let cipher = cipher(&[7; 32], 1);
         let plain: Vec<u8> = (0_u8..=250).cycle().take(CHECKSUM_CHUNK * 2 + 77).collect();
         let mut body = plain.clone();
         cipher.at(5).apply(&mut body);
@@ -340,6 +392,7 @@ mod tests {
         #[test]
         fn any_split_equals_one_pass(
             cek: [u8; 32],
+            cek_len in prop::sample::select(vec![16_usize, 24, 32]),
             power in prop::sample::select(vec![8_u32, 32, 64, 127]),
             below in 0_u128..40,
             top: bool,
@@ -349,13 +402,12 @@ mod tests {
         ) {
             let base = if top { 0 } else { 1_u128 << power };
             let iv = base.wrapping_sub(below);
+            let cek = &cek[..cek_len];
             let cipher = cipher(cek, iv);
 
-            let aes = <aes::Aes256Enc as cipher::KeyInit>::new(&cek.into());
             let mut want = vec![0; len];
             for (n, chunk) in want.chunks_mut(16).enumerate() {
-                let mut block = iv.wrapping_add(n as u128).to_be_bytes().into();
-                cipher::BlockCipherEncrypt::encrypt_block(&aes, &mut block);
+                let block = encrypted(cek, iv.wrapping_add(n as u128).to_be_bytes());
                 chunk.copy_from_slice(&block[..chunk.len()]);
             }
 

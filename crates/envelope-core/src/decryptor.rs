@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use meta_codec::{EmitError, Envelope};
+use meta_codec::{EmitError, Envelope, ParseError};
 
 use crate::{
     ContentCipher, ContentKey, CtrCipher, EncryptError, EncryptedObject, Encryptor, KeyCacheLimits,
@@ -291,15 +291,33 @@ impl Decryptor {
         let key = match cached {
             Some(key) => key,
             None => {
-                let key = Arc::new(self.keyring.unwrap(envelope).await?);
+                let key = self.keyring.unwrap(envelope).await;
+                let key = Arc::new(key.map_err(|error| refused(envelope, error))?);
                 if let Some(cache) = &self.cache {
                     cache.insert(envelope, &key);
                 }
                 key
             }
         };
+        // Nothing that this library has sealed or checked has a short key. The error is that of a
+        // key that does not fit, which nobody who forges wrapped keys can tell from this.
+        let admitted = self.policy.allows_short_content_keys() && !envelope.is_bound_to_key();
+        if key.is_short() && !admitted {
+            return Err(KeyringError::from(UnwrapError::Failed).into());
+        }
         let seal = seal::verify(&key, envelope, &self.seal)?;
         Ok((key, seal))
+    }
+}
+
+/// Returns the error for an envelope that no key opens. If it deviates from its dialect, it was
+/// probably altered.
+fn refused(envelope: &Envelope, error: KeyringError) -> DecryptError {
+    match (envelope.refusal(), &error) {
+        (_, KeyringError::Unidentified | KeyringError::Unwrap(UnwrapError::Kms(_))) | (None, _) => {
+            error.into()
+        }
+        (Some(refusal), _) => DecryptError::Deviates(refusal.clone()),
     }
 }
 
@@ -327,6 +345,9 @@ pub enum DecryptError {
     /// A master key is async, but the function is blocking.
     #[error("this master key can be used only by async functions")]
     AsyncKey,
+    /// The metadata deviates from its dialect, and no key opens it.
+    #[error(transparent)]
+    Deviates(ParseError),
     /// The envelope cannot be emitted again, to resume an upload with it.
     #[error(transparent)]
     Emit(#[from] EmitError),

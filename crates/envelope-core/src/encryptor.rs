@@ -359,6 +359,9 @@ impl Encryptor {
     ) -> Result<EncryptedObject<C>, EncryptError> {
         let (dialect, content) = (self.dialect, key.algorithm());
         let algorithm = self.algorithm(content)?;
+        if key.is_short() {
+            return Err(EncryptError::ShortContentKey);
+        }
         let wrapped = self.wrapper.wrap(key, algorithm, dialect.iv_form()).await?;
 
         let mut envelope = Envelope::new(dialect, content, algorithm, wrapped.cek, wrapped.iv)
@@ -455,6 +458,12 @@ pub enum EncryptError {
     /// The key is not a CTR key.
     #[error(transparent)]
     NotCtr(#[from] NotCtr),
+    /// The content key that would be wrapped again has fewer than 256 bits.
+    #[error(
+        "the content key has fewer than 256 bits, so it is not wrapped again: decrypt the object, \
+         and encrypt it anew"
+    )]
+    ShortContentKey,
     /// The master key could not unwrap what it had wrapped.
     #[error("the master key cannot unwrap the content key that it has just wrapped")]
     Unreadable(#[source] UnwrapError),

@@ -65,7 +65,8 @@ impl GcmKey {
         if key.algorithm() != GCM {
             return None;
         }
-        let aes = Aes256Ctr::new(key.cek());
+        let cek = key.cek_256()?;
+        let aes = Aes256Ctr::new(cek);
         let block = |counter: u128| {
             let mut block = Zeroizing::new(counter.to_be_bytes());
             aes.encrypt_block(&mut block);
@@ -75,7 +76,7 @@ impl GcmKey {
         let j0 = iv.iter().fold(0_u128, |sum, byte| (sum << 8) | u128::from(*byte)) << 32 | 1;
         Some(Self {
             #[cfg(feature = "aws-lc")]
-            whole: aws_lc::WholeMessage::new(key.cek(), iv)?,
+            whole: aws_lc::WholeMessage::new(cek, iv)?,
             ghash: GHash::new((&*block(0)).into()),
             tag_mask: block(j0),
             // Fewer than 2^32 blocks follow, so the 128-bit counter never carries out of the 32

@@ -9,9 +9,10 @@ use zeroize::Zeroizing;
 
 use crate::{ContentKey, CtrCipher, GcmOpener, GcmSealer, NotCtr, UnwrapError, key::Candidate};
 
-/// Returns the CEK of a content key.
+/// Returns the CEK of a content key: 32 bytes, or 16 or 24 of an object that another writer
+/// encrypted with a short key.
 #[must_use]
-pub fn cek(key: &ContentKey) -> &[u8; 32] {
+pub fn cek(key: &ContentKey) -> &[u8] {
     key.cek()
 }
 
@@ -23,6 +24,8 @@ pub fn iv(key: &ContentKey, form: IvForm) -> Zeroizing<Vec<u8>> {
 }
 
 /// Builds a content key from an unwrapped CEK and IV, whose lengths are checked in constant time.
+/// For AES-CTR the CEK may also have 16 or 24 bytes; a [`Decryptor`](crate::Decryptor) asks its
+/// policy about such a key.
 ///
 /// # Errors
 /// [`UnwrapError`] if a value is missing or has the wrong length.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, hint::black_box, sync::Arc};
 
-use meta_codec::{Envelope, IvForm, WrapAlgorithm};
+use meta_codec::{Deviation, Envelope, IvForm, WrapAlgorithm};
 
 use crate::{
     AsyncKeyWrapper, ContentKey, KeyWrapper, UnwrapError, key_check, kms::KmsError, seal,
@@ -91,6 +91,10 @@ impl Keyring {
         let unverifiable =
             envelope.wrap_algorithm() == WrapAlgorithm::AesCtrZero && !envelope.is_bound_to_key();
         let candidates = self.candidates(envelope);
+        let unidentified = envelope.deviations().contains(&Deviation::DescriptionUnreadable);
+        if unidentified && self.keys.len() > 1 {
+            return Err(KeyringError::Unidentified);
+        }
         if unverifiable && candidates.len() > 1 {
             return Err(KeyringError::Ambiguous);
         }
@@ -159,6 +163,10 @@ pub enum KeyringError {
         /// The text of the envelope's description, or empty if it has none.
         description: String,
     },
+    /// The description is unreadable, so it does not say which of several keys to use. Use a keyring
+    /// with only one.
+    #[error("several keys are given, and the description does not say which one is right")]
+    Unidentified,
     /// Every matching key has failed.
     #[error(transparent)]
     Unwrap(#[from] UnwrapError),

@@ -1,6 +1,6 @@
 //! The policy: what a reader accepts, whatever the metadata says.
 
-use meta_codec::{ContentAlgorithm, Envelope, WrapAlgorithm};
+use meta_codec::{ContentAlgorithm, Deviation, Envelope, WrapAlgorithm};
 
 /// The requirements of a reader: allowed wrap and content algorithms, objects without encryption,
 /// ranges that nothing authenticates, envelopes without a key check.
@@ -31,6 +31,8 @@ use meta_codec::{ContentAlgorithm, Envelope, WrapAlgorithm};
 pub struct Policy {
     wraps: Vec<WrapAlgorithm>,
     contents: Vec<ContentAlgorithm>,
+    deviations: Vec<Deviation>,
+    short_keys: bool,
     plaintext: bool,
     unauthenticated_ranges: bool,
     authenticated_only: bool,
@@ -47,6 +49,8 @@ impl Default for Policy {
                 .filter(|wrap| *wrap != WrapAlgorithm::AesCtrZero)
                 .collect(),
             contents: vec![ContentAlgorithm::Aes256Ctr, ContentAlgorithm::Aes256Gcm],
+            deviations: Vec::new(),
+            short_keys: false,
             plaintext: false,
             unauthenticated_ranges: false,
             authenticated_only: false,
@@ -65,6 +69,43 @@ impl Policy {
         Self::default()
             .allow_wrap(WrapAlgorithm::AesCtrZero)
             .allow_content(ContentAlgorithm::Aes256Cbc)
+    }
+
+    /// Returns a policy that allows every object that any SDK reads, as far as its meaning is
+    /// clear: [every algorithm](Self::every_algorithm), every [deviation](Deviation) and
+    /// [short content keys](Self::allow_short_content_keys). For archives and recovery, by people
+    /// who see a warning. It still refuses plaintext objects.
+    #[must_use]
+    pub fn lenient() -> Self {
+        let every = Self::every_algorithm().allow_short_content_keys();
+        Deviation::ALL.into_iter().fold(every, Self::allow_deviation)
+    }
+
+    /// Allows metadata that deviates from its dialect in a way that some SDK reads past. It can only
+    /// be met in envelopes from [`parse_tolerant`](meta_codec::parse_tolerant).
+    #[must_use]
+    pub fn allow_deviation(mut self, deviation: Deviation) -> Self {
+        self.deviations.push(deviation);
+        self
+    }
+
+    /// Allows content keys of 16 and 24 bytes, with which the body of an AES-CTR object is
+    /// encrypted with AES-128 or AES-192. No SDK writes them, but a port to Rust and a fork of the
+    /// OSS SDK for iOS do, and six SDKs read them.
+    ///
+    /// The length of a content key shows only after it was unwrapped. Unless this is allowed, such
+    /// an object is refused with [`UnwrapError::Failed`](crate::UnwrapError::Failed) like a key that
+    /// does not fit, so that there is nothing to tell apart for those who forge wrapped keys.
+    #[must_use]
+    pub const fn allow_short_content_keys(mut self) -> Self {
+        self.short_keys = true;
+        self
+    }
+
+    /// Returns whether content keys of 16 and 24 bytes are allowed.
+    #[must_use]
+    pub const fn allows_short_content_keys(&self) -> bool {
+        self.short_keys
     }
 
     /// Allows a wrap algorithm.
@@ -175,6 +216,10 @@ impl Policy {
             Err(PolicyError::Wrap(wrap))
         } else if !self.contents.contains(&content) {
             Err(PolicyError::Content(content))
+        } else if let Some(deviation) =
+            envelope.deviations().iter().find(|each| !self.deviations.contains(each))
+        {
+            Err(PolicyError::Deviation(*deviation))
         } else if self.authenticated_only && !envelope.is_authenticated() {
             Err(PolicyError::Unauthenticated(content))
         } else if self.key_check && !envelope.is_bound_to_key() {
@@ -212,6 +257,9 @@ pub enum PolicyError {
     /// The content algorithm is not allowed.
     #[error("the policy does not allow {0} content")]
     Content(ContentAlgorithm),
+    /// The metadata deviates from its dialect, which is not allowed.
+    #[error("the policy does not allow this: {0}")]
+    Deviation(Deviation),
     /// The envelope carries no key check, and one is required.
     #[error("the metadata has no key check, or it was removed; the policy requires one")]
     NoKeyCheck,

@@ -436,7 +436,7 @@ impl Copy {
         {
             let decryptor = decryptor
                 .clone()
-                .with_policy(Policy::every_algorithm().allow_unauthenticated_ranges())
+                .with_policy(Policy::lenient().allow_unauthenticated_ranges())
                 .with_name(self.to.key.clone());
             let Ok(cipher) = master_key::decrypt_range(&decryptor, envelope).await else {
                 return Ok(false);

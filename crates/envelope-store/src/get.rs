@@ -221,6 +221,7 @@ impl Get {
         };
         check_body_len(&envelope, meta.len)?;
         let cipher = master_key::decrypt(&named(decryptor, &self.key), &envelope).await?;
+        self.warn_of_short_key(cipher.key_bits());
         let plain_len =
             envelope.content_algorithm().plain_len(meta.len).or_else(|| envelope.plain_len());
         let body = DecryptStream::new(body, cipher).with_check(PlainCheck::new(&envelope));
@@ -252,11 +253,20 @@ impl Get {
         check_body_len(&envelope, meta.len)?;
         let decryptor = named(decryptor, &self.key);
         let cipher = master_key::decrypt_range(&decryptor, &envelope).await?;
+        self.warn_of_short_key(cipher.key_bits());
         let len = envelope.content_algorithm().plain_len(meta.len).unwrap_or_default();
         let wanted = range.resolve(len)?;
         let body = self.range(&meta, wanted.clone()).await?;
         let body = DecryptStream::new(body, cipher.at(wanted.start)).boxed();
         Ok(GetResult::new(meta, Some(envelope), Some(wanted), self.counted(body)))
+    }
+
+    /// Says that the body is encrypted with less than AES-256, which shows in no metadata.
+    fn warn_of_short_key(&self, bits: usize) {
+        if bits < 256 {
+            let words = format!("the content key has only {bits} bits; encrypt the object again");
+            self.listener.notify(Event::Warning(words));
+        }
     }
 
     /// Looks at the object.

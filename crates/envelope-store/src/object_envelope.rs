@@ -1,7 +1,7 @@
 //! The envelope of an object in a store.
 
 use meta_codec::{
-    Dialect, EmitError, Envelope, ParseError, Reason, Vendor, parse, parse_instruction,
+    Dialect, EmitError, Envelope, ParseError, Reason, Vendor, parse_instruction, parse_tolerant,
 };
 
 use crate::{GetOptions, Headers, ObjectMeta, Store, StoreError, TransferError, body::collect};
@@ -11,7 +11,9 @@ const MAX_INSTRUCTION: u64 = 64 * 1024;
 
 /// Returns the envelope of an object, read from its headers or, on COS, from its instruction file.
 ///
-/// Returns `Ok(None)` if the object has no envelope. It can be dropped at any time.
+/// Returns `Ok(None)` if the object has no envelope. The envelope may
+/// [deviate](meta_codec::Deviation) from its dialect; ask the [policy](envelope_core::Policy) before
+/// using it. It can be dropped at any time.
 ///
 /// # Errors
 /// [`TransferError::Parse`] if the envelope is rejected; [`TransferError::OldInstruction`]; or
@@ -82,9 +84,10 @@ pub(crate) fn is_of_envelope(name: &str) -> bool {
     dialects.any(|dialect| dialect.header_names().any(|known| known == name))
 }
 
-/// Returns the envelope in headers.
+/// Returns the envelope in headers. It may [deviate](meta_codec::Deviation) from its dialect, which
+/// the reader's policy decides about.
 pub(crate) fn envelope_in(headers: &Headers) -> Result<Option<Envelope>, ParseError> {
-    parse(pairs(headers))
+    parse_tolerant(pairs(headers))
 }
 
 /// Checks that the store takes so much metadata of the user.

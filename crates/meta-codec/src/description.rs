@@ -70,6 +70,11 @@ impl MaterialDescription {
         Ok(Self { text: text.to_owned(), map: unique(flat_json::<String>(text)?.into_iter())? })
     }
 
+    /// Returns a description that identifies no key, with a text that is not one.
+    pub(crate) fn unreadable(text: &str) -> Self {
+        Self { text: text.to_owned(), map: BTreeMap::new() }
+    }
+
     /// Returns the JSON text exactly as it was read, or an empty string if the object has no
     /// description.
     #[must_use]

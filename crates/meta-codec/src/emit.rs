@@ -1,7 +1,7 @@
 //! Emits an envelope as headers.
 
 use crate::{
-    ContentAlgorithm, Dialect, Envelope, IvForm, WrapAlgorithm,
+    ContentAlgorithm, Deviation, Dialect, Envelope, IvForm, WrapAlgorithm,
     dialect::{Field, Row},
     encoding,
     seal::SealFault,
@@ -68,6 +68,9 @@ impl Envelope {
         let table = dialect.table();
         if !table.in_headers {
             return Err(EmitError::NotHeaders(table.id));
+        }
+        if let Some(deviation) = self.deviations.first() {
+            return Err(EmitError::Deviates(*deviation));
         }
         // The key check covers the dialect, so in another one it could never pass.
         if self.key_check.is_some() && dialect != self.dialect {
@@ -169,6 +172,9 @@ pub enum EmitError {
     /// The plaintext length and the data size of the part layout differ.
     #[error("the plaintext length does not match the data size")]
     Contradiction,
+    /// The envelope was parsed from headers that deviate from their dialect.
+    #[error("cannot be written again: {0}")]
+    Deviates(Deviation),
     /// The metadata exceeds the vendor's limit.
     #[error("the headers take {size} bytes, but the service stores at most {limit}")]
     HeaderBudget {

@@ -1,7 +1,8 @@
 //! The encryption metadata of an object, with the content key still wrapped.
 
 use crate::{
-    ContentAlgorithm, Dialect, MaterialDescription, PartLayout, Seal, WrapAlgorithm, dialect::Field,
+    ContentAlgorithm, Deviation, Dialect, MaterialDescription, ParseError, PartLayout, Seal,
+    WrapAlgorithm, dialect::Field,
 };
 
 /// The encryption metadata of an object. It holds no secrets and may be printed.
@@ -32,6 +33,9 @@ pub struct Envelope {
     pub(crate) plain_md5: Option<[u8; 16]>,
     pub(crate) key_check: Option<[u8; 16]>,
     pub(crate) seal: Option<Seal>,
+    /// What a strict reader refuses the headers for; empty for a new envelope.
+    pub(crate) deviations: Vec<Deviation>,
+    pub(crate) refusal: Option<ParseError>,
     /// The order in which the headers were parsed; empty for a new envelope.
     pub(crate) order: Vec<Field>,
 }
@@ -60,6 +64,8 @@ impl Envelope {
             plain_md5: None,
             key_check: None,
             seal: None,
+            deviations: Vec::new(),
+            refusal: None,
             order: Vec::new(),
         }
     }
@@ -186,6 +192,21 @@ impl Envelope {
         self.key_check.is_some() || self.seal.is_some()
     }
 
+    /// Returns the deviations from the dialect, which only [`parse_tolerant`] lets pass.
+    ///
+    /// [`parse_tolerant`]: crate::parse_tolerant
+    #[must_use]
+    pub fn deviations(&self) -> &[Deviation] {
+        &self.deviations
+    }
+
+    /// Returns the error with which [`parse`](crate::parse) refuses the headers, because they
+    /// [deviate](Self::deviations) from their dialect.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<&ParseError> {
+        self.refusal.as_ref()
+    }
+
     /// Returns the key check, which only this library writes, and only on request.
     #[must_use]
     pub const fn key_check(&self) -> Option<[u8; 16]> {
@@ -207,11 +228,13 @@ impl PartialEq for Envelope {
             plain_md5,
             key_check,
             seal,
+            deviations,
+            refusal: _,
             order: _,
         } = other;
         (self.dialect, self.content, self.wrap) == (*dialect, *content, *wrap)
             && (&self.wrapped_key, &self.iv) == (wrapped_key, iv)
-            && self.description == *description
+            && (&self.description, &self.deviations) == (description, deviations)
             && (self.layout, self.plain_len) == (*layout, *plain_len)
             && (self.plain_md5, self.key_check, self.seal) == (*plain_md5, *key_check, *seal)
     }

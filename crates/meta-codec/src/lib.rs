@@ -44,6 +44,7 @@ pub mod sse;
 
 mod algorithm;
 mod description;
+mod deviation;
 mod dialect;
 mod emit;
 mod encoding;
@@ -59,6 +60,7 @@ mod vendor;
 
 pub use algorithm::{ContentAlgorithm, WrapAlgorithm};
 pub use description::{DescriptionError, MaterialDescription};
+pub use deviation::Deviation;
 pub use dialect::{Dialect, IvForm, UnknownDialect};
 pub use emit::EmitError;
 pub use envelope::Envelope;
@@ -66,7 +68,7 @@ pub use error::{Base64Fault, Excerpt, NumberFault, ParseError, Reason};
 pub use header_list::{HeaderListError, read_headers};
 pub use kms_convention::{BlobForm, KmsContext, KmsConvention};
 pub use layout::{LayoutError, PartLayout};
-pub use parse::{parse, parse_instruction, parse_user_metadata};
+pub use parse::{parse, parse_instruction, parse_tolerant, parse_user_metadata};
 pub use reader::{Form, Reach, Reader, UnknownReader};
 pub use seal::{Seal, SealFault, SealTerms, SealedBody};
 pub use vendor::Vendor;

@@ -47,6 +47,40 @@ where
     N: AsRef<str>,
     V: AsRef<[u8]>,
 {
+    parse_tolerant(headers)?.map(strict).transpose()
+}
+
+/// Parses the envelope from an object's headers as [`parse`] does, but records the
+/// [deviations](crate::Deviation) that some SDK reads past instead of refusing them.
+///
+/// The caller **must** ask a policy about [`Envelope::deviations`] before it uses the envelope. Such
+/// an envelope cannot be [emitted](Envelope::emit).
+///
+/// ```
+/// use meta_codec::{Deviation, parse, parse_tolerant};
+///
+/// let value = "A".repeat(171) + "="; // 128 bytes
+/// let headers = [
+///     ("x-oss-meta-client-side-encryption-key", value.as_str()),
+///     ("x-oss-meta-client-side-encryption-start", &value),
+///     ("x-oss-meta-client-side-encryption-wrap-alg", "RSA/NONE/PKCS1Padding"),
+/// ];
+/// assert!(parse(headers).is_err());
+/// let envelope = parse_tolerant(headers)?.expect("the object is encrypted");
+/// assert_eq!(envelope.deviations(), [Deviation::ContentUnnamed]);
+/// # Ok::<(), meta_codec::ParseError>(())
+/// ```
+///
+/// # Errors
+/// Fails like [`parse`] on everything else, and on deviations of metadata that has a key check or a
+/// seal.
+pub fn parse_tolerant<N, V>(
+    headers: impl IntoIterator<Item = (N, V)>,
+) -> Result<Option<Envelope>, ParseError>
+where
+    N: AsRef<str>,
+    V: AsRef<[u8]>,
+{
     let found = Found::collect(headers, |dialect| dialect.table().in_headers)?;
     let Some(first) = found.0.first() else { return Ok(None) };
 
@@ -129,7 +163,15 @@ where
             return Err(ParseError::new(name, Reason::Missing(FILE)));
         }
     }
-    found.envelope(dialect)
+    strict(found.envelope(dialect)?)
+}
+
+/// Returns an envelope that deviates in nothing.
+fn strict(envelope: Envelope) -> Result<Envelope, ParseError> {
+    match envelope.refusal {
+        Some(error) => Err(error),
+        None => Ok(envelope),
+    }
 }
 
 /// Returns the entries of an instruction file.

@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{
     ContentAlgorithm::{self, Aes256Cbc, Aes256Ctr, Aes256Gcm},
-    Dialect, Envelope,
+    Deviation, Dialect, Envelope,
     WrapAlgorithm::{
         self, AesCtrZero, AesKeyWrap, KmsAliyun, KmsTencent, RsaOaepSha1, RsaOaepSha256,
         RsaPkcs1v15, RsaUnstated,
@@ -53,6 +53,8 @@ struct Row {
     sdk: &'static str,
     versions: &'static [&'static str],
     descriptions: Descriptions,
+    /// The deviations of metadata that it reads past.
+    reads_past: &'static [Deviation],
     rules: &'static [Rule],
 }
 
@@ -145,6 +147,7 @@ impl Reader {
             sdk: "oss2",
             versions: &["2.9.1"],
             descriptions: Descriptions::Any,
+            reads_past: &[],
             rules: &[Rule::new(
                 Dialect::OSS_V1,
                 &[RsaOaepSha1, KmsAliyun],
@@ -158,6 +161,7 @@ impl Reader {
             sdk: "oss2",
             versions: &["2.19.1"],
             descriptions: Descriptions::Any,
+            reads_past: &[Deviation::ContentUnnamed],
             rules: &[
                 Rule::new(
                     Dialect::OSS_V1,
@@ -188,6 +192,7 @@ impl Reader {
             sdk: "alibabacloud-oss-v2",
             versions: &["1.4.1"],
             descriptions: Descriptions::Any,
+            reads_past: &[Deviation::DescriptionUnreadable],
             rules: &[OSS_V2_RANGES],
         }),
         Self(&Row {
@@ -195,6 +200,7 @@ impl Reader {
             sdk: "aliyun-oss-go-sdk",
             versions: &["2.2.10", "3.0.2"],
             descriptions: Descriptions::GoText,
+            reads_past: &[],
             rules: &[OSS_V2_RANGES],
         }),
         Self(&Row {
@@ -202,6 +208,7 @@ impl Reader {
             sdk: "alibabacloud-oss-go-sdk-v2",
             versions: &["1.6.1"],
             descriptions: Descriptions::Any,
+            reads_past: &[Deviation::DescriptionUnreadable],
             rules: &[OSS_V2_RANGES],
         }),
         Self(&Row {
@@ -209,6 +216,7 @@ impl Reader {
             sdk: "aliyun-sdk-oss",
             versions: &["3.18.4"],
             descriptions: Descriptions::Any,
+            reads_past: &[Deviation::WrapNameCase],
             rules: &[OSS_V2_RANGES],
         }),
         Self(&Row {
@@ -217,6 +225,7 @@ impl Reader {
             sdk: "aliyun-sdk-oss",
             versions: &["3.18.5"],
             descriptions: Descriptions::Any,
+            reads_past: &[Deviation::WrapNameCase],
             rules: &[Rule::new(
                 OSS_V2,
                 &[RsaPkcs1v15],
@@ -230,6 +239,7 @@ impl Reader {
             sdk: "cos_api",
             versions: &["5.6.265"],
             descriptions: Descriptions::Any,
+            reads_past: &[],
             rules: &[
                 COS_JAVA_WHOLE,
                 Rule::new(
@@ -267,6 +277,7 @@ impl Reader {
             sdk: "cos_api",
             versions: &["5.4.10"],
             descriptions: Descriptions::Any,
+            reads_past: &[],
             rules: &[
                 Rule::new(
                     Dialect::COS_LEGACY,
@@ -289,6 +300,7 @@ impl Reader {
             sdk: "cos-go-sdk-v5",
             versions: &["0.7.75"],
             descriptions: Descriptions::GoText,
+            reads_past: &[],
             rules: &[Rule::new(
                 COS_V2,
                 &[KmsTencent],
@@ -302,6 +314,7 @@ impl Reader {
             sdk: "cos-python-sdk-v5",
             versions: &["1.9.44"],
             descriptions: Descriptions::Absent,
+            reads_past: &[],
             rules: &[Rule::new(
                 Dialect::COS_V1,
                 &[AesCtrZero, RsaUnstated],
@@ -315,6 +328,7 @@ impl Reader {
             sdk: "hadoop-cos",
             versions: &["3.3.3-8.3.10"],
             descriptions: Descriptions::Absent,
+            reads_past: &[],
             rules: &[Rule::new(
                 COS_V2,
                 &[RsaOaepSha256],
@@ -356,7 +370,8 @@ impl Reader {
             Descriptions::Absent => description.is_empty(),
         };
         let rule = self.0.rules.iter().find(|rule| rule.covers(envelope));
-        rule.filter(|_| is_known).map(|rule| rule.reach)
+        let is_past = envelope.deviations().iter().all(|it| self.0.reads_past.contains(it));
+        rule.filter(|_| is_known && is_past).map(|rule| rule.reach)
     }
 }
 

@@ -40,10 +40,9 @@ pub(crate) struct Accept {
 
 impl Require {
     /// Returns the policy. A person at a shell is not an oracle, and wants the data: everything
-    /// that any SDK has written is accepted, unless it is excluded here.
+    /// that any SDK has written or reads is accepted, unless it is excluded here.
     pub(crate) fn policy(&self) -> Policy {
-        self.require.iter().fold(Policy::every_algorithm(), |policy, requirement| match requirement
-        {
+        self.require.iter().fold(Policy::lenient(), |policy, requirement| match requirement {
             Requirement::Authenticated => policy.authenticated_only(),
             Requirement::KeyCheck => policy.require_key_check(),
             Requirement::Origin => policy.require_origin(),

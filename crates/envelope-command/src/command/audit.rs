@@ -109,7 +109,7 @@ fn keys(args: &Audit) -> Result<Vec<NamedKey>, Failure> {
     let origin = args.origin.key()?;
     let named = |name: String, keyring: &Keyring| {
         // Whether the protection is the one that is required is asked once, not for each key.
-        let decryptor = Decryptor::new(keyring).with_policy(Policy::every_algorithm());
+        let decryptor = Decryptor::new(keyring).with_policy(Policy::lenient());
         let decryptor = match &origin {
             Some(origin) => decryptor.with_origin_key(origin.clone()),
             None => decryptor,
@@ -184,7 +184,7 @@ impl Work {
 
     /// Returns whether more is required than that an object can be decrypted.
     fn demands(&self) -> bool {
-        self.policy != Policy::every_algorithm()
+        self.policy != Policy::lenient()
     }
 
     async fn encrypted(
@@ -212,9 +212,10 @@ impl Work {
         let plain_len = envelope.content_algorithm().plain_len(len).or(envelope.plain_len());
         let opened = spawn_blocking(move || own.open(&name, &envelope)).await;
         match opened {
-            Ok(Ok(key)) => {
+            Ok(Ok(Open { key, bits })) => {
                 let bytes = plain_len.unwrap_or_default();
-                told(Outcome::new("opens").with_bytes(bytes).with_detail("opened_by", key))
+                let outcome = Outcome::new("opens").with_bytes(bytes);
+                told(outcome).with_detail("opened_by", key).with_detail("content_key_bits", bits)
             }
             Ok(Err(Closed { words, is_known })) => {
                 let mut outcome = Outcome::refused(words);
@@ -227,13 +228,15 @@ impl Work {
         }
     }
 
-    /// Returns the name of the first key that opens an envelope, or why none does.
-    fn open(&self, key: &str, envelope: &Envelope) -> Result<String, Closed> {
+    /// Returns the first key that opens an envelope, or why none does.
+    fn open(&self, key: &str, envelope: &Envelope) -> Result<Open, Closed> {
         let (mut reasons, mut is_known): (Vec<String>, bool) = (Vec::new(), true);
         for candidate in &self.keys {
             let decryptor = candidate.decryptor.clone().with_name(key);
             match decryptor.decrypt(envelope) {
-                Ok(_) => return Ok(candidate.name.clone()),
+                Ok(cipher) => {
+                    return Ok(Open { key: candidate.name.clone(), bits: cipher.key_bits() });
+                }
                 Err(error) => {
                     is_known &= !error.is_undecided();
                     let reason = describe(&error);
@@ -245,6 +248,14 @@ impl Work {
         }
         Err(Closed { words: reasons.join("; "), is_known })
     }
+}
+
+/// What opens an envelope.
+struct Open {
+    /// The name of the master key.
+    key: String,
+    /// The length of the content key.
+    bits: usize,
 }
 
 /// Why no key opens an envelope.

@@ -24,7 +24,7 @@ use crate::{
     key_file,
     output::{MAX_HELD_BACK, Output, Secrecy},
     progress,
-    weakness::warn_before_reading,
+    weakness::{warn_before_reading, warn_of_short_key},
 };
 
 pub(crate) fn run(args: &Decrypt) -> Result<(), Failure> {
@@ -48,6 +48,7 @@ pub(crate) fn run(args: &Decrypt) -> Result<(), Failure> {
     if let Some(wanted) = args.range {
         let cipher = decryptor.decrypt_range(&envelope)?;
         warn_before_reading(&envelope);
+        warn_of_short_key(cipher.key_bits());
         let input = Input::open(&args.cipher)?;
         check_len(args, &envelope, &input)?;
         let len = input.len().and_then(|len| envelope.content_algorithm().plain_len(len));
@@ -55,6 +56,7 @@ pub(crate) fn run(args: &Decrypt) -> Result<(), Failure> {
     }
     let cipher = decryptor.decrypt(&envelope)?;
     warn_before_reading(&envelope);
+    warn_of_short_key(cipher.key_bits());
     let input = Input::open(&args.cipher)?;
     check_len(args, &envelope, &input)?;
     match cipher {

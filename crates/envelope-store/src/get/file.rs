@@ -107,6 +107,7 @@ impl Get {
             self.inspector.inspect(envelope);
             check_body_len(envelope, meta.len)?;
             let cipher = master_key::decrypt_ctr(&named(decryptor, &self.key), envelope).await?;
+            self.warn_of_short_key(cipher.key_bits());
             return self.in_ranges(meta, envelope, cipher, output).await;
         }
         self.as_a_whole(decryptor, output).await

@@ -1,9 +1,10 @@
 //! Collects the known headers and builds the envelope from them.
 
 use crate::{
-    ContentAlgorithm, Dialect, Envelope, IvForm, MaterialDescription, PartLayout, Seal,
-    WrapAlgorithm,
+    ContentAlgorithm, Deviation, Dialect, Envelope, IvForm, MaterialDescription, PartLayout, Seal,
+    Vendor, WrapAlgorithm,
     algorithm::LengthRule,
+    description::DescriptionError,
     dialect::{Field, Row, Table},
     encoding,
     error::{Excerpt, ParseError, Reason},
@@ -105,6 +106,7 @@ impl Found {
 
     pub(super) fn envelope(&self, dialect: Dialect) -> Result<Envelope, ParseError> {
         let table = dialect.table();
+        let mut tolerated = Tolerated { table, deviations: Vec::new(), refusal: None };
         let mut order = Vec::with_capacity(self.0.len());
         for header in &self.0 {
             match table.field(header.name) {
@@ -122,11 +124,26 @@ impl Found {
 
         let wrapped_key = self.bytes(table.key_header())?;
         let content = match table.header(Field::ContentAlgorithm) {
-            Some(name) => self.algorithm(table, name, table.contents)?,
+            Some(name) => match (self.algorithm(table, name, table.contents), table.contents) {
+                (Err(error), [sole]) if !self.has(name) => {
+                    tolerated.deviation(Deviation::ContentUnnamed, error)?;
+                    sole.algorithm
+                }
+                (outcome, _) => outcome?,
+            },
             None => sole(table.contents).unwrap_or(ContentAlgorithm::Aes256Ctr),
         };
         let wrap = match table.header(Field::WrapAlgorithm) {
-            Some(name) => self.algorithm(table, name, table.wraps)?,
+            Some(name) => {
+                match (self.algorithm(table, name, table.wraps), self.other_case(name, table.wraps))
+                {
+                    (Err(error), Some(wrap)) => {
+                        tolerated.deviation(Deviation::WrapNameCase, error)?;
+                        wrap
+                    }
+                    (outcome, _) => outcome?,
+                }
+            }
             None => wrap_by_length(table, wrapped_key.len())?,
         };
         let key_header = table.key_header();
@@ -146,21 +163,35 @@ impl Found {
             return Err(ParseError::new(name, Reason::Contradicts(other)));
         }
         self.check_tag_len(table, content)?;
+        let description = match self.description(table) {
+            Err((text, error)) => {
+                tolerated.deviation(Deviation::DescriptionUnreadable, error)?;
+                MaterialDescription::unreadable(text)
+            }
+            Ok(description) => description,
+        };
 
-        Ok(Envelope {
+        let envelope = Envelope {
             dialect,
             content,
             wrap,
             wrapped_key,
             iv,
-            description: self.description(table)?,
+            description,
             layout,
             plain_len,
             plain_md5: self.plain_md5(table)?,
             key_check: self.key_check(table)?,
             seal: self.seal(table, content)?,
+            deviations: tolerated.deviations,
+            refusal: tolerated.refusal,
             order,
-        })
+        };
+        match envelope.refusal() {
+            // Ours are never written like that, so somebody has changed them.
+            Some(error) if envelope.is_bound_to_key() => Err(error.clone()),
+            _ => Ok(envelope),
+        }
     }
 
     /// Returns the first header of the table that holds `field` and is present.
@@ -257,12 +288,19 @@ impl Found {
         if text == "128" { Ok(()) } else { Err(ParseError::new(name, wrong("128"))) }
     }
 
-    fn description(&self, table: &Table) -> Result<MaterialDescription, ParseError> {
+    /// Returns the description, or the text that is none.
+    fn description(&self, table: &Table) -> Result<MaterialDescription, (&str, ParseError)> {
         match self.field(table, Field::Description) {
             Some((name, text)) => MaterialDescription::parse(text)
-                .map_err(|error| ParseError::new(name, error.into())),
+                .map_err(|error| (text, ParseError::new(name, error.into()))),
             None => Ok(MaterialDescription::default()),
         }
+    }
+
+    /// Returns the algorithm whose name differs from the value of a header only in case.
+    fn other_case<A: Copy>(&self, name: &str, rows: &'static [Row<A>]) -> Option<A> {
+        let value = self.value(name)?;
+        rows.iter().find(|row| row.name.eq_ignore_ascii_case(value)).map(|row| row.algorithm)
     }
 
     fn plain_md5(&self, table: &Table) -> Result<Option<[u8; 16]>, ParseError> {
@@ -286,6 +324,30 @@ impl Found {
         let seal = Seal::parse(text).map_err(|reason| ParseError::new(name, reason))?;
         seal.check(content).map_err(|fault| ParseError::new(name, fault.into()))?;
         Ok(Some(seal))
+    }
+}
+
+/// The deviations found so far.
+struct Tolerated {
+    table: &'static Table,
+    deviations: Vec<Deviation>,
+    /// The error with which a strict reader refuses the first of them.
+    refusal: Option<ParseError>,
+}
+
+impl Tolerated {
+    /// Notes a deviation, if there is an SDK that reads past it.
+    fn deviation(&mut self, deviation: Deviation, error: ParseError) -> Result<(), ParseError> {
+        let too_long = matches!(
+            error.reason(),
+            Reason::Description(DescriptionError::TooLong(_) | DescriptionError::TooManyEntries)
+        );
+        if self.table.vendor != Vendor::Oss || too_long {
+            return Err(error);
+        }
+        self.deviations.push(deviation);
+        self.refusal.get_or_insert(error);
+        Ok(())
     }
 }
 
