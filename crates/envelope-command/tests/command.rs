@@ -755,12 +755,18 @@ fn a_large_file_on_any_number_of_cores() {
 #[test]
 fn the_machine_is_measured() {
     let words = Shell::new().ok("bench --threads 2");
-    let speeds = words.lines().filter(|line| line.contains("64 MiB"));
-    for line in speeds.clone() {
-        let all: f64 = line.split_whitespace().next_back().unwrap().parse().unwrap();
-        assert!(all > 0.0, "{line}");
+    let lines: Vec<&str> = words.lines().filter(|line| line.contains('#')).collect();
+    assert_eq!(lines.iter().filter(|line| line.contains("64 MiB")).count(), 3);
+    // One line for one thread, and one for two; the best has the longest bar.
+    assert_eq!(lines.len(), 10);
+    let mut longest = 0;
+    for line in &lines {
+        let mut words = line.split_whitespace().rev();
+        longest = longest.max(words.next().unwrap().len());
+        assert!(words.next().unwrap().parse::<f64>().unwrap() > 0.0, "{line}");
+        assert!(line.chars().count() <= 80, "{line}");
     }
-    assert_eq!(speeds.count(), 3);
+    assert_eq!(longest, 40);
     assert!(words.contains("AES-256-CTR by "), "{words}");
 }
 

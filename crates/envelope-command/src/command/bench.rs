@@ -2,18 +2,18 @@
 
 use std::{
     hint::black_box,
-    io::{self, Write as _},
     num::NonZeroUsize,
     thread,
     time::{Duration, Instant},
 };
 
+use console::Term;
 use envelope_core::{
     AesKeyWrapper, Crc64, Decryptor, EncryptError, Encryptor, Keyring, RsaKeyWrapper,
 };
 use meta_codec::Dialect;
 
-use crate::{args::Bench, failure::Failure};
+use crate::{args::Bench, failure::Failure, output::print_line};
 
 /// Duration of each measurement.
 const WHILE: Duration = Duration::from_millis(300);
@@ -27,7 +27,10 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
     let threads = args.cores.threads().min(cores);
     let wrapper = AesKeyWrapper::generate().map_err(EncryptError::from)?;
     let cipher = Encryptor::new(&wrapper, Dialect::COS_V2).encrypt()?.into_cipher();
-    say(&format!("AES-256-CTR by {}; GB/s on one thread and on {threads}\n", cipher.backend()))?;
+    print_line(&format_args!(
+        "AES-256-CTR by {}; GB/s on one thread and on {threads}",
+        cipher.backend()
+    ))?;
 
     let short = |data: &mut [u8]| {
         data.chunks_mut(1024).for_each(|object| cipher.at(0).apply(object));
@@ -50,10 +53,13 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
         ("encrypt and CRC-64, 64 MiB", &summed, 64 << 20),
         ("read and write, 64 MiB", &touch, 64 << 20),
     ];
-    for (what, work, len) in lines {
-        let one = speed(NonZeroUsize::MIN, len, work);
-        let all = speed(threads, len, work);
-        say(&format!("{what:<28}{one:>8.1}{all:>8.1}\n"))?;
+    let speeds = lines.map(|(what, work, len)| {
+        (what, speed(NonZeroUsize::MIN, len, work), speed(threads, len, work))
+    });
+    let best = speeds.iter().flat_map(|(_, one, all)| [*one, *all]).fold(0.0, f64::max);
+    for (what, one, all) in speeds {
+        print_line(&format_args!("{what:<28}{one:>6.1}  {}", bar(one / best)))?;
+        print_line(&format_args!("{:<28}{all:>6.1}  {}", "", bar(all / best)))?;
     }
 
     let rsa = RsaKeyWrapper::generate(2048).map_err(|error| {
@@ -62,7 +68,16 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
     let object = Encryptor::new(&rsa, Dialect::OSS_V2).encrypt()?;
     let keyring = Keyring::new().with(rsa);
     let opened = rate(|| drop(black_box(Decryptor::new(&keyring).decrypt(object.envelope()))));
-    say(&format!("\nobjects opened with RSA-2048 per second, on one thread: {opened:.0}\n"))
+    print_line(&format_args!(
+        "\nobjects opened with RSA-2048 per second, on one thread: {opened:.0}"
+    ))
+}
+
+/// Returns a bar for a share of the best speed. All bars fit into 80 columns.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 40")]
+fn bar(share: f64) -> String {
+    let full = if Term::stdout().is_term() { "█" } else { "#" };
+    full.repeat((share * 40.0).round() as usize)
 }
 
 /// Returns the combined throughput of all threads, in gigabytes (10^9 bytes) per second.
@@ -94,10 +109,4 @@ fn rate(mut work: impl FnMut()) -> f64 {
             return f64::from(times) / took.as_secs_f64();
         }
     }
-}
-
-fn say(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    let said = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    said.map_err(|error| Failure::io("-".as_ref(), &error))
 }

@@ -5,6 +5,7 @@ use std::{
     path::PathBuf,
 };
 
+use console::Term;
 use envelope_core::{Decryptor, PolicyError};
 use envelope_store::{Address, envelope_of};
 use meta_codec::{Envelope, IvForm, Reach, Reader};
@@ -91,22 +92,24 @@ fn words(envelope: &Envelope, verified: bool) -> String {
         "" => "none".to_owned(),
         text => text.escape_debug().to_string().replace("\\\"", "\""),
     };
-    let len = envelope.plain_len().map_or("unknown".to_owned(), |len| format!("{len} bytes"));
-    let parts = envelope.layout().map_or("not multipart".to_owned(), |layout| {
-        let count = layout.part_count().map_or("an unknown number".to_owned(), |n| n.to_string());
-        format!("{count} of {} bytes", layout.part_size())
-    });
+    let mut object = envelope
+        .plain_len()
+        .map_or("of unknown length".to_owned(), |len| format!("{len} bytes of plaintext"));
+    if let Some(layout) = envelope.layout() {
+        let count =
+            layout.part_count().map_or("parts".to_owned(), |count| format!("{count} parts"));
+        object.push_str(&format!(", in {count} of {} bytes", layout.part_size()));
+    }
     let mut lines = vec![
+        ("master key", master_key(envelope)),
+        ("   |", envelope.wrap_algorithm().to_string()),
+        ("content key", format!("{} bytes, wrapped", envelope.wrapped_key().len())),
+        ("   |", envelope.content_algorithm().to_string()),
+        ("object", object),
+        ("", String::new()),
         ("dialect", format!("{dialect} ({})", dialect.writers())),
-        ("content", envelope.content_algorithm().to_string()),
-        (
-            "content key",
-            format!("{}, {} bytes", envelope.wrap_algorithm(), envelope.wrapped_key().len()),
-        ),
         ("iv", iv_form(envelope).to_owned()),
         ("description", description),
-        ("plaintext", len),
-        ("parts", parts),
         ("plaintext md5", if envelope.plain_md5().is_some() { "present" } else { "absent" }.into()),
         ("key check", key_check(envelope, verified).to_owned()),
         ("seal", seal_in_words(envelope, verified)),
@@ -117,7 +120,35 @@ fn words(envelope: &Envelope, verified: bool) -> String {
     for (index, weakness) in weaknesses(envelope).into_iter().enumerate() {
         lines.push((if index == 0 { "weak" } else { "" }, weakness.words));
     }
-    lines.into_iter().map(|(name, words)| format!("{name:<14} {words}\n")).collect()
+    lines.into_iter().map(|(name, words)| entry(name, &words)).collect()
+}
+
+/// The width of the names.
+const INDENT: usize = 15;
+
+/// Returns a line with a name, which is broken only on a terminal.
+fn entry(name: &str, words: &str) -> String {
+    let first = format!("{name:<INDENT$}");
+    let stdout = Term::stdout();
+    let line = match stdout.is_term() {
+        true => textwrap::fill(
+            words,
+            textwrap::Options::new(usize::from(stdout.size().1).max(2 * INDENT))
+                .initial_indent(&first)
+                .subsequent_indent(&" ".repeat(INDENT)),
+        ),
+        false => first + words,
+    };
+    format!("{}\n", line.trim_end())
+}
+
+/// Describes the master key, as far as the metadata shows it.
+fn master_key(envelope: &Envelope) -> String {
+    let wrap = envelope.wrap_algorithm();
+    if wrap.is_rsa() {
+        return format!("RSA, {} bits", envelope.wrapped_key().len().saturating_mul(8));
+    }
+    if wrap.is_aes() { "AES" } else { "in a KMS" }.to_owned()
 }
 
 /// Describes the SDKs that read the object.

@@ -2,12 +2,14 @@
 
 use std::{io, sync::Arc};
 
+use console::{Style, style};
 use envelope_store::{
-    Entry, Listed, Store, StoreError, TransferError, Version, envelope_of, list_all, list_folder,
-    list_versions,
+    Entry, Listed, Store, StoreError, TransferError, Version, bulk::listed, envelope_of, list_all,
+    list_folder, list_versions,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream::BoxStream};
 use indicatif::HumanBytes;
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::{
@@ -107,7 +109,27 @@ fn version_line(args: &Ls, version: &Version) -> String {
         false => size(args, entry.len),
     };
     let (id, key) = (one_line(&version.id), one_line(&entry.key));
-    format!("{size:>14}  {modified:<29}  {state:<7}  {id}  {key}")
+    format!("{size:>14}  {:<TIME$}  {state:<7}  {id}  {key}", time(entry))
+}
+
+/// The width of a time.
+const TIME: usize = 17;
+
+/// Returns when an object was written, to the minute, in UTC.
+fn time(entry: &Entry) -> String {
+    let text = entry.modified.as_deref().unwrap_or_default();
+    let time = listed(text).and_then(|time| Timestamp::try_from(time).ok());
+    time.map_or_else(|| one_line(text), |time| time.strftime("%Y-%m-%dT%H:%MZ").to_string())
+}
+
+/// Returns how a protection is shown on a terminal: what is not encrypted, or cannot be read,
+/// stands out.
+fn remarkable(protection: &str) -> Style {
+    match protection {
+        "plain" => Style::new().yellow(),
+        "invalid" | "denied" | "gone" => Style::new().red(),
+        _ => Style::new(),
+    }
 }
 
 fn size(args: &Ls, bytes: u64) -> String {
@@ -152,7 +174,8 @@ fn line(args: &Ls, listed: &Listed, looked: Option<&Looked>) -> String {
         folder if args.json => return json!({ "folder": folder.name() }).to_string(),
         folder => {
             let long = if args.long { " ".repeat(36) } else { String::new() };
-            return format!("{:>14}  {:<29}  {long}{}", "folder", "", one_line(folder.name()));
+            let name = style(one_line(folder.name())).blue().bold();
+            return format!("{:>14}  {:<TIME$}  {long}{name}", "folder", "");
         }
     };
     let modified = one_line(entry.modified.as_deref().unwrap_or_default());
@@ -169,9 +192,12 @@ fn line(args: &Ls, listed: &Listed, looked: Option<&Looked>) -> String {
     let size = |bytes: u64| size(args, bytes);
     let long = looked.map_or_else(String::new, |looked| {
         let bytes = looked.bytes.map_or_else(|| "?".to_owned(), size);
-        format!("{bytes:>12}  {:<10}  {:<8}  ", looked.dialect, looked.protection)
+        let protection =
+            remarkable(looked.protection).apply_to(format!("{:<8}", looked.protection));
+        format!("{bytes:>12}  {:<10}  {protection}  ", looked.dialect)
     });
-    format!("{:>14}  {modified:<29}  {long}{}", size(entry.len), one_line(&entry.key))
+    let (size, key) = (size(entry.len), one_line(&entry.key));
+    format!("{size:>14}  {:<TIME$}  {long}{key}", time(entry))
 }
 
 /// Looks at the metadata of an object.
