@@ -158,6 +158,7 @@ fn test(all: bool) -> Result<(), String> {
     interop::check(all)?;
     sdks::recorded_objects()
 }
+    sdks::readme()?;
 
 /// Runs the examples, which check their own results.
 fn examples() -> Result<(), String> {

@@ -83,6 +83,19 @@ pub(crate) fn examples() -> Result<(), String> {
         .env("PYTHONDONTWRITEBYTECODE", "1"))
 }
 
+/// Runs the commands of the README, one of which is an official SDK, against the loopback OSS, COS
+/// and KMS.
+pub(crate) fn readme() -> Result<(), String> {
+    let make = root().join("fixtures/make");
+    let python = environment(&make.join("requirements-oss2.txt"))?;
+    run(Command::new(&python)
+        .arg(make.join("readme.py"))
+        .arg(envelope())
+        .args(["loopback-bucket", "loopback-kms"].map(|name| target().join("debug").join(name)))
+        .args(["README.md", "README.zh-CN.md"].map(|name| root().join(name)))
+        .env("PYTHONDONTWRITEBYTECODE", "1"))
+}
+
 /// Runs the SDKs from npm against the loopback OSS and COS.
 pub(crate) fn node() -> Result<(), String> {
     let (make, modules) = (root().join("fixtures/make/node"), target().join("node"));
