@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     root,
-    run::{cargo, run},
+    run::{build_all, run},
     target,
 };
 
@@ -61,12 +61,12 @@ fn matrix(what: &str, all: bool) -> Result<(), String> {
     if all && !skipped.is_empty() {
         return Err(format!("skipped: {}", skipped.join("; ")));
     }
-    cargo(["build", "--bin", "envelope"])?;
+    build_all()?;
     let path = folder().join("drivers.json");
     let list: Value = drivers.iter().map(Driver::json).collect();
     fs::write(&path, list.to_string()).map_err(|error| format!("{}: {error}", path.display()))?;
-    run(Command::new(env!("CARGO"))
-        .args(["run", "--quiet", "--package", "envelope-interop", "--", what])
+    run(Command::new(target().join("debug/envelope-interop"))
+        .arg(what)
         .arg(path)
         .arg(target().join("debug/envelope")))
 }

@@ -144,8 +144,7 @@ fn kills(times: &str) -> Result<(), String> {
 
 fn test(all: bool) -> Result<(), String> {
     fixtures::check()?;
-    run::cargo(["build", "--bin", "envelope"])?;
-    run::cargo(["build", "--package", "envelope-testkit", "--features", "servers"])?;
+    run::build_all()?;
     run::cargo(["test", "--workspace", "--all-features"])?;
     examples()?;
     // Above, all features are enabled; without them, RSA and GCM are the pure Rust implementations.
@@ -162,7 +161,6 @@ fn test(all: bool) -> Result<(), String> {
 
 /// Runs the examples, which check their own results.
 fn examples() -> Result<(), String> {
-    run::cargo(["build", "--package", "envelope-examples", "--examples"])?;
     let examples = std::fs::read_dir(root().join("examples")).map_err(|error| error.to_string())?;
     for example in examples {
         let path = example.map_err(|error| error.to_string())?.path();

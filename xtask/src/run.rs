@@ -7,6 +7,12 @@ pub(crate) fn cargo(arguments: impl IntoIterator<Item = &'static str>) -> Result
     run(Command::new(env!("CARGO")).args(arguments))
 }
 
+/// Builds every program, test and example. All of them share one selection of features, because
+/// another one would build most dependencies again.
+pub(crate) fn build_all() -> Result<(), String> {
+    cargo(["build", "--workspace", "--all-features", "--all-targets"])
+}
+
 /// Runs a command to completion, in the root of the repository unless it sets its own directory.
 pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     if command.get_current_dir().is_none() {
