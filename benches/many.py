@@ -155,15 +155,17 @@ paths = [path for path in few.rglob("*") if path.is_file()]
 with Server() as server:
     peer, put, get, plain = Oss2(server), [], [], []
     for n in range(ROUNDS):
-        ours, mib = run(server, "put", "-r", files, "oss://b-1/a/", "--key", private, "--parallel", 16)
+        # Each round has a folder of its own: what is there already is not uploaded again.
+        to = [f"oss://b-1/{name}{n}/" for name in "abc"]
+        ours, mib = run(server, "put", "-r", files, to[0], "--key", private, "--parallel", 16)
         remember("put -r", 16, mib)
         put.append((FILES / ours) / (PEER_FILES / peer.put(paths)))
         # A public key is enough to upload. With the private one, each wrap is proven, which takes
         # an RSA operation of a millisecond.
-        ours, _ = run(server, "put", "-r", files, "oss://b-1/b/", "--key", public, "--parallel", 16)
-        bare, _ = run(server, "put", "-r", files, "oss://b-1/c/", "--plain", "--parallel", 16)
+        ours, _ = run(server, "put", "-r", files, to[1], "--key", public, "--parallel", 16)
+        bare, _ = run(server, "put", "-r", files, to[2], "--plain", "--parallel", 16)
         plain.append(bare / ours)
-        ours, mib = run(server, "get", "-r", "oss://b-1/a/", fresh(root / "back"), "--key", private)
+        ours, mib = run(server, "get", "-r", to[0], fresh(root / "back"), "--key", private)
         remember("get -r", 16, mib)
         get.append((FILES / ours) / (PEER_FILES / peer.get(paths)))
     same = subprocess.run(["diff", "-r", str(files), str(root / "back")])
@@ -178,6 +180,7 @@ with Server("--latency", str(int(LATENCY * 1000))) as server:
 
     def put_slow():
         seconds, mib = run(server, "put", "-r", files, "cos://b-1/a/", "--key", public, *parallel)
+        run(server, "rm", "-r", "cos://b-1/a/", "--yes")
         remember("put -r, 30 ms", PARALLEL, mib)
         return (FILES / seconds) / (PARALLEL / (LATENCY * 2))
 
@@ -241,11 +244,13 @@ with Server("--latency", str(int(LATENCY * 1000))) as server:
                 server, "put", "-r", large, "cos://b-1/mixed/", "--key", public, *parallel, *options
             )
             alone.append(seconds)
+            run(server, "rm", "-r", "cos://b-1/mixed/", "--yes")
             remember("put -r of 4 GiB, 30 ms" if "--include" in options else "put -r, 30 ms", PARALLEL, mib)
         seconds, mib = run(
             server, "put", "-r", large, "cos://b-1/mixed/", "--key", public, *parallel
         )
         remember("put -r of both, 30 ms", PARALLEL, mib)
+        run(server, "rm", "-r", "cos://b-1/mixed/", "--yes")
         return seconds / max(alone)
 
     row("put -r, 4 GiB among 10 000 small files, 30 ms", "x the longer of both alone", "<= 1.2", medians(mixed), lambda it: it <= 1.2)
