@@ -29,7 +29,10 @@ impl Contents {
         let meta = self.store.head(key).await?;
         let envelope = envelope_of(&*self.store, key, &meta).await?;
         let (Some(envelope), Some(crc64)) = (envelope, meta.crc64) else { return Ok(false) };
-        if envelope.content_algorithm() != ContentAlgorithm::Aes256Ctr {
+        // Encrypting the file would give a proper envelope and a longer key.
+        if envelope.content_algorithm() != ContentAlgorithm::Aes256Ctr
+            || envelope.refusal().is_some()
+        {
             return Ok(false);
         }
         let decryptor = match self.decryptor.name() {
@@ -39,6 +42,9 @@ impl Contents {
         let path = path.to_owned();
         let compared = spawn_blocking(move || {
             let cipher = decryptor.decrypt_ctr(&envelope)?;
+            if cipher.key_bits() < 256 {
+                return Ok(false);
+            }
             let (mut file, mut keystream, mut sum) =
                 (File::open(path)?, cipher.at(0), Crc64::new());
             let mut chunk = Zeroizing::new(vec![0; CHUNK]);

@@ -195,7 +195,7 @@ impl Encryption {
             && !self.is_kms
             && (envelope.wrap_algorithm() != WrapAlgorithm::AesCtrZero
                 || envelope.is_bound_to_key())
-            && decryptor.decrypt(envelope).is_ok()
+            && decryptor.decrypt(envelope).is_ok_and(|cipher| cipher.key_bits() == 256)
     }
 
     fn new(args: &args::Put, dialect: Dialect) -> Result<Self, Failure> {

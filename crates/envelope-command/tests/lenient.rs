@@ -100,6 +100,22 @@ fn what_deviates_is_read_with_a_warning() {
         let (status, _, said) =
             shell.run("cat file:bucket/object --key private_key.pem --require key-check");
         assert_eq!(status, 3, "{said}");
+        assert!(
+            said.contains("the policy does not allow this") || said.contains("no key check"),
+            "{said}"
+        );
+
+        // It is not what an upload would make, and is not copied as it is.
+        let (status, _, said) = shell
+            .run("put plain file:bucket/object --key private_key.pem --dialect oss-v2 --no-seal");
+        assert_eq!(status, 1, "{said}");
+        assert!(said.contains("the object already exists"), "{said}");
+        for keys in ["", " --key private_key.pem"] {
+            let (status, _, said) =
+                shell.run(&format!("cp file:bucket/object file:bucket/copy{keys}"));
+            assert_eq!(status, 3, "{said}");
+            assert!(!shell.path("bucket/copy").exists());
+        }
     }
 }
 
@@ -112,4 +128,6 @@ fn an_unreadable_description_does_not_choose_among_keys() {
     assert_eq!((status, printed.as_str()), (4, ""), "{said}");
     assert!(said.contains("does not say which one is right"), "{said}");
     assert!(said.contains("supply only the key that wrapped this object"), "{said}");
+    let (_, printed, _) = shell.run("audit file:bucket/ --key private_key.pem --key aes-256.key");
+    assert!(printed.contains("\"locked\""), "{printed}");
 }

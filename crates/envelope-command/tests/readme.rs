@@ -77,5 +77,5 @@ fn the_options_are_known() {
             }
         }
     }
-    assert!(checked.len() > 20, "{checked:?}");
+    assert!(checked.len() >= 20, "{checked:?}");
 }

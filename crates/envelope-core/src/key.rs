@@ -124,6 +124,10 @@ impl Candidate {
         let may_be_short = Choice::from(u8::from(algorithm == ContentAlgorithm::Aes256Ctr));
         cek_good |= may_be_short & (len.ct_eq(&16) | len.ct_eq(&24));
         let [cek_len, ..] = len.to_le_bytes();
+        // An IV is wrapped like a CEK and has 16 bytes, so that one could be given out for the other.
+        let given = iv.unwrap_or_default();
+        let start = cek.get(..given.len()).unwrap_or_default();
+        cek_good &= !(len.ct_eq(&(given.len() as u64)) & start.ct_eq(given));
         let (iv_good, iv) = match form {
             // A decimal counter is 16 bytes long and only suits algorithms with a 16-byte IV.
             IvForm::WrappedDecimal => {
@@ -203,6 +207,11 @@ mod tests {
             Candidate::new(CTR, IvForm::Wrapped, Some(cek), Some(iv)).decide(CTR)
         };
         assert!(key(&[1; 32], &[2; 16]).is_some());
+        for len in [16, 24] {
+            assert!(key(&vec![1; len], &[2; 16]).is_some_and(|key| key.is_short()));
+        }
+        // A wrapped IV that is given out for a wrapped CEK.
+        assert!(key(&[2; 16], &[2; 16]).is_none());
         for (cek, iv) in [
             (31, 16),
             (33, 16),

@@ -80,14 +80,19 @@ impl Keyring {
         self.keys.iter().any(SharedWrapper::is_async)
     }
 
-    /// Unwraps an envelope's content key with the first key that succeeds, and verifies the key
+    /// Unwraps an envelope's content key, which may be short if that is allowed, with the first key
+    /// that succeeds, and verifies the key
     /// check, and that the seal confirms the key, if the envelope has them. Asking the policy and
     /// verifying the rest of the seal are the caller's business.
     ///
     /// # Errors
     /// If no key matches the envelope's public data, every matching key fails, or several keys
     /// match a wrap that does not show which one is right.
-    pub(crate) async fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, KeyringError> {
+    pub(crate) async fn unwrap(
+        &self,
+        envelope: &Envelope,
+        allows_short: bool,
+    ) -> Result<ContentKey, KeyringError> {
         let unverifiable =
             envelope.wrap_algorithm() == WrapAlgorithm::AesCtrZero && !envelope.is_bound_to_key();
         let candidates = self.candidates(envelope);
@@ -108,8 +113,11 @@ impl Keyring {
             let unwrapped = key.unwrap(envelope).await;
             let stand_in = ContentKey::stand_in(envelope.content_algorithm());
             let tried = unwrapped.as_ref().unwrap_or(&stand_in);
+            // Where short keys are not allowed, one is like a key that does not fit: the same error,
+            // the same work, and other keys are tried.
             let passes = black_box(key_check::passes(tried, envelope))
-                & black_box(seal::confirms(tried, envelope));
+                & black_box(seal::confirms(tried, envelope))
+                & (allows_short | !tried.is_short());
             let failed = match unwrapped {
                 Ok(content_key) if passes => return Ok(content_key),
                 Ok(_) => UnwrapError::Failed,

@@ -2,10 +2,16 @@
 //! request.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
 use envelope_core::{
     AesKeyWrapper, ContentAlgorithm, ContentKey, DecryptError, Decryptor, Dialect, EncryptError,
-    Encryptor, Envelope, IvForm, KeyCacheLimits, KeyWrapper, Keyring, KeyringError, Policy,
-    PolicyError, RewrapError, RsaKeyWrapper, UnwrapError, hazmat,
+    Encryptor, Envelope, IvForm, KeyCacheLimits, KeyWrapper, Keyring, KeyringError,
+    MaterialDescription, PartPlan, Policy, PolicyError, RewrapError, RsaKeyWrapper, UnwrapError,
+    WrapAlgorithm, WrapError, WrappedKey, hazmat,
     meta_codec::{Deviation, parse_tolerant},
 };
 
@@ -79,20 +85,76 @@ fn a_short_key_is_not_wrapped_again() {
     }
 }
 
-#[test]
-fn a_short_key_is_not_bound_to_anything() {
-    let rsa = RsaKeyWrapper::generate(2048).unwrap();
-    let (envelope, _) = object(&rsa, Dialect::OSS_V2, 16);
-    let lenient = Decryptor::new(&Keyring::new().with(rsa)).with_policy(Policy::lenient());
-    failed(lenient.decrypt(&envelope.with_key_check([0; 16])));
+/// A key that unwraps every envelope to a short content key, and counts how often.
+#[derive(Clone)]
+struct Short(RsaKeyWrapper, Arc<AtomicU32>);
+
+impl KeyWrapper for Short {
+    fn description(&self) -> &MaterialDescription {
+        self.0.description()
+    }
+
+    fn wraps(&self, algorithm: WrapAlgorithm) -> bool {
+        self.0.wraps(algorithm)
+    }
+
+    fn accepts(&self, envelope: &Envelope) -> bool {
+        self.0.accepts(envelope)
+    }
+
+    fn wrap(
+        &self,
+        key: &ContentKey,
+        algorithm: WrapAlgorithm,
+        iv: IvForm,
+    ) -> Result<WrappedKey, WrapError> {
+        self.0.wrap(key, algorithm, iv)
+    }
+
+    fn unwrap(&self, _: &Envelope) -> Result<ContentKey, UnwrapError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Ok(content_key(16))
+    }
 }
 
-/// The wrapped key of RFC 3394 shows the length of what it wraps, and no COS SDK writes 24 bytes.
 #[test]
-fn rfc_3394_has_no_short_keys() {
-    let aes = AesKeyWrapper::generate().unwrap();
-    let (envelope, _) = object(&aes, Dialect::COS_V2, 16);
-    assert!(envelope.emit(Dialect::COS_V2).is_err());
+fn a_short_key_that_is_refused_is_like_a_wrong_one() {
+    let rsa = RsaKeyWrapper::generate(2048).unwrap();
+    let (envelope, body) = object(&rsa, Dialect::OSS_V2, 32);
+    let short = Short(rsa.clone(), Arc::default());
+    // Other keys are tried.
+    let both = Decryptor::new(&Keyring::new().with(short.clone()).with(rsa.clone()));
+    assert_eq!(both.decrypt(&envelope).unwrap().decrypt(body).unwrap(), PLAIN);
+
+    // It is not kept, so each attempt takes the same work.
+    let limits = KeyCacheLimits::new(8, std::time::Duration::from_secs(60));
+    let cached = Decryptor::new(&Keyring::new().with(short.clone())).with_cache(limits);
+    let before = short.1.load(Ordering::Relaxed);
+    for _ in 0..3 {
+        failed(cached.decrypt(&envelope));
+    }
+    assert_eq!(short.1.load(Ordering::Relaxed) - before, 3);
+
+    // The error is the same, too, where others are told.
+    let mut headers = envelope.emit(Dialect::OSS_V2).unwrap();
+    headers.retain(|(name, _)| !name.ends_with("cek-alg"));
+    let deviating = parse_tolerant(headers).unwrap().unwrap();
+    let policy = Policy::default().allow_deviation(Deviation::ContentUnnamed);
+    let wrong = RsaKeyWrapper::generate(2048).unwrap();
+    let outcomes = [Keyring::new().with(short), Keyring::new().with(wrong)].map(|keyring| {
+        let decryptor = Decryptor::new(&keyring).with_policy(policy.clone());
+        decryptor.decrypt(&deviating).map(|_| ()).unwrap_err()
+    });
+    assert_eq!(outcomes[0], outcomes[1]);
+}
+
+#[test]
+fn no_upload_goes_on_with_a_short_key() {
+    let rsa = RsaKeyWrapper::generate(2048).unwrap();
+    let (envelope, _) = object(&rsa, Dialect::OSS_V2, 16);
+    let plan = PartPlan::new(1 << 20, 1 << 18, Dialect::OSS_V2).unwrap();
+    let lenient = Decryptor::new(&Keyring::new().with(rsa)).with_policy(Policy::lenient());
+    failed(lenient.resume(&envelope, plan));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The envelope of an object in a store.
 
 use meta_codec::{
-    Dialect, EmitError, Envelope, ParseError, Reason, Vendor, parse_instruction, parse_tolerant,
+    Dialect, EmitError, Envelope, ParseError, Reason, Vendor, parse, parse_instruction,
+    parse_tolerant,
 };
 
 use crate::{GetOptions, Headers, ObjectMeta, Store, StoreError, TransferError, body::collect};
@@ -23,7 +24,7 @@ pub async fn envelope_of(
     key: &str,
     meta: &ObjectMeta,
 ) -> Result<Option<Envelope>, TransferError> {
-    let parsed = envelope_in(&meta.headers);
+    let parsed = parse_tolerant(pairs(&meta.headers));
     if !may_be_instructed(store, &parsed) {
         return Ok(parsed?);
     }
@@ -84,10 +85,9 @@ pub(crate) fn is_of_envelope(name: &str) -> bool {
     dialects.any(|dialect| dialect.header_names().any(|known| known == name))
 }
 
-/// Returns the envelope in headers. It may [deviate](meta_codec::Deviation) from its dialect, which
-/// the reader's policy decides about.
+/// Returns the envelope in headers that are written, or were. It does not deviate from its dialect.
 pub(crate) fn envelope_in(headers: &Headers) -> Result<Option<Envelope>, ParseError> {
-    parse_tolerant(pairs(headers))
+    parse(pairs(headers))
 }
 
 /// Checks that the store takes so much metadata of the user.

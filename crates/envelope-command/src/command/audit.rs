@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use envelope_core::{Decryptor, Keyring, Policy, check_body_len};
+use envelope_core::{Decryptor, Keyring, KeyringError, Policy, check_body_len};
 use envelope_store::{
     Address, ObjectMeta, Store, StoreError, TransferError,
     bulk::{BulkEvent, Item, Outcome, Report, describe, listed},
@@ -17,7 +17,7 @@ use envelope_store::{
 };
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
-use meta_codec::Envelope;
+use meta_codec::{Deviation, Envelope};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
@@ -230,6 +230,12 @@ impl Work {
 
     /// Returns the first key that opens an envelope, or why none does.
     fn open(&self, key: &str, envelope: &Envelope) -> Result<Open, Closed> {
+        if envelope.deviations().contains(&Deviation::DescriptionUnreadable) && self.keys.len() > 1
+        {
+            // As for every reader.
+            let words = describe(&KeyringError::Unidentified);
+            return Err(Closed { words, is_known: true });
+        }
         let (mut reasons, mut is_known): (Vec<String>, bool) = (Vec::new(), true);
         for candidate in &self.keys {
             let decryptor = candidate.decryptor.clone().with_name(key);

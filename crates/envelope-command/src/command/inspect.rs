@@ -19,7 +19,7 @@ use crate::{
     key_file,
     protection::{Protection, seal_in_words},
     store,
-    weakness::weaknesses,
+    weakness::{warn_of_short_key, weaknesses},
 };
 
 pub(crate) fn run(args: &Inspect) -> Result<(), Failure> {
@@ -66,7 +66,8 @@ fn verify(args: &Inspect, envelope: &Envelope) -> Result<bool, Failure> {
     if let Some(address) = store::address(&args.metadata) {
         decryptor = decryptor.with_name(address.key);
     }
-    args.sealed.known_to(decryptor)?.decrypt(envelope)?;
+    let cipher = args.sealed.known_to(decryptor)?.decrypt(envelope)?;
+    warn_of_short_key(cipher.key_bits());
     Ok(true)
 }
 
@@ -134,6 +135,7 @@ fn entry(name: &str, words: &str) -> String {
         true => textwrap::fill(
             words,
             textwrap::Options::new(usize::from(stdout.size().1).max(2 * INDENT))
+                .word_splitter(textwrap::WordSplitter::NoHyphenation)
                 .initial_indent(&first)
                 .subsequent_indent(&" ".repeat(INDENT)),
         ),

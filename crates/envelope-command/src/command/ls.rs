@@ -37,6 +37,10 @@ struct Looked {
 }
 
 pub(crate) fn run(args: &Ls) -> Result<(), Failure> {
+    if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+        // It outweighs CLICOLOR_FORCE.
+        console::set_colors_enabled(false);
+    }
     let store = args.bucket.store(&args.from.location)?;
     if args.versions {
         return versions(args, store);

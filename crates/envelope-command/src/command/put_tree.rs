@@ -205,8 +205,10 @@ impl FileUploads {
         modified_here: Option<SystemTime>,
     ) -> Result<bool, Outcome> {
         let meta = self.store.head(key).await.map_err(|error| Outcome::failed(&error))?;
-        // An envelope that nobody can read is none.
-        let is_encrypted = matches!(envelope_of(&*self.store, key, &meta).await, Ok(Some(_)));
+        // An envelope that not everybody can read is none.
+        let is_encrypted = envelope_of(&*self.store, key, &meta)
+            .await
+            .is_ok_and(|envelope| envelope.is_some_and(|it| it.refusal().is_none()));
         let is_as_asked = is_encrypted && self.uploads.is_server_side_as_asked(&meta);
         Ok(is_as_asked && modified_here.is_some() && modified(&meta) == modified_here)
     }

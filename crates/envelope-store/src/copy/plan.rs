@@ -86,6 +86,10 @@ impl Copy {
                 false => Err(PolicyError::NotEncrypted.into()),
             };
         };
+        // It would be written again as it is.
+        if let Some(refusal) = envelope.refusal() {
+            return Err(refusal.clone().into());
+        }
         policy.map_or(Ok(()), |policy| policy.admit(Some(envelope)).map_err(Into::into))
     }
 

@@ -10,7 +10,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use envelope_core::{Decryptor, Encryptor};
+use envelope_core::{Decryptor, EncryptError, Encryptor};
 use futures_util::TryStreamExt as _;
 
 use super::{NewKeys, Rewrap, Rewrapped};
@@ -111,6 +111,10 @@ impl Rewrap {
                 // All are there, but the newest is not the newest any more.
                 missing.extend(own.last());
             }
+            // Whatever cannot be written again is known before anything is.
+            for known in &missing {
+                self.opens(known, old, new).await?;
+            }
             for known in missing {
                 self.write_again(known, (old, new), encryptor).await?;
             }
@@ -169,8 +173,14 @@ impl Rewrap {
         let Some(envelope) = envelope_of(&*store, &self.key, &known.meta).await? else {
             return Ok(Opens::Neither);
         };
+        if let Some(refusal) = envelope.refusal() {
+            return Err(refusal.clone().into());
+        }
         for (opens, decryptor) in [(Opens::New, new), (Opens::Old, old)] {
             match master_key::decrypt(&named(decryptor, &self.key), &envelope).await {
+                Ok(cipher) if cipher.key_bits() < 256 => {
+                    return Err(EncryptError::ShortContentKey.into());
+                }
                 Ok(_) => return Ok(opens),
                 Err(TransferError::Decrypt(error)) if !error.is_undecided() => {}
                 Err(error) => return Err(error),

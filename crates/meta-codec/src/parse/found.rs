@@ -2,7 +2,7 @@
 
 use crate::{
     ContentAlgorithm, Deviation, Dialect, Envelope, IvForm, MaterialDescription, PartLayout, Seal,
-    Vendor, WrapAlgorithm,
+    WrapAlgorithm,
     algorithm::LengthRule,
     description::DescriptionError,
     dialect::{Field, Row, Table},
@@ -342,7 +342,8 @@ impl Tolerated {
             error.reason(),
             Reason::Description(DescriptionError::TooLong(_) | DescriptionError::TooManyEntries)
         );
-        if self.table.vendor != Vendor::Oss || too_long {
+        // What is read past was seen with this dialect only.
+        if self.table.id != Dialect::OSS_V2.id() || too_long {
             return Err(error);
         }
         self.deviations.push(deviation);
