@@ -125,7 +125,11 @@ impl Example {
 
 /// Returns the pages by name, without `.md`.
 fn pages() -> BTreeMap<String, String> {
-    let entries = fs::read_dir(folder("../docs/format")).expect("docs/format");
+    pages_in("../docs/format")
+}
+
+fn pages_in(place: &str) -> BTreeMap<String, String> {
+    let entries = fs::read_dir(folder(place)).expect("a folder of pages");
     let paths = entries.map(|entry| entry.unwrap().path());
     let pages: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(is_md)).collect();
     let name = |path: &PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
@@ -217,5 +221,28 @@ fn every_header_of_server_side_encryption_is_on_its_page() {
     let page = &pages()["sse"];
     for name in names {
         assert!(page.contains(&format!("`{name}`")), "{name} is not on the page sse.md");
+    }
+}
+
+/// The pages in Chinese say the same as those in English, as far as that can be seen: they have the
+/// same blocks, byte for byte, and as many headings and rows.
+#[test]
+fn the_translation_is_of_these_pages() {
+    let (english, chinese) = (pages(), pages_in("../docs/zh/format"));
+    assert!(english.keys().eq(chinese.keys()), "{:?}", chinese.keys());
+    let seals =
+        ["../docs/seal.md", "../docs/zh/seal.md"].map(|path| fs::read_to_string(folder(path)));
+    let pairs = english.iter().map(|(page, text)| (page.as_str(), text, &chinese[page]));
+    let [seal, translated] = seals.map(Result::unwrap);
+    for (page, text, translated) in pairs.chain([("../seal", &seal, &translated)]) {
+        let examples = |text: &str| -> Vec<_> {
+            examples(page, text).into_iter().map(|example| example.facts).collect()
+        };
+        assert_eq!(examples(text), examples(translated), "{page}");
+        let count =
+            |text: &str, start: &str| text.lines().filter(|line| line.starts_with(start)).count();
+        for start in ["#", "|", "```"] {
+            assert_eq!(count(text, start), count(translated, start), "{page}: {start}");
+        }
     }
 }
