@@ -2,6 +2,7 @@
 
 mod bench;
 mod coverage;
+mod dist;
 mod fixtures;
 mod fuzz;
 mod interop;
@@ -39,6 +40,9 @@ cargo xtask deny            check the licences and the sources of all dependenci
 cargo xtask forgery         unwrap 100 000 forged RSA wraps of each kind, and compare the outcomes
 cargo xtask slow            carry 40 MiB up and down over a line of 100 kB/s
 cargo xtask man             write the manual pages of the command to target/man
+cargo xtask record          record an interrupted upload; writes docs/put.svg
+cargo xtask dist            build the archive and the Debian package of a release, with their sums
+                            and the list of their parts, into target/dist
 cargo xtask package         build the packages as they would be published, and test their examples";
 
 fn main() -> ExitCode {
@@ -53,6 +57,8 @@ fn main() -> ExitCode {
         ["bench", "seal"] => bench::seal(),
         ["bench", "many"] => bench::many(),
         ["man"] => man(),
+        ["record"] => dist::record(),
+        ["dist"] => dist::build(),
         ["package"] => package::check(),
         ["deny"] => deny(),
         ["coverage"] => coverage::measure(),
@@ -153,11 +159,11 @@ fn test(all: bool) -> Result<(), String> {
     sdks::key_management()?;
     sdks::buckets()?;
     sdks::examples()?;
+    sdks::readme()?;
     sdks::node()?;
     interop::check(all)?;
     sdks::recorded_objects()
 }
-    sdks::readme()?;
 
 /// Runs the examples, which check their own results.
 fn examples() -> Result<(), String> {

@@ -18,6 +18,15 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     if command.get_current_dir().is_none() {
         command.current_dir(crate::root());
     }
+    // What `cargo xtask` says of the package `xtask`. Build scripts that look at these variables
+    // would run again whenever cargo is called without it.
+    for (name, _) in std::env::vars_os() {
+        let is_ours =
+            |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|it| name.starts_with(it));
+        if name.to_str().is_some_and(is_ours) {
+            command.env_remove(name);
+        }
+    }
     let words: Vec<_> = std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(OsStr::to_string_lossy)
