@@ -7,7 +7,6 @@ mod source;
 use std::{
     convert::Infallible,
     error::Error,
-    io,
     path::Path,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
@@ -33,7 +32,7 @@ use crate::{
     args::Many,
     cleanup,
     failure::{Code, Failure},
-    progress::say,
+    progress::{OutputLines, say},
 };
 
 /// The engine for a command, with its budget and its progress.
@@ -280,5 +279,5 @@ impl From<ReportError> for Failure {
 
 /// Returns the standard output as a report.
 pub(crate) fn printed() -> Report {
-    Report::to(io::stdout())
+    Report::to(OutputLines)
 }

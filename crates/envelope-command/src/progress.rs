@@ -1,7 +1,7 @@
 //! Progress, on standard error.
 
 use std::{
-    io::{self, Write as _},
+    io::{self, Write},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -42,9 +42,28 @@ pub(crate) fn say(json: &Value, words: &str) {
     if is_json() {
         return print(&json.to_string());
     }
+    beside_bar(|| print(&one_line(words)));
+}
+
+/// Runs something that writes lines to the terminal, so that they do not run into the bar.
+pub(crate) fn beside_bar<T>(write: impl FnOnce() -> T) -> T {
     match &*BAR.lock().unwrap_or_else(PoisonError::into_inner) {
-        Some(bar) => bar.suspend(|| print(&one_line(words))),
-        None => print(&one_line(words)),
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    }
+}
+
+/// The standard output, each write to which is of whole lines.
+pub(crate) struct OutputLines;
+
+impl Write for OutputLines {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        beside_bar(|| io::stdout().lock().write_all(lines))?;
+        Ok(lines.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush()
     }
 }
 

@@ -80,3 +80,20 @@ fn explanations_are_broken_between_words_only_on_a_terminal() {
     }
     assert!(whole.starts_with("master key     RSA, 2048 bits\n   |           "), "{whole}");
 }
+
+/// What is printed while a bar is shown begins a line of its own.
+#[test]
+fn lines_do_not_run_into_the_bar() {
+    let shown = shown(
+        "envelope put -r bucket file:other/ --key key.pem --dialect oss-v2 --dry-run 2>&1",
+        Some(80),
+        &[],
+    );
+    let planned: Vec<&str> = shown.lines().filter(|line| line.contains("to upload")).collect();
+    assert!(planned.len() >= 3, "{shown:?}");
+    for line in planned {
+        // A bar is removed before the line, and drawn again after it.
+        let line = line.rsplit(['\r', 'K']).next().unwrap_or_default();
+        assert!(line.starts_with("to upload") || line.contains(" to upload ("), "{shown:?}");
+    }
+}

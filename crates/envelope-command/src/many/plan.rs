@@ -5,18 +5,20 @@ use std::io::{self, Write};
 use indicatif::HumanBytes;
 use serde_json::Value;
 
-use crate::{failure::one_line, progress::is_json};
+use crate::{
+    failure::one_line,
+    progress::{OutputLines, is_json},
+};
 
 /// The standard output, on which a plan is lines of JSON for programs, and words for people.
 pub(super) struct Plan;
 
 impl Write for Plan {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut out = io::stdout().lock();
         let value: Value = serde_json::from_slice(line)?;
         let field = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
         if is_json() {
-            out.write_all(line)?;
+            OutputLines.write_all(line)?;
         } else {
             let (status, key) = (field("status"), one_line(field("key")));
             let bytes = value.get("bytes").and_then(Value::as_u64);
@@ -25,12 +27,13 @@ impl Write for Plan {
                 "" => String::new(),
                 reason => format!(" ({reason})"),
             };
-            writeln!(out, "{status:<12} {bytes:>12}  {key}{reason}")?;
+            let words = format!("{status:<12} {bytes:>12}  {key}{reason}\n");
+            OutputLines.write_all(words.as_bytes())?;
         }
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stdout().flush()
+        OutputLines.flush()
     }
 }
