@@ -11,6 +11,7 @@ mod package;
 mod run;
 mod sdks;
 mod tool;
+mod wheel;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -43,6 +44,7 @@ cargo xtask man             write the manual pages of the command to target/man
 cargo xtask record          record an interrupted upload; writes docs/put.svg
 cargo xtask dist            build the archive and the Debian package of a release, with their sums
                             and the list of their parts, into target/dist
+cargo xtask wheel           build the wheel of the Python package, and test it installed
 cargo xtask package         build the packages as they would be published, and test their examples";
 
 fn main() -> ExitCode {
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         ["man"] => man(),
         ["record"] => dist::record(),
         ["dist"] => dist::build(),
+        ["wheel"] => wheel::build(),
         ["package"] => package::check(),
         ["deny"] => deny(),
         ["coverage"] => coverage::measure(),
@@ -160,6 +163,7 @@ fn test(all: bool) -> Result<(), String> {
     sdks::buckets()?;
     sdks::examples()?;
     sdks::readme()?;
+    wheel::test()?;
     sdks::node()?;
     interop::check(all)?;
     sdks::recorded_objects()

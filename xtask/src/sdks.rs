@@ -169,3 +169,9 @@ pub(crate) fn environment(requirements: &Path) -> Result<PathBuf, String> {
     fs::write(&made, wanted).map_err(|error| format!("{}: {error}", made.display()))?;
     Ok(python)
 }
+
+/// Returns whether `python3` is one that the Python package supports.
+pub(crate) fn is_python_new_enough() -> bool {
+    let check = "import sys; sys.exit(sys.version_info < (3, 11))";
+    Command::new("python3").args(["-c", check]).status().is_ok_and(|status| status.success())
+}

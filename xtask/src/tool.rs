@@ -14,6 +14,19 @@ pub(crate) fn install(name: &str, version: &str) -> Result<PathBuf, String> {
     Ok(tools.join("bin"))
 }
 
+/// Installs a program from PyPI, unless it is there already, and returns its path.
+pub(crate) fn pip(name: &str, version: &str) -> Result<PathBuf, String> {
+    let folder = target().join("tools").join(format!("{name}-{version}"));
+    let program = folder.join("bin").join(name);
+    if !program.exists() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+        run(Command::new(folder.join("bin/pip"))
+            .args(["install", "--quiet", "--disable-pip-version-check"])
+            .arg(format!("{name}=={version}")))?;
+    }
+    Ok(program)
+}
+
 /// Returns a program of Debian's LLVM, whose package is installed if it is not there.
 pub(crate) fn llvm(name: &str) -> Result<PathBuf, String> {
     // The LLVM of the toolchain that writes the profiles.

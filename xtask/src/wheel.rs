@@ -1,0 +1,95 @@
+//! The Python package: its tests, and the wheel that is published.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{root, run::run, sdks, target, tool};
+
+/// Tests the package as it is built for tests. The native part must be built already.
+pub(crate) fn test() -> Result<(), String> {
+    let package = package();
+    if !sdks::is_python_new_enough() {
+        eprintln!("skipped: the Python package needs Python 3.11");
+        return Ok(());
+    }
+    let python = sdks::environment(&package.join("tests/requirements-package.txt"))?;
+    let place = target().join("python-package");
+    let _ = fs::remove_dir_all(&place);
+    copy(&package.join("python"), &place)?;
+    let native = place.join("envelope_cse/_native.abi3.so");
+    fs::copy(target().join("debug/lib_native.so"), &native)
+        .map_err(|error| format!("{}: {error}", native.display()))?;
+    check(&python, &place)
+}
+
+/// Builds the wheel and the source distribution into `target/wheels`, installs the wheel into a
+/// clean environment, and runs the tests with it.
+pub(crate) fn build() -> Result<(), String> {
+    let package = package();
+    let python = sdks::environment(&package.join("tests/requirements-package.txt"))?;
+    let maturin = tool::pip("maturin", "1.16.0")?;
+    let wheels = target().join("wheels");
+    let _ = fs::remove_dir_all(&wheels);
+    for arguments in [&["build", "--release", "--locked"][..], &["sdist"]] {
+        run(Command::new(&maturin)
+            .args(arguments)
+            .arg("--manifest-path")
+            .arg(package.join("Cargo.toml"))
+            .arg("--out")
+            .arg(&wheels)
+            .env("CARGO_TARGET_DIR", target()))?;
+    }
+    let place = target().join("wheel-installed");
+    let _ = fs::remove_dir_all(&place);
+    run(Command::new(&python)
+        .args(["-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--find-links"])
+        .arg(&wheels)
+        .arg("--target")
+        .arg(&place)
+        .arg("envelope-cse"))?;
+    check(&python, &place)
+}
+
+/// Runs the tests, and checks the types, of the package in a folder.
+fn check(python: &Path, place: &Path) -> Result<(), String> {
+    let tests = package().join("tests");
+    let with = |arguments: &[&str]| {
+        let mut command = Command::new(python);
+        command.args(arguments).env("PYTHONPATH", place).env("PYTHONDONTWRITEBYTECODE", "1");
+        command
+    };
+    let quiet = ["-m", "pytest", "--quiet", "-p", "no:cacheprovider"];
+    run(with(&quiet).arg(tests.join("test_core.py")))?;
+    run(&mut with(&["-c", DOCTEST]))?;
+    run(with(&[]).arg(tests.join("typed.py")))?;
+    run(with(&["-m", "mypy", "--strict", "--no-incremental", "--cache-dir=/dev/null"])
+        .arg(tests.join("typed.py"))
+        .arg(place.join("envelope_cse"))
+        .env("MYPYPATH", place))
+}
+
+const DOCTEST: &str =
+    "import doctest, sys, envelope_cse; sys.exit(doctest.testmod(envelope_cse)[0])";
+
+fn package() -> PathBuf {
+    root().join("crates/envelope-python")
+}
+
+/// Copies a folder of Python files.
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    let fail = |error| format!("{}: {error}", from.display());
+    fs::create_dir_all(to).map_err(fail)?;
+    for entry in fs::read_dir(from).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        let name = path.file_name().unwrap_or_default();
+        if path.is_dir() && name != "__pycache__" {
+            copy(&path, &to.join(name))?;
+        } else if path.is_file() {
+            fs::copy(&path, to.join(name)).map_err(fail)?;
+        }
+    }
+    Ok(())
+}
