@@ -16,8 +16,9 @@ use crate::{
 #[error("{0} has no seekable keystream")]
 pub struct NotCtr(pub ContentAlgorithm);
 
-/// AES-CTR for one object: AES-256, unless the content key is [short](ContentKey::is_short). Encryption and decryption are the same operation and can start at
-/// any byte. Clones share the key, which is wiped with the last of them.
+/// AES-CTR for one object: AES-256, unless the content key is [short](ContentKey::is_short).
+/// Encryption and decryption are the same operation and can start at any byte. Clones share the
+/// key, which is wiped with the last of them.
 ///
 /// The counter block is 128 bits, big-endian, and wraps around. Byte `n` of the object belongs to
 /// block `IV + n / 16`, as every SDK computes it for the IVs that it writes.

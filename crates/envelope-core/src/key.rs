@@ -124,7 +124,8 @@ impl Candidate {
         let may_be_short = Choice::from(u8::from(algorithm == ContentAlgorithm::Aes256Ctr));
         cek_good |= may_be_short & (len.ct_eq(&16) | len.ct_eq(&24));
         let [cek_len, ..] = len.to_le_bytes();
-        // An IV is wrapped like a CEK and has 16 bytes, so that one could be given out for the other.
+        // An IV is wrapped like a CEK and has 16 bytes, so that one could be given out for the
+        // other.
         let given = iv.unwrap_or_default();
         let start = cek.get(..given.len()).unwrap_or_default();
         cek_good &= !(len.ct_eq(&(given.len() as u64)) & start.ct_eq(given));

@@ -113,8 +113,8 @@ impl Keyring {
             let unwrapped = key.unwrap(envelope).await;
             let stand_in = ContentKey::stand_in(envelope.content_algorithm());
             let tried = unwrapped.as_ref().unwrap_or(&stand_in);
-            // Where short keys are not allowed, one is like a key that does not fit: the same error,
-            // the same work, and other keys are tried.
+            // Where short keys are not allowed, one is like a key that does not fit: the same
+            // error, the same work, and other keys are tried.
             let passes = black_box(key_check::passes(tried, envelope))
                 & black_box(seal::confirms(tried, envelope))
                 & (allows_short | !tried.is_short());
@@ -171,8 +171,8 @@ pub enum KeyringError {
         /// The text of the envelope's description, or empty if it has none.
         description: String,
     },
-    /// The description is unreadable, so it does not say which of several keys to use. Use a keyring
-    /// with only one.
+    /// The description is unreadable, so it does not say which of several keys to use. Use a
+    /// keyring with only one.
     #[error("several keys are given, and the description does not say which one is right")]
     Unidentified,
     /// Every matching key has failed.

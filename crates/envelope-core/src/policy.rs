@@ -81,8 +81,8 @@ impl Policy {
         Deviation::ALL.into_iter().fold(every, Self::allow_deviation)
     }
 
-    /// Allows metadata that deviates from its dialect in a way that some SDK reads past. It can only
-    /// be met in envelopes from [`parse_tolerant`](meta_codec::parse_tolerant).
+    /// Allows metadata that deviates from its dialect in a way that some SDK reads past. It can
+    /// only be met in envelopes from [`parse_tolerant`](meta_codec::parse_tolerant).
     #[must_use]
     pub fn allow_deviation(mut self, deviation: Deviation) -> Self {
         self.deviations.push(deviation);
@@ -94,8 +94,8 @@ impl Policy {
     /// OSS SDK for iOS do, and six SDKs read them.
     ///
     /// The length of a content key shows only after it was unwrapped. Unless this is allowed, such
-    /// an object is refused with [`UnwrapError::Failed`](crate::UnwrapError::Failed) like a key that
-    /// does not fit, so that there is nothing to tell apart for those who forge wrapped keys.
+    /// an object is refused with [`UnwrapError::Failed`](crate::UnwrapError::Failed) like a key
+    /// that does not fit, so that there is nothing to tell apart for those who forge wrapped keys.
     #[must_use]
     pub const fn allow_short_content_keys(mut self) -> Self {
         self.short_keys = true;

@@ -162,8 +162,8 @@ impl BodyEncryptor {
 
 #[pymethods]
 impl BodyEncryptor {
-    /// Returns the next bytes of the plaintext, encrypted. Raises `ValueError` if there are more than
-    /// the metadata states.
+    /// Returns the next bytes of the plaintext, encrypted. Raises `ValueError` if there are more
+    /// than the metadata states.
     fn update<'py>(
         &self,
         py: Python<'py>,
@@ -209,7 +209,8 @@ pub(crate) struct BodyDecryptor(Turn<CoreBodyDecryptor>);
 
 #[pymethods]
 impl BodyDecryptor {
-    /// Takes the next bytes of the body, and returns the plaintext that is ready, which may be less.
+    /// Takes the next bytes of the body, and returns the plaintext that is ready, which may be
+    /// less.
     fn update<'py>(
         &self,
         py: Python<'py>,

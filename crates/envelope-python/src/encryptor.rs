@@ -34,9 +34,9 @@ impl Encryptor {
 
 #[pymethods]
 impl Encryptor {
-    /// `dialect` is `oss-v2`, `oss-v1`, `cos-v2` or `cos-v1`; `content` is `ctr` or `gcm`; `wrap` is
-    /// the algorithm that wraps the content key, if not the usual one. `name` is the key under which
-    /// the object will be stored, which binds the seal to it.
+    /// `dialect` is `oss-v2`, `oss-v1`, `cos-v2` or `cos-v1`; `content` is `ctr` or `gcm`; `wrap`
+    /// is the algorithm that wraps the content key, if not the usual one. `name` is the key under
+    /// which the object will be stored, which binds the seal to it.
     #[new]
     #[pyo3(signature = (key, dialect, *, content="ctr", wrap=None, seal=true, key_check=false,
         origin_key=None, name=None, allow_weak_wrap=false))]

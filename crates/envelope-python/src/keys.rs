@@ -193,8 +193,8 @@ pub(crate) struct KmsKey(String);
 
 #[pymethods]
 impl KmsKey {
-    /// `address` is `VENDOR:REGION[:KEY_ID]`, such as `aliyun:cn-hangzhou:KEY_ID`. Without the key's
-    /// id it only reads. Without an access key, the one in the environment is used.
+    /// `address` is `VENDOR:REGION[:KEY_ID]`, such as `aliyun:cn-hangzhou:KEY_ID`. Without the
+    /// key's id it only reads. Without an access key, the one in the environment is used.
     /// `context_passphrase` is the passphrase of oss2's `AliKMSProvider`.
     #[new]
     #[pyo3(signature = (address, *, access_key_id=None, access_key_secret=None,

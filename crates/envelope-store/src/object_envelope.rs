@@ -13,8 +13,8 @@ const MAX_INSTRUCTION: u64 = 64 * 1024;
 /// Returns the envelope of an object, read from its headers or, on COS, from its instruction file.
 ///
 /// Returns `Ok(None)` if the object has no envelope. The envelope may
-/// [deviate](meta_codec::Deviation) from its dialect; ask the [policy](envelope_core::Policy) before
-/// using it. It can be dropped at any time.
+/// [deviate](meta_codec::Deviation) from its dialect; ask the [policy](envelope_core::Policy)
+/// before using it. It can be dropped at any time.
 ///
 /// # Errors
 /// [`TransferError::Parse`] if the envelope is rejected; [`TransferError::OldInstruction`]; or

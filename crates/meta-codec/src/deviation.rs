@@ -6,8 +6,8 @@ use std::fmt;
 /// doubt about the meaning of the rest.
 ///
 /// [`parse`](crate::parse) refuses all of them. [`parse_tolerant`](crate::parse_tolerant) records
-/// them in the [envelope](crate::Envelope::deviations), and leaves it to the reader's policy whether
-/// the object may be read.
+/// them in the [envelope](crate::Envelope::deviations), and leaves it to the reader's policy
+/// whether the object may be read.
 ///
 /// Metadata with a key check or a seal was written by this library, which does not deviate;
 /// deviations of such metadata are always refused.

@@ -53,8 +53,8 @@ where
 /// Parses the envelope from an object's headers as [`parse`] does, but records the
 /// [deviations](crate::Deviation) that some SDK reads past instead of refusing them.
 ///
-/// The caller **must** ask a policy about [`Envelope::deviations`] before it uses the envelope. Such
-/// an envelope cannot be [emitted](Envelope::emit).
+/// The caller **must** ask a policy about [`Envelope::deviations`] before it uses the envelope.
+/// Such an envelope cannot be [emitted](Envelope::emit).
 ///
 /// ```
 /// use meta_codec::{Deviation, parse, parse_tolerant};
