@@ -46,16 +46,12 @@ pub(crate) fn check() -> Result<(), String> {
     fs::write(&path, manifest).map_err(|error| format!("{}: {error}", path.display()))?;
     fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock"))
         .map_err(|error| format!("Cargo.lock: {error}"))?;
-    // Dependencies that are built already need not be built again.
-    for arguments in [&["build"][..], &["test", "--doc"]] {
-        run(Command::new(env!("CARGO"))
-            .args(arguments)
-            .args(["--workspace", "--all-features", "--manifest-path"])
-            .arg(&path)
-            .arg("--target-dir")
-            .arg(target()))?;
-    }
-    Ok(())
+    run(Command::new(env!("CARGO"))
+        .args(["build", "--workspace", "--all-features", "--manifest-path"])
+        .arg(&path))?;
+    run(Command::new(env!("CARGO"))
+        .args(["test", "--doc", "--workspace", "--all-features", "--manifest-path"])
+        .arg(&path))
 }
 
 /// Unpacks a package that `cargo package` has made. Its files get new times of modification, so

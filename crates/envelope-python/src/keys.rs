@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::{
     buffer::{Input, copied, detached},
     errors::{EncryptError, KeyFileError, words},
+    forked,
 };
 
 /// A master key, which wraps the content key of each object. It is `RsaKey`, `AesKey` or `KmsKey`,
@@ -121,7 +122,7 @@ impl RsaKey {
         description: Option<BTreeMap<String, String>>,
     ) -> PyResult<PyClassInitializer<Self>> {
         let key = key.with_description(parsed(description)?);
-        let base = MasterKey { wrapper: Arc::new(key.clone()) };
+        let base = MasterKey { wrapper: forked::shared(&key) };
         Ok(PyClassInitializer::from(base).add_subclass(Self(key)))
     }
 }

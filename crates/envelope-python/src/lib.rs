@@ -9,6 +9,7 @@ mod decryptor;
 mod encryptor;
 mod envelope;
 mod errors;
+mod forked;
 mod keys;
 mod policy;
 mod turn;

@@ -484,20 +484,20 @@ def test_a_fork_does_not_wait_for_threads_that_are_gone(rsa):
 
     headers, stored = cse.Encryptor(rsa, "oss-v2").encrypt(b"a text")
     decryptor, stop = cse.Decryptor([rsa]), threading.Event()
-    # The threads hold the lock of the cache, again and again, but work with no key: AWS-LC, as it is
-    # built for tests, ends a process that was forked while another thread did.
-    decryptor.open(cse.inspect(headers))
+    # They hold the lock of the cache, and work with the key, with which AWS-LC would end the child.
+    uncached = cse.Decryptor([rsa], cached_keys=0)
 
     def opening():
         while not stop.is_set():
             decryptor.open(cse.inspect(headers))
+            uncached.open(cse.inspect(headers))
 
     threads = [threading.Thread(target=opening) for _ in range(3)]
     for thread in threads:
         thread.start()
     statuses = {
-        child(lambda: 0 if cse.decrypt(headers, stored, decryptor) == b"a text" else 1)
-        for _ in range(20)
+        child(lambda: 0 if cse.decrypt(headers, stored, it) == b"a text" else 1)
+        for it in [decryptor, uncached] * 10
     }
     stop.set()
     for thread in threads:
