@@ -72,15 +72,15 @@ pub(crate) fn len_of(object: &Bound<'_, PyAny>) -> PyResult<usize> {
 
 /// Returns the bytes of an object with the buffer protocol.
 fn typed(object: &Bound<'_, PyAny>) -> PyResult<PyBuffer<u8>> {
-    let untyped = PyBuffer::get(object).map_err(|_| {
+    let buffer = PyBuffer::get(object).map_err(|_| {
         let words = "a bytes-like object of unsigned bytes is required, such as bytes, bytearray, \
                      memoryview or a numpy array of uint8";
         PyTypeError::new_err(words)
     })?;
-    if !untyped.is_c_contiguous() {
+    if !buffer.is_c_contiguous() {
         return Err(PyBufferError::new_err("the buffer is not contiguous"));
     }
-    Ok(untyped)
+    Ok(buffer)
 }
 
 /// Runs `work`, without the interpreter's lock if there is much to do.

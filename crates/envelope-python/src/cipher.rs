@@ -22,7 +22,7 @@ use crate::{
 #[pyclass(frozen, module = "envelope_cse")]
 pub(crate) struct Cipher {
     envelope: CoreEnvelope,
-    /// Only AES-CTR can be used again; for the others the key is unwrapped once more.
+    /// It is used up by its first use, unless there is a keystream.
     cipher: Turn<ContentCipher>,
     keystream: Option<CtrCipher>,
     key_bits: usize,

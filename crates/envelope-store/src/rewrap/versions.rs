@@ -112,11 +112,12 @@ impl Rewrap {
                 missing.extend(own.last());
             }
             // Whatever cannot be written again is known before anything is.
-            for known in &missing {
-                self.opens(known, old, new).await?;
-            }
+            let mut checked = Vec::with_capacity(missing.len());
             for known in missing {
-                self.write_again(known, (old, new), encryptor).await?;
+                checked.push((known, self.opens(known, old, new).await?));
+            }
+            for (known, opens) in checked {
+                self.write_again(known, opens, (old, new), encryptor).await?;
             }
         }
         Err(StoreError::Changed.into())
@@ -193,6 +194,7 @@ impl Rewrap {
     async fn write_again(
         &self,
         known: &Known,
+        opens: Opens,
         (old, new): (&Decryptor, &Decryptor),
         encryptor: &Encryptor,
     ) -> Result<(), TransferError> {
@@ -205,7 +207,7 @@ impl Rewrap {
             .with_headers([(name, known.id.clone())])
             .with_retry(self.retry)
             .with_progress(move |event| listener.notify(event));
-        let copy = match self.opens(known, old, new).await? {
+        let copy = match opens {
             Opens::Old => copy.with_keys(old, encryptor).with_new_envelope(true),
             Opens::New => copy.with_keys(new, encryptor),
             Opens::Neither => copy,
