@@ -521,3 +521,35 @@ fn parts_that_the_old_dialect_could_not_state_are_stated_by_the_new_one() {
     assert_eq!(layout(&new), None);
     assert_eq!(layout(&new.with_parts(plan)), Some(plan.layout()));
 }
+
+/// COS Python reads OAEP with a key that it has in a file, and PKCS#1 v1.5 with one by value.
+#[test]
+fn a_key_says_how_it_wraps_where_the_padding_is_not_stated() {
+    let key = RsaKeyWrapper::generate(2048).unwrap();
+    for (wrapper, used, other) in [
+        (key.clone(), WrapAlgorithm::RsaOaepSha1, WrapAlgorithm::RsaPkcs1v15),
+        (
+            key.clone().with_pkcs1v15_where_unstated(),
+            WrapAlgorithm::RsaPkcs1v15,
+            WrapAlgorithm::RsaOaepSha1,
+        ),
+    ] {
+        let object = Encryptor::new(&wrapper, Dialect::COS_V1).encrypt().unwrap();
+        let envelope = object.envelope();
+        assert_eq!(envelope.wrap_algorithm(), WrapAlgorithm::RsaUnstated);
+        let stated = |algorithm| {
+            let (content, dialect) = (ContentAlgorithm::Aes256Ctr, Dialect::OSS_V2);
+            let (key, iv) = (envelope.wrapped_key().to_vec(), envelope.iv().to_vec());
+            wrapper.unwrap(&Envelope::new(dialect, content, algorithm, key, iv))
+        };
+        assert!(stated(used).is_ok());
+        // What is invalid in PKCS#1 v1.5 is random bytes, which hardly ever have the right length.
+        assert!(stated(other).is_err());
+        // Both are read.
+        let keyring = Keyring::new().with(key.clone());
+        assert!(Decryptor::new(&keyring).decrypt(envelope).is_ok());
+        // Where it is stated, nothing changes.
+        let object = Encryptor::new(&wrapper, Dialect::OSS_V2).encrypt().unwrap();
+        assert_eq!(object.envelope().wrap_algorithm(), WrapAlgorithm::RsaPkcs1v15);
+    }
+}

@@ -49,6 +49,7 @@ use crate::{ContentKey, key::Candidate};
 pub struct RsaKeyWrapper {
     engine: Arc<RsaEngine>,
     description: MaterialDescription,
+    pkcs1v15_where_unstated: bool,
 }
 
 impl RsaKeyWrapper {
@@ -67,7 +68,7 @@ impl RsaKeyWrapper {
             RsaKey::Public(_) => None,
         };
         let engine = Arc::new(RsaEngine::new(public, private));
-        Ok(Self { engine, description: MaterialDescription::default() })
+        Ok(Self::from_engine(engine))
     }
 
     /// Generates a key pair of `bits` bits.
@@ -79,16 +80,28 @@ impl RsaKeyWrapper {
             return Err(RsaKeyError::Size(bits));
         }
         let private = PrivateKey::new(&mut SysRng, bits).map_err(|_| RsaKeyError::NoRandomness)?;
-        Ok(Self {
-            engine: Arc::new(RsaEngine::new(private.to_public_key(), Some(Box::new(private)))),
-            description: MaterialDescription::default(),
-        })
+        let engine = RsaEngine::new(private.to_public_key(), Some(Box::new(private)));
+        Ok(Self::from_engine(Arc::new(engine)))
+    }
+
+    fn from_engine(engine: Arc<RsaEngine>) -> Self {
+        let description = MaterialDescription::default();
+        Self { engine, description, pkcs1v15_where_unstated: false }
     }
 
     /// Sets the description, which is written into metadata and used to find the key again.
     #[must_use]
     pub fn with_description(mut self, description: MaterialDescription) -> Self {
         self.description = description;
+        self
+    }
+
+    /// Wraps with PKCS#1 v1.5, instead of OAEP, where the dialect does not state the padding: in
+    /// `cos-v1`. That is what COS Python reads whose `RSAProvider` was given the key by value
+    /// (cos-python-sdk-v5 1.9.44, `get_rsa_key_pair`). Unwrapping accepts both.
+    #[must_use]
+    pub const fn with_pkcs1v15_where_unstated(mut self) -> Self {
+        self.pkcs1v15_where_unstated = true;
         self
     }
 
@@ -196,6 +209,7 @@ impl KeyWrapper for RsaKeyWrapper {
         }
         let padding = match algorithm {
             WrapAlgorithm::RsaPkcs1v15 => Padding::Pkcs1v15,
+            WrapAlgorithm::RsaUnstated if self.pkcs1v15_where_unstated => Padding::Pkcs1v15,
             // Where the metadata does not state the padding, use the better one. COS Python can
             // read it, provided that the key is passed as a file path.
             WrapAlgorithm::RsaOaepSha1 | WrapAlgorithm::RsaUnstated => Padding::OaepSha1,
