@@ -22,7 +22,22 @@ pub(crate) fn test() -> Result<(), String> {
     let native = place.join("envelope_cse/_native.abi3.so");
     fs::copy(target().join("debug/lib_native.so"), &native)
         .map_err(|error| format!("{}: {error}", native.display()))?;
-    check(&python, &place)
+    check(&python, &place)?;
+    stand_ins(&python, &place)
+}
+
+/// Runs the examples of the vendors' documentation with the modules that stand in for the SDKs.
+fn stand_ins(python: &Path, place: &Path) -> Result<(), String> {
+    run(Command::new(python)
+        .arg(root().join("fixtures/make/stand_ins.py"))
+        .args(["envelope", "loopback-bucket", "loopback-kms"].map(debug))
+        .env("PYTHONPATH", place)
+        .env("PYTHONDONTWRITEBYTECODE", "1"))
+}
+
+/// A program that the tests have built.
+fn debug(name: &str) -> PathBuf {
+    target().join("debug").join(name)
 }
 
 /// Builds the wheel and the source distribution into `target/wheels`, installs the wheel into a
@@ -62,10 +77,14 @@ fn check(python: &Path, place: &Path) -> Result<(), String> {
         command
     };
     let quiet = ["-m", "pytest", "--quiet", "-p", "no:cacheprovider"];
-    run(with(&quiet).arg(tests.join("test_core.py")))?;
+    run(with(&quiet)
+        .args(["test_core.py", "test_stand_ins.py"].map(|name| tests.join(name)))
+        .env("LOOPBACK_BUCKET", debug("loopback-bucket")))?;
     run(&mut with(&["-c", DOCTEST]))?;
     run(with(&[]).arg(tests.join("typed.py")))?;
     run(with(&["-m", "mypy", "--strict", "--no-incremental", "--cache-dir=/dev/null"])
+        .arg("--config-file")
+        .arg(package().join("pyproject.toml"))
         .arg(tests.join("typed.py"))
         .arg(place.join("envelope_cse"))
         .env("MYPYPATH", place))

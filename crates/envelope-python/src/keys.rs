@@ -45,18 +45,23 @@ pub(crate) struct RsaKey(RsaKeyWrapper);
 #[pymethods]
 impl RsaKey {
     /// Reads a key file: PEM or DER, PKCS#1, PKCS#8 or SPKI, encrypted or not.
+    ///
+    /// `pkcs1_where_unstated` wraps with PKCS#1 v1.5 in the dialect `cos-v1`, as cos-python-sdk-v5
+    /// does with keys that it is given by value, and OAEP with those that are in files.
     #[new]
-    #[pyo3(signature = (file, *, passphrase=None, description=None))]
+    #[pyo3(signature = (file, *, passphrase=None, description=None, pkcs1_where_unstated=false))]
     fn new(
         py: Python<'_>,
         file: &Bound<'_, PyAny>,
         passphrase: Option<&Bound<'_, PyAny>>,
         description: Option<BTreeMap<String, String>>,
+        pkcs1_where_unstated: bool,
     ) -> PyResult<PyClassInitializer<Self>> {
         let (file, passphrase) = (secret(file)?, passphrase.map(secret).transpose()?);
         let key = py
             .detach(|| RsaKeyWrapper::read(&file, passphrase.as_ref().map(|bytes| &bytes[..])))
             .map_err(|error| KeyFileError::new_err(words(&error)))?;
+        let key = if pkcs1_where_unstated { key.with_pkcs1v15_where_unstated() } else { key };
         Self::described(key, description)
     }
 

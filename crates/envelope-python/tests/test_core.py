@@ -19,22 +19,9 @@ import numpy
 import pytest
 
 import envelope_cse as cse
+from conftest import data
 
 SIZES = (0, 1, 15, 16, 17, 8191, 8192, 8193, 262144, 300001)
-
-
-@pytest.fixture(scope="session")
-def rsa():
-    return cse.RsaKey.generate(2048)
-
-
-@pytest.fixture(scope="session")
-def aes():
-    return cse.AesKey(bytes(range(32)))
-
-
-def data(size):
-    return random.Random(size).randbytes(size)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -30,6 +30,7 @@ class RsaKey(MasterKey):
         *,
         passphrase: Buffer | str | None = None,
         description: dict[str, str] | None = None,
+        pkcs1_where_unstated: bool = False,
     ) -> RsaKey: ...
     @staticmethod
     def generate(bits: int = 3072, *, description: dict[str, str] | None = None) -> RsaKey: ...
@@ -44,9 +45,7 @@ class RsaKey(MasterKey):
 
 @final
 class AesKey(MasterKey):
-    def __new__(
-        cls, key: Buffer | str, *, description: dict[str, str] | None = None
-    ) -> AesKey: ...
+    def __new__(cls, key: Buffer | str, *, description: dict[str, str] | None = None) -> AesKey: ...
     @staticmethod
     def read(file: Buffer | str, *, description: dict[str, str] | None = None) -> AesKey: ...
     @staticmethod

@@ -1,0 +1,216 @@
+"""`EncryptionClient`: objects that are encrypted before they are sent."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+from alibabacloud_oss_v2 import EncryptionClient as _EncryptionClient, exceptions
+from alibabacloud_oss_v2.types import CaseInsensitiveDict, StreamBody
+
+from .. import _native as _cse
+from .._bodies import (
+    Pieces,
+    bytes_of,
+    check_md5,
+    encrypted_body,
+    is_buffer,
+    length_of,
+    range_start,
+)
+from .._upload import Upload
+from .crypto import MasterRsaCipher
+
+_OURS = ("x-oss-meta-client-side-encryption-", "x-oss-meta-oss-crypto-", "x-oss-meta-envelope-")
+
+
+class EncryptionMultiPartContext:
+    """The cipher of an upload in parts."""
+
+    def __init__(self, upload: Upload, headers: dict[str, str]) -> None:
+        self.upload, self.headers = upload, headers
+
+    def is_valid(self) -> bool:
+        return True
+
+
+class DecryptedBody(StreamBody):  # type: ignore[misc]
+    """The body of an answer, decrypted."""
+
+    def __init__(self, stream: Any, cipher: _cse.Cipher | _cse.Keystream, start: int) -> None:
+        self._stream, self._cipher, self._start = stream, cipher, start
+        self._content: bytes | None = None
+        self._crc = _cse.Crc64()
+
+    def __enter__(self) -> DecryptedBody:
+        self._stream.__enter__()
+        return self
+
+    def __exit__(self, *args: Any) -> None:
+        self._stream.__exit__(*args)
+
+    @property
+    def is_closed(self) -> bool:
+        return bool(self._stream.is_closed)
+
+    @property
+    def is_stream_consumed(self) -> bool:
+        return bool(self._stream.is_stream_consumed)
+
+    @property
+    def crc(self) -> int:
+        """The CRC-64 of what is stored, as far as it was read."""
+        return self._crc.value
+
+    @property
+    def content(self) -> bytes:
+        return self.read()
+
+    def read(self) -> bytes:
+        if self._content is None:
+            self._content = b"".join(self.iter_bytes())
+        return self._content
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def iter_bytes(self, **kwargs: Any) -> Iterator[bytes]:
+        if self._content is not None:
+            yield self._content
+            return
+        if isinstance(self._cipher, _cse.Keystream):
+            at = self._start
+            for piece in self._stream.iter_bytes(**kwargs):
+                self._crc.update(piece)
+                yield self._cipher.apply(piece, at)
+                at += len(piece)
+            return
+        decryptor = self._cipher.decryptor()
+        for piece in self._stream.iter_bytes(**kwargs):
+            self._crc.update(piece)
+            if plain := decryptor.update(piece):
+                yield plain
+        if rest := decryptor.finish():
+            yield rest
+
+
+class EncryptionClient(_EncryptionClient):  # type: ignore[misc]
+    """As `alibabacloud_oss_v2.EncryptionClient`, with `MasterRsaCipher` of `envelope_cse`."""
+
+    def __init__(
+        self,
+        client: Any,
+        master_cipher: MasterRsaCipher,
+        decrypt_master_ciphers: list[MasterRsaCipher] | None = None,
+        *,
+        policy: _cse.Policy | None = None,
+    ) -> None:
+        ciphers = [master_cipher, *(decrypt_master_ciphers or [])]
+        if not all(isinstance(cipher, MasterRsaCipher) for cipher in ciphers):
+            raise TypeError("a master cipher is one of envelope_cse.alibabacloud_oss_v2.crypto")
+        self._client = client
+        key = master_cipher.encrypting or master_cipher.decrypting
+        self._encryptor = None if key is None else _cse.Encryptor(key, "oss-v2")
+        keys = [cipher.decrypting for cipher in ciphers if cipher.decrypting is not None]
+        self._decryptor = _cse.Decryptor(keys, policy=policy)
+
+    def _new(self) -> _cse.Encryptor:
+        if self._encryptor is None:
+            raise ValueError("the master cipher has no key")
+        return self._encryptor
+
+    def _put_object_securely(self, request: Any, **kwargs: Any) -> Any:
+        sent = copy.copy(request)
+        stated, sent.content_length = sent.content_length, None
+        md5, sent.content_md5 = sent.content_md5, None
+        body = b"" if request.body is None else request.body
+        if not hasattr(body, "read") and not is_buffer(body) and not isinstance(body, Iterator):
+            # What can be gone through again is held, so that it can be sent again.
+            body = b"".join(bytes(bytes_of(piece)) for piece in body)
+        if is_buffer(body):
+            plain = bytes_of(body)
+            check_md5(plain, md5)
+            added, sent.body = self._new().encrypt(plain)
+        else:
+            source = body if hasattr(body, "read") else Pieces(body)
+            length = length_of(source)
+            length = int(stated) if length is None and stated is not None else length
+            started = self._new().start(length)
+            added = started.headers
+            encrypted = encrypted_body(source, started.keystream(), length)
+            sent.body = encrypted if hasattr(encrypted, "seek") else iter(encrypted)
+        _add(sent, added)
+        return self._client.put_object(sent, **kwargs)
+
+    def _get_object_securely(self, request: Any, **kwargs: Any) -> Any:
+        if request.process is not None:
+            raise exceptions.ParamInvalidError(field="request.process")
+        result = self._client.get_object(request, **kwargs)
+        try:
+            self._open(result)
+        except BaseException:
+            if result.body is not None:
+                result.body.close()
+            raise
+        return result
+
+    def _open(self, result: Any) -> None:
+        start = range_start(result.status_code, result.content_range)
+        envelope = _cse.parse(result.headers)
+        if envelope is None:
+            self._decryptor.check_plaintext()
+            return
+        if start is not None:
+            keystream = self._decryptor.open_range(envelope)
+            result.body = DecryptedBody(result.body, keystream, start)
+            return
+        cipher = self._decryptor.open(envelope)
+        result.body = DecryptedBody(result.body, cipher, 0)
+        if result.content_length is not None:
+            result.content_length = envelope.plain_len_of(result.content_length)
+
+    def _initiate_multipart_upload_securely(self, request: Any, **kwargs: Any) -> Any:
+        size, part_size = request.cse_data_size, request.cse_part_size
+        if part_size is None:
+            raise exceptions.ParamNullError(field="request.cse_part_size")
+        if not isinstance(part_size, int):
+            raise TypeError(f"request.cse_part_size need int, but got {type(part_size)}")
+        if part_size <= 0 or part_size % 16:
+            raise ValueError("request.cse_part_size is a multiple of 16")
+        if not size:
+            # OSS refuses such an upload without it (EC 0005-00000406).
+            raise exceptions.ParamNullError(field="request.cse_data_size")
+        parts = self._new().start_parts(size, part_size)
+        encrypt = lambda plain, at: parts.encrypt(at // part_size + 1, plain)  # noqa: E731
+        sent = copy.copy(request)
+        _add(sent, parts.headers)
+        result = self._client.initiate_multipart_upload(sent, **kwargs)
+        upload = Upload(encrypt, part_size)
+        result.cse_multipart_context = EncryptionMultiPartContext(upload, parts.headers)
+        return result
+
+    def _upload_part_securely(self, request: Any, **kwargs: Any) -> Any:
+        context = request.cse_multipart_context
+        if context is None:
+            raise exceptions.ParamNullError(field="request.cse_multipart_context")
+        if not isinstance(context, EncryptionMultiPartContext):
+            raise exceptions.ParamInvalidError(field="request.cse_multipart_context")
+        body = request.body
+        if not hasattr(body, "read") and not is_buffer(body):
+            body = b"".join(bytes(bytes_of(piece)) for piece in body)
+        sent = copy.copy(request)
+        sent.body = context.upload.encrypt(request.part_number, bytes_of(body))
+        # They are those of the plaintext.
+        sent.content_md5 = sent.content_length = None
+        _add(sent, context.headers)
+        return self._client.upload_part(sent, **kwargs)
+
+
+def _add(request: Any, added: dict[str, str]) -> None:
+    """Adds the metadata of the encryption to a request, in a copy of its headers."""
+    headers = CaseInsensitiveDict(getattr(request, "headers", None) or {})
+    if any(str(name).lower().startswith(_OURS) for name in headers):
+        raise ValueError("the metadata of the encryption is not set by hand")
+    headers.update(added)
+    request.headers = headers

@@ -1,0 +1,39 @@
+"""Stands in for `oss2`, the SDK of Aliyun OSS: only the import changes.
+
+    import envelope_cse.oss2 as oss2
+    from envelope_cse.oss2.crypto import RsaProvider
+
+Everything is that of `oss2`, which has to be installed, except for `CryptoBucket`, its providers,
+and `resumable_upload`. They write what `oss2` reads, and differ in this:
+
+- Objects of every SDK are read, with all master keys that the provider has.
+- An object without encryption metadata is refused, unless the provider was given
+  `policy=envelope_cse.Policy().allow_plaintext()`: whoever can write to the bucket could have put
+  it there. `oss2` returns it as it is.
+- A part is never encrypted with the same keystream as other bytes, whatever happens to the file.
+- A key file that exists is never overwritten.
+- Wrong and damaged metadata gives a `ClientError`.
+
+Tested with oss2 2.19.1.
+"""
+
+from __future__ import annotations
+
+import oss2 as _sdk
+from oss2 import *  # noqa: F403
+from oss2 import EncryptionMaterials as EncryptionMaterials
+
+from .._stand_in import stand_in as _stand_in
+
+__getattr__ = _stand_in(__name__, "oss2")
+
+from . import crypto as crypto  # noqa: E402
+from ._bucket import CryptoBucket as CryptoBucket  # noqa: E402
+from ._resumable import resumable_upload as resumable_upload  # noqa: E402
+from .crypto import (  # noqa: E402
+    AliKMSProvider as AliKMSProvider,
+    LocalRsaProvider as LocalRsaProvider,
+    RsaProvider as RsaProvider,
+)
+
+__version__ = _sdk.__version__

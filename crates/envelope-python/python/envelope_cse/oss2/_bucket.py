@@ -1,0 +1,238 @@
+"""`CryptoBucket`: objects that are encrypted before they are sent."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from oss2 import Bucket, CryptoBucket as _CryptoBucket
+from oss2.api import _make_range_string
+from oss2.compat import parse_qs, urlsplit
+from oss2.exceptions import ClientError
+from oss2.http import CaseInsensitiveDict
+from oss2.models import GetObjectResult, HeadObjectResult, PutObjectResult
+from oss2.utils import check_crc, make_progress_adapter, set_content_type
+
+from .. import _native as _cse
+from .._bodies import (
+    Pieces,
+    PlainBody,
+    bytes_of,
+    check_md5,
+    encrypted_body,
+    is_buffer,
+    length_of,
+    range_start,
+)
+from .._stand_in import raising
+from .._upload import Upload
+from .crypto import _Provider
+
+logger = logging.getLogger("envelope_cse.oss2")
+
+_OURS = ("x-oss-meta-client-side-encryption-", "x-oss-meta-oss-crypto-", "x-oss-meta-envelope-")
+
+
+class _Parts:
+    """What `MultipartUploadCryptoContext` holds: the headers of an upload, and its cipher."""
+
+    def __init__(self, parts: _cse.PartEncryptor, part_size: int) -> None:
+        self.headers = parts.headers
+        encrypt = lambda plain, start: parts.encrypt(start // part_size + 1, plain)  # noqa: E731
+        self.upload = Upload(encrypt, part_size)
+
+
+class DecryptedObject(GetObjectResult):  # type: ignore[misc]
+    """The answer to `get_object`, whose stream is decrypted."""
+
+    content_length: int | None
+
+    def __init__(
+        self, resp: Any, progress_callback: Any, enable_crc: bool, provider: _Provider
+    ) -> None:
+        # Not `GetObjectResult`, which decrypts in its own way.
+        HeadObjectResult.__init__(self, resp)
+        self.content_range = resp.headers.get("Content-Range")
+        start = range_start(resp.status, self.content_range)
+        envelope = _cse.parse(resp.headers)
+        cipher: _cse.Cipher | _cse.Keystream | None = None
+        if envelope is None:
+            provider.decryptor.check_plaintext()
+        elif start is None:
+            cipher = provider.decryptor.open(envelope)
+            if self.content_length is not None:
+                self.content_length = envelope.plain_len_of(self.content_length)
+        else:
+            cipher = provider.decryptor.open_range(envelope)
+        self._plain = PlainBody(resp, cipher, start or 0, enable_crc)
+        self.stream = self._plain
+        if progress_callback:
+            self.stream = make_progress_adapter(self._plain, progress_callback, self.content_length)
+
+    @property
+    def client_crc(self) -> int | None:
+        return self._plain.crc
+
+    def read(self, amt: int | None = None) -> bytes:
+        with raising(ClientError):
+            piece: bytes = self.stream.read(amt)
+            return piece
+
+    def __iter__(self) -> Any:
+        while piece := self.read(64 * 1024):
+            yield piece
+
+
+class CryptoBucket(_CryptoBucket):  # type: ignore[misc]
+    """As `oss2.CryptoBucket`, with the providers of `envelope_cse.oss2.crypto`."""
+
+    def __init__(
+        self,
+        auth: Any,
+        endpoint: str,
+        bucket_name: str,
+        crypto_provider: Any,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(crypto_provider, _Provider):
+            raise ClientError("crypto_provider must be a provider of envelope_cse.oss2.crypto")
+        super().__init__(auth, endpoint, bucket_name, crypto_provider, *args, **kwargs)
+
+    def _headers(self, headers: Any) -> Any:
+        headers = CaseInsensitiveDict(headers)
+        if any(name.lower().startswith(_OURS) for name in headers):
+            raise ClientError("the metadata of the encryption is not set by hand")
+        self._init_user_agent(headers)
+        return headers
+
+    def _send(
+        self, what: str, key: str, body: Any, headers: Any, progress: Any, params: Any
+    ) -> Any:
+        if self.enable_crc and isinstance(body, bytes):
+            crc = _cse.Crc64()
+            crc.update(body)
+        data = make_progress_adapter(body, progress) if progress else body
+        resp = self._do("PUT", self.bucket_name, key, headers=headers, params=params, data=data)
+        result = PutObjectResult(resp)
+        if self.enable_crc and result.crc is not None:
+            sent = crc.value if isinstance(body, bytes) else body.crc
+            check_crc(what, sent, result.crc, result.request_id)
+        return result
+
+    def put_object(
+        self, key: str, data: Any, headers: Any = None, progress_callback: Any = None
+    ) -> Any:
+        headers = set_content_type(self._headers(headers), key)
+        with raising(ClientError):
+            encryptor = self.crypto_provider.encryptor
+            body: Any
+            stated, md5 = headers.pop("Content-Length", None), headers.pop("Content-MD5", None)
+            if is_buffer(data):
+                plain = bytes_of(data)
+                check_md5(plain, md5)
+                added, body = encryptor.encrypt(plain)
+            else:
+                if not hasattr(data, "read"):
+                    data = Pieces(data)
+                length = length_of(data)
+                if length is None and stated is not None:
+                    length = int(stated)
+                started = encryptor.start(length)
+                added, body = started.headers, encrypted_body(data, started.keystream(), length)
+            headers.update(added)
+            return self._send("put object", key, body, headers, progress_callback, None)
+
+    def get_object(
+        self,
+        key: str,
+        byte_range: Any = None,
+        headers: Any = None,
+        progress_callback: Any = None,
+        process: Any = None,
+        params: Any = None,
+    ) -> DecryptedObject:
+        if process:
+            raise ClientError("Process object operation is not support for Crypto Bucket")
+        headers = self._ranged(byte_range, headers)
+        resp = self._do("GET", self.bucket_name, key, headers=headers, params=params)
+        return self._opened(resp, progress_callback)
+
+    def get_object_with_url(
+        self,
+        sign_url: str,
+        byte_range: Any = None,
+        headers: Any = None,
+        progress_callback: Any = None,
+    ) -> DecryptedObject:
+        query = parse_qs(urlsplit(sign_url).query)
+        if query and Bucket.PROCESS in query:
+            raise ClientError("Process object operation is not support for Crypto Bucket")
+        resp = self._do_url("GET", sign_url, headers=self._ranged(byte_range, headers))
+        return self._opened(resp, progress_callback)
+
+    def _ranged(self, byte_range: Any, headers: Any) -> Any:
+        headers = CaseInsensitiveDict(headers)
+        self._init_user_agent(headers)
+        if wanted := _make_range_string(byte_range):
+            headers["range"] = wanted
+        # A body that the service compresses is not the one that was encrypted.
+        headers["Accept-Encoding"] = "identity"
+        return headers
+
+    def _opened(self, resp: Any, progress: Any) -> DecryptedObject:
+        try:
+            with raising(ClientError):
+                return DecryptedObject(resp, progress, self.enable_crc, self.crypto_provider)
+        except BaseException:
+            resp.response.close()
+            raise
+
+    def init_multipart_upload(
+        self, key: str, headers: Any = None, params: Any = None, upload_context: Any = None
+    ) -> Any:
+        headers = self._headers(headers)
+        if not upload_context or not upload_context.data_size:
+            raise ClientError("an upload in parts needs an upload_context with its data_size")
+        cipher = self.crypto_provider.cipher
+        size = upload_context.part_size
+        if not size:
+            upload_context.part_size = cipher.determine_part_size(upload_context.data_size)
+        elif not cipher.is_valid_part_size(size, upload_context.data_size):
+            raise ClientError("part_size is invalid for multipart upload for CryptoBucket")
+        with raising(ClientError):
+            parts = self.crypto_provider.encryptor.start_parts(
+                upload_context.data_size, upload_context.part_size
+            )
+        upload_context.content_crypto_material = _Parts(parts, upload_context.part_size)
+        headers.update(parts.headers)
+        return Bucket.init_multipart_upload(self, key, headers, params)
+
+    def upload_part(
+        self,
+        key: str,
+        upload_id: str,
+        part_number: int,
+        data: Any,
+        progress_callback: Any = None,
+        headers: Any = None,
+        upload_context: Any = None,
+    ) -> Any:
+        headers = self._headers(headers)
+        material = getattr(upload_context, "content_crypto_material", None)
+        if not isinstance(material, _Parts):
+            raise ClientError("the upload_context is not one that init_multipart_upload has filled")
+        with raising(ClientError):
+            body = material.upload.encrypt(part_number, bytes_of(data))
+        headers.update(material.headers)
+        params = {"uploadId": upload_id, "partNumber": str(part_number)}
+        return self._send("upload part", key, body, headers, progress_callback, params)
+
+    def complete_multipart_upload(
+        self, key: str, upload_id: str, parts: Any, headers: Any = None
+    ) -> Any:
+        headers = self._headers(headers)
+        return Bucket.complete_multipart_upload(self, key, upload_id, parts, headers)
+
+    def abort_multipart_upload(self, key: str, upload_id: str, headers: Any = None) -> Any:
+        return Bucket.abort_multipart_upload(self, key, upload_id, self._headers(headers))

@@ -1,0 +1,260 @@
+"""`CosEncryptionClient`: objects that are encrypted before they are sent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from qcloud_cos.cos_auth import CosS3Auth
+from qcloud_cos.cos_client import CosS3Client
+from qcloud_cos.cos_comm import format_values, mapped
+from qcloud_cos.cos_exception import CosClientError
+from qcloud_cos.streambody import StreamBody
+
+from .. import _native as _cse
+from .._bodies import PlainBody, bytes_of, encrypted_body, is_buffer, length_of, range_start
+from .._stand_in import raising
+from .._upload import Upload
+from .crypto import BaseProvider
+
+_OURS = ("x-cos-meta-client-side-encryption-", "x-cos-meta-x-cos-", "x-cos-meta-envelope-")
+# The SDK gives a part of a buffer, or of a file in upload_file, no more than this.
+_MOST_PARTS = 10000
+
+
+class DecryptedBody(StreamBody):  # type: ignore[misc]
+    """The `Body` of an answer, decrypted."""
+
+    def __init__(self, rt: Any, plain: PlainBody, length: int | None) -> None:
+        super().__init__(rt)
+        self._plain = plain
+        # What is stored may be longer than what is in it.
+        self._use_encoding = False
+        if length is None:
+            self._use_chunked = True
+        else:
+            self._content_len = length
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.get_stream(1024)
+
+    def get_raw_stream(self) -> PlainBody:
+        return self._plain
+
+    def get_stream(self, chunk_size: int = 1024) -> Iterator[bytes]:
+        while piece := self.read(chunk_size):
+            yield piece
+
+    def read(self, chunk_size: int = 1024, auto_decompress: bool = False) -> bytes:
+        with raising(CosClientError):
+            return self._plain.read(chunk_size)
+
+
+class CosEncryptionClient(CosS3Client):  # type: ignore[misc]
+    """As `qcloud_cos.cos_encryption_client.CosEncryptionClient`, with the providers of
+    `envelope_cse.qcloud_cos.crypto`. Threads may share it."""
+
+    def __init__(self, conf: Any, provider: Any, retry: int = 1, session: Any = None) -> None:
+        if not isinstance(provider, BaseProvider):
+            raise CosClientError("provider must be one of envelope_cse.qcloud_cos.crypto")
+        super().__init__(conf, retry, session)
+        self.provider = provider
+        self._uploads: dict[str, Upload] = {}
+
+    def put_object(
+        self, Bucket: str, Body: Any, Key: str, EnableMD5: bool = False, **kwargs: Any
+    ) -> Any:
+        body: Any
+        kwargs.pop("ContentMD5", None)
+        # Those of an upload in parts that turned out to be short.
+        kwargs.pop("PartBytes", None)
+        length = kwargs.pop("ContentLength", None)
+        with raising(CosClientError):
+            encryptor = self.provider.encryptor
+            if is_buffer(Body):
+                added, body = encryptor.encrypt(bytes_of(Body))
+            elif not hasattr(Body, "read"):
+                raise CosClientError("the Body is bytes, text or a file")
+            else:
+                known = length_of(Body)
+                known = int(length) if known is None and length is not None else known
+                started = encryptor.start(known)
+                added, body = started.headers, encrypted_body(Body, started.keystream(), known)
+                if EnableMD5:
+                    body = body.read()
+            kwargs["Metadata"] = _with(kwargs.get("Metadata"), added)
+        return super().put_object(Bucket, body, Key, EnableMD5, **kwargs)
+
+    def get_object(
+        self, Bucket: str, Key: str, KeySimplifyCheck: bool = True, **kwargs: Any
+    ) -> Any:
+        headers = mapped(kwargs)
+        # A body that is compressed on the way is not the one that was encrypted.
+        headers["Accept-Encoding"] = "identity"
+        params = {name: headers.pop(name) for name in list(headers) if name.startswith("response")}
+        if "versionId" in headers:
+            params["versionId"] = headers.pop("versionId")
+        params = format_values(params)
+        answer = self.send_request(
+            method="GET",
+            url=self._conf.uri(bucket=Bucket, path=Key),
+            bucket=Bucket,
+            stream=True,
+            auth=CosS3Auth(self._conf, Key, params=params),
+            params=params,
+            headers=headers,
+        )
+        try:
+            with raising(CosClientError):
+                body = self._opened(answer)
+        except BaseException:
+            answer.close()
+            raise
+        response = dict(**answer.headers)
+        response["Body"] = body
+        return response
+
+    def _opened(self, answer: Any) -> DecryptedBody:
+        stored = answer.headers.get("Content-Length")
+        length = None if stored is None else int(stored)
+        start = range_start(answer.status_code, answer.headers.get("Content-Range"))
+        envelope = _cse.parse(answer.headers)
+        cipher: _cse.Cipher | _cse.Keystream | None = None
+        if envelope is None:
+            self.provider.decryptor.check_plaintext()
+        elif start is None:
+            cipher = self.provider.decryptor.open(envelope)
+            length = None if length is None else envelope.plain_len_of(length)
+        else:
+            cipher = self.provider.decryptor.open_range(envelope)
+        return DecryptedBody(answer, PlainBody(answer.raw, cipher, start or 0), length)
+
+    def create_multipart_upload(
+        self,
+        Bucket: str,
+        Key: str,
+        *,
+        PartBytes: int | None = None,
+        LastPart: int | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As in the SDK. Parts are uploaded in order, unless `PartBytes` is given: the size of
+        all parts but the last. The last part may be longer if its number is given as `LastPart`."""
+        with raising(CosClientError):
+            started = self.provider.encryptor.start()
+            kwargs["Metadata"] = _with(kwargs.get("Metadata"), started.headers)
+            keystream = started.keystream()
+        response = super().create_multipart_upload(Bucket, Key, **kwargs)
+        self._uploads[response["UploadId"]] = Upload(keystream.apply, PartBytes, LastPart)
+        return response
+
+    def upload_part(
+        self,
+        Bucket: str,
+        Key: str,
+        Body: Any,
+        PartNumber: int,
+        UploadId: str,
+        EnableMD5: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        upload = self._uploads.get(UploadId)
+        if upload is None:
+            raise CosClientError("only who has begun an upload has the key to continue it")
+        with raising(CosClientError):
+            body = upload.encrypt(int(PartNumber), bytes_of(Body))
+        return super().upload_part(Bucket, Key, body, PartNumber, UploadId, EnableMD5, **kwargs)
+
+    def complete_multipart_upload(
+        self, Bucket: str, Key: str, UploadId: str, MultipartUpload: Any = None, **kwargs: Any
+    ) -> Any:
+        wanted = MultipartUpload or {}
+        upload = self._uploads.get(UploadId)
+        if upload is not None:
+            with raising(CosClientError):
+                upload.check(int(part["PartNumber"]) for part in wanted.get("Part", []))
+        response = super().complete_multipart_upload(Bucket, Key, UploadId, wanted, **kwargs)
+        self._uploads.pop(UploadId, None)
+        return response
+
+    def abort_multipart_upload(self, Bucket: str, Key: str, UploadId: str, **kwargs: Any) -> Any:
+        response = super().abort_multipart_upload(Bucket, Key, UploadId, **kwargs)
+        self._uploads.pop(UploadId, None)
+        return response
+
+    def upload_file(
+        self,
+        Bucket: str,
+        Key: str,
+        LocalFilePath: str,
+        PartSize: int = 1,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        size, part_size = os.path.getsize(LocalFilePath), PartSize << 20
+        if size > part_size:
+            count = -(-size // part_size)
+            if count > _MOST_PARTS:
+                # As the SDK computes it: the rest is in the last part.
+                count, part_size = _MOST_PARTS, size // _MOST_PARTS
+            kwargs.update(PartBytes=part_size, LastPart=count)
+        return super().upload_file(Bucket, Key, LocalFilePath, PartSize, *args, **kwargs)
+
+    def upload_file_from_buffer(
+        self, Bucket: str, Key: str, Body: Any, MaxBufferSize: int = 100, PartSize: int = 10,
+        MAXThread: int = 5, **kwargs: Any,
+    ) -> Any:  # fmt: skip
+        if hasattr(Body, "read"):
+            Body = _FullReads(Body)
+        kwargs["PartBytes"] = PartSize << 20
+        return super().upload_file_from_buffer(
+            Bucket, Key, Body, MaxBufferSize, PartSize, MAXThread, **kwargs
+        )
+
+    def _get_resumable_uploadid(self, bucket: str, key: str) -> None:
+        # The key of an earlier upload is gone, and the SDK compares its parts with the plaintext.
+        return None
+
+    def download_file(
+        self, Bucket: str, Key: str, DestFilePath: str, *args: Any, EnableCRC: bool = False,
+        **kwargs: Any,
+    ) -> Any:  # fmt: skip
+        if EnableCRC:
+            raise CosClientError(
+                "EnableCRC compares the plaintext with the checksum of what is stored"
+            )
+        return super().download_file(Bucket, Key, DestFilePath, *args, **kwargs)
+
+    def append_object(self, *args: Any, **kwargs: Any) -> Any:
+        raise CosClientError("an encrypted object cannot be appended to")
+
+    def upload_part_copy(
+        self, Bucket: str, Key: str, PartNumber: int, UploadId: str, *args: Any, **kwargs: Any
+    ) -> Any:
+        if UploadId in self._uploads:
+            raise CosClientError("what is copied was not encrypted for this upload")
+        return super().upload_part_copy(Bucket, Key, PartNumber, UploadId, *args, **kwargs)
+
+
+class _FullReads:
+    """A reader that gives as many bytes as it is asked for, until its end."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def read(self, size: int) -> bytes:
+        pieces, missing = [], size
+        while missing and (piece := self._inner.read(missing)):
+            piece = piece.encode() if isinstance(piece, str) else bytes(piece)
+            pieces.append(piece)
+            missing -= len(piece)
+        return b"".join(pieces)
+
+
+def _with(metadata: Any, added: dict[str, str]) -> dict[str, str]:
+    """Returns the user's metadata and that of the encryption."""
+    metadata = dict(metadata or {})
+    if any(name.lower().startswith(_OURS) for name in metadata):
+        raise CosClientError("the metadata of the encryption is not set by hand")
+    return {**metadata, **added}
