@@ -35,6 +35,16 @@ fn stand_ins(python: &Path, place: &Path) -> Result<(), String> {
         .env("PYTHONDONTWRITEBYTECODE", "1"))
 }
 
+/// The programs that the tests use, by the names of their environment variables.
+fn servers() -> [(&'static str, PathBuf); 3] {
+    let programs = [
+        ("ENVELOPE", "envelope"),
+        ("LOOPBACK_BUCKET", "loopback-bucket"),
+        ("LOOPBACK_KMS", "loopback-kms"),
+    ];
+    programs.map(|(variable, program)| (variable, debug(program)))
+}
+
 /// A program that the tests have built.
 fn debug(name: &str) -> PathBuf {
     target().join("debug").join(name)
@@ -78,8 +88,16 @@ fn check(python: &Path, place: &Path) -> Result<(), String> {
     };
     let quiet = ["-m", "pytest", "--quiet", "-p", "no:cacheprovider"];
     run(with(&quiet)
-        .args(["test_core.py", "test_stand_ins.py"].map(|name| tests.join(name)))
-        .env("LOOPBACK_BUCKET", debug("loopback-bucket")))?;
+        .args(["test_core.py", "test_stand_ins.py", "test_filesystem.py"].map(|it| tests.join(it)))
+        .envs(servers()))?;
+    let python_of_ossfs = sdks::environment(&tests.join("requirements-ossfs.txt"))?;
+    run(Command::new(python_of_ossfs)
+        .args(quiet)
+        .arg(tests.join("test_filesystem.py"))
+        .args(["-k", "ossfs"])
+        .env("PYTHONPATH", place)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .envs(servers()))?;
     run(&mut with(&["-c", DOCTEST]))?;
     run(with(&[]).arg(tests.join("typed.py")))?;
     run(with(&["-m", "mypy", "--strict", "--no-incremental", "--cache-dir=/dev/null"])
@@ -90,8 +108,11 @@ fn check(python: &Path, place: &Path) -> Result<(), String> {
         .env("MYPYPATH", place))
 }
 
-const DOCTEST: &str =
-    "import doctest, sys, envelope_cse; sys.exit(doctest.testmod(envelope_cse)[0])";
+const DOCTEST: &str = "
+import doctest, sys, envelope_cse, envelope_cse._open_key, envelope_cse.filesystem as filesystem
+modules = [envelope_cse, envelope_cse._open_key, filesystem]
+sys.exit(sum(doctest.testmod(module)[0] for module in modules))
+";
 
 fn package() -> PathBuf {
     root().join("crates/envelope-python")

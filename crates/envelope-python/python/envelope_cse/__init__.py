@@ -48,6 +48,8 @@ from ._native import (
     parse,
 )
 
+from ._open_key import open_key
+
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
@@ -86,6 +88,7 @@ __all__ = [
     "decrypt_range",
     "encrypt_chunks",
     "inspect",
+    "open_key",
     "parse",
 ]
 

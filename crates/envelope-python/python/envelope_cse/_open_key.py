@@ -1,0 +1,43 @@
+"""Master keys by name: what a configuration can say without containing a secret."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from typing import Any
+
+from ._native import AesKey, KmsKey, MasterKey, RsaKey
+
+_KMS = ("aliyun:", "tencent:")
+
+
+def open_key(
+    key: MasterKey | str | os.PathLike[str],
+    *,
+    passphrase_file: str | os.PathLike[str] | None = None,
+    description: dict[str, str] | None = None,
+    **kms: Any,
+) -> MasterKey:
+    """Returns a master key: the one that is given, that in a file, or that in a KMS.
+
+    A KMS is `aliyun:REGION[:KEY]` or `tencent:REGION[:KEY]`; its access keys come from the
+    environment. A file has an RSA key in PEM or DER, or an AES key in base64. `passphrase_file` is
+    the path of a file with the passphrase of an RSA key: its last line break is not part of it.
+
+    >>> import envelope_cse as cse
+    >>> key = cse.AesKey(bytes(32))
+    >>> cse.open_key(key) is key
+    True
+    """
+    if isinstance(key, MasterKey):
+        return key
+    if isinstance(key, str) and key.startswith(_KMS):
+        return KmsKey(key, description=description, **kms)
+    content = pathlib.Path(key).read_bytes()
+    passphrase = None
+    if passphrase_file is not None:
+        passphrase = pathlib.Path(passphrase_file).read_bytes().removesuffix(b"\n")
+    # An AES key is one line of base64, which is neither PEM nor DER.
+    if b"-----BEGIN" in content or content[:1] == b"\x30":
+        return RsaKey(content, passphrase=passphrase, description=description)
+    return AesKey.read(content, description=description)

@@ -1,0 +1,500 @@
+"""Encrypted files in any file system of fsspec: `pandas.read_parquet("envelope+oss://...")`.
+
+>>> import envelope_cse as cse, fsspec
+>>> from envelope_cse.filesystem import EncryptedFileSystem
+>>> key = cse.RsaKey.generate(2048)
+>>> fs = EncryptedFileSystem(fs=fsspec.filesystem("memory"), key=key)
+>>> with fs.open("/a/file", "wb") as file:
+...     _ = file.write(b"text")
+>>> fs.cat_file("/a/file", 1, 3), fs.info("/a/file")["size"]
+(b'ex', 4)
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar, Literal
+
+import fsspec
+from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
+
+from . import _native as _cse
+from ._backends import Backend, Stored, backend_of
+from ._bodies import encrypted_body
+from ._open_key import open_key
+
+__all__ = ["EncryptedFileSystem", "register"]
+
+# What is written is held up to here, so that its seal covers the body.
+_HELD = 64 << 20
+# The longest body of one request, in OSS and in COS.
+_LONGEST = 5 << 30
+_THREADS = 16
+
+_Key = _cse.MasterKey | str | os.PathLike[str]
+
+
+class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
+    """The files of another file system, encrypted.
+
+    `key` encrypts, and decrypts; `keys` are others that only decrypt. They are keys, paths of key
+    files, or the addresses of a KMS, as in `open_key`: only the latter two can be pickled, as dask
+    does. Sizes are those of the plaintext. Where another file is read in ranges, so is this one,
+    and a file costs one unwrap, whose result stays in memory for five minutes.
+
+    A range of AES-CTR is not authenticated; a file that is read whole is, if it is sealed. A file
+    that only opens as a whole (AES-GCM) is read, and held, as a whole. A file without encryption
+    metadata is refused, unless the policy allows plaintext.
+
+    What is written is sent in one request of up to 5 GiB when the file is closed; beyond 64 MiB,
+    its ciphertext is kept in a temporary file until then.
+
+    With ossfs and cosfs, the metadata is that of the object, as with every SDK. With others, it is
+    in `NAME.headers.json` beside each file, as in the folders of `envelope`.
+    """
+
+    protocol: ClassVar[str | tuple[str, ...]] = "envelope"
+    # An instance has keys, which must not be confused with those of another one.
+    cachable = False
+    target: ClassVar[str | None] = None
+
+    def __init__(
+        self,
+        *,
+        fs: Any = None,
+        target_protocol: str | None = None,
+        target_options: dict[str, Any] | None = None,
+        key: _Key | None = None,
+        keys: Sequence[_Key] = (),
+        dialect: str | None = None,
+        content: Literal["ctr", "gcm"] = "ctr",
+        policy: Callable[[], _cse.Policy] | _cse.Policy | None = None,
+        passphrase_file: str | os.PathLike[str] | None = None,
+        kms: dict[str, Any] | None = None,
+        backend: Callable[[Any], Backend] = backend_of,
+        exact_sizes: bool = True,
+        fo: str | None = None,
+        **storage_options: Any,
+    ) -> None:
+        super().__init__()
+        if fs is None:
+            protocol = target_protocol or self.target
+            if protocol is None:
+                raise ValueError("fs, or target_protocol, says whose files are encrypted")
+            options = {**(target_options or {}), **storage_options}
+            fs = fsspec.filesystem(protocol, **options)
+        self.fs = fs
+        self._strip_protocol = self._strip  # type: ignore[method-assign]
+        self._backend, self._exact_sizes = backend(fs), exact_sizes
+        wanted = [*([] if key is None else [key]), *keys]
+        if not wanted:
+            raise ValueError("there is no key")
+        opened = [open_key(k, passphrase_file=passphrase_file, **(kms or {})) for k in wanted]
+        policy = policy() if callable(policy) else policy
+        self._decryptor = _cse.Decryptor(opened, policy=policy)
+        self._encryptor: _cse.Encryptor | None = None
+        if key is not None:
+            # OSS has no dialect with an AES key.
+            usual = "cos-v2" if isinstance(opened[0], _cse.AesKey) else "oss-v2"
+            dialect = dialect or self._backend.dialect or usual
+            self._encryptor = _cse.Encryptor(opened[0], dialect, content=content)
+
+    # Paths are those of the other file system.
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        if isinstance(path, list):
+            return [cls._strip_protocol(each) for each in path]
+        path = os.fspath(path)
+        for protocol in (cls.protocol,) if isinstance(cls.protocol, str) else cls.protocol:
+            path = path.removeprefix(protocol + "://")
+        if cls.target is not None:
+            path = fsspec.get_filesystem_class(cls.target)._strip_protocol(path)
+        return path
+
+    def _strip(self, path: Any) -> Any:
+        if isinstance(path, list):
+            return [self._strip(each) for each in path]
+        return self.fs._strip_protocol(type(self)._strip_protocol(path))
+
+    def unstrip_protocol(self, name: str) -> str:
+        protocol = self.protocol if isinstance(self.protocol, str) else self.protocol[0]
+        return f"{protocol}://{self._strip(name).lstrip('/')}"
+
+    @property
+    def fsid(self) -> str:
+        return f"envelope_{self.fs.fsid}"
+
+    # What is there.
+
+    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        path = self._strip_protocol(path)
+        stored = None if self._backend.is_hidden(path) else self._backend.head(path)
+        if stored is None:
+            if self._backend.is_hidden(path):
+                raise FileNotFoundError(path)
+            found: dict[str, Any] = self.fs.info(path, **kwargs)
+            if found["type"] == "file":
+                raise FileNotFoundError(path)
+            return found
+        return self._described(path, stored)
+
+    @staticmethod
+    def _described(path: str, stored: Stored) -> dict[str, Any]:
+        envelope = _cse.parse(stored.headers)
+        size = stored.size if envelope is None else envelope.plain_len_of(stored.size)
+        return {
+            "name": path,
+            "type": "file",
+            "size": size,
+            "stored_size": stored.size,
+            "ETag": stored.etag,
+            "mtime": stored.modified,
+            "dialect": None if envelope is None else envelope.dialect,
+        }
+
+    def ls(self, path: str, detail: bool = True, **kwargs: Any) -> Any:
+        entries = [
+            entry
+            for entry in self.fs.ls(self._strip_protocol(path), detail=True, **kwargs)
+            if not self._backend.is_hidden(entry["name"])
+        ]
+        if not detail:
+            return [entry["name"] for entry in entries]
+        if self._exact_sizes and not self._backend.lists_plain_sizes:
+            files = [entry for entry in entries if entry["type"] == "file"]
+            with ThreadPoolExecutor(_THREADS) as pool:
+                sizes = list(pool.map(self._plain_size, files))
+            exact = {entry["name"]: size for entry, size in zip(files, sizes)}
+            entries = [{**e, "size": exact.get(e["name"], e["size"])} for e in entries]
+        return entries
+
+    def _plain_size(self, entry: dict[str, Any]) -> Any:
+        try:
+            return self.info(entry["name"])["size"]
+        except (_cse.EnvelopeError, OSError):
+            # It is listed as it is, and refused when it is opened.
+            return entry["size"]
+
+    def created(self, path: str) -> Any:
+        return self.fs.created(self._strip_protocol(path))
+
+    def modified(self, path: str) -> Any:
+        return self.fs.modified(self._strip_protocol(path))
+
+    def ukey(self, path: str) -> str:
+        return str(self.fs.ukey(self._strip_protocol(path)))
+
+    def checksum(self, path: str) -> Any:
+        return self.fs.checksum(self._strip_protocol(path))
+
+    def invalidate_cache(self, path: str | None = None) -> None:
+        self.fs.invalidate_cache(path)
+
+    # What changes folders, and removes.
+
+    def mkdir(self, path: str, create_parents: bool = True, **kwargs: Any) -> Any:
+        return self.fs.mkdir(self._strip_protocol(path), create_parents=create_parents, **kwargs)
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> Any:
+        return self.fs.makedirs(self._strip_protocol(path), exist_ok=exist_ok)
+
+    def rmdir(self, path: str) -> Any:
+        return self.fs.rmdir(self._strip_protocol(path))
+
+    def rm_file(self, path: str) -> None:
+        path = self._strip_protocol(path)
+        self.fs.rm_file(path)
+        self._backend.remove(path)
+
+    def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> None:
+        for each in reversed(self.expand_path(path, recursive=recursive, maxdepth=maxdepth)):
+            if self.fs.isfile(each):
+                self.rm_file(each)
+            elif self.fs.isdir(each):
+                self.fs.rmdir(each)
+
+    def cp_file(self, path1: str, path2: str, **kwargs: Any) -> None:
+        path1, path2 = self._strip_protocol(path1), self._strip_protocol(path2)
+        if self.fs.isfile(path1):
+            parent = self._parent(path2)
+            if parent and not self.fs.isdir(parent):
+                self.fs.makedirs(parent, exist_ok=True)
+            self._backend.copy(path1, path2)
+        elif self.fs.isdir(path1):
+            self.fs.makedirs(path2, exist_ok=True)
+        else:
+            raise FileNotFoundError(path1)
+
+    # Reading.
+
+    def _whole(self, path: str, etag: str | None = None) -> bytes:
+        body, stored = self._backend.read(path, None, None, etag)
+        envelope = _cse.parse(stored.headers)
+        if envelope is None:
+            self._decryptor.check_plaintext()
+            return body
+        return self._decryptor.open(envelope).decrypt(body)
+
+    def _range(self, path: str, start: int, end: int, etag: str | None) -> bytes:
+        """Returns a range of the plaintext, decrypted with the envelope that came with it."""
+        if end <= start:
+            return b""
+        body, stored = self._backend.read(path, start, end, etag)
+        envelope = _cse.parse(stored.headers)
+        if envelope is None:
+            self._decryptor.check_plaintext()
+            return body
+        return self._decryptor.open_range(envelope).apply(body, start)
+
+    def _opens_only_whole(self, stored: Stored) -> bool:
+        envelope = _cse.parse(stored.headers)
+        if envelope is None:
+            self._decryptor.check_plaintext()
+            return False
+        if envelope.content_algorithm != "AES-256-CTR":
+            return True
+        try:
+            self._decryptor.open_range(envelope)
+        except _cse.PolicyError:
+            return True
+        return False
+
+    def cat_file(
+        self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any
+    ) -> bytes:
+        path = self._strip_protocol(path)
+        if start is None and end is None:
+            return self._whole(path)
+        with self.open(path, "rb", cache_type="none") as file:
+            first, last, _ = slice(start, end).indices(file.size)
+            if first >= last:
+                return b""
+            file.seek(first)
+            piece: bytes = file.read(last - first)
+            return piece
+
+    def cat_ranges(
+        self,
+        paths: Any,
+        starts: Any,
+        ends: Any,
+        max_gap: Any = None,
+        on_error: str = "return",
+        **kwargs: Any,
+    ) -> list[Any]:
+        if max_gap is not None:
+            raise NotImplementedError
+        if not isinstance(paths, list):
+            raise TypeError("paths is a list")
+        starts = starts if isinstance(starts, list) else [starts] * len(paths)
+        ends = ends if isinstance(ends, list) else [ends] * len(paths)
+        if len(starts) != len(paths) or len(ends) != len(paths):
+            raise ValueError("there are as many starts and ends as paths")
+
+        def one(wanted: tuple[str, int | None, int | None]) -> Any:
+            try:
+                return self.cat_file(*wanted)
+            except Exception as error:
+                if on_error == "return":
+                    return error
+                raise
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return list(pool.map(one, zip(paths, starts, ends)))
+
+    # Writing.
+
+    def _new(self) -> _cse.Encryptor:
+        if self._encryptor is None:
+            raise _cse.EncryptError("there is no key that encrypts: say key=")
+        return self._encryptor
+
+    def pipe_file(self, path: str, value: Any, mode: str = "overwrite", **kwargs: Any) -> None:
+        headers, body = self._new().encrypt(value)
+        path = self._strip_protocol(path)
+        self._backend.write(path, body, len(body), headers, mode == "create")
+
+    def put_file(
+        self, lpath: str, rpath: str, callback: Any = None, mode: str = "overwrite", **kwargs: Any
+    ) -> None:
+        rpath = self._strip_protocol(rpath)
+        if os.path.isdir(lpath):
+            self.makedirs(rpath, exist_ok=True)
+            return
+        size = os.path.getsize(lpath)
+        parent = self._parent(rpath)
+        if parent and not self.fs.isdir(parent):
+            self.fs.makedirs(parent, exist_ok=True)
+        with open(lpath, "rb") as file:
+            if size <= _HELD:
+                self.pipe_file(rpath, file.read(), mode)
+            else:
+                _check_length(size)
+                started = self._new().start(size)
+                body = encrypted_body(file, started.keystream(), size)
+                self._backend.write(rpath, body, size, started.headers, mode == "create")
+        if callback is not None:
+            callback.set_size(size)
+            callback.absolute_update(size)
+
+    def _open(
+        self,
+        path: str,
+        mode: str = "rb",
+        block_size: int | None = None,
+        autocommit: bool = True,
+        cache_options: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        if mode == "rb":
+            stored = None if self._backend.is_hidden(path) else self._backend.head(path)
+            if stored is None:
+                raise FileNotFoundError(path)
+            return _Reader(self, path, stored, block_size, cache_options, **kwargs)
+        if mode not in ("wb", "xb"):
+            raise NotImplementedError(f"an encrypted file cannot be opened with mode {mode!r}")
+        if mode == "xb" and self.exists(path):
+            raise FileExistsError(path)
+        self._new()
+        return _Writer(self, path, mode, autocommit)
+
+    def touch(self, path: str, truncate: bool = True, **kwargs: Any) -> None:
+        if not truncate and self.exists(path):
+            raise NotImplementedError("the time of a file cannot be set alone")
+        self.pipe_file(path, b"")
+
+
+class _Reader(AbstractBufferedFile):  # type: ignore[misc]
+    """A file that is read through a cache of blocks, as those of other file systems."""
+
+    def __init__(
+        self,
+        fs: EncryptedFileSystem,
+        path: str,
+        stored: Stored,
+        block_size: int | None,
+        cache_options: Any,
+        **kwargs: Any,
+    ) -> None:
+        self._held: bytes | None = None
+        if fs._opens_only_whole(stored):
+            self._held = fs._whole(path, stored.etag)
+        self.details = {**fs._described(path, stored)}
+        if self._held is not None:
+            self.details["size"] = len(self._held)
+        super().__init__(
+            fs, path, "rb", block_size or "default", cache_options=cache_options, **kwargs
+        )
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        end = min(end, self.size)
+        if self._held is not None:
+            return self._held[start:end]
+        fs: EncryptedFileSystem = self.fs
+        return fs._range(self.path, start, end, self.details["ETag"])
+
+
+class _Writer(AbstractBufferedFile):  # type: ignore[misc]
+    """A file that is encrypted and sent when it is closed."""
+
+    def __init__(self, fs: EncryptedFileSystem, path: str, mode: str, autocommit: bool) -> None:
+        super().__init__(fs, path, mode, _HELD, autocommit)
+        self._started: _cse.EncryptedObject | None = None
+        self._spooled: Any = None
+        self._finished: tuple[dict[str, str], Any, int] | None = None
+
+    def _initiate_upload(self) -> None:
+        pass
+
+    def _upload_chunk(self, final: bool = False) -> bool:
+        fs: EncryptedFileSystem = self.fs
+        plain = self.buffer.getbuffer()
+        if final and self._started is None:
+            headers, body = fs._new().encrypt(plain)
+            self._finished = (headers, body, len(body))
+        else:
+            if self._started is None:
+                self._started = fs._new().start()
+                self._body = self._started.encryptor()
+                self._spooled = tempfile.TemporaryFile()
+            self._spooled.write(self._body.update(plain))
+            _check_length(self._spooled.tell())
+            if final:
+                self._spooled.write(self._body.finish())
+                size = self._spooled.tell()
+                self._spooled.seek(0)
+                self._finished = (self._started.headers, self._spooled, size)
+        plain.release()
+        if final and self.autocommit:
+            self.commit()
+        return True
+
+    def commit(self) -> None:
+        if self._finished is None:
+            return
+        headers, body, size = self._finished
+        fs: EncryptedFileSystem = self.fs
+        fs._backend.write(
+            self.path, body if isinstance(body, bytes) else _Rest(body), size, headers,
+            self.mode == "xb",
+        )  # fmt: skip
+        self.discard()
+
+    def discard(self) -> None:
+        self._finished = None
+        if self._spooled is not None:
+            self._spooled.close()
+
+
+class _Rest:
+    """What is left in a file, in pieces of a megabyte; `requests` takes it for a file, too."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+    def __iter__(self) -> Iterator[bytes]:
+        while piece := self._file.read(1 << 20):
+            yield piece
+
+
+def _check_length(size: int) -> None:
+    if size > _LONGEST:
+        raise _cse.EncryptError(
+            "a file of more than 5 GiB is uploaded in parts, not through fsspec"
+        )
+
+
+class EncryptedOss(EncryptedFileSystem):
+    """Encrypted objects in Aliyun OSS, through ossfs. Further options are those of ossfs."""
+
+    protocol, target = "envelope+oss", "oss"
+
+
+class EncryptedCos(EncryptedFileSystem):
+    """Encrypted objects in Tencent COS, through cosfs. Further options are those of cosfs."""
+
+    protocol, target = ("envelope+cos", "envelope+cosn"), "cosn"
+
+
+class EncryptedFolder(EncryptedFileSystem):
+    """Encrypted files in a local folder."""
+
+    protocol, target = "envelope+file", "file"
+
+
+class EncryptedMemory(EncryptedFileSystem):
+    """Encrypted files in memory, for tests."""
+
+    protocol, target = "envelope+memory", "memory"
+
+
+def register() -> None:
+    """Registers the file systems with fsspec. An installed package does that by itself."""
+    for each in (EncryptedFileSystem, EncryptedOss, EncryptedCos, EncryptedFolder, EncryptedMemory):
+        for protocol in (each.protocol,) if isinstance(each.protocol, str) else each.protocol:
+            fsspec.register_implementation(protocol, each, clobber=True)

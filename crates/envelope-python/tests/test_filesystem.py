@@ -1,0 +1,438 @@
+"""`EncryptedFileSystem`: fsspec's own tests, real readers, and what is promised beyond them."""
+
+import io
+import json
+import os
+import pickle
+import subprocess
+import threading
+
+import fsspec
+import numpy
+import pytest
+from fsspec.implementations.local import LocalFileSystem, make_path_posix
+from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.tests import abstract
+
+import envelope_cse as cse
+from conftest import ID, KEYS, SECRET, data
+from envelope_cse._backends import Changed
+from envelope_cse.filesystem import EncryptedFileSystem, register
+
+register()
+PRIVATE_KEY, PUBLIC_KEY = str(KEYS / "private_key.pem"), str(KEYS / "public_key.pem")
+
+
+# fsspec's own tests
+
+
+class Fixtures(abstract.AbstractFixtures):
+    @pytest.fixture
+    def fs(self, rsa):
+        memory = MemoryFileSystem()
+        memory.store.clear()
+        memory.pseudo_dirs[:] = [""]
+        return EncryptedFileSystem(fs=memory, key=rsa)
+
+    @pytest.fixture
+    def fs_join(self):
+        return lambda *args: "/".join(args)
+
+    @pytest.fixture
+    def fs_path(self):
+        return ""
+
+
+class TestCopy(abstract.AbstractCopyTests, Fixtures):
+    pass
+
+
+class TestGet(abstract.AbstractGetTests, Fixtures):
+    pass
+
+
+class TestPut(abstract.AbstractPutTests, Fixtures):
+    pass
+
+
+class TestOpen(abstract.AbstractOpenTests, Fixtures):
+    pass
+
+
+class TestPipe(abstract.AbstractPipeTests, Fixtures):
+    pass
+
+
+class FolderFixtures(abstract.AbstractFixtures):
+    @pytest.fixture
+    def fs(self, rsa):
+        return EncryptedFileSystem(fs=LocalFileSystem(auto_mkdir=True), key=rsa)
+
+    @pytest.fixture
+    def fs_join(self):
+        return os.path.join
+
+    @pytest.fixture
+    def fs_path(self, tmp_path):
+        return make_path_posix(str(tmp_path / "remote"))
+
+
+class TestCopyInFolder(abstract.AbstractCopyTests, FolderFixtures):
+    pass
+
+
+class TestGetFromFolder(abstract.AbstractGetTests, FolderFixtures):
+    pass
+
+
+class TestPutIntoFolder(abstract.AbstractPutTests, FolderFixtures):
+    pass
+
+
+# Files
+
+
+@pytest.fixture
+def memory():
+    memory = MemoryFileSystem()
+    memory.store.clear()
+    return memory
+
+
+@pytest.fixture
+def fs(memory, rsa):
+    return EncryptedFileSystem(fs=memory, key=rsa)
+
+
+@pytest.mark.parametrize("size", [0, 1, 16, 1000, 300_001])
+@pytest.mark.parametrize("content", ["ctr", "gcm"])
+def test_a_file_has_the_size_and_the_bytes_of_the_plaintext(memory, rsa, content, size):
+    fs = EncryptedFileSystem(fs=memory, key=rsa, dialect="cos-v2", content=content)
+    plain = data(size)
+    with fs.open("/d/file", "wb") as file:
+        file.write(plain[: size // 2])
+        file.write(plain[size // 2 :])
+    assert size < 16 or plain not in memory.cat_file("/d/file")
+    assert fs.info("/d/file")["size"] == size == fs.du("/d")
+    assert fs.info("/d/file")["stored_size"] == size + (16 if content == "gcm" else 0)
+    assert [(e["name"], e["size"]) for e in fs.ls("/d")] == [("/d/file", size)]
+    assert fs.find("/") == ["/d/file"] and fs.glob("/d/*") == ["/d/file"]
+    assert fs.cat_file("/d/file") == plain
+    for start, end in (
+        (0, 10),
+        (5, None),
+        (-7, None),
+        (3, -3),
+        (None, 4),
+        (size, size + 9),
+        (9, 3),
+    ):
+        assert fs.cat_file("/d/file", start, end) == plain[start:end]
+    with fs.open("/d/file", "rb", block_size=1000) as file:
+        assert file.read(7) == plain[:7]
+        file.seek(size // 2)
+        assert file.read() == plain[size // 2 :]
+    starts, ends = [0, size // 3], [size // 3, size]
+    assert b"".join(fs.cat_ranges(["/d/file"] * 2, starts, ends)) == plain
+    fs.mv("/d/file", "/d/moved")
+    assert fs.cat_file("/d/moved") == plain and not fs.exists("/d/file")
+    fs.rm("/d", recursive=True)
+    assert list(memory.store) == []
+
+
+def test_what_is_long_is_encrypted_as_it_is_written(memory, rsa, monkeypatch):
+    monkeypatch.setattr("envelope_cse.filesystem._HELD", 10_000)
+    fs = EncryptedFileSystem(fs=memory, key=rsa)
+    plain = data(54_321)
+    with fs.open("/long", "wb") as file:
+        for at in range(0, len(plain), 777):
+            file.write(plain[at : at + 777])
+    assert (
+        fs.cat_file("/long") == plain and fs.cat_file("/long", 9_999, 40_001) == plain[9_999:40_001]
+    )
+
+
+def test_what_was_not_finished_is_not_there(fs, memory):
+    class Stopped(Exception):
+        pass
+
+    with pytest.raises(Stopped):
+        with fs.transaction:
+            with fs.open("/file", "wb") as file:
+                file.write(b"text")
+            raise Stopped
+    assert list(memory.store) == []
+    with fs.transaction:
+        with fs.open("/file", "wb") as file:
+            file.write(b"text")
+        assert list(memory.store) == []
+    assert fs.cat_file("/file") == b"text"
+
+
+def test_plaintext_is_refused_unless_it_is_allowed(fs, memory, rsa):
+    memory.pipe_file("/plain", b"put there by somebody")
+    assert fs.info("/plain")["dialect"] is None
+    for read in (fs.cat_file, lambda path: fs.cat_file(path, 1, 2), fs.open):
+        with pytest.raises(cse.NotEncryptedError):
+            read("/plain")
+    allowed = EncryptedFileSystem(fs=memory, key=rsa, policy=cse.Policy().allow_plaintext())
+    assert allowed.cat_file("/plain", 4, 9) == b"there"
+
+
+def test_damage_is_noticed_where_a_file_is_read_whole(fs, memory):
+    fs.pipe_file("/file", data(1000))
+    stored = bytearray(memory.cat_file("/file"))
+    stored[500] ^= 1
+    memory.pipe_file("/file", bytes(stored))
+    with pytest.raises(cse.IntegrityError):
+        fs.cat_file("/file")
+    memory.pipe_file("/file", bytes(stored[:-1]))
+    with pytest.raises(OSError, match="another file"):
+        fs.open("/file")
+    memory.pipe_file("/file.headers.json", b"[]")
+    with pytest.raises(OSError):
+        fs.cat_file("/file")
+
+
+def test_a_policy_without_ranges_reads_whole_files(memory, rsa):
+    strict = cse.Policy().require_seal().authenticated_only()
+    fs = EncryptedFileSystem(fs=memory, key=rsa, policy=strict)
+    fs.pipe_file("/file", data(1000))
+    assert fs.cat_file("/file", 10, 20) == data(1000)[10:20]
+    stored = bytearray(memory.cat_file("/file"))
+    stored[500] ^= 1
+    memory.pipe_file("/file", bytes(stored))
+    with pytest.raises(cse.IntegrityError):
+        fs.cat_file("/file", 10, 20)
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_an_error(fs):
+    fs.pipe_file("/file", data(100_000))
+    with fs.open("/file", block_size=1000) as file:
+        file.read(10)
+        fs.pipe_file("/file", data(100_000)[::-1])
+        with pytest.raises(Changed):
+            file.seek(50_000)
+            file.read(10)
+
+
+def test_folders_are_those_of_the_command(tmp_path, monkeypatch):
+    envelope = os.environ.get("ENVELOPE")
+    if envelope is None:
+        pytest.skip("ENVELOPE is not set")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    fs = EncryptedFileSystem(target_protocol="file", key=PUBLIC_KEY, keys=[PRIVATE_KEY])
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    fs.pipe_file(f"{folder}/ours", data(5000))
+    read = subprocess.run(
+        [envelope, "cat", f"file:{folder}/ours", "--key", PRIVATE_KEY],
+        check=True,
+        capture_output=True,
+    )
+    assert read.stdout == data(5000)
+    (tmp_path / "plain").write_bytes(data(7000))
+    subprocess.run(
+        [envelope, "put", str(tmp_path / "plain"), f"file:{folder}/theirs", "--key", PUBLIC_KEY],
+        check=True,
+        capture_output=True,
+    )
+    assert fs.cat_file(f"{folder}/theirs", 100, 200) == data(7000)[100:200]
+    assert fs.cat_file(f"{folder}/theirs") == data(7000)
+
+
+def test_it_is_pickled_with_the_path_of_a_key_and_never_with_a_key(tmp_path, rsa):
+    fs = fsspec.filesystem("envelope+memory", key=PRIVATE_KEY)
+    fs.pipe_file("/pickled", b"text")
+    again = pickle.loads(pickle.dumps(fs))
+    assert again.cat_file("/pickled") == b"text"
+    with pytest.raises(TypeError):
+        pickle.dumps(fsspec.filesystem("envelope+memory", key=rsa))
+
+
+def test_two_keys_are_never_confused(memory):
+    first, second = (cse.RsaKey.generate(2048) for _ in range(2))
+    fsspec.filesystem("envelope+memory", key=first).pipe_file("/file", b"text")
+    with pytest.raises(cse.EnvelopeError):
+        fsspec.filesystem("envelope+memory", key=second).cat_file("/file")
+
+
+def test_who_has_no_key_that_encrypts_only_reads(memory):
+    EncryptedFileSystem(fs=memory, key=PUBLIC_KEY).pipe_file("/file", b"text")
+    reading = EncryptedFileSystem(fs=memory, keys=[PRIVATE_KEY])
+    assert reading.cat_file("/file") == b"text"
+    with pytest.raises(cse.EncryptError):
+        reading.open("/other", "wb")
+    with pytest.raises(NotImplementedError):
+        reading.open("/file", "ab")
+    with pytest.raises(ValueError, match="no key"):
+        EncryptedFileSystem(fs=memory)
+
+
+# Columns
+
+
+@pytest.fixture(scope="module")
+def kms():
+    """The loopback KMS behind a door that counts: (its URL, the list of operations)."""
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+    from urllib.request import Request, urlopen
+
+    with subprocess.Popen(
+        [os.environ["LOOPBACK_KMS"]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        url, seen = process.stdout.readline().strip(), []
+
+        class Door(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                seen.append(self.path + " " + body.decode() + str(self.headers))
+                forwarded = {k: v for k, v in self.headers.items() if k.lower() != "content-length"}
+                request = Request(url + self.path, body, forwarded, method="POST")
+                with urlopen(request) as answer:
+                    content = answer.read()
+                    self.send_response(answer.status)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *args):
+                pass
+
+        door = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+        threading.Thread(target=door.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{door.server_port}", seen
+        door.shutdown()
+
+
+def test_a_column_costs_one_unwrap_and_the_bytes_of_the_plain_file(memory, kms, monkeypatch):
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    url, seen = kms
+    monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", ID)
+    monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", SECRET)
+    rows = 1 << 20
+    columns = {f"c{n}": numpy.frombuffer(data(8 * rows), numpy.int64) + n for n in range(7)}
+    written = io.BytesIO()
+    parquet.write_table(
+        pyarrow.table(columns), written, compression="none", use_dictionary=False,
+        row_group_size=rows // 8,
+    )  # fmt: skip
+    plain = written.getvalue()
+    assert len(plain) >= 50_000_000
+    options = {"kms": {"endpoint": url}}
+    fs = EncryptedFileSystem(fs=memory, key="aliyun:cn-hangzhou:key-1", **options)
+    fs.pipe_file("/encrypted.parquet", plain)
+    memory.pipe_file("/plain.parquet", plain)
+    read = []
+    cat_file = MemoryFileSystem.cat_file
+
+    def counted(self, path, start=None, end=None, **kwargs):
+        piece = cat_file(self, path, start, end, **kwargs)
+        if not path.endswith(".json"):
+            read.append(len(piece))
+        return piece
+
+    # The file of the memory file system reads past `cat_file`.
+    class Counting(io.BytesIO):
+        def read(self, size=-1):
+            piece = super().read(size)
+            read.append(len(piece))
+            return piece
+
+        def readinto(self, buffer):
+            count = super().readinto(buffer)
+            read.append(count)
+            return count
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", counted)
+    want = parquet.read_table(Counting(plain), columns=["c3"])
+    of_plain = sum(read)
+    for cache_type in ("none", "readahead"):
+        read.clear()
+        # As another process would: it has no content key yet.
+        fs = EncryptedFileSystem(fs=memory, keys=["aliyun:cn-hangzhou"], **options)
+        before = len(seen)
+        with fs.open("/encrypted.parquet", "rb", block_size=4096, cache_type=cache_type) as file:
+            got = parquet.read_table(file, columns=["c3"], pre_buffer=False)
+        assert got == want
+        # The content key and the IV are wrapped each.
+        assert len(seen) - before == 2
+        assert sum(read) <= 1.1 * of_plain, (cache_type, sum(read), of_plain)
+
+
+def test_pandas_and_arrow_read_by_address(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    dataset = pytest.importorskip("pyarrow.dataset")
+    options = {"key": PRIVATE_KEY}
+    frame = pandas.DataFrame({"a": range(1000), "b": [str(n) for n in range(1000)]})
+    for number in range(3):
+        frame.to_parquet(f"envelope+memory://frames/{number}.parquet", storage_options=options)
+    back = pandas.read_parquet("envelope+memory://frames/1.parquet", storage_options=options)
+    assert back.equals(frame)
+    frame.to_csv("envelope+file://" + str(tmp_path / "a.csv"), storage_options=options, index=False)
+    assert b"999" not in (tmp_path / "a.csv").read_bytes()
+    back = pandas.read_csv("envelope+file://" + str(tmp_path / "a.csv"), storage_options=options)
+    assert list(back["a"]) == list(range(1000))
+    fs = fsspec.filesystem("envelope+memory", **options)
+    table = dataset.dataset("/frames", filesystem=fs, format="parquet").to_table(columns=["a"])
+    assert table.num_rows == 3000
+
+
+# Through the clients of ossfs and cosfs
+
+
+def test_it_works_over_cosfs(loopback, rsa):
+    cosfs = pytest.importorskip("cosfs")
+    qcloud_cos = pytest.importorskip("qcloud_cos")
+    inner = cosfs.CosFileSystem(region="ap-guangzhou", secret_id=ID, secret_key=SECRET)
+    host, port = loopback.removeprefix("http://").split(":")
+    inner._cos_client = qcloud_cos.CosS3Client(
+        qcloud_cos.CosConfig(
+            Region="ap-guangzhou", SecretId=ID, SecretKey=SECRET, Scheme="http", IP=host,
+            Port=int(port),
+        )
+    )  # fmt: skip
+    for content in ("ctr", "gcm"):
+        fs = EncryptedFileSystem(fs=inner, key=rsa, content=content)
+        over_a_store(fs, "cfs-1250000000/" + content)
+
+
+def test_it_works_over_ossfs(loopback, rsa):
+    ossfs = pytest.importorskip("ossfs")
+    inner = ossfs.OSSFileSystem(endpoint=loopback, key=ID, secret=SECRET)
+    over_a_store(EncryptedFileSystem(fs=inner, key=rsa), "bkt/ossfs")
+
+
+def over_a_store(fs, folder):
+    plain, path = data(300_001), folder + "/file"
+    fs.pipe_file(path, plain)
+    info = fs.info(path)
+    assert (info["size"], info["type"]) == (len(plain), "file")
+    assert [entry["size"] for entry in fs.ls(folder)] == [len(plain)]
+    assert fs.cat_file(path) == plain
+    assert fs.cat_file(path, 8193, 70_001) == plain[8193:70_001]
+    assert fs.cat_file(path, -5) == plain[-5:]
+    with pytest.raises(FileExistsError):
+        fs.pipe_file(path, b"", mode="create")
+    with fs.open(path, "rb", block_size=4096, cache_type="none") as file:
+        assert file.read(10) == plain[:10]
+        fs.pipe_file(path, plain[::-1])
+        file.seek(100_000)
+        if file._held is None:
+            with pytest.raises(Changed):
+                file.read(10)
+    with fs.open(folder + "/streamed", "wb") as file:
+        file.write(plain)
+    assert fs.cat_file(folder + "/streamed", 5, 50) == plain[5:50]
+    assert not fs.exists(folder + "/missing") and fs.isdir(folder)
+    with pytest.raises(FileNotFoundError):
+        fs.open(folder + "/missing")
+    fs.rm_file(path)
+    assert not fs.exists(path)
+
+
+def test_sidecars_are_json(fs, memory):
+    fs.pipe_file("/file", b"text")
+    headers = json.loads(memory.cat_file("/file.headers.json"))
+    assert cse.inspect(headers).dialect == "oss-v2"
+    assert not fs.exists("/file.headers.json") and fs.ls("/", detail=False) == ["/file"]
