@@ -4,10 +4,16 @@ That the examples of the documentation run with them, and that the SDKs read wha
 tested by `fixtures/make/stand_ins.py`.
 """
 
+import base64
+import copy
 import io
 import os
+import pickle
 import stat
+import subprocess
+import sys
 import threading
+import urllib.parse
 import warnings
 
 import oss2 as oss2_sdk
@@ -16,7 +22,9 @@ import qcloud_cos as cos_sdk
 
 import envelope_cse as cse
 from conftest import AES, ID, PRIVATE, PUBLIC, SECRET, data
-from envelope_cse._bodies import Pieces, PlainBody, encrypted_body
+from envelope_cse._encrypted_body import encrypted_body
+from envelope_cse._plain_body import Answer, open_answer
+from envelope_cse._source import Pieces
 from envelope_cse._upload import Upload
 
 MIB = 1 << 20
@@ -68,6 +76,32 @@ def test_only_the_import_changes(oss):
         import envelope_cse.oss2.there_is_no_such_module
 
 
+def test_the_modules_that_are_replaced_are_never_those_of_the_sdk():
+    program = """
+import qcloud_cos.crypto, qcloud_cos.cos_encryption_client, oss2.resumable, oss2.crypto_bucket
+import alibabacloud_oss_v2.crypto.types
+from envelope_cse.qcloud_cos import cos_encryption_client, crypto
+from envelope_cse.oss2 import crypto as oss_crypto
+from envelope_cse.oss2.resumable import resumable_upload, make_upload_store
+from envelope_cse.oss2.crypto_bucket import CryptoBucket
+from envelope_cse.alibabacloud_oss_v2.crypto.types import MasterCipher
+from envelope_cse.alibabacloud_oss_v2.crypto import MasterRsaCipher
+import envelope_cse.alibabacloud_oss_v2 as oss
+import importlib
+import envelope_cse.oss2 as oss2
+importlib.reload(oss2)
+replaced = (
+    cos_encryption_client, crypto, oss_crypto, oss2.crypto, oss.crypto, oss.uploader,
+)
+assert all(module.__name__.startswith("envelope_cse.") for module in replaced)
+for each in (resumable_upload, CryptoBucket, MasterRsaCipher, oss2.CryptoBucket, oss.Downloader):
+    assert each.__module__.startswith("envelope_cse."), each
+assert MasterCipher is alibabacloud_oss_v2.crypto.types.MasterCipher
+assert make_upload_store is __import__("oss2").make_upload_store
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_plaintext_is_refused_unless_it_is_allowed(oss, bucket, plain_bucket, loopback):
     plain_bucket.put_object("plain", b"put there by somebody")
     with pytest.raises(oss.exceptions.ClientError, match="not encrypted"):
@@ -98,6 +132,26 @@ def test_damage_is_an_error_of_the_sdk(oss, bucket, plain_bucket):
     plain_bucket.put_object("damaged", body, other)
     with pytest.raises(oss.exceptions.ClientError):
         bucket.get_object("damaged")
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 700_000])
+def test_progress_is_that_of_the_plaintext(oss, bucket, tmp_path, size):
+    seen = []
+    note = lambda done, total: seen.append((done, total))  # noqa: E731
+    bucket.put_object("progress", data(size), progress_callback=note)
+    for read in (
+        lambda: bucket.get_object("progress", progress_callback=note).read(),
+        lambda: b"".join(bucket.get_object("progress", progress_callback=note)),
+        lambda: bucket.get_object("progress").read(size),
+    ):
+        seen.clear()
+        assert read() == data(size)
+        assert not seen or seen[-1] == (size, size)
+    back = str(tmp_path / "back")
+    bucket.get_object_to_file("progress", back, progress_callback=note)
+    oss.resumable_download(bucket, "progress", back, progress_callback=note)
+    with open(back, "rb") as file:
+        assert file.read() == data(size)
 
 
 def test_keys_that_do_not_belong_together_are_refused(oss, rsa):
@@ -152,6 +206,10 @@ def test_md5_and_length_are_those_of_the_plaintext_and_not_stored(oss, bucket, p
     assert md5 not in str(plain_bucket.head_object("md5").headers)
     with pytest.raises(oss.exceptions.ClientError, match="Content-MD5"):
         bucket.put_object("md5", b"other", headers={"Content-MD5": md5})
+    for wrong in (io.BytesIO(b"other"), iter([b"other"])):
+        with pytest.raises((oss.exceptions.ClientError, oss.exceptions.RequestError)):
+            bucket.put_object("md5", wrong, headers={"Content-MD5": md5})
+    assert bucket.get_object("md5").read() == b"text"
     with pytest.raises(oss.exceptions.ClientError, match="by hand"):
         bucket.put_object("md5", b"", headers={"x-oss-meta-client-side-encryption-key": "a"})
 
@@ -274,8 +332,10 @@ def cos(loopback, monkeypatch, tmp_path):
     host, port = loopback.removeprefix("http://").split(":")
     send = cos_sdk.CosS3Client.send_request
 
-    def with_names_as_cos_writes_them(self, *args, **kwargs):
-        answer = send(self, *args, **kwargs)
+    def with_names_as_cos_writes_them(self, method, url, **kwargs):
+        # `copy` looks at its source under the public name of the bucket, even if there is an IP.
+        url = urllib.parse.urlsplit(url)._replace(netloc=f"{host}:{port}").geturl()
+        answer = send(self, method, url, **kwargs)
         for name in list(answer.headers):
             if not name.startswith("x-"):
                 shown = "ETag" if name == "etag" else name.title()
@@ -439,6 +499,74 @@ def test_parts_are_encrypted_for_their_place(cos):
         client.append_object(Bucket=BUCKET, Key="p", Position=0, Data=b"in the clear")
 
 
+def test_what_changes_an_object_in_place_keeps_its_key(cos):
+    client = aes_client(cos)
+    client.put_object(Bucket=BUCKET, Key="u", Body=b"text", Metadata={"x-cos-meta-owner": "me"})
+    client.change_object_storage_class(BUCKET, "u", "STANDARD_IA")
+    assert read(client, "u") == b"text"
+    client.update_object_meta(BUCKET, "u", ContentType="text/html")
+    assert read(client, "u") == b"text"
+    with pytest.raises(cos_sdk.CosClientError, match="processes"):
+        client.ci_put_object(Bucket=BUCKET, Body=b"image", Key="u")
+    source = {"Bucket": BUCKET, "Key": "u", "Region": "ap-beijing"}
+    client.copy(Bucket=BUCKET, Key="copied", CopySource=source)
+    assert read(client, "copied") == b"text"
+
+
+def test_the_body_of_an_answer_is_the_body_of_a_request(cos):
+    client, plain_client = aes_client(cos), cos_sdk.CosS3Client(cos)
+    plain_client.put_object(Bucket=BUCKET, Key="from", Body=data(200_000))
+    body = plain_client.get_object(Bucket=BUCKET, Key="from")["Body"]
+    upload = client.create_multipart_upload(Bucket=BUCKET, Key="to")["UploadId"]
+    etag = client.upload_part(
+        Bucket=BUCKET, Key="to", Body=body, PartNumber=1, UploadId=upload
+    )["ETag"]  # fmt: skip
+    parts = {"Part": [{"PartNumber": 1, "ETag": etag}]}
+    client.complete_multipart_upload(
+        Bucket=BUCKET, Key="to", UploadId=upload, MultipartUpload=parts
+    )
+    assert read(client, "to") == data(200_000)
+    client.put_object(Bucket=BUCKET, Key="again", Body=client.get_object(BUCKET, "to")["Body"])
+    assert read(client, "again") == data(200_000)
+
+
+def test_md5_is_that_of_the_plaintext(cos):
+    from qcloud_cos.cos_comm import get_md5
+
+    client = aes_client(cos)
+    put = lambda body, md5: client.put_object(BUCKET, body, "md5", ContentMD5=md5)  # noqa: E731
+    put(b"text", get_md5(b"text"))
+    put(io.BytesIO(b"text"), get_md5(b"text"))
+    for body in (b"other", io.BytesIO(b"other")):
+        with pytest.raises(cos_sdk.CosClientError, match="Content-MD5"):
+            put(body, get_md5(b"text"))
+    assert read(client, "md5") == b"text"
+
+
+def test_keys_with_a_passphrase_are_those_of_the_sdk(oss, cos, tmp_path):
+    from envelope_cse.qcloud_cos.crypto import AESProvider, RSAProvider
+
+    oss2_sdk.LocalRsaProvider(str(tmp_path / "oss"), "k", "secret")
+    provider = oss.LocalRsaProvider(str(tmp_path / "oss"), "k", "secret")
+    headers, body = provider.encryptor.encrypt(b"text")
+    assert cse.decrypt(headers, body, provider.decryptor) == b"text"
+    from qcloud_cos.crypto import RSAProvider as SdkProvider
+
+    SdkProvider(passphrase="secret")
+    assert RSAProvider(passphrase="secret").encryptor.encrypt(b"text")
+    short = base64.b64encode(bytes(range(24))).decode()
+    assert AESProvider(aes_key=short, dialect="cos-v2").encryptor.encrypt(b"text")
+
+
+def test_a_provider_is_not_pickled(cos):
+    from envelope_cse.qcloud_cos.crypto import AESProvider
+
+    provider = AESProvider(aes_key=AES, dialect="cos-v2")
+    with pytest.raises(TypeError, match="keys"):
+        pickle.dumps(provider)
+    assert copy.deepcopy(provider) is provider
+
+
 def test_user_metadata_stays(cos):
     client = aes_client(cos)
     client.put_object(Bucket=BUCKET, Key="m", Body=b"text", Metadata={"x-cos-meta-owner": "me"})
@@ -446,6 +574,87 @@ def test_user_metadata_stays(cos):
     forged = {"x-cos-meta-client-side-encryption-key": "AAAA"}
     with pytest.raises(cos_sdk.CosClientError, match="by hand"):
         client.put_object(Bucket=BUCKET, Key="m", Body=b"text", Metadata=forged)
+
+
+# alibabacloud_oss_v2
+
+
+@pytest.fixture
+def newer(loopback):
+    """The stand-in, its client that encrypts, and the plain client."""
+    import envelope_cse.alibabacloud_oss_v2 as oss
+
+    config = oss.config.load_default()
+    config.credentials_provider = oss.credentials.StaticCredentialsProvider(ID, SECRET)
+    config.region, config.endpoint, config.use_path_style = "cn-hangzhou", loopback, True
+    plain = oss.Client(config)
+    master = oss.crypto.MasterRsaCipher(public_key=PUBLIC, private_key=PRIVATE)
+    return oss, oss.EncryptionClient(plain, master), plain
+
+
+def test_metadata_of_another_object_is_refused(newer):
+    oss, client, _ = newer
+    client.put_object(oss.PutObjectRequest(bucket="bkt", key="a", body=b"first"))
+    kept = dict(client.head_object(oss.HeadObjectRequest(bucket="bkt", key="a")).metadata)
+    with pytest.raises(ValueError, match="by hand"):
+        client.put_object(
+            oss.PutObjectRequest(bucket="bkt", key="a", body=b"second", metadata=kept)
+        )
+    client.put_object(
+        oss.PutObjectRequest(bucket="bkt", key="a", body=b"second", metadata={"owner": "me"})
+    )
+    result = client.get_object(oss.GetObjectRequest(bucket="bkt", key="a"))
+    assert (result.body.read(), result.metadata["owner"]) == (b"second", "me")
+
+
+def test_plaintext_and_damage_of_the_newer_sdk(newer):
+    oss, client, plain = newer
+    plain.put_object(oss.PutObjectRequest(bucket="bkt", key="plain", body=data(3000)))
+    get = oss.GetObjectRequest(bucket="bkt", key="plain")
+    with pytest.raises(cse.NotEncryptedError):
+        client.get_object(get)
+    master = oss.crypto.MasterRsaCipher(private_key=PRIVATE)
+    allowed = oss.EncryptionClient(plain, master, policy=cse.Policy().allow_plaintext())
+    assert allowed.get_object(get).body.read() == data(3000)
+    written = io.BytesIO()
+    oss.Downloader(allowed, part_size=1000).download_to(get, written)
+    assert written.getvalue() == data(3000)
+
+
+@pytest.mark.parametrize("parallel", [1, 3])
+def test_a_download_goes_on_where_the_connection_broke(newer, tmp_path, parallel):
+    oss, client, _ = newer
+    client.put_object(oss.PutObjectRequest(bucket="bkt", key="long", body=data(3 * MIB + 5)))
+    opened, path = client._open, tmp_path / "back"
+
+    def breaks(result, asked):
+        iter_bytes, first = result.body.iter_bytes, int(asked[6:].split("-")[0])
+
+        def half(**kwargs):
+            yield from iter([b"".join(iter_bytes(**kwargs))[:100_000]])
+            if not first % MIB:
+                raise ConnectionError("the line is down")
+
+        if not first % MIB:
+            result.body.iter_bytes = half
+        opened(result, asked)
+
+    client._open = breaks
+    get = oss.GetObjectRequest(bucket="bkt", key="long")
+    downloader = oss.Downloader(client, part_size=MIB, parallel_num=parallel)
+    downloader.download_file(get, str(path))
+    assert path.read_bytes() == data(3 * MIB + 5)
+    client._open = opened
+
+    class Stopped(Exception):
+        pass
+
+    def stop(*_):
+        raise Stopped
+
+    get = oss.GetObjectRequest(bucket="bkt", key="long", progress_fn=stop)
+    with pytest.raises(oss.DownloadError):
+        downloader.download_file(get, str(path))
 
 
 # What they have in common
@@ -487,10 +696,14 @@ def test_a_source_that_has_changed_is_not_sent_again(rsa, at):
 
 
 def test_a_source_has_the_length_that_it_says(rsa):
-    for stated in (699_999, 700_001, 262_144):
-        body = encrypted_body(io.BytesIO(data(700_000)), keystream(rsa), stated)
-        with pytest.raises(cse.EncryptError, match="as it said"):
-            body.read()
+    body = encrypted_body(io.BytesIO(data(700_000)), keystream(rsa), 700_001)
+    with pytest.raises(cse.EncryptError, match="as it said"):
+        body.read()
+    for stated in (699_999, 262_144):
+        # It has grown since it was looked at.
+        stream = keystream(rsa)
+        body = encrypted_body(io.BytesIO(data(700_000)), stream, stated)
+        assert body.read() == stream.apply(data(700_000)[:stated])
     unsized = encrypted_body(Pieces(iter([b"ab", "c", b"", b"d"])), keystream(rsa), None)
     assert not hasattr(unsized, "len") and not hasattr(unsized, "seek")
     assert len(unsized.read()) == 4
@@ -498,11 +711,91 @@ def test_a_source_has_the_length_that_it_says(rsa):
 
 def test_a_body_that_failed_stays_failed(rsa):
     headers, body = cse.Encryptor(rsa, "cos-v2", content="gcm").encrypt(data(1000))
-    cipher = cse.Decryptor([rsa]).open(cse.inspect(headers))
-    reader = PlainBody(io.BytesIO(body[:-1]), cipher)
+    reader = open_answer(Answer(200, headers, [body[:-1]]), cse.Decryptor([rsa]))
     for _ in range(2):
         with pytest.raises(cse.IntegrityError):
             reader.read()
+
+
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 1000, 300_001])
+@pytest.mark.parametrize("dialect, content", [("oss-v2", "ctr"), ("cos-v2", "gcm")])
+def test_who_reads_as_much_as_there_is_has_read_to_the_end(rsa, dialect, content, size):
+    headers, body = cse.Encryptor(rsa, dialect, content=content).encrypt(data(size))
+    headers["content-length"] = str(len(body))
+    decryptor = cse.Decryptor([rsa])
+
+    def opened(body):
+        pieces = [body[at : at + 10_007] for at in range(0, len(body), 10_007)]
+        return open_answer(Answer(200, headers, pieces), decryptor)
+
+    reader = opened(body)
+    assert reader.len == size
+    assert reader.read(size) == data(size) and reader.read(1) == b""
+    reader, got = opened(body), b""
+    while piece := reader.read(777):
+        got += piece
+    assert got == data(size)
+    if size:
+        damaged = bytes([body[0] ^ 1]) + body[1:]
+        for broken in (damaged, body[:-1], body + b"x"):
+            with pytest.raises(cse.EnvelopeError):
+                opened(broken).read(size)
+
+
+def test_an_answer_is_the_range_that_was_asked_for(rsa):
+    body, total = data(1000), 5000
+    for content in ("ctr", "gcm"):
+        policy = cse.Policy().allow_unauthenticated_ranges()
+        decryptor = cse.Decryptor([rsa], policy=policy)
+        headers, body = cse.Encryptor(rsa, "cos-v2", content=content).encrypt(data(5000))
+
+        def read(asked, given, piece, headers=headers, decryptor=decryptor):
+            more = {"Content-Range": given, "Content-Length": str(len(piece))}
+            return open_answer(Answer(206, {**headers, **more}, [piece], asked), decryptor).read()
+
+        total = len(body)
+        assert read("bytes=10-19", f"bytes 10-19/{total}", body[10:20]) == data(5000)[10:20]
+        assert read("bytes=10-", f"bytes 10-{total - 1}/{total}", body[10:]) == data(5000)[10:]
+        suffix = f"bytes {total - 20}-{total - 1}/{total}"
+        assert read("bytes=-20", suffix, body[-20:]) == data(5000)[total - 20 :]
+        # The end of the object is before the end of the range.
+        assert read("bytes=4990-9999", f"bytes 4990-{total - 1}/{total}", body[4990:])
+        for asked, given, piece in (
+            (None, f"bytes 0-{total - 1}/{total}", body),
+            ("bytes=10-19", f"bytes 0-9/{total}", body[:10]),
+            ("bytes=10-19", f"bytes 10-20/{total}", body[10:21]),
+            ("bytes=10-19", f"bytes 10-19/{total}", body[10:19]),
+            ("bytes=10-19", f"bytes 10-19/{19}", body[10:20]),
+            ("bytes=-20", f"bytes 0-19/{total}", body[:20]),
+            ("bytes=-20", "bytes 0-19/*", body[:20]),
+            ("bytes=0-1,5-6", f"bytes 0-1/{total}", body[:2]),
+            ("bytes=10-19", None, body[10:20]),
+            ("bytes=10-19", "bytes 19-10/5000", b""),
+            ("bytes=-", f"bytes 0-{total - 1}/{total}", body),
+        ):
+            with pytest.raises(cse.EnvelopeError):
+                read(asked, given, piece)
+    with pytest.raises(cse.EnvelopeError, match="tag"):
+        read("bytes=10-19", "bytes 10-19/*", body[10:20])
+
+
+def test_what_is_no_data_is_refused(rsa):
+    for source in (Pieces(iter([b"a", None])), Pieces(iter([b"a", 7])), NotReady()):
+        with pytest.raises((cse.EncryptError, TypeError)):
+            encrypted_body(source, keystream(rsa), None).read()
+
+
+class NotReady:
+    def read(self, size):
+        return None
+
+
+def test_a_stream_is_sent_once(rsa):
+    for length in (None, 6):
+        body = encrypted_body(Pieces(iter([b"stream"])), keystream(rsa), length)
+        assert len(b"".join(body)) == 6
+        with pytest.raises(cse.EncryptError, match="second time"):
+            b"".join(body)
 
 
 def test_two_threads_that_send_one_part_send_the_same(rsa):

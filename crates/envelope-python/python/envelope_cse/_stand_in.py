@@ -49,33 +49,39 @@ class _Finder(importlib.abc.MetaPathFinder):
     ) -> importlib.machinery.ModuleSpec | None:
         if not name.startswith(self._package + "."):
             return None
-        below = name.removeprefix(self._package + ".")
-        first = f"{self._package}.{below.partition('.')[0]}"
-        own = getattr(sys.modules[self._package], "__path__", None)
-        if importlib.machinery.PathFinder.find_spec(first, own) is not None:
+        parent = sys.modules.get(name.rpartition(".")[0])
+        # A module of the SDK has kept its name.
+        is_ours = parent is not None and parent.__name__.startswith(self._package)
+        if is_ours and importlib.machinery.PathFinder.find_spec(name, path) is not None:
             return None
+        original = f"{self._sdk}.{name.removeprefix(self._package + '.')}"
         try:
-            if importlib.util.find_spec(f"{self._sdk}.{below}") is None:
+            if importlib.util.find_spec(original) is None:
                 return None
         except ModuleNotFoundError:
             return None
-        return importlib.machinery.ModuleSpec(name, _SameModule(f"{self._sdk}.{below}"))
+        return importlib.machinery.ModuleSpec(name, _SameModule(original))
 
 
-def stand_in(package: str, sdk: str) -> Callable[[str], Any]:
-    """Makes all modules of an SDK available below `package`, which replaces some of them.
+def stand_in(package: str, sdk: str, *own: str) -> Callable[[str], Any]:
+    """Makes all modules of an SDK available below `package`, which replaces its `own`.
 
     Returns the `__getattr__` of the package, for the names that it does not have itself.
     """
-    # Before the other finders, which would load the modules of a package of the SDK a second time.
-    sys.meta_path.insert(0, _Finder(package, sdk))
+    finders = [each for each in sys.meta_path if isinstance(each, _Finder)]
+    if not any(each._package == package for each in finders):
+        # Before the others, which would load the modules of a package of the SDK a second time.
+        sys.meta_path.insert(0, _Finder(package, sdk))
     original = importlib.import_module(sdk)
+    for name in own:
+        # Also where the SDK has a module of this name, which a star import has brought.
+        setattr(sys.modules[package], name, importlib.import_module(f"{package}.{name}"))
 
     def get_attribute(name: str) -> Any:
-        try:
-            return getattr(original, name)
-        except AttributeError:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}") from None
+        if name not in own:
+            with contextlib.suppress(AttributeError):
+                return getattr(original, name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     return get_attribute
 

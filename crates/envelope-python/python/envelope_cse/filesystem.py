@@ -23,7 +23,7 @@ from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
 from . import _native as _cse
 from ._backends import Backend, Stored, backend_of
-from ._bodies import encrypted_body
+from ._encrypted_body import encrypted_body
 from ._open_key import open_key
 
 __all__ = ["EncryptedFileSystem", "register"]

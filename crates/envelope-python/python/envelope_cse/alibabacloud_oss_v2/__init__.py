@@ -24,9 +24,10 @@ from alibabacloud_oss_v2 import *  # noqa: F403
 
 from .._stand_in import stand_in as _stand_in
 
-__getattr__ = _stand_in(__name__, "alibabacloud_oss_v2")
+__getattr__ = _stand_in(
+    __name__, "alibabacloud_oss_v2", "crypto", "downloader", "encryption_client", "uploader"
+)
 
-from . import crypto as crypto  # noqa: E402
 from .downloader import Downloader as Downloader  # noqa: E402
 from .encryption_client import (  # noqa: E402
     EncryptionClient as EncryptionClient,

@@ -10,15 +10,9 @@ from alibabacloud_oss_v2 import EncryptionClient as _EncryptionClient, exception
 from alibabacloud_oss_v2.types import CaseInsensitiveDict, StreamBody
 
 from .. import _native as _cse
-from .._bodies import (
-    Pieces,
-    bytes_of,
-    check_md5,
-    encrypted_body,
-    is_buffer,
-    length_of,
-    range_start,
-)
+from .._encrypted_body import encrypted_body
+from .._plain_body import Answer, PlainBody, open_answer
+from .._source import all_of, buffer_of, check_md5, is_buffer, length_of, reader_of
 from .._upload import Upload
 from .crypto import MasterRsaCipher
 
@@ -38,10 +32,9 @@ class EncryptionMultiPartContext:
 class DecryptedBody(StreamBody):  # type: ignore[misc]
     """The body of an answer, decrypted."""
 
-    def __init__(self, stream: Any, cipher: _cse.Cipher | _cse.Keystream, start: int) -> None:
-        self._stream, self._cipher, self._start = stream, cipher, start
+    def __init__(self, stream: Any, plain: PlainBody) -> None:
+        self._stream, self.plain = stream, plain
         self._content: bytes | None = None
-        self._crc = _cse.Crc64()
 
     def __enter__(self) -> DecryptedBody:
         self._stream.__enter__()
@@ -59,17 +52,12 @@ class DecryptedBody(StreamBody):  # type: ignore[misc]
         return bool(self._stream.is_stream_consumed)
 
     @property
-    def crc(self) -> int:
-        """The CRC-64 of what is stored, as far as it was read."""
-        return self._crc.value
-
-    @property
     def content(self) -> bytes:
         return self.read()
 
     def read(self) -> bytes:
         if self._content is None:
-            self._content = b"".join(self.iter_bytes())
+            self._content = self.plain.read()
         return self._content
 
     def close(self) -> None:
@@ -79,20 +67,9 @@ class DecryptedBody(StreamBody):  # type: ignore[misc]
         if self._content is not None:
             yield self._content
             return
-        if isinstance(self._cipher, _cse.Keystream):
-            at = self._start
-            for piece in self._stream.iter_bytes(**kwargs):
-                self._crc.update(piece)
-                yield self._cipher.apply(piece, at)
-                at += len(piece)
-            return
-        decryptor = self._cipher.decryptor()
-        for piece in self._stream.iter_bytes(**kwargs):
-            self._crc.update(piece)
-            if plain := decryptor.update(piece):
-                yield plain
-        if rest := decryptor.finish():
-            yield rest
+        size = kwargs.get("block_size") or 64 * 1024
+        while piece := self.plain.read(size):
+            yield piece
 
 
 class EncryptionClient(_EncryptionClient):  # type: ignore[misc]
@@ -127,18 +104,18 @@ class EncryptionClient(_EncryptionClient):  # type: ignore[misc]
         body = b"" if request.body is None else request.body
         if not hasattr(body, "read") and not is_buffer(body) and not isinstance(body, Iterator):
             # What can be gone through again is held, so that it can be sent again.
-            body = b"".join(bytes(bytes_of(piece)) for piece in body)
+            body = all_of(body)
         if is_buffer(body):
-            plain = bytes_of(body)
+            plain = buffer_of(body)
             check_md5(plain, md5)
             added, sent.body = self._new().encrypt(plain)
         else:
-            source = body if hasattr(body, "read") else Pieces(body)
+            source = reader_of(body)
             length = length_of(source)
             length = int(stated) if length is None and stated is not None else length
             started = self._new().start(length)
             added = started.headers
-            encrypted = encrypted_body(source, started.keystream(), length)
+            encrypted = encrypted_body(source, started.keystream(), length, md5)
             sent.body = encrypted if hasattr(encrypted, "seek") else iter(encrypted)
         _add(sent, added)
         return self._client.put_object(sent, **kwargs)
@@ -148,27 +125,22 @@ class EncryptionClient(_EncryptionClient):  # type: ignore[misc]
             raise exceptions.ParamInvalidError(field="request.process")
         result = self._client.get_object(request, **kwargs)
         try:
-            self._open(result)
+            self._open(result, request.range_header)
         except BaseException:
             if result.body is not None:
                 result.body.close()
             raise
         return result
 
-    def _open(self, result: Any) -> None:
-        start = range_start(result.status_code, result.content_range)
-        envelope = _cse.parse(result.headers)
-        if envelope is None:
-            self._decryptor.check_plaintext()
-            return
-        if start is not None:
-            keystream = self._decryptor.open_range(envelope)
-            result.body = DecryptedBody(result.body, keystream, start)
-            return
-        cipher = self._decryptor.open(envelope)
-        result.body = DecryptedBody(result.body, cipher, 0)
+    def _open(self, result: Any, asked: str | None) -> None:
+        stream = result.body
+        answer = Answer(
+            result.status_code, result.headers, stream.iter_bytes(), asked, stream.close
+        )
+        plain = open_answer(answer, self._decryptor)
+        result.body = DecryptedBody(stream, plain)
         if result.content_length is not None:
-            result.content_length = envelope.plain_len_of(result.content_length)
+            result.content_length = plain.len
 
     def _initiate_multipart_upload_securely(self, request: Any, **kwargs: Any) -> Any:
         size, part_size = request.cse_data_size, request.cse_part_size
@@ -196,11 +168,10 @@ class EncryptionClient(_EncryptionClient):  # type: ignore[misc]
             raise exceptions.ParamNullError(field="request.cse_multipart_context")
         if not isinstance(context, EncryptionMultiPartContext):
             raise exceptions.ParamInvalidError(field="request.cse_multipart_context")
-        body = request.body
-        if not hasattr(body, "read") and not is_buffer(body):
-            body = b"".join(bytes(bytes_of(piece)) for piece in body)
+        plain = all_of(b"" if request.body is None else request.body)
+        check_md5(plain, request.content_md5)
         sent = copy.copy(request)
-        sent.body = context.upload.encrypt(request.part_number, bytes_of(body))
+        sent.body = context.upload.encrypt(request.part_number, plain)
         # They are those of the plaintext.
         sent.content_md5 = sent.content_length = None
         _add(sent, context.headers)
@@ -210,7 +181,9 @@ class EncryptionClient(_EncryptionClient):  # type: ignore[misc]
 def _add(request: Any, added: dict[str, str]) -> None:
     """Adds the metadata of the encryption to a request, in a copy of its headers."""
     headers = CaseInsensitiveDict(getattr(request, "headers", None) or {})
-    if any(str(name).lower().startswith(_OURS) for name in headers):
+    # `metadata` has the names without their prefix, and would replace what is added here.
+    named = [f"x-oss-meta-{name}" for name in getattr(request, "metadata", None) or {}]
+    if any(str(name).lower().startswith(_OURS) for name in [*headers, *named]):
         raise ValueError("the metadata of the encryption is not set by hand")
     headers.update(added)
     request.headers = headers

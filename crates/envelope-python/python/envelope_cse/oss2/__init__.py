@@ -19,21 +19,17 @@ Tested with oss2 2.19.1.
 
 from __future__ import annotations
 
-import oss2 as _sdk
 from oss2 import *  # noqa: F403
-from oss2 import EncryptionMaterials as EncryptionMaterials
+from oss2 import EncryptionMaterials as EncryptionMaterials, __version__ as __version__
 
 from .._stand_in import stand_in as _stand_in
 
-__getattr__ = _stand_in(__name__, "oss2")
+__getattr__ = _stand_in(__name__, "oss2", "crypto", "crypto_bucket", "resumable")
 
-from . import crypto as crypto  # noqa: E402
-from ._bucket import CryptoBucket as CryptoBucket  # noqa: E402
-from ._resumable import resumable_upload as resumable_upload  # noqa: E402
 from .crypto import (  # noqa: E402
     AliKMSProvider as AliKMSProvider,
     LocalRsaProvider as LocalRsaProvider,
     RsaProvider as RsaProvider,
 )
-
-__version__ = _sdk.__version__
+from .crypto_bucket import CryptoBucket as CryptoBucket  # noqa: E402
+from .resumable import resumable_upload as resumable_upload  # noqa: E402

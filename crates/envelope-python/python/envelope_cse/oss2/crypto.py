@@ -107,7 +107,7 @@ class RsaProvider(_Provider):
         public, private = pair.get("public_key"), pair.get("private_key")
         if public is None and private is None:
             raise ClientError("the key pair has neither a public_key nor a private_key")
-        public = None if public is None else _rsa_key(public, None, description)
+        public = None if public is None else _rsa_key(public, passphrase, description)
         private = None if private is None else _rsa_key(private, passphrase, description)
         if private is not None and not private.is_private:
             raise ClientError("the private_key is a public key")
@@ -155,7 +155,7 @@ class LocalRsaProvider(_Provider):
         if private_path.exists():
             private = _rsa_key(read_file(private_path), passphrase, None)
         if public_path.exists():
-            public = _rsa_key(read_file(public_path), None, None)
+            public = _rsa_key(read_file(public_path), passphrase, None)
         if public is not None and private is not None and public.fingerprint != private.fingerprint:
             raise ClientError(f"{public_path} is not the public key of {private_path}")
         super().__init__(

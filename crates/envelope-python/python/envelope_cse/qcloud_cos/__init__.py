@@ -13,6 +13,8 @@ Everything is that of `qcloud_cos` (cos-python-sdk-v5), which has to be installe
 - User metadata stays: the SDK replaces it by its own.
 - An object without encryption metadata is refused, unless the provider was given
   `policy=envelope_cse.Policy().allow_plaintext()`.
+- What would lose the metadata, or send plaintext, is refused or mended: `append_object`,
+  `ci_put_object`, `copy` in parts; `update_object_meta` and `change_object_storage_class` keep it.
 - A key path that names no file is an error. The SDK makes another key and goes on with that.
 - `AESProvider` warns (`WeakWrapWarning`): the AES wrap of the SDK uses one keystream for all
   objects, so that whoever learns one content key can compute all others.
@@ -28,4 +30,4 @@ from qcloud_cos import *  # noqa: F403
 
 from .._stand_in import stand_in as _stand_in
 
-__getattr__ = _stand_in(__name__, "qcloud_cos")
+__getattr__ = _stand_in(__name__, "qcloud_cos", "cos_encryption_client", "crypto")

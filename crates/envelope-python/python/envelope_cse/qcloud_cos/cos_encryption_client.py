@@ -8,12 +8,22 @@ from typing import Any
 
 from qcloud_cos.cos_auth import CosS3Auth
 from qcloud_cos.cos_client import CosS3Client
-from qcloud_cos.cos_comm import format_values, mapped
+from qcloud_cos.cos_comm import format_values, get_copy_source_info, mapped
 from qcloud_cos.cos_exception import CosClientError
 from qcloud_cos.streambody import StreamBody
 
-from .. import _native as _cse
-from .._bodies import PlainBody, bytes_of, encrypted_body, is_buffer, length_of, range_start
+from .._encrypted_body import encrypted_body
+from .._plain_body import Answer, PlainBody, open_answer
+from .._source import (
+    CHUNK,
+    all_of,
+    buffer_of,
+    check_md5,
+    is_buffer,
+    length_of,
+    read_of,
+    reader_of,
+)
 from .._stand_in import raising
 from .._upload import Upload
 from .crypto import BaseProvider
@@ -26,15 +36,15 @@ _MOST_PARTS = 10000
 class DecryptedBody(StreamBody):  # type: ignore[misc]
     """The `Body` of an answer, decrypted."""
 
-    def __init__(self, rt: Any, plain: PlainBody, length: int | None) -> None:
+    def __init__(self, rt: Any, plain: PlainBody) -> None:
         super().__init__(rt)
         self._plain = plain
         # What is stored may be longer than what is in it.
         self._use_encoding = False
-        if length is None:
+        if plain.len is None:
             self._use_chunked = True
         else:
-            self._content_len = length
+            self._content_len = plain.len
 
     def __iter__(self) -> Iterator[bytes]:
         return self.get_stream(1024)
@@ -47,8 +57,7 @@ class DecryptedBody(StreamBody):  # type: ignore[misc]
             yield piece
 
     def read(self, chunk_size: int = 1024, auto_decompress: bool = False) -> bytes:
-        with raising(CosClientError):
-            return self._plain.read(chunk_size)
+        return self._plain.read(chunk_size)
 
 
 class CosEncryptionClient(CosS3Client):  # type: ignore[misc]
@@ -66,21 +75,23 @@ class CosEncryptionClient(CosS3Client):  # type: ignore[misc]
         self, Bucket: str, Body: Any, Key: str, EnableMD5: bool = False, **kwargs: Any
     ) -> Any:
         body: Any
-        kwargs.pop("ContentMD5", None)
+        md5 = kwargs.pop("ContentMD5", None)
         # Those of an upload in parts that turned out to be short.
         kwargs.pop("PartBytes", None)
         length = kwargs.pop("ContentLength", None)
         with raising(CosClientError):
             encryptor = self.provider.encryptor
             if is_buffer(Body):
-                added, body = encryptor.encrypt(bytes_of(Body))
-            elif not hasattr(Body, "read"):
-                raise CosClientError("the Body is bytes, text or a file")
+                plain = buffer_of(Body)
+                check_md5(plain, md5)
+                added, body = encryptor.encrypt(plain)
             else:
-                known = length_of(Body)
+                source = reader_of(Body)
+                known = length_of(source)
                 known = int(length) if known is None and length is not None else known
                 started = encryptor.start(known)
-                added, body = started.headers, encrypted_body(Body, started.keystream(), known)
+                added = started.headers
+                body = encrypted_body(source, started.keystream(), known, md5)
                 if EnableMD5:
                     body = body.read()
             kwargs["Metadata"] = _with(kwargs.get("Metadata"), added)
@@ -96,6 +107,8 @@ class CosEncryptionClient(CosS3Client):  # type: ignore[misc]
         if "versionId" in headers:
             params["versionId"] = headers.pop("versionId")
         params = format_values(params)
+        # The request turns its headers into bytes.
+        asked = headers.get("Range")
         answer = self.send_request(
             method="GET",
             url=self._conf.uri(bucket=Bucket, path=Key),
@@ -105,30 +118,16 @@ class CosEncryptionClient(CosS3Client):  # type: ignore[misc]
             params=params,
             headers=headers,
         )
+        pieces = answer.iter_content(CHUNK)
+        got = Answer(answer.status_code, answer.headers, pieces, asked, answer.close)
         try:
-            with raising(CosClientError):
-                body = self._opened(answer)
+            body = DecryptedBody(answer, open_answer(got, self.provider.decryptor, CosClientError))
         except BaseException:
             answer.close()
             raise
         response = dict(**answer.headers)
         response["Body"] = body
         return response
-
-    def _opened(self, answer: Any) -> DecryptedBody:
-        stored = answer.headers.get("Content-Length")
-        length = None if stored is None else int(stored)
-        start = range_start(answer.status_code, answer.headers.get("Content-Range"))
-        envelope = _cse.parse(answer.headers)
-        cipher: _cse.Cipher | _cse.Keystream | None = None
-        if envelope is None:
-            self.provider.decryptor.check_plaintext()
-        elif start is None:
-            cipher = self.provider.decryptor.open(envelope)
-            length = None if length is None else envelope.plain_len_of(length)
-        else:
-            cipher = self.provider.decryptor.open_range(envelope)
-        return DecryptedBody(answer, PlainBody(answer.raw, cipher, start or 0), length)
 
     def create_multipart_upload(
         self,
@@ -163,7 +162,7 @@ class CosEncryptionClient(CosS3Client):  # type: ignore[misc]
         if upload is None:
             raise CosClientError("only who has begun an upload has the key to continue it")
         with raising(CosClientError):
-            body = upload.encrypt(int(PartNumber), bytes_of(Body))
+            body = upload.encrypt(int(PartNumber), all_of(Body))
         return super().upload_part(Bucket, Key, body, PartNumber, UploadId, EnableMD5, **kwargs)
 
     def complete_multipart_upload(
@@ -229,6 +228,36 @@ class CosEncryptionClient(CosS3Client):  # type: ignore[misc]
     def append_object(self, *args: Any, **kwargs: Any) -> Any:
         raise CosClientError("an encrypted object cannot be appended to")
 
+    def ci_put_object(self, *args: Any, **kwargs: Any) -> Any:
+        raise CosClientError("an image that the service processes cannot be encrypted")
+
+    def copy_object(
+        self, Bucket: str, Key: str, CopySource: Any, CopyStatus: str = "Copy", **kwargs: Any
+    ) -> Any:
+        if CopyStatus == "Replaced":
+            # The new metadata is to have the wrapped key, too, without which the object is lost.
+            kwargs["Metadata"] = {**(kwargs.get("Metadata") or {}), **self._envelope(CopySource)}
+        return super().copy_object(Bucket, Key, CopySource, CopyStatus, **kwargs)
+
+    def _envelope(self, source: Any) -> dict[str, str]:
+        """Returns the metadata of the encryption of an object that is copied."""
+        if not self._check_same_region(self._conf._endpoint, source):
+            raise CosClientError("the metadata of an object in another region cannot be kept")
+        bucket, key, _, version = get_copy_source_info(
+            source, self._conf._enable_old_domain, self._conf._enable_internal_domain
+        )
+        more = {"VersionId": version} if version else {}
+        head = self.head_object(Bucket=bucket, Key=key, **more)
+        return {name: value for name, value in head.items() if name.lower().startswith(_OURS)}
+
+    def copy(self, Bucket: str, Key: str, CopySource: Any, *args: Any, **kwargs: Any) -> Any:
+        size, _ = self._head_object_when_copy(CopySource, **kwargs)
+        if size >= self._conf._copy_part_threshold_size:
+            same = self._check_same_region(self._conf._endpoint, CopySource)
+            if not same or "StorageClass" in kwargs:
+                raise CosClientError("the SDK copies an object of this size without its metadata")
+        return super().copy(Bucket, Key, CopySource, *args, **kwargs)
+
     def upload_part_copy(
         self, Bucket: str, Key: str, PartNumber: int, UploadId: str, *args: Any, **kwargs: Any
     ) -> Any:
@@ -245,8 +274,7 @@ class _FullReads:
 
     def read(self, size: int) -> bytes:
         pieces, missing = [], size
-        while missing and (piece := self._inner.read(missing)):
-            piece = piece.encode() if isinstance(piece, str) else bytes(piece)
+        while missing and (piece := read_of(self._inner, missing)):
             pieces.append(piece)
             missing -= len(piece)
         return b"".join(pieces)

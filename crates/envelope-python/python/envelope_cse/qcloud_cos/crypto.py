@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import pathlib
 import threading
 import warnings
-from typing import Any
+from typing import Any, NoReturn
 
 from qcloud_cos.cos_exception import CosClientError
 from qcloud_cos.crypto import (
@@ -43,6 +44,15 @@ class BaseProvider:
                 with raising(CosClientError):
                     self._made = self._make()
             return self._made
+
+    def __reduce_ex__(self, protocol: Any, /) -> NoReturn:
+        raise TypeError("a provider has keys, and is not pickled")
+
+    def __copy__(self) -> BaseProvider:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> BaseProvider:
+        return self
 
     @property
     def encryptor(self) -> _cse.Encryptor:
@@ -96,7 +106,7 @@ class RSAProvider(BaseProvider):
             public, private = self._pair.publick_key, self._pair.private_key
         else:
             public, private = (_read(path) for path in self._paths())
-        encrypting = _cse.RsaKey(public, pkcs1_where_unstated=by_value)
+        encrypting = _cse.RsaKey(public, passphrase=self._passphrase, pkcs1_where_unstated=by_value)
         decrypting = _cse.RsaKey(private, passphrase=self._passphrase)
         if not decrypting.is_private:
             raise CosClientError("the private key is a public key")
@@ -151,7 +161,8 @@ class AESProvider(BaseProvider):
             if not self._path and not path.exists():
                 make_aes_key(path)
             text = _read(path)
-        key = _cse.AesKey.read(text)
+        # It is always base64, which 32 characters could also be a key themselves.
+        key = _cse.AesKey(base64.b64decode(text))
         is_weak = self._dialect == "cos-v1"
         # What is there already is read, whatever is written from now on.
         policy = (self._policy or _cse.Policy()).allow_weak_wrap()

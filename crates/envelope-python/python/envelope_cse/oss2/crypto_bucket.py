@@ -14,15 +14,16 @@ from oss2.models import GetObjectResult, HeadObjectResult, PutObjectResult
 from oss2.utils import check_crc, make_progress_adapter, set_content_type
 
 from .. import _native as _cse
-from .._bodies import (
-    Pieces,
-    PlainBody,
-    bytes_of,
+from .._encrypted_body import encrypted_body
+from .._plain_body import Answer, open_answer
+from .._source import (
+    CHUNK,
+    all_of,
+    buffer_of,
     check_md5,
-    encrypted_body,
     is_buffer,
     length_of,
-    range_start,
+    reader_of,
 )
 from .._stand_in import raising
 from .._upload import Upload
@@ -45,41 +46,33 @@ class _Parts:
 class DecryptedObject(GetObjectResult):  # type: ignore[misc]
     """The answer to `get_object`, whose stream is decrypted."""
 
-    content_length: int | None
-
     def __init__(
-        self, resp: Any, progress_callback: Any, enable_crc: bool, provider: _Provider
+        self, resp: Any, asked: str | None, progress: Any, enable_crc: bool, decryptor: Any
     ) -> None:
         # Not `GetObjectResult`, which decrypts in its own way.
         HeadObjectResult.__init__(self, resp)
         self.content_range = resp.headers.get("Content-Range")
-        start = range_start(resp.status, self.content_range)
-        envelope = _cse.parse(resp.headers)
-        cipher: _cse.Cipher | _cse.Keystream | None = None
-        if envelope is None:
-            provider.decryptor.check_plaintext()
-        elif start is None:
-            cipher = provider.decryptor.open(envelope)
-            if self.content_length is not None:
-                self.content_length = envelope.plain_len_of(self.content_length)
-        else:
-            cipher = provider.decryptor.open_range(envelope)
-        self._plain = PlainBody(resp, cipher, start or 0, enable_crc)
-        self.stream = self._plain
-        if progress_callback:
-            self.stream = make_progress_adapter(self._plain, progress_callback, self.content_length)
+        # What is empty, `_do` has read already.
+        is_empty = resp.headers.get("Content-Length") == "0"
+        pieces = () if is_empty else resp.response.iter_content(CHUNK)
+        answer = Answer(resp.status, resp.headers, pieces, asked, resp.response.close)
+        self.stream = open_answer(answer, decryptor, ClientError)
+        self.content_length = self.stream.len
+        self._progress, self._enable_crc, self._consumed = progress, enable_crc, 0
 
     @property
     def client_crc(self) -> int | None:
-        return self._plain.crc
+        return self.stream.crc if self._enable_crc else None
 
     def read(self, amt: int | None = None) -> bytes:
-        with raising(ClientError):
-            piece: bytes = self.stream.read(amt)
-            return piece
+        piece: bytes = self.stream.read(amt)
+        if self._progress:
+            self._consumed += len(piece)
+            self._progress(self._consumed, self.content_length)
+        return piece
 
     def __iter__(self) -> Any:
-        while piece := self.read(64 * 1024):
+        while piece := self.read(CHUNK):
             yield piece
 
 
@@ -129,17 +122,17 @@ class CryptoBucket(_CryptoBucket):  # type: ignore[misc]
             body: Any
             stated, md5 = headers.pop("Content-Length", None), headers.pop("Content-MD5", None)
             if is_buffer(data):
-                plain = bytes_of(data)
+                plain = buffer_of(data)
                 check_md5(plain, md5)
                 added, body = encryptor.encrypt(plain)
             else:
-                if not hasattr(data, "read"):
-                    data = Pieces(data)
-                length = length_of(data)
+                source = reader_of(data)
+                length = length_of(source)
                 if length is None and stated is not None:
                     length = int(stated)
                 started = encryptor.start(length)
-                added, body = started.headers, encrypted_body(data, started.keystream(), length)
+                added = started.headers
+                body = encrypted_body(source, started.keystream(), length, md5)
             headers.update(added)
             return self._send("put object", key, body, headers, progress_callback, None)
 
@@ -156,7 +149,7 @@ class CryptoBucket(_CryptoBucket):  # type: ignore[misc]
             raise ClientError("Process object operation is not support for Crypto Bucket")
         headers = self._ranged(byte_range, headers)
         resp = self._do("GET", self.bucket_name, key, headers=headers, params=params)
-        return self._opened(resp, progress_callback)
+        return self._opened(resp, headers, progress_callback)
 
     def get_object_with_url(
         self,
@@ -168,8 +161,9 @@ class CryptoBucket(_CryptoBucket):  # type: ignore[misc]
         query = parse_qs(urlsplit(sign_url).query)
         if query and Bucket.PROCESS in query:
             raise ClientError("Process object operation is not support for Crypto Bucket")
-        resp = self._do_url("GET", sign_url, headers=self._ranged(byte_range, headers))
-        return self._opened(resp, progress_callback)
+        headers = self._ranged(byte_range, headers)
+        resp = self._do_url("GET", sign_url, headers=headers)
+        return self._opened(resp, headers, progress_callback)
 
     def _ranged(self, byte_range: Any, headers: Any) -> Any:
         headers = CaseInsensitiveDict(headers)
@@ -180,10 +174,10 @@ class CryptoBucket(_CryptoBucket):  # type: ignore[misc]
         headers["Accept-Encoding"] = "identity"
         return headers
 
-    def _opened(self, resp: Any, progress: Any) -> DecryptedObject:
+    def _opened(self, resp: Any, headers: Any, progress: Any) -> DecryptedObject:
         try:
-            with raising(ClientError):
-                return DecryptedObject(resp, progress, self.enable_crc, self.crypto_provider)
+            decryptor = self.crypto_provider.decryptor
+            return DecryptedObject(resp, headers.get("range"), progress, self.enable_crc, decryptor)
         except BaseException:
             resp.response.close()
             raise
@@ -223,7 +217,7 @@ class CryptoBucket(_CryptoBucket):  # type: ignore[misc]
         if not isinstance(material, _Parts):
             raise ClientError("the upload_context is not one that init_multipart_upload has filled")
         with raising(ClientError):
-            body = material.upload.encrypt(part_number, bytes_of(data))
+            body = material.upload.encrypt(part_number, all_of(data))
         headers.update(material.headers)
         params = {"uploadId": upload_id, "partNumber": str(part_number)}
         return self._send("upload part", key, body, headers, progress_callback, params)

@@ -1,4 +1,4 @@
-"""`resumable_upload` of encrypted objects."""
+"""`oss2.resumable`, whose `resumable_upload` is that of encrypted objects, too."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from oss2 import defaults
 from oss2.exceptions import ClientError, NoSuchUpload
 from oss2.iterators import PartIterator
 from oss2.models import PartInfo
+from oss2.resumable import *  # noqa: F403
 
 from .. import _native as _cse
 from .._stand_in import raising
-from ._bucket import CryptoBucket
+from .crypto_bucket import CryptoBucket
 
 logger = logging.getLogger("envelope_cse.oss2")
 
@@ -67,6 +68,7 @@ class _Upload:
         self._store, self._progress = store, progress
         self._record_key = store.make_store_key(bucket.bucket_name, key, self._path)
         self._lock = threading.Lock()
+        self._is_given_up = False
         self._done: dict[int, PartInfo] = {}
         # Encrypts a part. It is there as soon as there is a record.
         self._encrypt: Callable[[int, bytes], bytes]
@@ -185,7 +187,9 @@ class _Upload:
         digest = hashlib.sha256(body).hexdigest()
         if not hmac.compare_digest(digest, record["parts"][number - 1][0]):
             with self._lock:
-                self._forget(record["upload_id"])
+                if not self._is_given_up:
+                    self._is_given_up = True
+                    self._forget(record["upload_id"])
             raise ClientError(f"{self._path} has changed since its upload began: begin again")
         return body
 

@@ -1,4 +1,4 @@
-"""The master keys of `alibabacloud_oss_v2.crypto`."""
+"""`MasterRsaCipher`: an RSA key pair."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from alibabacloud_oss_v2.crypto import MasterCipher as MasterCipher
 
-from .. import _native as _cse
+from ... import _native as _cse
 
 
 class MasterRsaCipher(MasterCipher):  # type: ignore[misc]
