@@ -45,6 +45,8 @@ cargo xtask record          record an interrupted upload; writes docs/put.svg
 cargo xtask dist            build the archive and the Debian package of a release, with their sums
                             and the list of their parts, into target/dist
 cargo xtask wheel           build the wheel of the Python package, and test it installed
+cargo xtask spark [OBJECTS] audit and rewrap 20 000 objects on a Spark cluster of this machine, whose
+                            driver is killed in the middle (after `cargo xtask wheel`)
 cargo xtask package         build the packages as they would be published, and test their examples";
 
 fn main() -> ExitCode {
@@ -62,6 +64,8 @@ fn main() -> ExitCode {
         ["record"] => dist::record(),
         ["dist"] => dist::build(),
         ["wheel"] => wheel::build(),
+        ["spark"] => wheel::spark("20000"),
+        ["spark", objects] => wheel::spark(objects),
         ["package"] => package::check(),
         ["deny"] => deny(),
         ["coverage"] => coverage::measure(),

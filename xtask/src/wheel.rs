@@ -50,6 +50,26 @@ fn debug(name: &str) -> PathBuf {
     target().join("debug").join(name)
 }
 
+/// Works on many objects on a Spark cluster of this machine, and kills its driver, with the package
+/// that `cargo xtask wheel` has installed.
+pub(crate) fn spark(objects: &str) -> Result<(), String> {
+    let place = target().join("wheel-installed");
+    if !place.is_dir() {
+        return Err("run `cargo xtask wheel` before".to_owned());
+    }
+    run(Command::new("cargo")
+        .args(["build", "--release", "--locked", "--package", "envelope-command"])
+        .args(["--package", "envelope-testkit", "--bins", "--features", "envelope-testkit/servers"])
+        .current_dir(root()))?;
+    let tests = package().join("tests");
+    let python = sdks::environment(&tests.join("requirements-spark.txt"))?;
+    run(Command::new(python)
+        .arg(tests.join("spark_run.py"))
+        .args(["envelope", "loopback-bucket"].map(|name| target().join("release").join(name)))
+        .arg(objects)
+        .env("PYTHONPATH", place))
+}
+
 /// Builds the wheel and the source distribution into `target/wheels`, installs the wheel into a
 /// clean environment, and runs the tests with it.
 pub(crate) fn build() -> Result<(), String> {
@@ -87,9 +107,7 @@ fn check(python: &Path, place: &Path) -> Result<(), String> {
         command
     };
     let quiet = ["-m", "pytest", "--quiet", "-p", "no:cacheprovider"];
-    run(with(&quiet)
-        .args(["test_core.py", "test_stand_ins.py", "test_filesystem.py"].map(|it| tests.join(it)))
-        .envs(servers()))?;
+    run(with(&quiet).args(TESTS.map(|name| tests.join(name))).envs(servers()))?;
     let python_of_ossfs = sdks::environment(&tests.join("requirements-ossfs.txt"))?;
     run(Command::new(python_of_ossfs)
         .args(quiet)
@@ -108,9 +126,13 @@ fn check(python: &Path, place: &Path) -> Result<(), String> {
         .env("MYPYPATH", place))
 }
 
+const TESTS: [&str; 4] =
+    ["test_core.py", "test_stand_ins.py", "test_filesystem.py", "test_store.py"];
+
 const DOCTEST: &str = "
-import doctest, sys, envelope_cse, envelope_cse._open_key, envelope_cse.filesystem as filesystem
-modules = [envelope_cse, envelope_cse._open_key, filesystem]
+import doctest, sys, envelope_cse
+from envelope_cse import _open_key, aio, filesystem
+modules = [envelope_cse, _open_key, aio, filesystem]
 sys.exit(sum(doctest.testmod(module)[0] for module in modules))
 ";
 

@@ -101,14 +101,19 @@ impl Decryptor {
 
 impl Decryptor {
     fn named(&self, name: Option<String>) -> CoreDecryptor {
+        match name {
+            Some(name) => self.here().with_name(name),
+            None => self.here(),
+        }
+    }
+
+    /// Returns the decryptor of this process.
+    pub(crate) fn here(&self) -> CoreDecryptor {
         let mut decryptor = self.inner.clone();
         if let Some(limits) = self.limits.filter(|_| process::id() != self.process) {
             // Another thread may have held the lock of the cache when the process was forked.
             decryptor = decryptor.with_cache(limits);
         }
-        match name {
-            Some(name) => decryptor.with_name(name),
-            None => decryptor,
-        }
+        decryptor
     }
 }

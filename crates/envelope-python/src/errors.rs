@@ -4,7 +4,11 @@ use envelope_core::{
     DecryptError, EncryptError as CoreEncryptError, IntegrityError as CoreIntegrityError,
     KeyringError, PolicyError as CorePolicyError, RewrapError, UnwrapError as CoreUnwrapError,
 };
-use pyo3::{PyErr, create_exception, exceptions::PyException};
+use envelope_store::{StoreError as CoreStoreError, TransferError};
+use pyo3::{
+    PyErr, create_exception,
+    exceptions::{PyException, PyFileNotFoundError, PyPermissionError},
+};
 
 create_exception!(
     envelope_cse,
@@ -67,6 +71,13 @@ create_exception!(
     "The key file is damaged, encrypted, or no key."
 );
 
+create_exception!(
+    envelope_cse,
+    StoreError,
+    EnvelopeError,
+    "The bucket or the folder was not reached, or refused; or a transfer failed."
+);
+
 /// Converts an error of the library to the exception that Python programs catch.
 pub(crate) trait IntoException {
     fn into_exception(self) -> PyErr;
@@ -114,6 +125,32 @@ impl IntoException for RewrapError {
 impl IntoException for CoreIntegrityError {
     fn into_exception(self) -> PyErr {
         IntegrityError::new_err(words(&self))
+    }
+}
+
+impl IntoException for CoreStoreError {
+    fn into_exception(self) -> PyErr {
+        let words = words(&self);
+        match self {
+            Self::NotFound => PyFileNotFoundError::new_err(words),
+            Self::Denied(_) => PyPermissionError::new_err(words),
+            _ => StoreError::new_err(words),
+        }
+    }
+}
+
+impl IntoException for TransferError {
+    fn into_exception(self) -> PyErr {
+        match self {
+            Self::Decrypt(error) => error.into_exception(),
+            Self::Encrypt(error) => error.into_exception(),
+            Self::Rewrap(error) => error.into_exception(),
+            Self::Integrity(error) => error.into_exception(),
+            Self::Store(error) => error.into_exception(),
+            Self::Parse(error) => MetadataError::new_err(words(&error)),
+            Self::Corrupt(words) => IntegrityError::new_err(words),
+            error => StoreError::new_err(words(&error)),
+        }
     }
 }
 

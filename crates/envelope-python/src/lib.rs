@@ -12,6 +12,8 @@ mod errors;
 mod forked;
 mod keys;
 mod policy;
+mod runtime;
+mod store;
 mod turn;
 
 use pyo3::prelude::*;
@@ -27,10 +29,11 @@ mod _native {
         envelope::{Envelope, parse},
         errors::{
             EncryptError, EnvelopeError, IntegrityError, KeyFileError, KmsError, MetadataError,
-            NoKeyError, NotEncryptedError, PolicyError, UnwrapError,
+            NoKeyError, NotEncryptedError, PolicyError, StoreError, UnwrapError,
         },
         keys::{AesKey, KmsKey, MasterKey, OriginKey, RsaKey},
         policy::Policy,
+        store::Store,
     };
 
     #[pymodule_export]

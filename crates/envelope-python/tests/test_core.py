@@ -514,3 +514,38 @@ def test_out_of_memory_is_an_exception(rsa):
         return 0
 
     assert child(work) == 0
+
+
+def test_asyncio(rsa):
+    import asyncio
+
+    from envelope_cse import aio
+
+    encryptor, decryptor = cse.Encryptor(rsa, "oss-v2"), cse.Decryptor([rsa])
+    plain = data(300_001)
+
+    async def pieces(of):
+        for at in range(0, len(of), 70_000):
+            yield of[at : at + 70_000]
+
+    async def main():
+        many = await asyncio.gather(*(aio.encrypt(encryptor, plain) for _ in range(8)))
+        back = await asyncio.gather(*(aio.decrypt(*each, decryptor) for each in many))
+        assert back == [plain] * 8
+        headers, body = await aio.encrypt_chunks(pieces(plain), encryptor, len(plain))
+        stored = b"".join([piece async for piece in body])
+        read = aio.decrypt_chunks(headers, pieces(stored), decryptor)
+        assert b"".join([piece async for piece in read]) == plain
+        with pytest.raises(cse.IntegrityError):
+            async for _ in aio.decrypt_chunks(headers, pieces(stored[:-1]), decryptor):
+                pass
+        new = cse.RsaKey.generate(2048)
+        envelope = await aio.rewrap(
+            decryptor, cse.inspect(headers), cse.Encryptor(new, "oss-v2")
+        )
+        assert await aio.decrypt(envelope.headers, stored, cse.Decryptor([new])) == plain
+        with pytest.raises(cse.NotEncryptedError):
+            async for _ in aio.decrypt_chunks({}, pieces(stored), decryptor):
+                pass
+
+    asyncio.run(main())

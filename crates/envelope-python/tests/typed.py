@@ -46,3 +46,17 @@ try:
 except cse.NotEncryptedError as error:
     assert isinstance(error, cse.PolicyError) and isinstance(error, cse.EnvelopeError)
 print("typed")
+
+from envelope_cse import aio  # noqa: E402
+
+
+async def in_asyncio() -> bytes:
+    made = await aio.encrypt(encryptor, b"a text")
+    assert_type(made, tuple[dict[str, str], bytes])
+    return await aio.decrypt(*made, decryptor, name="a/key")
+
+
+def with_a_store(store: cse.Store) -> None:
+    assert_type(store.head("a/key"), tuple[int, str, dict[str, str]])
+    assert_type(store.audit(["a/key"], decryptor)[0][0], str)
+    assert_type(cse.open_key(key), cse.MasterKey)

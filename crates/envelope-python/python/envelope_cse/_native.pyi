@@ -1,6 +1,7 @@
 """The native part: keys, envelopes and ciphers."""
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from typing import Any, Literal, final
 
 from typing_extensions import Buffer
@@ -17,6 +18,7 @@ class KmsError(EnvelopeError): ...
 class IntegrityError(EnvelopeError): ...
 class EncryptError(EnvelopeError): ...
 class KeyFileError(EnvelopeError): ...
+class StoreError(EnvelopeError): ...
 
 class MasterKey:
     @property
@@ -207,3 +209,83 @@ class Crc64:
     def value(self) -> int: ...
     @staticmethod
     def combine(first: int, second: int, length: int) -> int: ...
+
+_Row = tuple[str, int | None, dict[str, str]]
+
+@final
+class Store:
+    def __new__(
+        cls,
+        address: str,
+        *,
+        region: str | None = None,
+        endpoint: str | None = None,
+        profile_file: str | PathLike[str] | None = None,
+        profile: str = "default",
+    ) -> Store: ...
+    def head(self, key: str) -> tuple[int, str, dict[str, str]]: ...
+    def envelope(self, key: str) -> Envelope | None: ...
+    def list_page(
+        self, prefix: str = "", marker: str | None = None
+    ) -> tuple[list[tuple[str, int, str]], str | None]: ...
+    def put(self, key: str, data: Buffer, encryptor: Encryptor) -> None: ...
+    def put_file(
+        self,
+        key: str,
+        path: str | PathLike[str],
+        encryptor: Encryptor,
+        *,
+        journal: str | PathLike[str] | None = None,
+        decryptor: Decryptor | None = None,
+    ) -> None: ...
+    def get(self, key: str, decryptor: Decryptor) -> bytes: ...
+    def audit(
+        self, keys: Sequence[str], decryptor: Decryptor, *, parallel: int = 16
+    ) -> list[_Row]: ...
+    def verify(
+        self, keys: Sequence[str], decryptor: Decryptor, *, parallel: int = 4
+    ) -> list[_Row]: ...
+    def rewrap(
+        self,
+        keys: Sequence[str],
+        decryptor: Decryptor,
+        encryptor: Encryptor,
+        *,
+        new: Decryptor | None = None,
+        reupload: bool = False,
+        parallel: int = 16,
+    ) -> list[_Row]: ...
+    def encrypt_files(
+        self,
+        pairs: Sequence[tuple[str, str | PathLike[str]]],
+        encryptor: Encryptor,
+        *,
+        parallel: int = 4,
+    ) -> list[_Row]: ...
+    def decrypt_files(
+        self,
+        keys: Sequence[str],
+        folder: str | PathLike[str],
+        decryptor: Decryptor,
+        *,
+        replace: bool = False,
+        parallel: int = 4,
+    ) -> list[_Row]: ...
+    def translate(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        decryptor: Decryptor,
+        target: Store,
+        encryptor: Encryptor,
+        *,
+        parallel: int = 4,
+    ) -> list[_Row]: ...
+    def reencrypt(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        decryptor: Decryptor,
+        target: Store,
+        encryptor: Encryptor,
+        *,
+        parallel: int = 4,
+    ) -> list[_Row]: ...
