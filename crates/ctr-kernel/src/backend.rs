@@ -51,7 +51,7 @@ impl Backend {
     pub fn best() -> Self {
         static BEST: OnceLock<Backend> = OnceLock::new();
         *BEST.get_or_init(|| {
-            choose(Self::is_available, self_check::passes)
+            choose(Self::is_available, self_check::passes, report)
                 .unwrap_or_else(|| panic!("no implementation of AES-256 works on this machine"))
         })
     }
@@ -62,14 +62,16 @@ impl Backend {
         Aes256Ctr::with_backend(&[0; 32], self).is_some()
     }
 
-    /// Returns the conventional name of the instruction set.
+    /// Returns the conventional name of the instruction set. That of [`Portable`](Self::Portable)
+    /// says whether it uses AES instructions on this processor.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Vaes512 => "VAES-512",
             Self::Vaes256 => "VAES-256",
             Self::AesNi => "AES-NI",
-            Self::Portable => "portable",
+            Self::Portable if aes::hardware_accelerated() => "portable, with AES instructions",
+            Self::Portable => "portable, without AES instructions",
         }
     }
 }
@@ -83,36 +85,47 @@ impl fmt::Display for Backend {
 fn choose(
     is_available: impl Fn(Backend) -> bool,
     passes: impl Fn(Backend) -> bool,
+    report: impl Fn(Backend),
 ) -> Option<Backend> {
     for backend in Backend::ALL.into_iter().filter(|backend| is_available(*backend)) {
         if passes(backend) {
             return Some(backend);
         }
-        // Not `eprintln!`, which panics if standard error is closed.
-        let _ = writeln!(
-            std::io::stderr(),
-            "ctr-kernel: AES-256-CTR with {backend} computes wrong results on this machine and \
-             will not be used. Please report this, including the processor model."
-        );
+        report(backend);
     }
     None
 }
 
+/// Says on standard error that a backend is not used.
+fn report(backend: Backend) {
+    // Not `eprintln!`, which panics if standard error is closed.
+    let _ = writeln!(
+        std::io::stderr(),
+        "ctr-kernel: AES-256-CTR with {backend} computes wrong results on this machine and \
+         will not be used. Please report this, including the processor model."
+    );
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
 
     #[test]
-    fn a_wrong_backend_is_passed_over() {
-        assert_eq!(choose(|_| true, |_| true), Some(Backend::Vaes512));
-        assert_eq!(choose(|_| true, |backend| backend != Backend::Vaes512), Some(Backend::Vaes256));
-        let no_256 = |backend| backend != Backend::Vaes256;
-        assert_eq!(choose(no_256, |backend| backend == Backend::AesNi), Some(Backend::AesNi));
-        assert_eq!(
-            choose(|backend| backend == Backend::Portable, |_| true),
-            Some(Backend::Portable)
-        );
-        assert_eq!(choose(|_| true, |_| false), None);
+    fn a_wrong_backend_is_passed_over_and_reported() {
+        let [first, second, third, last] = Backend::ALL;
+        let chosen = |is_available: &dyn Fn(Backend) -> bool, passes: &dyn Fn(Backend) -> bool| {
+            let reported = RefCell::new(Vec::new());
+            let chosen =
+                choose(is_available, passes, |backend| reported.borrow_mut().push(backend));
+            (chosen, reported.into_inner())
+        };
+        assert_eq!(chosen(&|_| true, &|_| true), (Some(first), vec![]));
+        assert_eq!(chosen(&|_| true, &|it| it != first), (Some(second), vec![first]));
+        assert_eq!(chosen(&|it| it != second, &|it| it == third), (Some(third), vec![first]));
+        assert_eq!(chosen(&|it| it == last, &|_| true), (Some(last), vec![]));
+        assert_eq!(chosen(&|_| true, &|_| false), (None, Backend::ALL.to_vec()));
     }
 
     #[test]
@@ -123,8 +136,10 @@ mod tests {
 
     #[test]
     fn backends_have_the_names_of_their_instructions() {
-        let names = ["VAES-512", "VAES-256", "AES-NI", "portable"];
-        assert_eq!(Backend::ALL.map(Backend::name), names);
-        assert_eq!(Backend::ALL.map(|backend| backend.to_string()), names);
+        let [first, second, third, last] = Backend::ALL.map(Backend::name);
+        assert_eq!([first, second, third], ["VAES-512", "VAES-256", "AES-NI"]);
+        let used = if aes::hardware_accelerated() { "with" } else { "without" };
+        assert_eq!(last, format!("portable, {used} AES instructions"));
+        assert_eq!(Backend::ALL.map(|it| it.to_string()), Backend::ALL.map(Backend::name));
     }
 }

@@ -3,7 +3,7 @@
 use aes::Aes256Enc;
 use cipher::{
     Block, BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt as _, BlockSizeUser,
-    KeyInit as _, ParBlocks, consts::U16, inout::InOutBuf,
+    KeyInit as _, ParBlocks, array::Array, consts::U16, inout::InOutBuf,
 };
 use zeroize::Zeroize as _;
 
@@ -16,56 +16,55 @@ impl PortableKeys {
 
     /// Applies the keystream. The low half of the counter must not wrap within the data.
     pub(crate) fn apply(&self, counter: u128, data: InOutBuf<'_, '_, u8>) {
-        self.0.encrypt_with_backend(Apply { counter, data: data.into_out_with_copied_in() });
+        self.0.encrypt_with_backend(Apply { counter, data });
     }
 }
 
-struct Apply<'a> {
+struct Apply<'inp, 'out> {
     counter: u128,
-    data: &'a mut [u8],
+    data: InOutBuf<'inp, 'out, u8>,
 }
 
-impl BlockSizeUser for Apply<'_> {
+impl BlockSizeUser for Apply<'_, '_> {
     type BlockSize = U16;
 }
 
-impl BlockCipherEncClosure for Apply<'_> {
+impl BlockCipherEncClosure for Apply<'_, '_> {
     /// Applies the keystream. The backend is a concrete type of known width here, so a batch of
     /// counter blocks stays in registers. The last batch is computed in full even if only part of
     /// it is needed, which is cheaper than going block by block.
     #[inline(always)]
     fn call<B: BlockCipherEncBackend<BlockSize = U16>>(self, backend: &B) {
-        let Self { mut counter, data } = self;
+        let Self { mut counter, mut data } = self;
         let mut batch = ParBlocks::<B>::default();
-        for chunk in data.chunks_mut(16_usize.saturating_mul(batch.len())) {
-            if chunk.len() <= 64 {
+        let width = 16_usize.saturating_mul(batch.len());
+        while !data.is_empty() {
+            let len = width.min(data.len());
+            let (mut chunk, rest) = data.split_at(len);
+            data = rest;
+            if len <= 64 {
                 // For so little data, single blocks are cheaper than a batch.
-                for piece in chunk.chunks_mut(16) {
+                while !chunk.is_empty() {
+                    let len = chunk.len().min(16);
+                    let (mut piece, rest) = chunk.split_at(len);
                     let mut block = Block::<Self>::from(counter.to_be_bytes());
                     backend.encrypt_block((&mut block).into());
-                    xor(piece, &block);
+                    piece.xor_in2out(block.get(..len).unwrap_or_default());
                     block.as_mut_slice().zeroize();
                     counter = counter.wrapping_add(1);
+                    chunk = rest;
                 }
                 continue;
             }
             fill(&mut batch, counter);
             backend.encrypt_par_blocks((&mut batch).into());
-            for (piece, block) in chunk.chunks_mut(16).zip(&batch) {
-                xor(piece, block);
-            }
+            let keystream = Array::slice_as_flattened(&batch);
+            chunk.xor_in2out(keystream.get(..len).unwrap_or_default());
             counter = counter.wrapping_add(batch.len() as u128);
         }
         for block in &mut batch {
             block.as_mut_slice().zeroize();
         }
-    }
-}
-
-#[inline(always)]
-fn xor(data: &mut [u8], keystream: &[u8]) {
-    for (byte, key) in data.iter_mut().zip(keystream) {
-        *byte ^= key;
     }
 }
 

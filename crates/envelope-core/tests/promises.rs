@@ -464,8 +464,8 @@ fn which_objects_every_sdk_reads_in_ranges() {
         assert!(!cipher(1 << bit).suits_every_sdk(), "{bit}");
         assert!(!cipher(u128::MAX ^ (1 << bit)).suits_every_sdk(), "{bit}");
     }
-    let known = ["VAES-512", "VAES-256", "AES-NI", "portable"];
-    assert!(known.contains(&cipher(0).backend()), "{}", cipher(0).backend());
+    let (known, backend) = (["VAES-512", "VAES-256", "AES-NI"], cipher(0).backend());
+    assert!(known.contains(&backend) || backend.starts_with("portable, with"), "{backend}");
 }
 
 #[test]
