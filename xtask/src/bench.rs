@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::Command};
 
-use crate::{root, run::run, sdks, target};
+use crate::{root, run::run, sdks, target, wheel};
 
 /// Builds the measured programs and runs the gate. Requires OpenSSL and libgcrypt with their
 /// headers (Debian: `libssl-dev`, `libgcrypt20-dev`); includes `age` if it is installed.
@@ -39,6 +39,19 @@ pub(crate) fn many() -> Result<(), String> {
         .env("PYTHONDONTWRITEBYTECODE", "1"))
 }
 
+/// Measures the Python package that `cargo xtask wheel` has installed, and writes
+/// `benches/PYTHON.md`.
+pub(crate) fn python() -> Result<(), String> {
+    let [_, bucket] = build_programs()?;
+    let place = wheel::installed()?;
+    run(Command::new(wheel::environment()?)
+        .arg(root().join("benches/python.py"))
+        .arg(bucket)
+        .arg(root().join("benches/PYTHON.md"))
+        .env("PYTHONPATH", place)
+        .env("PYTHONDONTWRITEBYTECODE", "1"))
+}
+
 /// Builds the gate, the command and a bucket, and returns the paths of the latter two.
 fn build() -> Result<[PathBuf; 2], String> {
     for library in ["openssl", "libgcrypt"] {
@@ -50,7 +63,7 @@ fn build() -> Result<[PathBuf; 2], String> {
 }
 
 /// Builds the command and a bucket, and returns their paths.
-fn build_programs() -> Result<[PathBuf; 2], String> {
+pub(crate) fn build_programs() -> Result<[PathBuf; 2], String> {
     run(Command::new(env!("CARGO")).args(["build", "--quiet", "--release", "--bin", "envelope"]))?;
     run(Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--release", "--package", "envelope-testkit"])

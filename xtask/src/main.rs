@@ -24,7 +24,7 @@ cargo xtask fixtures --check
 cargo xtask fuzz [SECONDS [TARGET]]
                             run each fuzz target, or one, for SECONDS, 30 by default (requires
                             nightly)
-cargo xtask bench [seal | many]
+cargo xtask bench [seal | many | python]
                             compare speed with the peers; writes benches/RESULTS.md (requires
                             the headers of OpenSSL and libgcrypt); or only what the seal costs; or
                             work on many objects, beside oss2
@@ -60,6 +60,7 @@ fn main() -> ExitCode {
         ["bench"] => bench::gate(),
         ["bench", "seal"] => bench::seal(),
         ["bench", "many"] => bench::many(),
+        ["bench", "python"] => bench::python(),
         ["man"] => man(),
         ["record"] => dist::record(),
         ["dist"] => dist::build(),

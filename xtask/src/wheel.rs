@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use crate::{root, run::run, sdks, target, tool};
+use crate::{bench, root, run::run, sdks, target, tool};
 
 /// Tests the package as it is built for tests. The native part must be built already.
 pub(crate) fn test() -> Result<(), String> {
@@ -15,7 +15,7 @@ pub(crate) fn test() -> Result<(), String> {
         eprintln!("skipped: the Python package needs Python 3.11");
         return Ok(());
     }
-    let python = sdks::environment(&package.join("tests/requirements-package.txt"))?;
+    let python = environment()?;
     let place = target().join("python-package");
     let _ = fs::remove_dir_all(&place);
     copy(&package.join("python"), &place)?;
@@ -50,22 +50,26 @@ fn debug(name: &str) -> PathBuf {
     target().join("debug").join(name)
 }
 
+/// The folder in which `cargo xtask wheel` has installed the package.
+pub(crate) fn installed() -> Result<PathBuf, String> {
+    let place = target().join("wheel-installed");
+    if place.is_dir() { Ok(place) } else { Err("run `cargo xtask wheel` before".to_owned()) }
+}
+
+/// The Python with everything that the tests of the package need.
+pub(crate) fn environment() -> Result<PathBuf, String> {
+    sdks::environment(&package().join("tests/requirements-package.txt"))
+}
+
 /// Works on many objects on a Spark cluster of this machine, and kills its driver, with the package
 /// that `cargo xtask wheel` has installed.
 pub(crate) fn spark(objects: &str) -> Result<(), String> {
-    let place = target().join("wheel-installed");
-    if !place.is_dir() {
-        return Err("run `cargo xtask wheel` before".to_owned());
-    }
-    run(Command::new("cargo")
-        .args(["build", "--release", "--locked", "--package", "envelope-command"])
-        .args(["--package", "envelope-testkit", "--bins", "--features", "envelope-testkit/servers"])
-        .current_dir(root()))?;
+    let (programs, place) = (bench::build_programs()?, installed()?);
     let tests = package().join("tests");
     let python = sdks::environment(&tests.join("requirements-spark.txt"))?;
     run(Command::new(python)
         .arg(tests.join("spark_run.py"))
-        .args(["envelope", "loopback-bucket"].map(|name| target().join("release").join(name)))
+        .args(programs)
         .arg(objects)
         .env("PYTHONPATH", place))
 }
@@ -74,7 +78,7 @@ pub(crate) fn spark(objects: &str) -> Result<(), String> {
 /// clean environment, and runs the tests with it.
 pub(crate) fn build() -> Result<(), String> {
     let package = package();
-    let python = sdks::environment(&package.join("tests/requirements-package.txt"))?;
+    let python = environment()?;
     let maturin = tool::pip("maturin", "1.16.0")?;
     let wheels = target().join("wheels");
     let _ = fs::remove_dir_all(&wheels);
@@ -123,11 +127,30 @@ fn check(python: &Path, place: &Path) -> Result<(), String> {
         .arg(package().join("pyproject.toml"))
         .arg(tests.join("typed.py"))
         .arg(place.join("envelope_cse"))
-        .env("MYPYPATH", place))
+        .env("MYPYPATH", place))?;
+    pyright(python, place)
 }
 
-const TESTS: [&str; 4] =
-    ["test_core.py", "test_stand_ins.py", "test_filesystem.py", "test_store.py"];
+/// Checks the program that uses every public name with the other type checker, which needs Node.js.
+fn pyright(python: &Path, place: &Path) -> Result<(), String> {
+    if !Command::new("node").arg("--version").output().is_ok_and(|node| node.status.success()) {
+        eprintln!("skipped: pyright needs Node.js");
+        return Ok(());
+    }
+    let folder = target().join("pyright");
+    let fail = |error| format!("{}: {error}", folder.display());
+    fs::create_dir_all(&folder).map_err(fail)?;
+    fs::copy(package().join("tests/typed.py"), folder.join("typed.py")).map_err(fail)?;
+    let config = format!(
+        "{{\"include\": [\"typed.py\"], \"extraPaths\": [{:?}], \"typeCheckingMode\": \"strict\"}}",
+        place.display().to_string(),
+    );
+    fs::write(folder.join("pyrightconfig.json"), config).map_err(fail)?;
+    run(Command::new(python).args(["-m", "pyright"]).current_dir(&folder))
+}
+
+const TESTS: [&str; 5] =
+    ["test_core.py", "test_stand_ins.py", "test_filesystem.py", "test_store.py", "test_spark.py"];
 
 const DOCTEST: &str = "
 import doctest, sys, envelope_cse

@@ -9,7 +9,9 @@ use pyo3::{
     types::{PyBytes, PyString},
 };
 
-use crate::errors::{MetadataError, words};
+use envelope_core::{IntegrityError, check_body_len};
+
+use crate::errors::{IntoException as _, MetadataError, words};
 
 /// The encryption metadata of an object, which holds no secrets.
 #[pyclass(frozen, eq, module = "envelope_cse")]
@@ -123,6 +125,11 @@ impl Envelope {
     #[getter]
     fn is_authenticated(&self) -> bool {
         self.0.is_authenticated()
+    }
+
+    /// Raises `IntegrityError` if a body of `stored` bytes is not as long as the metadata says.
+    fn check_len(&self, stored: u64) -> PyResult<()> {
+        check_body_len(&self.0, stored).map_err(IntegrityError::into_exception)
     }
 
     /// What deviates from the dialect, as in `description-unreadable`.

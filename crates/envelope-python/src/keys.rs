@@ -117,7 +117,9 @@ impl RsaKey {
 
     fn __repr__(&self) -> String {
         let half = if self.0.is_private() { "private" } else { "public" };
-        format!("<RsaKey of {} bits, {half}>", self.0.bits())
+        // What tells keys apart, where an object is looked for by how it is written.
+        let name = self.fingerprint().unwrap_or_default();
+        format!("<RsaKey of {} bits, {half}, {name:.16}>", self.0.bits())
     }
 }
 
@@ -176,8 +178,8 @@ impl AesKey {
         hex(&self.0.fingerprint())
     }
 
-    fn __repr__(&self) -> &'static str {
-        "<AesKey>"
+    fn __repr__(&self) -> String {
+        format!("<AesKey {:.16}>", self.fingerprint())
     }
 }
 

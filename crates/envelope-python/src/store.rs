@@ -8,12 +8,12 @@ use std::{
 };
 
 use envelope_core::{
-    DecryptError, Decryptor as CoreDecryptor, Encryptor as CoreEncryptor, PolicyError,
+    DecryptError, Decryptor as CoreDecryptor, Encryptor as CoreEncryptor, PolicyError, RewrapError,
     check_body_len,
 };
 use envelope_store::{
-    Address, Copy, Endpoint, Get, Location, ObjectMeta, OutputFile, OutputOptions, Profile, Put,
-    Rewrap, Rewrapped, Settings, Store as CoreStore, StoreError, TransferError,
+    Address, Copy, Endpoint, Get, Location, ObjectMeta, OutputError, OutputFile, OutputOptions,
+    Profile, Put, Rewrap, Rewrapped, Settings, Store as CoreStore, StoreError, TransferError,
     bulk::{KeyFault, TargetFolder},
     envelope_of, is_instruction_file,
 };
@@ -488,10 +488,16 @@ fn told(outcome: Result<(&'static str, Option<u64>), TransferError>) -> Row {
     };
     let word = match &error {
         TransferError::Store(StoreError::NotFound) => return row("gone", None),
-        TransferError::Decrypt(DecryptError::Policy(PolicyError::NotEncrypted)) => "plain",
-        TransferError::Decrypt(DecryptError::Policy(_)) => "unprotected",
-        TransferError::Decrypt(error) if error.is_undecided() => "failed",
-        TransferError::Decrypt(_) => "locked",
+        TransferError::Store(StoreError::Exists)
+        | TransferError::Output(OutputError::Exists(_)) => "exists",
+        TransferError::Decrypt(error) | TransferError::Rewrap(RewrapError::Decrypt(error)) => {
+            match error {
+                DecryptError::Policy(PolicyError::NotEncrypted) => "plain",
+                DecryptError::Policy(_) => "unprotected",
+                error if error.is_undecided() => "failed",
+                _ => "locked",
+            }
+        }
         TransferError::Parse(_) => "invalid",
         TransferError::Integrity(_) | TransferError::Corrupt(_) => "damaged",
         _ => "failed",

@@ -27,6 +27,7 @@ KEYS = pathlib.Path(__file__).resolve().parents[3] / "fixtures/keys"
 OLD_KEY = str(KEYS / "aes-256.key")
 ADDRESS, REGION = "cos://spark-1250000000", "ap-guangzhou"
 SIZE = 1000
+SCHEMA = "Appid, Bucket, Key, Size, LastModifiedDate, ETag"
 CLUSTER = "local-cluster[2,1,1024]"
 
 
@@ -49,7 +50,10 @@ def write_inventory(store, path):
         while True:
             page, marker = store.list_page("objects/", marker)
             for key, size, etag in page:
-                rows.writerow(["spark", quote(key, safe=""), size, "2026-11-28T00:00:00Z", etag])
+                when = "2026-11-28T00:00:00Z"
+                rows.writerow(["1250000000", "spark", quote(key, safe=""), size, when, etag])
+                # That of another bucket is left out.
+                rows.writerow(["1250000000", "other", quote(key, safe=""), size, when, etag])
             count += len(page)
             if marker is None:
                 return count
@@ -63,7 +67,7 @@ def submit(action, url, folder, report, *more):
             home / "bin/spark-submit", "--master", CLUSTER,
             "--conf", "spark.ui.enabled=false", "--conf", "spark.sql.shuffle.partitions=4",
             cse_spark.__file__, action, ADDRESS,
-            "--inventory", f"{folder}/inventory.csv", "--report", report,
+            "--inventory", f"{folder}/inventory.csv", "--report", report, "--schema", SCHEMA,
             "--region", REGION, "--endpoint", url, "--key", OLD_KEY, *more,
         ],
         start_new_session=True,

@@ -1,5 +1,6 @@
 """`EncryptedFileSystem`: fsspec's own tests, real readers, and what is promised beyond them."""
 
+import contextlib
 import io
 import json
 import os
@@ -32,7 +33,7 @@ class Fixtures(abstract.AbstractFixtures):
         memory = MemoryFileSystem()
         memory.store.clear()
         memory.pseudo_dirs[:] = [""]
-        return EncryptedFileSystem(fs=memory, key=rsa)
+        return EncryptedFileSystem(fs=memory, master_key=rsa)
 
     @pytest.fixture
     def fs_join(self):
@@ -66,7 +67,7 @@ class TestPipe(abstract.AbstractPipeTests, Fixtures):
 class FolderFixtures(abstract.AbstractFixtures):
     @pytest.fixture
     def fs(self, rsa):
-        return EncryptedFileSystem(fs=LocalFileSystem(auto_mkdir=True), key=rsa)
+        return EncryptedFileSystem(fs=LocalFileSystem(auto_mkdir=True), master_key=rsa)
 
     @pytest.fixture
     def fs_join(self):
@@ -101,13 +102,13 @@ def memory():
 
 @pytest.fixture
 def fs(memory, rsa):
-    return EncryptedFileSystem(fs=memory, key=rsa)
+    return EncryptedFileSystem(fs=memory, master_key=rsa)
 
 
 @pytest.mark.parametrize("size", [0, 1, 16, 1000, 300_001])
 @pytest.mark.parametrize("content", ["ctr", "gcm"])
 def test_a_file_has_the_size_and_the_bytes_of_the_plaintext(memory, rsa, content, size):
-    fs = EncryptedFileSystem(fs=memory, key=rsa, dialect="cos-v2", content=content)
+    fs = EncryptedFileSystem(fs=memory, master_key=rsa, dialect="cos-v2", content=content)
     plain = data(size)
     with fs.open("/d/file", "wb") as file:
         file.write(plain[: size // 2])
@@ -142,7 +143,7 @@ def test_a_file_has_the_size_and_the_bytes_of_the_plaintext(memory, rsa, content
 
 def test_what_is_long_is_encrypted_as_it_is_written(memory, rsa, monkeypatch):
     monkeypatch.setattr("envelope_cse.filesystem._HELD", 10_000)
-    fs = EncryptedFileSystem(fs=memory, key=rsa)
+    fs = EncryptedFileSystem(fs=memory, master_key=rsa)
     plain = data(54_321)
     with fs.open("/long", "wb") as file:
         for at in range(0, len(plain), 777):
@@ -175,7 +176,7 @@ def test_plaintext_is_refused_unless_it_is_allowed(fs, memory, rsa):
     for read in (fs.cat_file, lambda path: fs.cat_file(path, 1, 2), fs.open):
         with pytest.raises(cse.NotEncryptedError):
             read("/plain")
-    allowed = EncryptedFileSystem(fs=memory, key=rsa, policy=cse.Policy().allow_plaintext())
+    allowed = EncryptedFileSystem(fs=memory, master_key=rsa, policy=cse.Policy().allow_plaintext())
     assert allowed.cat_file("/plain", 4, 9) == b"there"
 
 
@@ -194,9 +195,130 @@ def test_damage_is_noticed_where_a_file_is_read_whole(fs, memory):
         fs.cat_file("/file")
 
 
+def test_what_is_shorter_than_its_metadata_says_is_refused_in_ranges(fs, memory):
+    fs.pipe_file("/file", data(1000))
+    headers = json.loads(memory.cat_file("/file.headers.json"))
+    memory.pipe_file("/file", memory.cat_file("/file")[:500])
+    memory.pipe_file("/file.headers.json", json.dumps({**headers, "etag": '"0-500"'}).encode())
+    for read in (fs.cat_file, fs.open, fs.info, lambda path: fs.cat_file(path, 1, 2)):
+        with pytest.raises(cse.EnvelopeError):
+            read("/file")
+
+
+def test_a_file_system_that_ignores_ranges_is_noticed(fs, memory, monkeypatch):
+    fs.pipe_file("/file", data(1000))
+    cat_file = MemoryFileSystem.cat_file
+    whole = lambda self, path, start=None, end=None, **kwargs: cat_file(self, path)  # noqa: E731
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", whole)
+    with pytest.raises(OSError, match="bytes came"):
+        fs.cat_file("/file", 36, 46)
+
+
+def test_a_write_that_fails_leaves_the_old_file_or_the_metadata_of_the_new_one(fs, memory):
+    fs.pipe_file("/file", b"old")
+
+    class Full(Exception):
+        pass
+
+    for failing in ("open", "pipe_file", "mv"):
+        for after in range(4):
+            calls, original = [], getattr(memory, failing)
+
+            def fails(*args, calls=calls, original=original, after=after, **kwargs):
+                calls.append(args)
+                if len(calls) > after:
+                    raise Full
+                return original(*args, **kwargs)
+
+            setattr(memory, failing, fails)
+            try:
+                fs.pipe_file("/file", b"new")
+            except (Full, OSError):
+                pass
+            finally:
+                delattr(memory, failing)
+            try:
+                assert fs.cat_file("/file") in (b"old", b"new")
+            except cse.NotEncryptedError:
+                # Its metadata is there under another name.
+                body, opened = memory.cat_file("/file"), []
+                for name in memory.store:
+                    if name.startswith("/file.") and memory.cat_file(name).startswith(b"{"):
+                        headers = json.loads(memory.cat_file(name))
+                        with contextlib.suppress(cse.EnvelopeError):
+                            opened.append(cse.decrypt(headers, body, fs._decryptor))
+                assert opened in ([b"old"], [b"new"])
+            fs.pipe_file("/file", b"old")
+            assert fs.find("/") == ["/file"]
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_a_file_is_not_copied_or_moved_onto_itself(memory, rsa, tmp_path, local):
+    inner = LocalFileSystem() if local else memory
+    fs, path = EncryptedFileSystem(fs=inner, master_key=rsa), f"{tmp_path}/a" if local else "/d/a"
+    fs.pipe_file(path, b"text")
+    other = path.replace("/a", "/./a")
+    for same in (path, other):
+        with pytest.raises(ValueError, match="itself"):
+            fs.cp_file(path, same)
+        fs.mv(path, same)
+        assert fs.cat_file(path) == b"text"
+    fs.mv(path, path + "2")
+    fs.cp_file(path + "2", path)
+    assert fs.cat_file(path) == fs.cat_file(path + "2") == b"text"
+
+
+def test_the_names_of_metadata_cannot_be_used(fs, memory, tmp_path):
+    fs.pipe_file("/x", b"text")
+    (tmp_path / "x.headers.json").write_bytes(b"{}")
+    for use in (
+        lambda: fs.pipe_file("/x.headers.json", b"{}"),
+        lambda: fs.put_file(str(tmp_path / "x.headers.json"), "/x.headers.json"),
+        lambda: fs.open("/x.headers.json", "wb"),
+        lambda: fs.rm_file("/x.headers.json"),
+        lambda: fs.cp_file("/x", "/x.headers.json"),
+        lambda: fs.mkdir("/x.headers.json"),
+        lambda: fs.pipe_file("/y.headers.json/z", b""),
+        lambda: fs.touch("/.envelope-uploads/z"),
+    ):
+        with pytest.raises(PermissionError):
+            use()
+    assert fs.cat_file("/x") == b"text"
+
+
+def test_a_file_that_is_got_is_checked(fs, memory, tmp_path, monkeypatch):
+    for held in (64 << 20, 100):
+        monkeypatch.setattr("envelope_cse.filesystem._HELD", held)
+        monkeypatch.setattr("envelope_cse.filesystem._STEP", 300)
+        fs.pipe_file("/file", data(1000))
+        fs.get_file("/file", tmp_path / "got")
+        assert (tmp_path / "got").read_bytes() == data(1000)
+        stored = bytearray(memory.cat_file("/file"))
+        stored[999] ^= 1
+        memory.pipe_file("/file", bytes(stored))
+        with pytest.raises(cse.IntegrityError):
+            fs.get_file("/file", tmp_path / "got")
+        with pytest.raises(cse.IntegrityError):
+            fs.read_text("/file", encoding="latin-1")
+        assert (tmp_path / "got").read_bytes() == data(1000)
+        assert os.listdir(tmp_path) == ["got"]
+    fs.pipe_file("/file", "some text ü".encode())
+    assert fs.read_text("/file", encoding="utf-8") == "some text ü"
+
+
+def test_a_transaction_holds_everything_back(fs, memory, tmp_path):
+    (tmp_path / "local").write_bytes(b"text")
+    with pytest.raises(KeyError):
+        with fs.transaction:
+            fs.pipe_file("/piped", b"text")
+            fs.put_file(str(tmp_path / "local"), "/put")
+            raise KeyError
+    assert list(memory.store) == []
+
+
 def test_a_policy_without_ranges_reads_whole_files(memory, rsa):
     strict = cse.Policy().require_seal().authenticated_only()
-    fs = EncryptedFileSystem(fs=memory, key=rsa, policy=strict)
+    fs = EncryptedFileSystem(fs=memory, master_key=rsa, policy=strict)
     fs.pipe_file("/file", data(1000))
     assert fs.cat_file("/file", 10, 20) == data(1000)[10:20]
     stored = bytearray(memory.cat_file("/file"))
@@ -221,7 +343,9 @@ def test_folders_are_those_of_the_command(tmp_path, monkeypatch):
     if envelope is None:
         pytest.skip("ENVELOPE is not set")
     monkeypatch.setenv("HOME", str(tmp_path))
-    fs = EncryptedFileSystem(target_protocol="file", key=PUBLIC_KEY, keys=[PRIVATE_KEY])
+    fs = EncryptedFileSystem(
+        target_protocol="file", master_key=PUBLIC_KEY, other_keys=[PRIVATE_KEY]
+    )
     folder = tmp_path / "folder"
     folder.mkdir()
     fs.pipe_file(f"{folder}/ours", data(5000))
@@ -242,24 +366,62 @@ def test_folders_are_those_of_the_command(tmp_path, monkeypatch):
 
 
 def test_it_is_pickled_with_the_path_of_a_key_and_never_with_a_key(tmp_path, rsa):
-    fs = fsspec.filesystem("envelope+memory", key=PRIVATE_KEY)
+    fs = fsspec.filesystem("envelope+memory", master_key=PRIVATE_KEY)
     fs.pipe_file("/pickled", b"text")
     again = pickle.loads(pickle.dumps(fs))
     assert again.cat_file("/pickled") == b"text"
     with pytest.raises(TypeError):
-        pickle.dumps(fsspec.filesystem("envelope+memory", key=rsa))
+        pickle.dumps(fsspec.filesystem("envelope+memory", master_key=rsa))
 
 
 def test_two_keys_are_never_confused(memory):
     first, second = (cse.RsaKey.generate(2048) for _ in range(2))
-    fsspec.filesystem("envelope+memory", key=first).pipe_file("/file", b"text")
+    fsspec.filesystem("envelope+memory", master_key=first).pipe_file("/file", b"text")
     with pytest.raises(cse.EnvelopeError):
-        fsspec.filesystem("envelope+memory", key=second).cat_file("/file")
+        fsspec.filesystem("envelope+memory", master_key=second).cat_file("/file")
+
+
+def test_file_systems_with_two_keys_are_two(memory):
+    first, second = (cse.RsaKey.generate(2048) for _ in range(2))
+    one, other = (EncryptedFileSystem(fs=memory, master_key=key) for key in (first, second))
+    assert one != other and hash(one) != hash(other) and one._fs_token != other._fs_token
+    named = [EncryptedFileSystem(fs=memory, master_key=PRIVATE_KEY) for _ in range(2)]
+    assert named[0] == named[1] and named[0]._fs_token == named[1]._fs_token
+    folders = [
+        fsspec.filesystem(
+            "dir", path="/t", target_protocol="envelope+memory", target_options={"master_key": key}
+        )
+        for key in (first, second)
+    ]
+    assert folders[0] is not folders[1]
+    aes = [cse.AesKey(bytes([n]) * 32) for n in range(2)]
+    assert repr(aes[0]) != repr(aes[1]) and repr(first) != repr(second)
+
+
+def test_secrets_are_no_options(memory, rsa):
+    with pytest.raises(ValueError, match="secrets"):
+        EncryptedFileSystem(
+            fs=memory, master_key="aliyun:r:k", kms={"access_key_secret": "a secret"}
+        )
+    text = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+    with pytest.raises(FileNotFoundError) as caught:
+        EncryptedFileSystem(fs=memory, master_key=text)
+    assert text not in str(caught.value) and caught.value.__cause__ is None
+    with pytest.raises(ValueError, match="chained"):
+        EncryptedFileSystem(fs=memory, master_key=rsa, fo="/x")
+
+
+def test_addresses_are_kept(memory, rsa, tmp_path):
+    fs = fsspec.filesystem("envelope+file", master_key=PRIVATE_KEY)
+    path = f"{tmp_path}/a"
+    assert fs._strip_protocol(fs.unstrip_protocol(path)) == path
+    with pytest.raises(FileNotFoundError):
+        fs.rm(f"{tmp_path}/missing")
 
 
 def test_who_has_no_key_that_encrypts_only_reads(memory):
-    EncryptedFileSystem(fs=memory, key=PUBLIC_KEY).pipe_file("/file", b"text")
-    reading = EncryptedFileSystem(fs=memory, keys=[PRIVATE_KEY])
+    EncryptedFileSystem(fs=memory, master_key=PUBLIC_KEY).pipe_file("/file", b"text")
+    reading = EncryptedFileSystem(fs=memory, other_keys=[PRIVATE_KEY])
     assert reading.cat_file("/file") == b"text"
     with pytest.raises(cse.EncryptError):
         reading.open("/other", "wb")
@@ -320,7 +482,7 @@ def test_a_column_costs_one_unwrap_and_the_bytes_of_the_plain_file(memory, kms, 
     plain = written.getvalue()
     assert len(plain) >= 50_000_000
     options = {"kms": {"endpoint": url}}
-    fs = EncryptedFileSystem(fs=memory, key="aliyun:cn-hangzhou:key-1", **options)
+    fs = EncryptedFileSystem(fs=memory, master_key="aliyun:cn-hangzhou:key-1", **options)
     fs.pipe_file("/encrypted.parquet", plain)
     memory.pipe_file("/plain.parquet", plain)
     read = []
@@ -350,7 +512,7 @@ def test_a_column_costs_one_unwrap_and_the_bytes_of_the_plain_file(memory, kms, 
     for cache_type in ("none", "readahead"):
         read.clear()
         # As another process would: it has no content key yet.
-        fs = EncryptedFileSystem(fs=memory, keys=["aliyun:cn-hangzhou"], **options)
+        fs = EncryptedFileSystem(fs=memory, other_keys=["aliyun:cn-hangzhou"], **options)
         before = len(seen)
         with fs.open("/encrypted.parquet", "rb", block_size=4096, cache_type=cache_type) as file:
             got = parquet.read_table(file, columns=["c3"], pre_buffer=False)
@@ -363,7 +525,7 @@ def test_a_column_costs_one_unwrap_and_the_bytes_of_the_plain_file(memory, kms, 
 def test_pandas_and_arrow_read_by_address(tmp_path):
     pandas = pytest.importorskip("pandas")
     dataset = pytest.importorskip("pyarrow.dataset")
-    options = {"key": PRIVATE_KEY}
+    options = {"master_key": PRIVATE_KEY}
     frame = pandas.DataFrame({"a": range(1000), "b": [str(n) for n in range(1000)]})
     for number in range(3):
         frame.to_parquet(f"envelope+memory://frames/{number}.parquet", storage_options=options)
@@ -393,14 +555,14 @@ def test_it_works_over_cosfs(loopback, rsa):
         )
     )  # fmt: skip
     for content in ("ctr", "gcm"):
-        fs = EncryptedFileSystem(fs=inner, key=rsa, content=content)
+        fs = EncryptedFileSystem(fs=inner, master_key=rsa, content=content)
         over_a_store(fs, "cfs-1250000000/" + content)
 
 
 def test_it_works_over_ossfs(loopback, rsa):
     ossfs = pytest.importorskip("ossfs")
     inner = ossfs.OSSFileSystem(endpoint=loopback, key=ID, secret=SECRET)
-    over_a_store(EncryptedFileSystem(fs=inner, key=rsa), "bkt/ossfs")
+    over_a_store(EncryptedFileSystem(fs=inner, master_key=rsa), "bkt/ossfs")
 
 
 def over_a_store(fs, folder):

@@ -742,6 +742,21 @@ def test_who_reads_as_much_as_there_is_has_read_to_the_end(rsa, dialect, content
                 opened(broken).read(size)
 
 
+def test_a_body_has_the_checksum_that_the_service_says(rsa):
+    headers, body = cse.Encryptor(rsa, "cos-v2").start().headers, data(5000)
+    crc = cse.Crc64()
+    crc.update(body)
+    for vendor in ("oss", "cos"):
+        for stated, is_right in ((crc.value, True), (crc.value ^ 1, False)):
+            more = {f"x-{vendor}-hash-crc64ecma": str(stated)}
+            plain = open_answer(Answer(200, {**headers, **more}, [body]), cse.Decryptor([rsa]))
+            if is_right:
+                assert len(plain.read()) == 5000
+            else:
+                with pytest.raises(cse.EnvelopeError, match="checksum"):
+                    plain.read()
+
+
 def test_an_answer_is_the_range_that_was_asked_for(rsa):
     body, total = data(1000), 5000
     for content in ("ctr", "gcm"):

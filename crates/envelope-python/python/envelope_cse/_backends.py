@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
+import email.utils
+import inspect
 import json
 import secrets
 from collections.abc import Callable, Mapping
@@ -11,18 +14,21 @@ from typing import Any, Protocol
 
 from ._native import Crc64
 
-# As in the folder store of `envelope`.
-_SIDECAR, _TAG = ".headers.json", "etag"
+# As in the folder store of `envelope`, which keeps its own files in the latter.
+_SIDECAR, _TAG, _INTERNAL = ".headers.json", "etag", ".envelope-uploads"
 
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
-    """An object as it is stored: its length, its metadata, and what changes when it is replaced."""
+    """An object as it is stored: its length, its metadata, and what changes when it is replaced.
+
+    `modified` is in seconds since 1970.
+    """
 
     size: int
     headers: Mapping[str, str]
     etag: str | None = None
-    modified: Any = None
+    modified: float | None = None
 
 
 class Backend(Protocol):
@@ -54,14 +60,48 @@ class Backend(Protocol):
         """Removes what belongs to an object that was removed."""
 
     def copy(self, source: str, target: str) -> None:
-        """Copies an object with its metadata."""
+        """Copies an object with its metadata to another path."""
 
 
 class Changed(OSError):
     """An object was replaced while it was being read."""
 
 
-class Oss:
+class _Service:
+    """What the objects of both services have in common."""
+
+    lists_plain_sizes = False
+
+    def head(self, path: str) -> Stored | None:
+        raise NotImplementedError
+
+    def is_hidden(self, path: str) -> bool:
+        return False
+
+    def remove(self, path: str) -> None:
+        pass
+
+    def _check_written(self, path: str, size: int, headers: Mapping[str, str]) -> None:
+        """Checks that an object was written as a whole, with its metadata."""
+        stored = self.head(path)
+        if stored is None or stored.size != size:
+            raise OSError(f"{path} was not written as a whole")
+        kept = {name.lower(): value for name, value in stored.headers.items()}
+        lost = [name for name, value in headers.items() if kept.get(name.lower()) != value]
+        if lost:
+            raise OSError(f"{path} was written without its metadata: {', '.join(lost)}")
+
+    def _copied(self, copy: Callable[[str, str], object], source: str, target: str) -> None:
+        before = self.head(source)
+        if before is None:
+            raise FileNotFoundError(source)
+        copy(source, target)
+        kept = {k: v for k, v in before.headers.items() if "-meta-" in k.lower()}
+        # What is copied in parts has lost it.
+        self._check_written(target, before.size, kept)
+
+
+class Oss(_Service):
     """`ossfs`, whose `info` gives no metadata: it is asked through its own client, oss2."""
 
     # All dialects of OSS are AES-CTR.
@@ -69,6 +109,8 @@ class Oss:
     lists_plain_sizes = True
 
     def __init__(self, fs: Any) -> None:
+        if inspect.iscoroutinefunction(fs._call_oss):
+            raise TypeError("use ossfs.OSSFileSystem: AioOSSFileSystem is not supported")
         self._fs = fs
 
     def _call(self, method: str, path: str, *args: Any, **kwargs: Any) -> Any:
@@ -98,35 +140,32 @@ class Oss:
         try:
             result = self._call("get_object", path, byte_range=wanted, headers=headers)
         except OSError as error:
-            raise _changed(error, path) from error
+            if "PreconditionFailed" in f"{error} {error.__cause__}":
+                raise _replaced(path) from error
+            raise
+        _check_range(path, start, result.headers.get("Content-Range"))
         return result.read(), self._stored(result)
 
     def write(self, path: str, body: Any, size: int, headers: dict[str, str], create: bool) -> None:
-        if create:
-            headers = {**headers, "x-oss-forbid-overwrite": "true"}
+        sent = {**headers, "x-oss-forbid-overwrite": "true"} if create else headers
         try:
-            self._call("put_object", path, body, headers=headers)
+            # ossfs would send a body again from where the first attempt has stopped.
+            self._call("put_object", path, body, headers=sent, retry=1)
         except OSError as error:
             if create and "FileAlreadyExists" in str(error):
                 raise FileExistsError(path) from error
             raise
         self._fs.invalidate_cache(path)
-
-    def is_hidden(self, path: str) -> bool:
-        return False
-
-    def remove(self, path: str) -> None:
-        pass
+        self._check_written(path, size, headers)
 
     def copy(self, source: str, target: str) -> None:
-        self._fs.cp_file(source, target)
+        self._copied(self._fs.cp_file, source, target)
 
 
-class Cos:
+class Cos(_Service):
     """`cosfs`, whose `info` gives no metadata: it is asked through its own client, qcloud_cos."""
 
     dialect: str | None = "cos-v2"
-    lists_plain_sizes = False
 
     def __init__(self, fs: Any) -> None:
         self._fs = fs
@@ -151,7 +190,10 @@ class Cos:
     def _stored(answer: Mapping[str, Any]) -> Stored:
         headers = {name.lower(): value for name, value in answer.items() if name != "Body"}
         size = _total(headers.get("content-range"), int(headers.get("content-length", 0)))
-        return Stored(size, headers, headers.get("etag"), headers.get("last-modified"))
+        modified = headers.get("last-modified")
+        if modified is not None:
+            modified = email.utils.parsedate_to_datetime(modified).timestamp()
+        return Stored(size, headers, headers.get("etag"), modified)
 
     def read(
         self, path: str, start: int | None, end: int | None, etag: str | None
@@ -167,8 +209,10 @@ class Cos:
             if error.get_status_code() == 404:
                 raise FileNotFoundError(path) from error
             if error.get_status_code() == 412:
-                raise Changed(f"{path} was replaced while it was being read") from error
+                raise _replaced(path) from error
             raise OSError(str(error)) from error
+        found = {name.lower(): value for name, value in answer.items()}
+        _check_range(path, start, found.get("content-range"))
         return answer["Body"].get_raw_stream().read(), self._stored(answer)
 
     def write(self, path: str, body: Any, size: int, headers: dict[str, str], create: bool) -> None:
@@ -182,15 +226,10 @@ class Cos:
                 raise FileExistsError(path) from error
             raise OSError(str(error)) from error
         self._fs.invalidate_cache(path)
-
-    def is_hidden(self, path: str) -> bool:
-        return False
-
-    def remove(self, path: str) -> None:
-        pass
+        self._check_written(path, size, headers)
 
     def copy(self, source: str, target: str) -> None:
-        self._fs.cp_file(source, target)
+        self._copied(self._fs.cp_file, source, target)
 
 
 class Sidecar:
@@ -212,9 +251,13 @@ class Sidecar:
             return None
         headers = self._headers(path)
         size = int(info["size"])
-        return Stored(
-            size, headers, self._etag(headers, size), info.get("mtime", info.get("created"))
-        )
+        tag = headers.get(_TAG)
+        if tag is not None and not tag.strip('"').endswith(f"-{size}"):
+            raise OSError(f"the metadata beside {path} is that of another file")
+        modified = info.get("mtime", info.get("created"))
+        if isinstance(modified, datetime.datetime):
+            modified = modified.timestamp()
+        return Stored(size, headers, tag, modified)
 
     def _headers(self, path: str) -> dict[str, str]:
         try:
@@ -227,64 +270,89 @@ class Sidecar:
             raise OSError(f"{path}{_SIDECAR} is no object of headers")
         return {name: value for name, value in headers.items() if isinstance(value, str)}
 
-    @staticmethod
-    def _etag(headers: Mapping[str, str], size: int) -> str | None:
-        """Returns the tag, if it is that of a file of this length."""
-        tag = headers.get(_TAG)
-        if tag is not None and not tag.strip('"').endswith(f"-{size}"):
-            raise OSError("the metadata beside the file is that of another file")
-        return tag
-
     def read(
         self, path: str, start: int | None, end: int | None, etag: str | None
     ) -> tuple[bytes, Stored]:
-        stored = self.head(path)
-        if stored is None:
+        before = self.head(path)
+        if before is None:
             raise FileNotFoundError(path)
-        if etag is not None and stored.etag != etag:
-            raise Changed(f"{path} was replaced while it was being read")
+        if etag is not None and before.etag != etag:
+            raise _replaced(path)
         body: bytes = self._fs.cat_file(path, start, end)
-        return body, stored
+        if self.head(path) != before:
+            raise _replaced(path)
+        return body, before
 
     def write(self, path: str, body: Any, size: int, headers: dict[str, str], create: bool) -> None:
         if create and self._fs.exists(path):
             raise FileExistsError(path)
-        crc, new = Crc64(), f"{path}.{secrets.token_hex(8)}.new{_SIDECAR}"
+        crc, new = Crc64(), self._new(path)
         try:
             with self._fs.open(new, "wb") as file:
                 for piece in body if not isinstance(body, bytes) else (body,):
                     crc.update(piece)
                     file.write(piece)
-            # Between these steps, the file has no metadata, or that of another length or checksum:
-            # it is refused.
-            with contextlib.suppress(FileNotFoundError):
-                self._fs.rm_file(path + _SIDECAR)
-            self._replace(new, path)
+            kept = {**headers, _TAG: f'"{crc.value:016X}-{size}"'}
+            self._fs.pipe_file(new + _SIDECAR, json.dumps(kept).encode())
         except BaseException:
-            with contextlib.suppress(Exception):
-                self._fs.rm_file(new)
+            self._forget(new)
             raise
-        kept = {**headers, _TAG: f'"{crc.value:016X}-{size}"'}
-        self._fs.pipe_file(path + _SIDECAR, json.dumps(kept).encode())
+        self._replace(new, path)
 
-    def _replace(self, source: str, target: str) -> None:
-        if self._fs.exists(target):
-            self._fs.rm_file(target)
-        self._fs.mv(source, target)
+    def _new(self, path: str) -> str:
+        # It is hidden, as everything is whose name has the suffix.
+        return f"{path}.{secrets.token_hex(8)}.new{_SIDECAR}"
+
+    def _forget(self, *paths: str) -> None:
+        for path in paths:
+            for each in (path, path + _SIDECAR):
+                with contextlib.suppress(Exception):
+                    self._fs.rm_file(each)
+
+    def _replace(self, new: str, path: str) -> None:
+        """Gives a file and its metadata, which are complete, the names of others.
+
+        In between, the file has no metadata, and is refused. Whatever happens, the metadata of each
+        file that is there is there, too.
+        """
+        old = f"{path}.{secrets.token_hex(8)}.old{_SIDECAR}"
+        had_metadata = self._fs.exists(path + _SIDECAR)
+        if had_metadata:
+            self._fs.mv(path + _SIDECAR, old)
+        try:
+            self._fs.mv(new, path)
+        except BaseException:
+            if had_metadata and self._fs.exists(path) and self._fs.exists(new):
+                self._fs.mv(old, path + _SIDECAR)
+                self._forget(new)
+            raise
+        if self._fs.exists(new + _SIDECAR):
+            try:
+                self._fs.mv(new + _SIDECAR, path + _SIDECAR)
+            except BaseException as error:
+                raise OSError(f"the metadata of {path} is in {new}{_SIDECAR}") from error
+        if had_metadata:
+            self._fs.rm_file(old)
 
     def is_hidden(self, path: str) -> bool:
-        return path.rstrip("/").endswith(_SIDECAR)
+        return any(
+            part.endswith(_SIDECAR) or part.startswith(_INTERNAL) for part in path.split("/")
+        )
 
     def remove(self, path: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             self._fs.rm_file(path + _SIDECAR)
 
     def copy(self, source: str, target: str) -> None:
-        # The metadata of what was there before is not that of what is copied.
-        self.remove(target)
-        self._fs.cp_file(source, target)
-        with contextlib.suppress(FileNotFoundError):
-            self._fs.cp_file(source + _SIDECAR, target + _SIDECAR)
+        new = self._new(target)
+        try:
+            self._fs.cp_file(source, new)
+            with contextlib.suppress(FileNotFoundError):
+                self._fs.cp_file(source + _SIDECAR, new + _SIDECAR)
+        except BaseException:
+            self._forget(new)
+            raise
+        self._replace(new, target)
 
 
 def _total(content_range: str | None, length: int) -> int:
@@ -293,10 +361,17 @@ def _total(content_range: str | None, length: int) -> int:
     return int(total) if total.isascii() and total.isdigit() else length
 
 
-def _changed(error: OSError, path: str) -> OSError:
-    if "PreconditionFailed" in f"{error} {error.__cause__}":
-        return Changed(f"{path} was replaced while it was being read")
-    return error
+def _check_range(path: str, start: int | None, given: str | None) -> None:
+    """Checks that an answer begins where it was asked to."""
+    if start is None:
+        if given is not None:
+            raise OSError(f"{path}: a part of the object came instead of all of it")
+    elif not (given or "").lower().startswith(f"bytes {start}-"):
+        raise OSError(f"{path}: another range came than was asked for: {given!r}")
+
+
+def _replaced(path: str) -> Changed:
+    return Changed(f"{path} was replaced while it was being read")
 
 
 def backend_of(fs: Any) -> Backend:

@@ -33,7 +33,11 @@ def open_key(
         return key
     if isinstance(key, str) and key.startswith(_KMS):
         return KmsKey(key, description=description, **kms)
-    content = pathlib.Path(key).read_bytes()
+    try:
+        content = pathlib.Path(key).read_bytes()
+    except FileNotFoundError:
+        # Without the name, which is the key itself where somebody has mistaken one for the other.
+        raise FileNotFoundError("there is no key file of that name") from None
     passphrase = None
     if passphrase_file is not None:
         passphrase = pathlib.Path(passphrase_file).read_bytes().removesuffix(b"\n")

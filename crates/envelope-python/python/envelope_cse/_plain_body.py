@@ -45,10 +45,12 @@ def open_answer(
         if answer.status != 206:
             cipher = None if envelope is None else decryptor.open(envelope).decryptor()
             plain = length if envelope is None or length is None else envelope.plain_len_of(length)
-            return PlainBody(answer, cipher, 0, length, plain, error)
+            return PlainBody(answer, cipher, 0, length, plain, error, _stored_crc(found))
         start, end, total = _range(answer.asked, found.get("content-range"))
         if length is not None and length != end - start:
             raise EnvelopeError("the answer has a range of another length than its body")
+        if envelope is not None and total is not None:
+            envelope.check_len(total)
         keystream = None if envelope is None else decryptor.open_range(envelope)
         plain_end = _plain_end(envelope, end, total)
         return PlainBody(answer, keystream, start, end - start, max(plain_end - start, 0), error)
@@ -56,6 +58,15 @@ def open_answer(
         if error is EnvelopeError:
             raise
         raise error(str(reason)) from reason
+
+
+def _stored_crc(headers: Mapping[str, str]) -> int | None:
+    """Returns the CRC-64 that the service has of a whole body, if it comes as it is stored."""
+    for vendor in ("oss", "cos"):
+        stated = headers.get(f"x-{vendor}-hash-crc64ecma", "")
+        if stated.isascii() and stated.isdigit() and "content-encoding" not in headers:
+            return int(stated)
+    return None
 
 
 def _range(asked: str | None, given: str | None) -> tuple[int, int, int | None]:
@@ -101,7 +112,9 @@ class PlainBody(io.RawIOBase):
         length: int | None,
         plain_length: int | None,
         error: type[Exception],
+        stored_crc: int | None = None,
     ) -> None:
+        self._stored_crc = stored_crc
         self._pieces: Iterator[bytes] = iter(answer.pieces)
         self._close_inner, self._error = answer.close, error
         self._cipher, self._at = cipher, start
@@ -169,6 +182,8 @@ class PlainBody(io.RawIOBase):
             self._ended = True
             if self._length is not None and self._got != self._length:
                 raise EnvelopeError(f"the answer ended after {self._got} of {self._length} bytes")
+            if self._stored_crc is not None and self._sum.value != self._stored_crc:
+                raise EnvelopeError("the answer has another checksum than the service says")
             if isinstance(self._cipher, BodyDecryptor):
                 return self._cipher.finish()
             return b""

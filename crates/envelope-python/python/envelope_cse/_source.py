@@ -39,9 +39,11 @@ def is_buffer(data: Any) -> bool:
     )
 
 
-def buffer_of(data: Any) -> memoryview:
-    """Returns the bytes of a buffer or of text. `None` is neither."""
-    return memoryview(data.encode() if isinstance(data, str) else data).cast("B")
+def buffer_of(data: Any) -> bytes | memoryview:
+    """Returns the bytes of a buffer or of text, without a copy. `None` is neither."""
+    if isinstance(data, str):
+        return data.encode()
+    return data if isinstance(data, bytes) else memoryview(data).cast("B")
 
 
 def reader_of(data: Any) -> Any:

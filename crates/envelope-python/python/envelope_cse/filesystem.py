@@ -3,7 +3,7 @@
 >>> import envelope_cse as cse, fsspec
 >>> from envelope_cse.filesystem import EncryptedFileSystem
 >>> key = cse.RsaKey.generate(2048)
->>> fs = EncryptedFileSystem(fs=fsspec.filesystem("memory"), key=key)
+>>> fs = EncryptedFileSystem(fs=fsspec.filesystem("memory"), master_key=key)
 >>> with fs.open("/a/file", "wb") as file:
 ...     _ = file.write(b"text")
 >>> fs.cat_file("/a/file", 1, 3), fs.info("/a/file")["size"]
@@ -12,13 +12,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import posixpath
+import secrets
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Literal
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
 from . import _native as _cse
@@ -33,6 +39,8 @@ _HELD = 64 << 20
 # The longest body of one request, in OSS and in COS.
 _LONGEST = 5 << 30
 _THREADS = 16
+# How much of a long file is asked for at a time.
+_STEP = 16 << 20
 
 _Key = _cse.MasterKey | str | os.PathLike[str]
 
@@ -40,20 +48,23 @@ _Key = _cse.MasterKey | str | os.PathLike[str]
 class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
     """The files of another file system, encrypted.
 
-    `key` encrypts, and decrypts; `keys` are others that only decrypt. They are keys, paths of key
+    `master_key` encrypts, and decrypts; `other_keys` only decrypt. They are keys, paths of key
     files, or the addresses of a KMS, as in `open_key`: only the latter two can be pickled, as dask
     does. Sizes are those of the plaintext. Where another file is read in ranges, so is this one,
     and a file costs one unwrap, whose result stays in memory for five minutes.
 
-    A range of AES-CTR is not authenticated; a file that is read whole is, if it is sealed. A file
-    that only opens as a whole (AES-GCM) is read, and held, as a whole. A file without encryption
-    metadata is refused, unless the policy allows plaintext.
+    `cat_file` of a whole file, `get_file` and `read_text` check all of it: its length and, where it
+    is sealed or AES-GCM, every byte. What is read through `open`, or in ranges, is not
+    authenticated, unless the file only opens as a whole (AES-GCM, or by the policy): then it is
+    read, checked and held as a whole. A file without encryption metadata is refused, unless the
+    policy allows plaintext.
 
     What is written is sent in one request of up to 5 GiB when the file is closed; beyond 64 MiB,
     its ciphertext is kept in a temporary file until then.
 
     With ossfs and cosfs, the metadata is that of the object, as with every SDK. With others, it is
-    in `NAME.headers.json` beside each file, as in the folders of `envelope`.
+    in `NAME.headers.json` beside each file, as in the folders of `envelope`; names like that cannot
+    be used. Such a folder has one writer at a time.
     """
 
     protocol: ClassVar[str | tuple[str, ...]] = "envelope"
@@ -67,8 +78,8 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
         fs: Any = None,
         target_protocol: str | None = None,
         target_options: dict[str, Any] | None = None,
-        key: _Key | None = None,
-        keys: Sequence[_Key] = (),
+        master_key: _Key | None = None,
+        other_keys: Sequence[_Key] = (),
         dialect: str | None = None,
         content: Literal["ctr", "gcm"] = "ctr",
         policy: Callable[[], _cse.Policy] | _cse.Policy | None = None,
@@ -76,10 +87,13 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
         kms: dict[str, Any] | None = None,
         backend: Callable[[Any], Backend] = backend_of,
         exact_sizes: bool = True,
-        fo: str | None = None,
         **storage_options: Any,
     ) -> None:
         super().__init__()
+        if "fo" in storage_options:
+            raise ValueError("an address is not chained: it is envelope+file://..., not envelope::")
+        if set(kms or {}) & {"access_key_secret", "session_token", "context_passphrase"}:
+            raise ValueError("options are written down in many places: secrets are not among them")
         if fs is None:
             protocol = target_protocol or self.target
             if protocol is None:
@@ -89,18 +103,33 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
         self.fs = fs
         self._strip_protocol = self._strip  # type: ignore[method-assign]
         self._backend, self._exact_sizes = backend(fs), exact_sizes
-        wanted = [*([] if key is None else [key]), *keys]
+        wanted = [*([] if master_key is None else [master_key]), *other_keys]
         if not wanted:
             raise ValueError("there is no key")
         opened = [open_key(k, passphrase_file=passphrase_file, **(kms or {})) for k in wanted]
         policy = policy() if callable(policy) else policy
         self._decryptor = _cse.Decryptor(opened, policy=policy)
         self._encryptor: _cse.Encryptor | None = None
-        if key is not None:
+        self._is_named = not any(isinstance(key, _cse.MasterKey) for key in wanted)
+        if master_key is not None:
             # OSS has no dialect with an AES key.
             usual = "cos-v2" if isinstance(opened[0], _cse.AesKey) else "oss-v2"
             dialect = dialect or self._backend.dialect or usual
             self._encryptor = _cse.Encryptor(opened[0], dialect, content=content)
+
+    # File systems with the same options are the same, but keys themselves do not show in options.
+
+    @property
+    def _fs_token(self) -> Any:
+        token = super()._fs_token
+        return token if self._is_named else f"{token}-{id(self)}"
+
+    def __eq__(self, other: object) -> bool:
+        same = isinstance(other, EncryptedFileSystem) and self._is_named and other._is_named
+        return self is other or bool(same and super().__eq__(other))
+
+    def __hash__(self) -> int:
+        return int(super().__hash__()) if self._is_named else id(self)
 
     # Paths are those of the other file system.
 
@@ -122,7 +151,7 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def unstrip_protocol(self, name: str) -> str:
         protocol = self.protocol if isinstance(self.protocol, str) else self.protocol[0]
-        return f"{protocol}://{self._strip(name).lstrip('/')}"
+        return f"{protocol}://{self._strip(name)}"
 
     @property
     def fsid(self) -> str:
@@ -145,6 +174,8 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
     @staticmethod
     def _described(path: str, stored: Stored) -> dict[str, Any]:
         envelope = _cse.parse(stored.headers)
+        if envelope is not None:
+            envelope.check_len(stored.size)
         size = stored.size if envelope is None else envelope.plain_len_of(stored.size)
         return {
             "name": path,
@@ -196,29 +227,55 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     # What changes folders, and removes.
 
+    def _own(self, path: str) -> str:
+        """Returns a path that is written to. Those of metadata are not the user's."""
+        path = self._strip_protocol(path)
+        if self._backend.is_hidden(path):
+            raise PermissionError(f"{path} is a name for the metadata of another file")
+        return path
+
+    def _is_same(self, one: str, other: str) -> bool:
+        if posixpath.normpath(one).strip("/") == posixpath.normpath(other).strip("/"):
+            return True
+        try:
+            return isinstance(self.fs, LocalFileSystem) and os.path.samefile(one, other)
+        except OSError:
+            return False
+
     def mkdir(self, path: str, create_parents: bool = True, **kwargs: Any) -> Any:
-        return self.fs.mkdir(self._strip_protocol(path), create_parents=create_parents, **kwargs)
+        return self.fs.mkdir(self._own(path), create_parents=create_parents, **kwargs)
 
     def makedirs(self, path: str, exist_ok: bool = False) -> Any:
-        return self.fs.makedirs(self._strip_protocol(path), exist_ok=exist_ok)
+        return self.fs.makedirs(self._own(path), exist_ok=exist_ok)
 
     def rmdir(self, path: str) -> Any:
         return self.fs.rmdir(self._strip_protocol(path))
 
     def rm_file(self, path: str) -> None:
-        path = self._strip_protocol(path)
+        path = self._own(path)
         self.fs.rm_file(path)
         self._backend.remove(path)
 
     def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> None:
         for each in reversed(self.expand_path(path, recursive=recursive, maxdepth=maxdepth)):
-            if self.fs.isfile(each):
+            is_link = isinstance(self.fs, LocalFileSystem) and os.path.islink(each)
+            if is_link or self.fs.isfile(each):
                 self.rm_file(each)
             elif self.fs.isdir(each):
                 self.fs.rmdir(each)
+            elif not recursive:
+                raise FileNotFoundError(each)
+
+    def mv(self, path1: Any, path2: Any, **kwargs: Any) -> None:
+        both = isinstance(path1, (str, os.PathLike)) and isinstance(path2, (str, os.PathLike))
+        if both and self._is_same(self._strip_protocol(path1), self._strip_protocol(path2)):
+            return
+        super().mv(path1, path2, **kwargs)
 
     def cp_file(self, path1: str, path2: str, **kwargs: Any) -> None:
-        path1, path2 = self._strip_protocol(path1), self._strip_protocol(path2)
+        path1, path2 = self._own(path1), self._own(path2)
+        if self._is_same(path1, path2):
+            raise ValueError(f"{path1} cannot be copied to itself")
         if self.fs.isfile(path1):
             parent = self._parent(path2)
             if parent and not self.fs.isdir(parent):
@@ -244,6 +301,8 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
         if end <= start:
             return b""
         body, stored = self._backend.read(path, start, end, etag)
+        if len(body) != end - start:
+            raise OSError(f"{path}: {len(body)} bytes came instead of {end - start}")
         envelope = _cse.parse(stored.headers)
         if envelope is None:
             self._decryptor.check_plaintext()
@@ -276,6 +335,62 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
             file.seek(first)
             piece: bytes = file.read(last - first)
             return piece
+
+    def get_file(
+        self, rpath: str, lpath: Any, callback: Any = None, outfile: Any = None, **kwargs: Any
+    ) -> None:
+        rpath = self._strip_protocol(rpath)
+        if self.fs.isdir(rpath):
+            os.makedirs(lpath, exist_ok=True)
+            return
+        stored = self._backend.head(rpath)
+        if stored is None:
+            raise FileNotFoundError(rpath)
+        if hasattr(lpath, "write") or outfile is not None:
+            target = outfile if outfile is not None else lpath
+            for piece in self._checked(rpath, stored):
+                target.write(piece)
+            return
+        os.makedirs(os.path.dirname(os.path.abspath(lpath)), exist_ok=True)
+        # It has its name only when all of it was checked.
+        new = f"{os.fspath(lpath)}.{secrets.token_hex(8)}.part"
+        try:
+            with open(new, "xb") as file:
+                for piece in self._checked(rpath, stored):
+                    file.write(piece)
+            os.replace(new, lpath)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(new)
+            raise
+        if callback is not None:
+            callback.set_size(stored.size)
+            callback.absolute_update(stored.size)
+
+    def _checked(self, path: str, stored: Stored) -> Iterator[bytes]:
+        """Yields the plaintext of a whole file, which is unverified until it has ended."""
+        envelope = _cse.parse(stored.headers)
+        if stored.size <= _HELD:
+            yield self._whole(path, stored.etag)
+            return
+        if envelope is None:
+            self._decryptor.check_plaintext()
+        plain = None if envelope is None else self._decryptor.open(envelope).decryptor()
+        for start in range(0, stored.size, _STEP):
+            end = min(start + _STEP, stored.size)
+            body, _ = self._backend.read(path, start, end, stored.etag)
+            if len(body) != end - start:
+                raise OSError(f"{path}: {len(body)} bytes came instead of {end - start}")
+            yield body if plain is None else plain.update(body)
+        if plain is not None:
+            yield plain.finish()
+
+    def read_text(self, path: str, encoding: Any = None, errors: Any = None, newline: Any = None,
+        **kwargs: Any,
+    ) -> str:  # fmt: skip
+        file = io.BytesIO(self.cat_file(path))
+        text: str = io.TextIOWrapper(file, encoding, errors or "strict", newline).read()
+        return text
 
     def cat_ranges(
         self,
@@ -310,18 +425,22 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def _new(self) -> _cse.Encryptor:
         if self._encryptor is None:
-            raise _cse.EncryptError("there is no key that encrypts: say key=")
+            raise _cse.EncryptError("there is no key that encrypts: say master_key=")
         return self._encryptor
 
     def pipe_file(self, path: str, value: Any, mode: str = "overwrite", **kwargs: Any) -> None:
+        path = self._own(path)
+        if self._intrans:
+            with self.open(path, "xb" if mode == "create" else "wb") as file:
+                file.write(value)
+            return
         headers, body = self._new().encrypt(value)
-        path = self._strip_protocol(path)
         self._backend.write(path, body, len(body), headers, mode == "create")
 
     def put_file(
         self, lpath: str, rpath: str, callback: Any = None, mode: str = "overwrite", **kwargs: Any
     ) -> None:
-        rpath = self._strip_protocol(rpath)
+        rpath = self._own(rpath)
         if os.path.isdir(lpath):
             self.makedirs(rpath, exist_ok=True)
             return
@@ -332,6 +451,9 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
         with open(lpath, "rb") as file:
             if size <= _HELD:
                 self.pipe_file(rpath, file.read(), mode)
+            elif self._intrans:
+                with self.open(rpath, "xb" if mode == "create" else "wb") as target:
+                    shutil.copyfileobj(file, target, _STEP)
             else:
                 _check_length(size)
                 started = self._new().start(size)
@@ -357,6 +479,7 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
             return _Reader(self, path, stored, block_size, cache_options, **kwargs)
         if mode not in ("wb", "xb"):
             raise NotImplementedError(f"an encrypted file cannot be opened with mode {mode!r}")
+        path = self._own(path)
         if mode == "xb" and self.exists(path):
             raise FileExistsError(path)
         self._new()

@@ -4,19 +4,22 @@
 
     job = cse_spark.Job("rewrap", "cos://bucket-1250000000", keys=["/keys/old.pem"],
                         to_key="/keys/new.pem", dialect="cos-v2", region="ap-guangzhou")
-    objects = cse_spark.inventory(spark, "inventory/*.csv.gz", "cos")
+    schema = "Appid, Bucket, Key, Size, LastModifiedDate, ETag"  # of the inventory's manifest.json
+    objects = cse_spark.inventory(spark, "inventory/*.csv.gz", schema, bucket="bucket-1250000000")
     cse_spark.run(spark, job, objects, "hdfs:///reports/rewrap-2026-11")
 
 or, with the same words, from a shell:
 
     spark-submit .../envelope_cse/spark.py rewrap cos://bucket-1250000000 \\
-        --inventory 'inventory/*.csv.gz' --key /keys/old.pem --to-key /keys/new.pem \\
-        --dialect cos-v2 --region ap-guangzhou --report hdfs:///reports/rewrap-2026-11
+        --inventory 'inventory/*.csv.gz' --schema "$SCHEMA" --region ap-guangzhou \\
+        --key /keys/old.pem --to-key /keys/new.pem --dialect cos-v2 \\
+        --report hdfs:///reports/rewrap-2026-11
 
 The report is a folder of Parquet files, with one row for each object. It is written in batches,
 each of which is committed before the next begins: if the driver dies, the same call goes on, and at
-most one batch is done twice, which no action minds. An object that changes, which its ETag says, is
-done again; so is one that failed.
+most one batch is done twice. What was done already is then `already` or `exists`; only where
+`to_key` is a public key, which opens nothing, it is `locked`. An object that changes, which its
+ETag says, is done again; so is one that did not succeed. A report belongs to one job.
 
 Keys are named, not given: by the paths of files on the executors, or as keys in a KMS. The access
 keys of the bucket come from the environment of the executors, or from a profile there. So neither
@@ -30,7 +33,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import json
 import math
+import os
 import sys
 import threading
 import time
@@ -43,8 +48,14 @@ ACTIONS = ("audit", "verify", "rewrap", "encrypt", "decrypt", "translate")
 
 # The rows of a report.
 SCHEMA = "key string, etag string, status string, bytes long, details map<string,string>"
-# What is looked at again, because it may end otherwise.
-UNFINISHED = ("failed",)
+# What is done. Everything else is tried again: with another key, or when the service is back.
+DONE = (
+    "opens", "verified", "rewrapped", "already", "encrypted", "decrypted", "translated", "exists",
+    "instruction file",
+)  # fmt: skip
+# What nobody can do anything about.
+_FINAL = (*DONE, "gone", "plain")
+_JOB = "_envelope_job.json"
 # What an object costs beside its bytes, in bytes: a few requests.
 _OVERHEAD = 1 << 20
 # The objects of one batch, and of one partition, unless they are set.
@@ -123,7 +134,7 @@ class _Worker:
         if job.to_key is not None and job.dialect is not None:
             key = opened(job.to_key)
             self._encryptor = cse.Encryptor(key, job.dialect)
-            # The public half opens nothing; then what is rewrapped already is told by the old keys.
+            # The public half opens nothing.
             can_open = not isinstance(key, cse.RsaKey) or key.is_private
             self._new = cse.Decryptor([key]) if can_open else None
         self._target = self._store
@@ -164,31 +175,42 @@ class _Worker:
     def _encrypt(
         self, pairs: list[tuple[str, str]], *args: Any, parallel: int
     ) -> list[tuple[str, int | None, dict[str, str]]]:
-        # What is encrypted already stays as it is.
         found = self._store.audit([key for key, _ in pairs], self._decryptor, parallel=parallel)
         plain = [pair for pair, row in zip(pairs, found) if row[0] == "plain"]
         done = iter(self._store.reencrypt(plain, *args, parallel=parallel))
-        return [next(done) if row[0] == "plain" else _already_encrypted(row) for row in found]
+        rows = [next(done) if row[0] == "plain" else row for row in found]
+        if self._job.target is None:
+            # What is encrypted already stays as it is.
+            is_encrypted = ("opens", "locked", "unprotected")
+            return [("already", *row[1:]) if row[0] in is_encrypted else row for row in rows]
+        # All objects are to be in the target, also those that are encrypted already.
+        sealed = [pair for pair, row in zip(pairs, found) if row[0] == "opens"]
+        copied = iter(self._store.translate(sealed, *args, parallel=parallel))
+        return [next(copied) if row[0] == "opens" else row for row in rows]
 
 
-def _already_encrypted(
-    row: tuple[str, int | None, dict[str, str]],
-) -> tuple[str, int | None, dict[str, str]]:
-    status = "already" if row[0] in ("opens", "locked", "unprotected") else row[0]
-    return status, row[1], row[2]
-
-
-_workers: dict[Job, _Worker] = {}
+_workers: dict[tuple[Job, tuple[Any, ...]], _Worker] = {}
 _lock = threading.Lock()
 
 
 def _worker(job: Job) -> _Worker:
-    """Returns what this process has opened for a job. Spark uses its Python workers again."""
+    """Returns what this process has opened for a job. Spark uses its Python workers again; what is
+    opened is opened again if a file of it has changed."""
+    files = (*job.keys, job.to_key, job.passphrase_file, job.profile_file)
     with _lock:
-        if job not in _workers:
+        opened = (job, tuple(_stamp(file) for file in files))
+        if opened not in _workers:
             _workers.clear()
-            _workers[job] = _Worker(job)
-        return _workers[job]
+            _workers[opened] = _Worker(job)
+        return _workers[opened]
+
+
+def _stamp(file: str | None) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(file or "")
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def work(job: Job, rate: float | None = None) -> Callable[[Iterable[Any]], Iterator[Any]]:
@@ -208,15 +230,13 @@ def work(job: Job, rate: float | None = None) -> Callable[[Iterable[Any]], Itera
         ]
         # Small enough that the rate is kept, and that no task is silent for long.
         most = max(1, job.parallel * 8 if rate is None else int(min(job.parallel * 8, rate)))
-        next_at = time.monotonic()
         for batch in batches:
             keys, etags = batch.column("key").to_pylist(), batch.column("etag").to_pylist()
             for at in range(0, len(keys), most):
-                some = keys[at : at + most]
-                if rate is not None:
-                    time.sleep(max(0.0, next_at - time.monotonic()))
-                    next_at = max(next_at, time.monotonic()) + len(some) / rate
+                some, began = keys[at : at + most], time.monotonic()
                 found = act(some)
+                if rate is not None:
+                    time.sleep(max(0.0, len(some) / rate - (time.monotonic() - began)))
                 columns = [
                     some,
                     etags[at : at + most],
@@ -230,26 +250,40 @@ def work(job: Job, rate: float | None = None) -> Callable[[Iterable[Any]], Itera
     return rows
 
 
-def inventory(spark: Any, path: str, vendor: str) -> Any:
-    """Reads the CSV files of a bucket inventory: of OSS (`oss`) or of COS (`cos`).
+def inventory(spark: Any, path: str, schema: str, *, bucket: str | None = None) -> Any:
+    """Reads the CSV files of a bucket inventory of OSS or COS.
 
-    The inventory has to have the fields bucket and key in front, as both services write them, then
-    size and ETag: OSS `Bucket, Key, Size, ..., ETag`; COS `Bucket, Key, Size, LastModifiedDate,
-    ETag`. What is in another place can be read with Spark itself: a job takes any DataFrame with
-    the columns `key`, `size` and `etag`. Keys are decoded, as they are written in URL encoding.
+    `schema` is the `fileSchema` of its `manifest.json`, which names the columns, such as
+    `Bucket, Key, Size, StorageClass, LastModifiedDate, ETag` (OSS) or
+    `Appid, Bucket, Key, Size, LastModifiedDate, ETag` (COS): it has to name `Key`, `Size` and
+    `ETag`. Keys are in URL encoding. With `bucket`, rows of other buckets are left out. Of an
+    inventory of all versions, the latest ones are taken, and no delete markers.
+
+    A job takes any other DataFrame with the columns `key`, `size` and `etag`, too.
     """
     from pyspark.sql import functions as f
 
-    if vendor not in ("oss", "cos"):
-        raise ValueError("the vendor is oss or cos")
-    rows = spark.read.csv(path, header=False, quote='"', escape='"')
-    etag = f.col("_c4") if len(rows.columns) > 4 else f.lit(None).cast("string")
+    names = [name.strip().lower() for name in schema.split(",")]
+    missing = {"key", "size", "etag"} - set(names)
+    if missing:
+        raise ValueError(f"the schema does not name {', '.join(sorted(missing))}")
+    columns = ", ".join(f"`{name}` string" for name in names)
+    rows = spark.read.csv(
+        path, schema=columns, header=False, quote='"', escape='"', mode="FAILFAST"
+    )
+    if bucket is not None and "bucket" in names:
+        found = f.col("bucket")
+        with_appid = f.concat_ws("-", "bucket", "appid") if "appid" in names else found
+        rows = rows.where((found == bucket) | (with_appid == bucket))
+    for flag, wanted in (("islatest", "true"), ("isdeletemarker", "false")):
+        if flag in names:
+            rows = rows.where(f.lower(f.col(flag)) == wanted)
     # `try_url_decode` takes a plus for a space, which both services write as %20.
-    key = f.expr("try_url_decode(replace(_c1, '+', '%2B'))")
+    key = f.expr("try_url_decode(replace(key, '+', '%2B'))")
     return rows.select(
-        f.coalesce(key, f.col("_c1")).alias("key"),
-        f.col("_c2").cast("long").alias("size"),
-        f.trim(etag, f.lit('"')).alias("etag"),
+        f.coalesce(key, f.col("key")).alias("key"),
+        f.expr("try_cast(size as long)").alias("size"),
+        f.trim(f.col("etag"), f.lit('"')).alias("etag"),
     )
 
 
@@ -269,7 +303,7 @@ def pending(spark: Any, objects: Any, report: str) -> Any:
     done = _read(spark, report)
     if done is None:
         return keys
-    final = done.where(~f.col("status").isin(*UNFINISHED))
+    final = done.where(f.col("status").isin(*_FINAL))
     final = final.select("key", _same("etag").alias("etag")).dropDuplicates()
     return keys.join(final, ["key", "etag"], "left_anti")
 
@@ -300,7 +334,8 @@ def partitioned(objects: Any, count: int) -> Any:
     cost = f.coalesce(f.col("size"), f.lit(0)) + f.lit(_OVERHEAD)
     classed = objects.withColumn("_class", f.floor(f.log2(cost)).cast("int"))
     totals = classed.groupBy("_class").agg(f.sum(cost).alias("cost"), f.count("*").alias("objects"))
-    shares, begin = {}, 0
+    shares: dict[int, tuple[int, int]] = {}
+    begin = 0
     rows = sorted(totals.collect(), key=lambda row: row["_class"])
     whole = sum(row["cost"] for row in rows) or 1
     for row in rows:
@@ -318,8 +353,35 @@ def partitioned(objects: Any, count: int) -> Any:
         shares.items(),
         f.lit(0).cast("long"),
     )
-    spread = classed.withColumn("_place", place).repartitionByRange(begin, "_place")
+    placed = classed.withColumn("_place", place.cast("int"))
+    if hasattr(placed, "repartitionById"):
+        # Since Spark 4.1. Before it, ranges are only about as the places are.
+        spread = placed.repartitionById(begin, "_place")
+    else:
+        spread = placed.repartitionByRange(begin, "_place")
     return spread.select("key", "size", "etag")
+
+
+def _check_job(spark: Any, job: Job, report: str) -> None:
+    """Writes down whose report it is, or checks it: another job has rows of its own."""
+    hadoop = spark._jvm.org.apache.hadoop.fs
+    # Spark does not read files whose names begin with an underscore.
+    path = hadoop.Path(report, _JOB)
+    files = path.getFileSystem(spark._jsc.hadoopConfiguration())
+    own = json.dumps(
+        [job.action, job.address, job.to_key, job.dialect, job.target], ensure_ascii=True
+    )
+    if files.exists(path):
+        stream = files.open(path)
+        size = int(files.getFileStatus(path).getLen())
+        found = bytes(stream.readNBytes(size)).decode()
+        stream.close()
+        if found != own:
+            raise ValueError(f"{report} is the report of another job: {found}")
+        return
+    stream = files.create(path, False)
+    stream.write(bytearray(own.encode()))
+    stream.close()
 
 
 def run(
@@ -330,15 +392,18 @@ def run(
     *,
     batch: int = _BATCH,
     partitions: int | None = None,
+    tasks: int | None = None,
 ) -> dict[str, int]:
     """Does the job with every object that the report has no final row of, and returns how many rows
     of each status the report has then.
 
     `objects` has the columns `key`, `size` and `etag`. `batch` is the number of objects after which
-    the report is committed.
+    the report is committed. `tasks` is the number of tasks that run at the same time, by which the
+    rate of the job is divided; where executors come and go, say the most there will be.
     """
     from pyspark.sql import functions as f
 
+    _check_job(spark, job, report)
     todo = pending(spark, objects, report).persist()
     try:
         count = todo.count()
@@ -346,7 +411,7 @@ def run(
         rate = None
         if job.rate is not None:
             # Each task that runs has its share of the tokens.
-            rate = max(job.rate / spark.sparkContext.defaultParallelism, 0.001)
+            rate = max(job.rate / (tasks or spark.sparkContext.defaultParallelism), 0.001)
         for number in range(batches):
             part = todo
             if batches > 1:
@@ -359,21 +424,23 @@ def run(
             rows.write.mode("append").parquet(report)
     finally:
         todo.unpersist()
-    return summary(spark, report)
+    return summary(spark, report, objects)
 
 
-def summary(spark: Any, report: str) -> dict[str, int]:
-    """Returns how many objects have each status in a report. Of an object that was looked at
-    several times, the last final row counts."""
+def summary(spark: Any, report: str, objects: Any = None) -> dict[str, int]:
+    """Returns how many objects have each status in a report, or of these objects. Of one that was
+    looked at several times, a row that says that it is done counts."""
     done = _read(spark, report)
     if done is None:
         return {}
     from pyspark.sql import functions as f
 
-    # A final row stands over one that failed before it.
-    best = done.groupBy("key", _same("etag").alias("etag")).agg(
-        f.min_by("status", f.col("status").isin(*UNFINISHED)).alias("status")
-    )
+    done = done.select("key", _same("etag").alias("etag"), "status")
+    if objects is not None:
+        present = objects.select("key", _same("etag").alias("etag")).dropDuplicates()
+        done = done.join(present, ["key", "etag"], "left_semi")
+    order = f.when(f.col("status").isin(*DONE), 0).when(f.col("status").isin(*_FINAL), 1)
+    best = done.groupBy("key", "etag").agg(f.min_by("status", order.otherwise(2)).alias("status"))
     return {row["status"]: row["count"] for row in best.groupBy("status").count().collect()}
 
 
@@ -383,10 +450,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("action", choices=ACTIONS)
     parser.add_argument("address", help="oss://BUCKET or cos://BUCKET-APPID")
     parser.add_argument("--inventory", required=True, help="the CSV files of a bucket inventory")
+    parser.add_argument("--schema", required=True, help="the fileSchema of its manifest.json")
     parser.add_argument("--report", required=True, help="the folder of the report")
     parser.add_argument("--key", action="append", default=[], dest="keys", metavar="FILE|KMS")
     parser.add_argument("--batch", type=int, default=_BATCH)
     parser.add_argument("--partitions", type=int)
+    parser.add_argument("--tasks", type=int, help="tasks that run at the same time, for --rate")
     for field in dataclasses.fields(Job):
         option = "--" + field.name.replace("_", "-")
         if field.name in ("action", "address", "keys"):
@@ -410,13 +479,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from pyspark.sql import SparkSession
 
     spark = SparkSession.builder.appName(f"envelope {job.action} {job.address}").getOrCreate()
-    objects = inventory(spark, options.inventory, job.address.partition(":")[0])
+    bucket = job.address.partition("://")[2].rstrip("/") or None
+    objects = inventory(spark, options.inventory, options.schema, bucket=bucket)
     found = run(
-        spark, job, objects, options.report, batch=options.batch, partitions=options.partitions
+        spark,
+        job,
+        objects,
+        options.report,
+        batch=options.batch,
+        partitions=options.partitions,
+        tasks=options.tasks,
     )
     for status, count in sorted(found.items()):
         print(f"{count:>12} {status}")
-    return 1 if set(found) & {"failed", "damaged", "locked", "invalid", "refused"} else 0
+    # An audit says what is there; everything else was to be done.
+    fine = {*DONE, *(("plain",) if job.action == "audit" else ())}
+    return 0 if set(found) <= fine else 1
 
 
 if __name__ == "__main__":
