@@ -42,11 +42,11 @@ pub(crate) fn many() -> Result<(), String> {
 /// Measures the Python package that `cargo xtask wheel` has installed, and writes
 /// `benches/PYTHON.md`.
 pub(crate) fn python() -> Result<(), String> {
-    let [_, bucket] = build_programs()?;
+    let programs = build_programs()?;
     let place = wheel::installed()?;
     run(Command::new(wheel::environment()?)
         .arg(root().join("benches/python.py"))
-        .arg(bucket)
+        .args(programs)
         .arg(root().join("benches/PYTHON.md"))
         .env("PYTHONPATH", place)
         .env("PYTHONDONTWRITEBYTECODE", "1"))

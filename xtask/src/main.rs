@@ -2,6 +2,7 @@
 
 mod bench;
 mod coverage;
+mod cross;
 mod dist;
 mod fixtures;
 mod fuzz;
@@ -44,6 +45,7 @@ cargo xtask man             write the manual pages of the command to target/man
 cargo xtask record          record an interrupted upload; writes docs/put.svg
 cargo xtask dist            build the archive and the Debian package of a release, with their sums
                             and the list of their parts, into target/dist
+cargo xtask cross           test on an emulated aarch64 (installs Debian's packages)
 cargo xtask wheel           build the wheel of the Python package, and test it installed
 cargo xtask spark [OBJECTS] audit and rewrap 20 000 objects on a Spark cluster of this machine, whose
                             driver is killed in the middle (after `cargo xtask wheel`)
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         ["man"] => man(),
         ["record"] => dist::record(),
         ["dist"] => dist::build(),
+        ["cross"] => cross::test(),
         ["wheel"] => wheel::build(),
         ["spark"] => wheel::spark("20000"),
         ["spark", objects] => wheel::spark(objects),

@@ -35,6 +35,12 @@ fn counters() -> impl Iterator<Item = u128> {
     carries.chain([1, 15, 16])
 }
 
+/// All lengths up to 4096, or fewer of them where the processor is emulated.
+fn lengths() -> impl Iterator<Item = usize> {
+    let is_short = std::env::var_os("CTR_KERNEL_SHORT_ORACLE").is_some();
+    (0..=4096).filter(move |len| !is_short || *len < 300 || *len > 4080 || len % 61 == 0)
+}
+
 #[test]
 fn every_length_at_every_carry() {
     const MOST: usize = 4096 + 32;
@@ -46,7 +52,7 @@ fn every_length_at_every_carry() {
         let mut want = data.clone();
         oracle(&key, counter, &mut want);
         for cipher in &backends {
-            for len in 0..=4096 {
+            for len in lengths() {
                 // The bytes after the data must not change.
                 let mut got = data[..len + 32].to_vec();
                 cipher.apply(counter, &mut got[..len]);

@@ -10,6 +10,7 @@ use pyo3::{
     prelude::*,
     types::PyBytes,
 };
+use zeroize::Zeroizing;
 
 use crate::{
     buffer::{Input, copied, detached, given, in_place, len_of, mapped},
@@ -63,16 +64,31 @@ impl Cipher {
     ) -> PyResult<Bound<'py, PyBytes>> {
         let input = Input::new(body)?;
         let from = input.as_slice();
-        let mut plain = copied(from)?;
         let decryptor = CoreBodyDecryptor::from(self.take(py)?);
         let mut decryptor = decryptor.with_check(PlainCheck::new(&self.envelope));
-        let outcome = detached(py, from.len(), || {
-            decryptor.update(&mut plain)?;
-            plain.extend_from_slice(&decryptor.finish()?);
-            Ok(())
-        });
-        outcome.map_err(envelope_core::IntegrityError::into_exception)?;
-        given(py, &plain)
+        // Without the interpreter's lock, which allocating, copying and wiping would hold, too.
+        let decrypt = move || -> PyResult<Zeroizing<Vec<u8>>> {
+            let mut plain = copied(from)?;
+            let outcome = decryptor.update(&mut plain).and_then(|()| decryptor.finish());
+            plain.extend_from_slice(
+                &outcome.map_err(envelope_core::IntegrityError::into_exception)?,
+            );
+            Ok(plain)
+        };
+        let len = u64::try_from(from.len())?;
+        let len = self.envelope.content_algorithm().plain_len(len).map(usize::try_from);
+        let Some(len) = len.transpose()? else {
+            return given(py, &detached(py, from.len(), decrypt)?);
+        };
+        PyBytes::new_with(py, len, |to| {
+            detached(py, from.len(), || {
+                let plain = decrypt()?;
+                let fits = to.len() == plain.len();
+                fits.then(|| to.copy_from_slice(&plain)).ok_or_else(|| {
+                    PyValueError::new_err("the plaintext has another length than it should")
+                })
+            })
+        })
     }
 
     /// Returns what decrypts the body piece by piece.

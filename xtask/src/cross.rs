@@ -1,0 +1,94 @@
+//! Tests on another processor, which is emulated: aarch64, with Debian's compiler and qemu.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{root, run::run, target};
+
+const TARGET: &str = "aarch64-unknown-linux-gnu";
+/// Debian's own Rust has the standard library of other processors as packages.
+const PACKAGES: [&str; 5] = [
+    "rustc-web",
+    "libstd-rust-web-dev:arm64",
+    "gcc-aarch64-linux-gnu",
+    "libc6-dev-arm64-cross",
+    "qemu-user",
+];
+const RUSTC: &str = "/usr/bin/rustc";
+/// What is tested, with its features: AWS-LC is not, which has its own tests there.
+const TESTED: [&str; 6] = [
+    "test",
+    "--package=meta-codec",
+    "--package=ctr-kernel",
+    "--package=envelope-core",
+    "--features=envelope-core/bytes,envelope-core/tokio",
+    "--tests",
+];
+
+/// Builds and tests the kernel, the codec and the core for aarch64, without warnings; then builds
+/// the command, and runs its demo.
+pub(crate) fn test() -> Result<(), String> {
+    if !is_installed() {
+        install()?;
+    }
+    if !is_installed() {
+        eprintln!("skipped: {} cannot be installed", PACKAGES.join(", "));
+        return Ok(());
+    }
+    run(cargo(&TESTED).env("CTR_KERNEL_SHORT_ORACLE", "1"))?;
+    run(&mut cargo(&["build", "--package=envelope-command"]))?;
+    let command = folder().join(TARGET).join("debug/envelope");
+    run(Command::new("qemu-aarch64")
+        .args(["-L", "/usr/aarch64-linux-gnu"])
+        .arg(command)
+        .arg("demo"))
+}
+
+fn is_installed() -> bool {
+    let library = Path::new("/usr/lib/rustlib").join(TARGET);
+    let programs = ["/usr/bin/qemu-aarch64", "/usr/bin/aarch64-linux-gnu-gcc", RUSTC];
+    library.is_dir() && programs.iter().all(|program| Path::new(program).exists())
+}
+
+/// Installs the packages. That takes root; on a machine without Debian's packages, nothing happens.
+fn install() -> Result<(), String> {
+    if !Path::new("/usr/bin/apt-get").exists() {
+        return Ok(());
+    }
+    run(Command::new("dpkg").args(["--add-architecture", "arm64"]))?;
+    run(Command::new("apt-get").args(["update", "--quiet=2"]))?;
+    run(Command::new("apt-get")
+        .args(["install", "--quiet=2", "--yes", "--no-install-recommends"])
+        .args(PACKAGES)
+        .env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+fn folder() -> PathBuf {
+    target().join("cross")
+}
+
+/// The cargo of this toolchain with the compiler that knows the other processor.
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    let (first, rest) = arguments.split_first().unwrap_or((&"", &[]));
+    command
+        .arg(first)
+        .args(["--quiet", "--locked", "--target", TARGET])
+        .args(rest)
+        .current_dir(root())
+        .env("RUSTC", RUSTC)
+        .env("CARGO_TARGET_DIR", folder())
+        .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc")
+        .env(
+            "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER",
+            "qemu-aarch64 -L /usr/aarch64-linux-gnu",
+        )
+        .env("CC_aarch64_unknown_linux_gnu", "aarch64-linux-gnu-gcc")
+        // Code that is dead on one processor only would not be noticed elsewhere.
+        .env("RUSTFLAGS", "-D warnings")
+        .env("CARGO_INCREMENTAL", "0")
+        .env("CARGO_PROFILE_DEV_DEBUG", "0");
+    command
+}
