@@ -29,7 +29,7 @@ def main(address, inventory, key, report):
     objects = ray.data.read_csv(inventory)
     audited = objects.map_batches(
         Audit, fn_constructor_args=(address, key), batch_size=1000, batch_format="pandas",
-        concurrency=2,
+        concurrency=(1, 8), num_cpus=0.5,
     )  # fmt: skip
     audited.write_parquet(report)
     print(ray.data.read_parquet(report).groupby("status").count().to_pandas().to_string())
