@@ -20,7 +20,7 @@ const PACKAGES: [&str; 5] = [
     "qemu-user",
 ];
 const RUSTC: &str = "/usr/bin/rustc";
-/// What is tested, with its features: AWS-LC is not, which has its own tests there.
+/// The tested packages and features, without AWS-LC.
 const TESTED: [&str; 6] = [
     "test",
     "--package=meta-codec",

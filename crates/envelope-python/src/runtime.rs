@@ -10,7 +10,7 @@ use std::{
 use envelope_store::blocking::Runtime;
 use pyo3::{exceptions::PyOSError, prelude::*};
 
-/// How long a call waits before it looks whether the user has interrupted it.
+/// The interval at which a waiting call checks for an interrupt by the user.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The runtime of the process with this id. The threads of one are not there after a fork.

@@ -42,7 +42,7 @@ pub(crate) struct Store {
     process: u32,
 }
 
-/// What happened to one object: a word, how many bytes of plaintext it has, and details.
+/// The outcome for one object: its status, the length of its plaintext, and details.
 type Row = (String, Option<u64>, BTreeMap<&'static str, String>);
 
 #[pymethods]
@@ -140,8 +140,8 @@ impl Store {
         put.map(|_| ()).map_err(TransferError::into_exception)
     }
 
-    /// Encrypts and uploads a file. With `journal`, the path of a file, and `decryptor`, which opens
-    /// what `encryptor` wraps, an upload that was interrupted is continued.
+    /// Encrypts and uploads a file. With `journal`, the path of a file, and `decryptor`, which
+    /// opens what `encryptor` wraps, an upload that was interrupted is continued.
     #[pyo3(signature = (key, path, encryptor, *, journal=None, decryptor=None))]
     fn put_file(
         &self,
@@ -246,8 +246,8 @@ impl Store {
         })
     }
 
-    /// Encrypts files of this machine into the store: a list of pairs of a key and a path. The words
-    /// are those of `audit`, and `encrypted`.
+    /// Encrypts files of this machine into the store: a list of pairs of a key and a path. The
+    /// words are those of `audit`, and `encrypted`.
     #[pyo3(signature = (pairs, encryptor, *, parallel=4))]
     fn encrypt_files(
         &self,
@@ -321,9 +321,9 @@ impl Store {
         })
     }
 
-    /// Reads objects from this store, and encrypts them anew into `target`: a list of pairs of a key
-    /// here and a key there. With a policy that allows plaintext, objects are encrypted that were
-    /// not. The words are those of `audit`, and `encrypted`.
+    /// Reads objects from this store, and encrypts them anew into `target`: a list of pairs of a
+    /// key here and a key there. With a policy that allows plaintext, objects are encrypted that
+    /// were not. The words are those of `audit`, and `encrypted`.
     ///
     /// An object that is there already is replaced; the one that is read, only if nobody else has
     /// replaced it in the meantime.
