@@ -11,8 +11,8 @@ import secrets
 from collections.abc import Iterator
 from typing import Any
 
-from ._native import Crc64, EncryptError, Keystream
-from ._source import CHUNK, Md5, read_of
+from ._native import Crc64, EncryptError, Encryptor, Keystream
+from ._source import CHUNK, Md5, buffer_of, check_md5, is_buffer, length_of, read_of, reader_of
 
 
 class Proofs:
@@ -175,3 +175,26 @@ def encrypted_body(
     if hasattr(source, "seek") and hasattr(source, "tell"):
         return RepeatableBody(source, keystream, length, md5)
     return SizedBody(source, keystream, length, md5)
+
+
+def encrypt_body(
+    encryptor: Encryptor,
+    data: Any,
+    stated_length: int | str | None = None,
+    md5: str | bytes | None = None,
+) -> tuple[dict[str, str], bytes | EncryptedBody]:
+    """Creates an object of what a caller gave to send: the headers, and the body.
+
+    What is there already is encrypted at once, so that its seal covers the body. Anything else is
+    encrypted as it is read; its length is the one that is stated only if it does not say itself.
+    """
+    if is_buffer(data):
+        plain = buffer_of(data)
+        check_md5(plain, md5)
+        return encryptor.encrypt(plain)
+    source = reader_of(data)
+    length = length_of(source)
+    if length is None and stated_length is not None:
+        length = int(stated_length)
+    started = encryptor.start(length)
+    return started.headers, encrypted_body(source, started.keystream(), length, md5)

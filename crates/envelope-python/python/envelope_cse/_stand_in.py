@@ -86,6 +86,22 @@ def stand_in(package: str, sdk: str, *own: str) -> Callable[[str], Any]:
     return get_attribute
 
 
+# How the names of headers begin that hold an envelope.
+_ENVELOPE = (
+    "x-oss-meta-client-side-encryption-",
+    "x-oss-meta-oss-crypto-",
+    "x-oss-meta-envelope-",
+    "x-cos-meta-client-side-encryption-",
+    "x-cos-meta-x-cos-",
+    "x-cos-meta-envelope-",
+)
+
+
+def is_of_envelope(name: str) -> bool:
+    """Returns whether a header belongs to the encryption, and is not set by hand."""
+    return name.lower().startswith(_ENVELOPE)
+
+
 @contextlib.contextmanager
 def raising(error_type: type[Exception]) -> Iterator[None]:
     """Raises the errors of this package as those of the SDK."""

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ._native import EncryptError
+from ._native import EncryptError, PartEncryptor
 
 
 class Upload:
@@ -28,6 +28,11 @@ class Upload:
         self._lock = threading.Lock()
         # By the number of the part: where it begins and ends, and what was sent.
         self._sent: dict[int, tuple[int, int, bytes]] = {}
+
+    @classmethod
+    def of_parts(cls, parts: PartEncryptor, part_size: int) -> Upload:
+        """Returns the upload of an object whose parts are planned."""
+        return cls(lambda plain, start: parts.encrypt(start // part_size + 1, plain), part_size)
 
     def encrypt(self, number: int, plain: Any) -> bytes:
         """Returns a part, encrypted. A part is encrypted again only if its bytes are the same: two

@@ -10,13 +10,12 @@ from alibabacloud_oss_v2 import EncryptionClient as _EncryptionClient, exception
 from alibabacloud_oss_v2.types import CaseInsensitiveDict, StreamBody
 
 from .. import _native as _cse
-from .._encrypted_body import encrypted_body
+from .._encrypted_body import RepeatableBody, encrypt_body
 from .._plain_body import Answer, PlainBody, open_answer
-from .._source import all_of, buffer_of, check_md5, is_buffer, length_of, reader_of
+from .._source import all_of, check_md5, is_buffer
+from .._stand_in import is_of_envelope
 from .._upload import Upload
 from .crypto import MasterRsaCipher
-
-_OURS = ("x-oss-meta-client-side-encryption-", "x-oss-meta-oss-crypto-", "x-oss-meta-envelope-")
 
 
 class EncryptionMultiPartContext:
@@ -105,18 +104,9 @@ class EncryptionClient(_EncryptionClient):  # type: ignore[misc]
         if not hasattr(body, "read") and not is_buffer(body) and not isinstance(body, Iterator):
             # What can be gone through again is held, so that it can be sent again.
             body = all_of(body)
-        if is_buffer(body):
-            plain = buffer_of(body)
-            check_md5(plain, md5)
-            added, sent.body = self._new().encrypt(plain)
-        else:
-            source = reader_of(body)
-            length = length_of(source)
-            length = int(stated) if length is None and stated is not None else length
-            started = self._new().start(length)
-            added = started.headers
-            encrypted = encrypted_body(source, started.keystream(), length, md5)
-            sent.body = encrypted if hasattr(encrypted, "seek") else iter(encrypted)
+        added, encrypted = encrypt_body(self._new(), body, stated, md5)
+        can_be_sent_again = isinstance(encrypted, (bytes, RepeatableBody))
+        sent.body = encrypted if can_be_sent_again else iter(encrypted)
         _add(sent, added)
         return self._client.put_object(sent, **kwargs)
 
@@ -154,11 +144,10 @@ class EncryptionClient(_EncryptionClient):  # type: ignore[misc]
             # OSS refuses such an upload without it (EC 0005-00000406).
             raise exceptions.ParamNullError(field="request.cse_data_size")
         parts = self._new().start_parts(size, part_size)
-        encrypt = lambda plain, at: parts.encrypt(at // part_size + 1, plain)  # noqa: E731
         sent = copy.copy(request)
         _add(sent, parts.headers)
         result = self._client.initiate_multipart_upload(sent, **kwargs)
-        upload = Upload(encrypt, part_size)
+        upload = Upload.of_parts(parts, part_size)
         result.cse_multipart_context = EncryptionMultiPartContext(upload, parts.headers)
         return result
 
@@ -183,7 +172,7 @@ def _add(request: Any, added: dict[str, str]) -> None:
     headers = CaseInsensitiveDict(getattr(request, "headers", None) or {})
     # `metadata` has the names without their prefix, and would replace what is added here.
     named = [f"x-oss-meta-{name}" for name in getattr(request, "metadata", None) or {}]
-    if any(str(name).lower().startswith(_OURS) for name in [*headers, *named]):
+    if any(is_of_envelope(str(name)) for name in [*headers, *named]):
         raise ValueError("the metadata of the encryption is not set by hand")
     headers.update(added)
     request.headers = headers

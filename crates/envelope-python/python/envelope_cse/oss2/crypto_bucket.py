@@ -14,24 +14,17 @@ from oss2.models import GetObjectResult, HeadObjectResult, PutObjectResult
 from oss2.utils import check_crc, make_progress_adapter, set_content_type
 
 from .. import _native as _cse
-from .._encrypted_body import encrypted_body
+from .._encrypted_body import encrypt_body
 from .._plain_body import Answer, open_answer
 from .._source import (
     CHUNK,
     all_of,
-    buffer_of,
-    check_md5,
-    is_buffer,
-    length_of,
-    reader_of,
 )
-from .._stand_in import raising
+from .._stand_in import is_of_envelope, raising
 from .._upload import Upload
 from .crypto import _Provider
 
 logger = logging.getLogger("envelope_cse.oss2")
-
-_OURS = ("x-oss-meta-client-side-encryption-", "x-oss-meta-oss-crypto-", "x-oss-meta-envelope-")
 
 
 class _Parts:
@@ -39,8 +32,7 @@ class _Parts:
 
     def __init__(self, parts: _cse.PartEncryptor, part_size: int) -> None:
         self.headers = parts.headers
-        encrypt = lambda plain, start: parts.encrypt(start // part_size + 1, plain)  # noqa: E731
-        self.upload = Upload(encrypt, part_size)
+        self.upload = Upload.of_parts(parts, part_size)
 
 
 class DecryptedObject(GetObjectResult):  # type: ignore[misc]
@@ -94,7 +86,7 @@ class CryptoBucket(_CryptoBucket):  # type: ignore[misc]
 
     def _headers(self, headers: Any) -> Any:
         headers = CaseInsensitiveDict(headers)
-        if any(name.lower().startswith(_OURS) for name in headers):
+        if any(is_of_envelope(name) for name in headers):
             raise ClientError("the metadata of the encryption is not set by hand")
         self._init_user_agent(headers)
         return headers
@@ -118,21 +110,8 @@ class CryptoBucket(_CryptoBucket):  # type: ignore[misc]
     ) -> Any:
         headers = set_content_type(self._headers(headers), key)
         with raising(ClientError):
-            encryptor = self.crypto_provider.encryptor
-            body: Any
             stated, md5 = headers.pop("Content-Length", None), headers.pop("Content-MD5", None)
-            if is_buffer(data):
-                plain = buffer_of(data)
-                check_md5(plain, md5)
-                added, body = encryptor.encrypt(plain)
-            else:
-                source = reader_of(data)
-                length = length_of(source)
-                if length is None and stated is not None:
-                    length = int(stated)
-                started = encryptor.start(length)
-                added = started.headers
-                body = encrypted_body(source, started.keystream(), length, md5)
+            added, body = encrypt_body(self.crypto_provider.encryptor, data, stated, md5)
             headers.update(added)
             return self._send("put object", key, body, headers, progress_callback, None)
 

@@ -12,23 +12,17 @@ from qcloud_cos.cos_comm import format_values, get_copy_source_info, mapped
 from qcloud_cos.cos_exception import CosClientError
 from qcloud_cos.streambody import StreamBody
 
-from .._encrypted_body import encrypted_body
+from .._encrypted_body import encrypt_body
 from .._plain_body import Answer, PlainBody, open_answer
 from .._source import (
     CHUNK,
     all_of,
-    buffer_of,
-    check_md5,
-    is_buffer,
-    length_of,
     read_of,
-    reader_of,
 )
-from .._stand_in import raising
+from .._stand_in import is_of_envelope, raising
 from .._upload import Upload
 from .crypto import BaseProvider
 
-_OURS = ("x-cos-meta-client-side-encryption-", "x-cos-meta-x-cos-", "x-cos-meta-envelope-")
 # The SDK gives a part of a buffer, or of a file in upload_file, no more than this.
 _MOST_PARTS = 10000
 
@@ -74,26 +68,14 @@ class CosEncryptionClient(CosS3Client):  # type: ignore[misc]
     def put_object(
         self, Bucket: str, Body: Any, Key: str, EnableMD5: bool = False, **kwargs: Any
     ) -> Any:
-        body: Any
         md5 = kwargs.pop("ContentMD5", None)
         # Those of an upload in parts that turned out to be short.
         kwargs.pop("PartBytes", None)
         length = kwargs.pop("ContentLength", None)
         with raising(CosClientError):
-            encryptor = self.provider.encryptor
-            if is_buffer(Body):
-                plain = buffer_of(Body)
-                check_md5(plain, md5)
-                added, body = encryptor.encrypt(plain)
-            else:
-                source = reader_of(Body)
-                known = length_of(source)
-                known = int(length) if known is None and length is not None else known
-                started = encryptor.start(known)
-                added = started.headers
-                body = encrypted_body(source, started.keystream(), known, md5)
-                if EnableMD5:
-                    body = body.read()
+            added, body = encrypt_body(self.provider.encryptor, Body, length, md5)
+            if EnableMD5 and not isinstance(body, bytes):
+                body = body.read()
             kwargs["Metadata"] = _with(kwargs.get("Metadata"), added)
         return super().put_object(Bucket, body, Key, EnableMD5, **kwargs)
 
@@ -248,7 +230,7 @@ class CosEncryptionClient(CosS3Client):  # type: ignore[misc]
         )
         more = {"VersionId": version} if version else {}
         head = self.head_object(Bucket=bucket, Key=key, **more)
-        return {name: value for name, value in head.items() if name.lower().startswith(_OURS)}
+        return {name: value for name, value in head.items() if is_of_envelope(name)}
 
     def copy(self, Bucket: str, Key: str, CopySource: Any, *args: Any, **kwargs: Any) -> Any:
         size, _ = self._head_object_when_copy(CopySource, **kwargs)
@@ -283,6 +265,6 @@ class _FullReads:
 def _with(metadata: Any, added: dict[str, str]) -> dict[str, str]:
     """Returns the user's metadata and that of the encryption."""
     metadata = dict(metadata or {})
-    if any(name.lower().startswith(_OURS) for name in metadata):
+    if any(is_of_envelope(name) for name in metadata):
         raise CosClientError("the metadata of the encryption is not set by hand")
     return {**metadata, **added}
