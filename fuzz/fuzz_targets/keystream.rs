@@ -1,9 +1,11 @@
 #![no_main]
-//! Every backend of the kernel must match `aes` and `ctr`, in place and from one buffer to another.
+//! Every backend of the kernel must match `aes` and `ctr`, in place and from one buffer to another,
+//! and its hash must match `ghash`.
 
 use aes::Aes256Enc;
 use ctr::cipher::{InnerIvInit, KeyInit, StreamCipher, StreamCipherCoreWrapper};
-use ctr_kernel::{Aes256Ctr, Backend};
+use ctr_kernel::{Aes256Ctr, Backend, Ghash};
+use ghash::{GHash, universal_hash::UniversalHash};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: ([u8; 32], u128, usize, &[u8])| {
@@ -28,4 +30,12 @@ fuzz_target!(|input: ([u8; 32], u128, usize, &[u8])| {
         cipher.apply_to(counter, data, &mut to);
         assert_eq!(to, want, "{}", cipher.backend());
     }
+
+    let key = counter.to_be_bytes();
+    let mut want = GHash::new(&key.into());
+    want.update_padded(data);
+    let mut got = Ghash::new(&key);
+    got.update(&data[..cut]);
+    got.update(&data[cut..]);
+    assert_eq!(got.finish(), <[u8; 16]>::from(want.finalize()));
 });

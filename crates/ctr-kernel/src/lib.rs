@@ -1,4 +1,5 @@
-//! AES-256 in counter mode, and nothing else, at the full speed of the processor.
+//! AES-256 in counter mode at the full speed of the processor, the hash of AES-GCM that keeps up
+//! with it, and nothing else.
 //!
 //! The counter block is a 128-bit big-endian number that wraps around (NIST SP 800-38A, 6.5, with
 //! the whole block as the counter). CTR is unauthenticated, and a counter block must never be used
@@ -18,6 +19,7 @@
 //! ```
 
 mod backend;
+mod ghash;
 mod portable;
 mod self_check;
 #[cfg(target_arch = "x86_64")]
@@ -30,6 +32,7 @@ use cipher::inout::InOutBuf;
 use crate::portable::PortableKeys;
 
 pub use backend::Backend;
+pub use ghash::Ghash;
 
 /// An expanded AES-256 key and the backend that uses it. Clones share the key, which is wiped when
 /// the last one is dropped.

@@ -1,6 +1,7 @@
 //! The kernels for x86-64.
 
 mod aes_ni;
+mod ghash512;
 mod round_keys;
 mod vaes256;
 mod vaes512;
@@ -11,6 +12,7 @@ use cipher::inout::InOutBuf;
 
 use crate::Backend;
 
+pub(crate) use ghash512::HashKeys;
 pub(crate) use round_keys::RoundKeys;
 
 /// A kernel that this processor supports. [`of`](Self::of) is the only constructor.

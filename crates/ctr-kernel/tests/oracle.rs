@@ -1,11 +1,12 @@
-//! Compares every backend with `aes` and `ctr`, which share no code with the kernels.
+//! Compares every backend with `aes`, `ctr` and `ghash`, which share no code with the kernels.
 
 use aes::Aes256Enc;
 use ctr::{
     Ctr128BE,
     cipher::{InnerIvInit as _, KeyInit as _, StreamCipher as _, StreamCipherCoreWrapper},
 };
-use ctr_kernel::{Aes256Ctr, Backend};
+use ctr_kernel::{Aes256Ctr, Backend, Ghash};
+use ghash::{GHash, universal_hash::UniversalHash as _};
 use proptest::prelude::*;
 
 fn oracle(key: &[u8; 32], counter: u128, data: &mut [u8]) {
@@ -126,7 +127,44 @@ fn one_block() {
     }
 }
 
+fn hash_oracle(key: &[u8; 16], data: &[u8]) -> [u8; 16] {
+    let mut hash = GHash::new(key.into());
+    hash.update_padded(data);
+    hash.finalize().into()
+}
+
+/// Every number of blocks in the last batch, with every length of the last block, after one batch
+/// and after none; and keys with the bits that a carry depends on.
+#[test]
+fn a_hash_of_every_length() {
+    let data = pattern(2100);
+    for key in [0, 1, 2, 1 << 127, u128::MAX, 0xe1 << 120, u128::MAX >> 1, 7 << 64] {
+        let key = key.to_be_bytes();
+        for len in lengths().filter(|len| *len <= data.len()) {
+            let mut hash = Ghash::new(&key);
+            hash.update(&data[..len]);
+            assert_eq!(hash.finish(), hash_oracle(&key, &data[..len]), "{len}");
+        }
+    }
+}
+
 proptest! {
+    #[test]
+    fn any_key_and_any_pieces_have_the_same_hash(
+        key: [u8; 16],
+        data in prop::collection::vec(any::<u8>(), 0..2000),
+        cuts in prop::collection::vec(0_usize..2000, 0..4),
+    ) {
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(data.len()) & !15).collect();
+        cuts.extend([0, data.len()]);
+        cuts.sort_unstable();
+        let mut hash = Ghash::new(&key);
+        for pair in cuts.windows(2) {
+            hash.update(&data[pair[0]..pair[1]]);
+        }
+        prop_assert_eq!(hash.finish(), hash_oracle(&key, &data));
+    }
+
     #[test]
     fn any_key_any_counter_any_length(
         key: [u8; 32],

@@ -4,8 +4,7 @@
 #[cfg(feature = "aws-lc")]
 mod aws_lc;
 
-use ctr_kernel::Aes256Ctr;
-use ghash::{GHash, universal_hash::UniversalHash as _};
+use ctr_kernel::{Aes256Ctr, Ghash};
 use meta_codec::ContentAlgorithm;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -14,6 +13,9 @@ use crate::{ContentKey, CtrCipher, IntegrityError, Keystream};
 
 const GCM: ContentAlgorithm = ContentAlgorithm::Aes256Gcm;
 const TAG_LEN: usize = ContentAlgorithm::GCM_TAG_LEN;
+/// Small enough for the data to stay in the second-level cache between cipher and hash, and a
+/// multiple of the blocks that both process together.
+const CHUNK: usize = 64 * 1024;
 
 /// Encrypts one object with AES-256-GCM, the only content algorithm here that detects tampering.
 ///
@@ -52,7 +54,7 @@ pub struct GcmOpener(GcmKey);
 /// The content key, prepared for either direction.
 struct GcmKey {
     keystream: CtrCipher,
-    ghash: GHash,
+    ghash: Ghash,
     tag_mask: Zeroizing<[u8; TAG_LEN]>,
     /// Used for whole messages only, because AWS-LC's interface does not support streaming.
     #[cfg(feature = "aws-lc")]
@@ -77,7 +79,7 @@ impl GcmKey {
         Some(Self {
             #[cfg(feature = "aws-lc")]
             whole: aws_lc::WholeMessage::new(cek, iv)?,
-            ghash: GHash::new((&*block(0)).into()),
+            ghash: Ghash::new(&block(0)),
             tag_mask: block(j0),
             // Fewer than 2^32 blocks follow, so the 128-bit counter never carries out of the 32
             // bits.
@@ -143,7 +145,7 @@ impl GcmOpener {
     fn open_whole(self, body: &mut [u8]) -> Result<(), IntegrityError> {
         let GcmKey { keystream, mut ghash, tag_mask } = self.0;
         let (cipher, tag) = body.split_last_chunk_mut::<TAG_LEN>().ok_or(IntegrityError::Tag)?;
-        ghash.update_padded(cipher);
+        ghash.update(cipher);
         check_tag(ghash, &tag_mask, cipher.len() as u64, tag.as_slice())?;
         keystream.at(0).try_apply(cipher).map_err(|_| IntegrityError::TooLong)
     }
@@ -160,14 +162,14 @@ fn check_len(len: u64) -> Result<(), IntegrityError> {
 }
 
 /// Computes the authentication tag of `len` ciphertext bytes that were fed to `ghash`.
-fn tag(mut ghash: GHash, mask: &[u8; TAG_LEN], len: u64) -> [u8; TAG_LEN] {
+fn tag(mut ghash: Ghash, mask: &[u8; TAG_LEN], len: u64) -> [u8; TAG_LEN] {
     // No associated data: 64 zero bits, followed by the ciphertext's length in bits.
-    ghash.update(&[u128::from(len.wrapping_mul(8)).to_be_bytes().into()]);
-    (u128::from_be_bytes(ghash.finalize().into()) ^ u128::from_be_bytes(*mask)).to_be_bytes()
+    ghash.update(&u128::from(len.wrapping_mul(8)).to_be_bytes());
+    (u128::from_be_bytes(ghash.finish()) ^ u128::from_be_bytes(*mask)).to_be_bytes()
 }
 
 fn check_tag(
-    ghash: GHash,
+    ghash: Ghash,
     mask: &[u8; TAG_LEN],
     len: u64,
     want: &[u8],
@@ -178,7 +180,7 @@ fn check_tag(
 /// Encrypts piece by piece.
 pub(crate) struct SealStream {
     stream: Keystream,
-    ghash: GHash,
+    ghash: Ghash,
     tag_mask: Zeroizing<[u8; TAG_LEN]>,
     /// Ciphertext that does not fill a block yet.
     rest: Vec<u8>,
@@ -197,23 +199,33 @@ impl SealStream {
 
     /// Encrypts the next bytes in place.
     pub(crate) fn update(&mut self, data: &mut [u8]) -> Result<(), IntegrityError> {
-        self.stream.try_apply(data).map_err(|_| IntegrityError::TooLong)?;
-        let missing = self.rest.len().wrapping_neg() % 16;
-        let (head, tail) = data.split_at(missing.min(data.len()));
-        self.rest.extend_from_slice(head);
-        if self.rest.len().is_multiple_of(16) {
-            self.ghash.update_padded(&self.rest);
-            self.rest.clear();
-            let (whole, partial) = tail.split_at(tail.len() & !15);
-            self.ghash.update_padded(whole);
-            self.rest.extend_from_slice(partial);
+        if !self.stream.covers(data.len()) {
+            return Err(IntegrityError::TooLong);
+        }
+        for chunk in data.chunks_mut(CHUNK) {
+            self.stream.try_apply(chunk).map_err(|_| IntegrityError::TooLong)?;
+            self.hash(chunk);
         }
         Ok(())
     }
 
+    /// Feeds the next bytes of the ciphertext to the hash, in whole blocks.
+    fn hash(&mut self, cipher: &[u8]) {
+        let missing = self.rest.len().wrapping_neg() % 16;
+        let (head, tail) = cipher.split_at(missing.min(cipher.len()));
+        self.rest.extend_from_slice(head);
+        if self.rest.len().is_multiple_of(16) {
+            self.ghash.update(&self.rest);
+            self.rest.clear();
+            let (whole, partial) = tail.split_at(tail.len() & !15);
+            self.ghash.update(whole);
+            self.rest.extend_from_slice(partial);
+        }
+    }
+
     /// Returns the authentication tag.
     pub(crate) fn finish(mut self) -> [u8; TAG_LEN] {
-        self.ghash.update_padded(&self.rest);
+        self.ghash.update(&self.rest);
         tag(self.ghash, &self.tag_mask, self.stream.position())
     }
 }
@@ -221,7 +233,7 @@ impl SealStream {
 /// Decrypts piece by piece, before the authentication tag is known.
 pub(crate) struct OpenStream {
     stream: Keystream,
-    ghash: GHash,
+    ghash: Ghash,
     tag_mask: Zeroizing<[u8; TAG_LEN]>,
     /// The last bytes: the tag, perhaps, and at least one byte of ciphertext before it.
     held: Vec<u8>,
@@ -247,8 +259,14 @@ impl OpenStream {
         data.splice(..0, self.held.drain(..));
         let ready = data.len().saturating_sub(TAG_LEN + 1) & !15;
         self.held.extend(data.drain(ready..));
-        self.ghash.update_padded(data);
-        self.stream.try_apply(data).map_err(|_| IntegrityError::TooLong)
+        if !self.stream.covers(data.len()) {
+            return Err(IntegrityError::TooLong);
+        }
+        for chunk in data.chunks_mut(CHUNK) {
+            self.ghash.update(chunk);
+            self.stream.try_apply(chunk).map_err(|_| IntegrityError::TooLong)?;
+        }
+        Ok(())
     }
 
     /// Returns the number of plaintext bytes that are certainly among the bytes held back.
@@ -262,7 +280,7 @@ impl OpenStream {
         let tag = self.held.split_off(rest);
         let len = self.stream.position().saturating_add(rest as u64);
         check_len(len)?;
-        self.ghash.update_padded(&self.held);
+        self.ghash.update(&self.held);
         check_tag(self.ghash, &self.tag_mask, len, &tag)?;
         self.stream.try_apply(&mut self.held).map_err(|_| IntegrityError::TooLong)?;
         Ok(self.held)

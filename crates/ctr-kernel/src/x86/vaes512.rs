@@ -122,7 +122,7 @@ pub(super) fn apply(keys: &RoundKeys, counter: u128, data: InOutBuf<'_, '_, u8>)
 }
 
 /// Returns a mask of the first `len` bytes of a register.
-const fn mask(len: usize) -> u64 {
+pub(super) const fn mask(len: usize) -> u64 {
     if len >= LANE { u64::MAX } else { (1 << len) - 1 }
 }
 
