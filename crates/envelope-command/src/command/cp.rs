@@ -73,8 +73,15 @@ fn one(args: &Cp, moves: bool) -> Result<(), Failure> {
             stop.stopped().await;
             tokio::time::sleep(PATIENCE).await;
         };
-        if !args.force && !args.create_only && copy.target().await? == CopyTarget::Other {
-            return Err(StoreError::Exists.into());
+        if !args.force && !args.create_only {
+            let target = tokio::select! {
+                target = copy.target() => target?,
+                // Nothing was begun that would have to be ended.
+                () = stop.stopped() => return Err(TransferError::Stopped),
+            };
+            if target == CopyTarget::Other {
+                return Err(StoreError::Exists.into());
+            }
         }
         let result = tokio::select! {
             outcome = copy.run() => outcome?,
