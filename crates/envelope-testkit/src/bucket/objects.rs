@@ -1,6 +1,7 @@
 //! Objects and multipart uploads, and the operations on them.
 
 mod attributes;
+mod condition;
 mod copy;
 mod listing;
 mod multipart;
@@ -106,7 +107,7 @@ impl Kept {
             ("x-cos-hash-crc64ecma".to_owned(), crc64),
             ("last-modified".to_owned(), http_date(self.written)),
         ];
-        for name in ["x-oss-version-id", "x-cos-version-id"] {
+        for name in ["x-oss-version-id", "x-cos-version-id", "x-amz-version-id"] {
             headers.extend(self.version.clone().map(|version| (name.to_owned(), version)));
         }
         if fault != Some(Fault::NoServerSide) {
@@ -298,6 +299,7 @@ impl State {
     fn put(&mut self, call: &Call, fault: Option<Fault>) -> Result<Answer, Answer> {
         rules::put(call)?;
         let name = (call.bucket.clone(), call.key.clone());
+        condition::of_writing(call, self.objects.get(&name))?;
         self.forbid_overwrite(call, &name)?;
         check_md5(call)?;
         let kept = Kept::new(arrived(&call.body, fault), metadata(call, fault))
@@ -330,10 +332,7 @@ impl State {
         if call.method == "GET" && kept.is_archived() {
             return Err(refusal(403, "InvalidObjectState", "the object must be restored first"));
         }
-        let wanted = call.header("if-match");
-        if !wanted.is_empty() && wanted.trim_matches('"') != kept.etag.trim_matches('"') {
-            return Err(refusal(412, "PreconditionFailed", ""));
-        }
+        condition::of_reading(call, kept)?;
         let mut answer = kept.answer(fault);
         answer.headers.push(("accept-ranges".to_owned(), "bytes".to_owned()));
         if fault != Some(Fault::LoseMetadata) {

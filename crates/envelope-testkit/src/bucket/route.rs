@@ -74,9 +74,14 @@ impl Call {
         self.headers.get(name).map_or("", String::as_str)
     }
 
-    /// Returns a header with the prefix of either vendor.
+    /// Returns whether the client speaks S3.
+    pub(super) fn is_s3(&self) -> bool {
+        self.header("authorization").starts_with("AWS4")
+    }
+
+    /// Returns a header with the prefix of any vendor.
     pub(super) fn own_header(&self, name: &str) -> Option<&str> {
-        ["x-oss-", "x-cos-"]
+        ["x-oss-", "x-cos-", "x-amz-"]
             .iter()
             .find_map(|prefix| self.headers.get(&format!("{prefix}{name}")).map(String::as_str))
     }
@@ -88,8 +93,14 @@ impl Call {
     /// Returns the headers to be stored with the object.
     pub(super) fn metadata(&self) -> Vec<(String, String)> {
         // Tags and access are kept with the headers, as far as tests are concerned.
-        const STANDARD: [&str; 5] =
-            ["content-type", "cache-control", "content-disposition", "content-encoding", "expires"];
+        const STANDARD: [&str; 6] = [
+            "cache-control",
+            "content-disposition",
+            "content-encoding",
+            "content-language",
+            "content-type",
+            "expires",
+        ];
         const SERVER_SIDE: [&str; 5] = [
             "x-cos-server-side-encryption",
             "x-cos-server-side-encryption-cos-kms-key-id",
@@ -107,6 +118,7 @@ impl Call {
                     || SERVER_SIDE.contains(&name.as_str())
                     || name.starts_with("x-oss-meta-")
                     || name.starts_with("x-cos-meta-")
+                    || name.starts_with("x-amz-meta-")
             })
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()

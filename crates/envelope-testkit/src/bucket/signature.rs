@@ -1,4 +1,4 @@
-//! Verification of the signatures of OSS (V1, V4) and COS, by recomputing them.
+//! Verification of the signatures of OSS (V1, V4), COS and S3 (V4), by recomputing them.
 
 use std::collections::BTreeMap;
 
@@ -56,6 +56,8 @@ pub(super) fn is_right(call: &Call, account: &Account<'_>) -> bool {
         v4(call, account, fields).unwrap_or(false)
     } else if let Some(signed) = authorization.strip_prefix("OSS ") {
         v1(call, account, signed)
+    } else if let Some(fields) = authorization.strip_prefix("AWS4-HMAC-SHA256") {
+        s3(call, account, fields).unwrap_or(false)
     } else if authorization.starts_with("q-sign-algorithm") {
         cos(call, account, authorization).unwrap_or(false)
     } else {
@@ -215,6 +217,52 @@ fn v4_fields(
         let text = format!("OSS4-HMAC-SHA256\n{date}\n{scope}\n{digest}");
         fields.get("Signature") == Some(&hex(&sha256_mac(&key, &text)).as_str())
     }))
+}
+
+/// Verifies a signature of S3, and the digest of the body that it covers.
+fn s3(call: &Call, account: &Account<'_>, fields: &str) -> Option<bool> {
+    let fields: BTreeMap<&str, &str> =
+        fields.split(',').filter_map(|field| field.trim().split_once('=')).collect();
+    let (id, scope) = fields.get("Credential")?.split_once('/')?;
+    let (date, content) = (call.header("x-amz-date"), call.header("x-amz-content-sha256"));
+    let is_of_body = content == hex(&Sha256::digest(&call.body)) || content == "UNSIGNED-PAYLOAD";
+    if id != ACCESS_KEY
+        || !is_near(date, account.now)
+        || !scope.starts_with(date.get(..8)?)
+        || !scope.ends_with("/s3/aws4_request")
+        || !is_of_body
+    {
+        return None;
+    }
+    let names = *fields.get("SignedHeaders")?;
+    // The host and everything of the vendor's own have to be signed.
+    let mut own = call.headers.keys().filter(|name| name.starts_with("x-amz-") || *name == "host");
+    if !own.all(|own| names.split(';').any(|name| name == own)) {
+        return None;
+    }
+    // Spaces in a row count as one.
+    let value = |name: &str| call.header(name).split_whitespace().collect::<Vec<_>>().join(" ");
+    let headers: String =
+        names.split(';').map(|name| format!("{name}:{}\n", value(name))).collect();
+    let mut query: Vec<String> = call
+        .query
+        .iter()
+        .map(|(name, value)| format!("{}={}", encode(name, ""), encode(value, "")))
+        .collect();
+    query.sort_unstable();
+    let canonical = format!(
+        "{}\n{}\n{}\n{headers}\n{names}\n{content}",
+        call.method,
+        encode(&call.path, "/"),
+        query.join("&")
+    );
+    let mut key = format!("AWS4{}", account.secret).into_bytes();
+    for part in scope.split('/') {
+        key = sha256_mac(&key, part);
+    }
+    let digest = hex(&Sha256::digest(canonical.as_bytes()));
+    let text = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{digest}");
+    Some(*fields.get("Signature")? == hex(&sha256_mac(&key, &text)))
 }
 
 fn cos(call: &Call, account: &Account<'_>, authorization: &str) -> Option<bool> {

@@ -15,7 +15,8 @@ use super::{
         rules,
         signature::hex,
     },
-    Begun, Headers, Kept, State, arrived, check_md5, elements, iso_date, metadata, server_side,
+    Begun, Headers, Kept, State, arrived, check_md5, condition, elements, iso_date, metadata,
+    server_side,
 };
 
 impl State {
@@ -107,6 +108,7 @@ impl State {
 
     pub(super) fn complete(&mut self, call: &Call, fault: Option<Fault>) -> Result<Answer, Answer> {
         let name = self.begun(call)?.name.clone();
+        condition::of_writing(call, self.objects.get(&name))?;
         self.forbid_overwrite(call, &name)?;
         let begun = self.begun(call)?;
         let text = String::from_utf8_lossy(&call.body).into_owned();
