@@ -38,20 +38,31 @@ pub(crate) fn check() -> Result<(), String> {
     let members = PUBLISHED.map(|name| format!("\"{name}\""));
     let patches = PUBLISHED.map(|name| format!("{name} = {{ path = \"{name}\" }}\n"));
     let manifest = format!(
-        "[workspace]\nresolver = \"3\"\nmembers = [{}]\n\n[patch.crates-io]\n{}",
+        "[workspace]\nresolver = \"3\"\nmembers = [{}]\n\n[patch.crates-io]\n{}\n{}",
         members.join(", "),
-        patches.concat()
+        patches.concat(),
+        profile()?
     );
     let path = folder.join("Cargo.toml");
     fs::write(&path, manifest).map_err(|error| format!("{}: {error}", path.display()))?;
     fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock"))
         .map_err(|error| format!("Cargo.lock: {error}"))?;
-    run(Command::new(env!("CARGO"))
-        .args(["build", "--workspace", "--all-features", "--manifest-path"])
-        .arg(&path))?;
-    run(Command::new(env!("CARGO"))
-        .args(["test", "--doc", "--workspace", "--all-features", "--manifest-path"])
-        .arg(&path))
+    for words in [&["build"][..], &["test", "--doc"]] {
+        run(Command::new(env!("CARGO"))
+            .args(words)
+            .args(["--workspace", "--all-features", "--manifest-path"])
+            .arg(&path)
+            .env("CARGO_TARGET_DIR", target()))?;
+    }
+    Ok(())
+}
+
+/// Returns how the workspace is built for tests, so that the dependencies are built once for both.
+fn profile() -> Result<String, String> {
+    let manifest = root().join("Cargo.toml");
+    let text = fs::read_to_string(&manifest).map_err(|error| error.to_string())?;
+    let (_, profile) = text.split_once("[profile.dev]").ok_or("Cargo.toml has no [profile.dev]")?;
+    Ok(format!("[profile.dev]{profile}"))
 }
 
 /// Unpacks a package that `cargo package` has made. Its files get new times of modification, so
