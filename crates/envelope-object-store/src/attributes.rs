@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use envelope_core::{
-    Dialect, Envelope, ParseError, Vendor,
-    meta_codec::{Reason, parse_instruction, parse_tolerant},
+    Envelope, ParseError, Vendor,
+    meta_codec::{
+        Reason, is_envelope_metadata, parse_instruction, parse_user_metadata_tolerant,
+        user_metadata_name,
+    },
 };
 use object_store::{Attribute, Attributes};
 
@@ -35,8 +38,9 @@ pub(crate) fn with_envelope(
             return Err(Error::AttributeValue { name: format!("{attribute:?}") });
         }
     }
-    for (name, value) in headers {
-        attributes.insert(Attribute::Metadata(bare(name).into()), value.clone().into());
+    for (header, value) in headers {
+        let name = user_metadata_name(header).unwrap_or(header);
+        attributes.insert(Attribute::Metadata(name.into()), value.clone().into());
     }
     Ok(attributes)
 }
@@ -64,7 +68,7 @@ pub(crate) fn of_envelope(attributes: &Attributes) -> BTreeMap<String, &str> {
 /// # Errors
 /// If there is one that is damaged, or one of the other vendor, or headers of several.
 pub(crate) fn find(attributes: &Attributes, vendor: Vendor) -> Result<Found, Error> {
-    match parse_tolerant(headers(attributes, vendor)) {
+    match parse_user_metadata_tolerant(vendor, user_metadata(attributes)) {
         Ok(Some(envelope)) => Ok(Found::Envelope(Box::new(envelope))),
         Ok(None) => match of_envelope(attributes).into_keys().next() {
             Some(name) => Err(Error::OtherVendor { name }),
@@ -86,32 +90,23 @@ pub(crate) fn instructed(
     vendor: Vendor,
     file: &[u8],
 ) -> Result<Envelope, Error> {
-    let text = String::from_utf8_lossy(file);
-    Ok(parse_instruction(headers(attributes, vendor), &text)?)
+    let prefix = vendor.metadata_prefix();
+    let headers =
+        user_metadata(attributes).map(|(name, value)| (format!("{prefix}{name}"), value));
+    Ok(parse_instruction(headers, &String::from_utf8_lossy(file))?)
 }
 
-/// Returns the user metadata with the names that it has in a request.
-fn headers(
-    attributes: &Attributes,
-    vendor: Vendor,
-) -> impl Iterator<Item = (String, &str)> + use<'_> {
-    attributes.iter().filter_map(move |(attribute, value)| match attribute {
-        Attribute::Metadata(name) => {
-            Some((format!("{}{name}", vendor.metadata_prefix()), value.as_ref()))
-        }
+fn user_metadata(attributes: &Attributes) -> impl Iterator<Item = (&str, &str)> {
+    attributes.iter().filter_map(|(attribute, value)| match attribute {
+        Attribute::Metadata(name) => Some((&**name, value.as_ref())),
         _ => None,
     })
 }
 
 /// Returns the name of user metadata that belongs to the envelope of some dialect.
 fn envelope_name(attribute: &Attribute) -> Option<String> {
-    let Attribute::Metadata(name) = attribute else { return None };
-    let mut known = Dialect::ALL.into_iter().flat_map(Dialect::header_names).map(bare);
-    known.any(|known| known.eq_ignore_ascii_case(name)).then(|| name.to_string())
-}
-
-/// Returns the name of a header without the vendor's prefix.
-fn bare(header: &'static str) -> &'static str {
-    let mut prefixes = Vendor::ALL.into_iter().map(Vendor::metadata_prefix);
-    prefixes.find_map(|prefix| header.strip_prefix(prefix)).unwrap_or(header)
+    match attribute {
+        Attribute::Metadata(name) if is_envelope_metadata(name) => Some(name.to_string()),
+        _ => None,
+    }
 }

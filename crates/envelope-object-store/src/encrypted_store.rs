@@ -27,14 +27,14 @@ use crate::{
 /// * **Reading** takes the request that it takes without encryption: the envelope comes with the
 ///   first answer. (Objects without an envelope take more in a store of COS, where it may be in an
 ///   instruction file, and so do ranges at the end of AES-GCM objects.) What may be read is decided
-///   by the [policy](envelope_core::Policy) of the decryptor; by default it refuses objects that are
-///   not encrypted. A whole object is checked as it is read, with everything that there is to check;
-///   **what comes before the end of the stream is unverified**. The extensions of a [`GetResult`]
-///   have the [`Envelope`].
+///   by the [policy](envelope_core::Policy) of the decryptor; by default it refuses objects that
+///   are not encrypted. A whole object is checked as it is read, with everything that there is to
+///   check; **what comes before the end of the stream is unverified**. The extensions of a
+///   [`GetResult`] have the [`Envelope`].
 /// * **Writing** looks at the object afterwards, unless told
 ///   [not to](Self::without_checked_writes). Nothing is written that the policy would not allow to
-///   be read. Parts of a multipart upload may be sent in any order and have any length; their places
-///   are those of the calls of [`put_part`](MultipartUpload::put_part).
+///   be read. Parts of a multipart upload may be sent in any order and have any length; their
+///   places are those of the calls of [`put_part`](MultipartUpload::put_part).
 /// * **Copies** are made by the store underneath, and looked at, too. An object that is renamed is
 ///   deleted only if the copy has its envelope and its length, and only if it is still the object
 ///   that was copied, by a look just before. Whoever replaces it after that look loses what they
@@ -63,8 +63,9 @@ impl<S> EncryptedStore<S> {
     /// encryptor writes.
     ///
     /// The encryptor must not state the [length](Encryptor::with_plain_len), the
-    /// [parts](Encryptor::with_parts) or the [MD5](Encryptor::with_plain_md5) of one object: writing
-    /// would fail. [Names](Decryptor::with_name) that the decryptor was given are replaced by paths.
+    /// [parts](Encryptor::with_parts) or the [MD5](Encryptor::with_plain_md5) of one object:
+    /// writing would fail. [Names](Decryptor::with_name) that the decryptor was given are replaced
+    /// by paths.
     pub fn new(inner: S, encryptor: Encryptor, decryptor: Decryptor) -> Self {
         let vendor = encryptor.dialect().vendor();
         Self { encryptor: Some(encryptor), ..Self::read_only(inner, vendor, decryptor) }
@@ -84,17 +85,18 @@ impl<S> EncryptedStore<S> {
     }
 
     /// Seals every object, and binds the seal to its path. Altered metadata, and objects that were
-    /// swapped or renamed by others, are then noticed as soon as they are read, and altered contents
-    /// at the end of a whole object; nothing vouches for the contents of a range. The seals of
-    /// multipart uploads cover the metadata only, because it is sent before the contents are known.
+    /// swapped or renamed by others, are then noticed as soon as they are read, and altered
+    /// contents at the end of a whole object; nothing vouches for the contents of a range. The
+    /// seals of multipart uploads cover the metadata only, because it is sent before the contents
+    /// are known.
     ///
     /// Whoever can write to the bucket can also remove a seal. Only the policy of the reader
     /// notices that: [`require_seal`](envelope_core::Policy::require_seal), and with it
     /// [`allow_unauthenticated_ranges`](envelope_core::Policy::allow_unauthenticated_ranges) where
     /// ranges are read.
     ///
-    /// The path is the one that this store is given. If there is a `PrefixStore`, put it around this
-    /// one and not inside, so that other programs know the same object by the same name. Such
+    /// The path is the one that this store is given. If there is a `PrefixStore`, put it around
+    /// this one and not inside, so that other programs know the same object by the same name. Such
     /// objects cannot be copied or renamed, because the service would copy the seal as it is.
     /// [`Encryptor::with_seal`] makes seals that are bound to no name.
     #[must_use]

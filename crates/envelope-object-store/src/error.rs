@@ -67,8 +67,8 @@ pub enum Error {
         /// What the store said.
         source: Box<object_store::Error>,
     },
-    /// The envelope of an older version is in an instruction file, and nobody knows in which version
-    /// of that.
+    /// The envelope of an older version is in an instruction file, and nobody knows in which
+    /// version of that.
     #[error("the envelope of this older version may be in an instruction file")]
     OldInstruction,
     /// The [encryptor](envelope_core::Encryptor) states the parts, the length or the MD5 of one

@@ -56,6 +56,7 @@ mod layout;
 mod parse;
 mod reader;
 mod seal;
+mod user_metadata;
 mod vendor;
 
 pub use algorithm::{ContentAlgorithm, WrapAlgorithm};
@@ -68,9 +69,12 @@ pub use error::{Base64Fault, Excerpt, NumberFault, ParseError, Reason};
 pub use header_list::{HeaderListError, read_headers};
 pub use kms_convention::{BlobForm, KmsContext, KmsConvention};
 pub use layout::{LayoutError, PartLayout};
-pub use parse::{parse, parse_instruction, parse_tolerant, parse_user_metadata};
+pub use parse::{parse, parse_instruction, parse_tolerant};
 pub use reader::{Form, Reach, Reader, UnknownReader};
 pub use seal::{Seal, SealFault, SealTerms, SealedBody};
+pub use user_metadata::{
+    is_envelope_metadata, parse_user_metadata, parse_user_metadata_tolerant, user_metadata_name,
+};
 pub use vendor::Vendor;
 
 /// The examples in the README, which are compiled as documentation tests.

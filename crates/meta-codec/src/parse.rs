@@ -4,7 +4,7 @@ mod found;
 
 use self::found::Found;
 use crate::{
-    ContentAlgorithm, Dialect, Envelope, IvForm, Vendor,
+    ContentAlgorithm, Dialect, Envelope, IvForm,
     description::{DescriptionError, flat_json},
     dialect::Field,
     encoding,
@@ -98,37 +98,6 @@ where
         }
     }
     found.envelope(dialect).map(Some)
-}
-
-/// Parses the envelope from user metadata whose names lack the vendor's prefix.
-///
-/// Storage libraries such as `object_store` and OpenDAL return names in this form:
-/// `client-side-encryption-key` instead of `x-oss-meta-client-side-encryption-key`.
-///
-/// ```
-/// use meta_codec::{Vendor, parse_user_metadata};
-///
-/// let metadata = [
-///     ("client-side-encryption-key", "qCNQEMqkKN6WIMPfRwV1WlfKgxrV8uLseQb8xycs3g0="),
-///     ("client-side-encryption-iv", "s7ZSLhVjHwszfODRFoSmCA=="),
-/// ];
-/// let envelope = parse_user_metadata(Vendor::Cos, metadata)?.expect("the object is encrypted");
-/// assert_eq!(envelope.dialect().id(), "cos-v1");
-/// # Ok::<(), meta_codec::ParseError>(())
-/// ```
-///
-/// # Errors
-/// Fails like [`parse`].
-pub fn parse_user_metadata<N, V>(
-    vendor: Vendor,
-    metadata: impl IntoIterator<Item = (N, V)>,
-) -> Result<Option<Envelope>, ParseError>
-where
-    N: AsRef<str>,
-    V: AsRef<[u8]>,
-{
-    let prefix = vendor.metadata_prefix();
-    parse(metadata.into_iter().map(|(name, value)| (format!("{prefix}{}", name.as_ref()), value)))
 }
 
 /// Parses the envelope from a COS Java instruction file.
