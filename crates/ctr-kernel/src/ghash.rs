@@ -60,8 +60,8 @@ impl Ghash {
         Self(State::Portable(Box::new(GHash::new(key.into()))))
     }
 
-    /// Feeds the next blocks. If the last one is short, zeros are added to it, so that only the last
-    /// piece of a message may have such a block.
+    /// Feeds the next blocks. If the last one is short, zeros are added to it, so that only the
+    /// last piece of a message may have such a block.
     pub fn update(&mut self, data: &[u8]) {
         match &mut self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -92,7 +92,8 @@ impl Drop for Ghash {
     }
 }
 
-/// Compares the accelerated hash with the portable one. One that is wrong is reported, and not used.
+/// Compares the accelerated hash with the portable one. One that is wrong is reported, and not
+/// used.
 fn self_check() -> bool {
     let passes = agrees(|key, data| {
         let mut hash = Ghash::accelerated(key)?;

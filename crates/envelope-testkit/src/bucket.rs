@@ -1,8 +1,8 @@
 //! An in-memory loopback server for OSS and COS: the operations that SDKs use, over HTTP on
 //! 127.0.0.1. It also speaks S3, as far as both services do, with the conditions that S3 has.
 //!
-//! Signatures are always checked (OSS V1, OSS V4, COS, S3 V4), OSS's rules for encrypted objects are
-//! enforced (`oss-dialects`, error codes 0005-000004xx), and any request can be made to fail.
+//! Signatures are always checked (OSS V1, OSS V4, COS, S3 V4), OSS's rules for encrypted objects
+//! are enforced (`oss-dialects`, error codes 0005-000004xx), and any request can be made to fail.
 //! `cargo xtask test` runs the official SDKs against it, which validates the server itself.
 
 mod answer;

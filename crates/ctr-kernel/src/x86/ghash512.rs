@@ -5,8 +5,8 @@
 //! which is one bit too short: it is the product divided by x. That is why all powers of the key
 //! are kept multiplied by x⁻¹.
 //!
-//! Sixteen blocks are multiplied by the powers 16 to 1 of the key, the sum so far being added to the
-//! first, and the products are reduced together (Gueron and Kounavis, "Intel Carry-Less
+//! Sixteen blocks are multiplied by the powers 16 to 1 of the key, the sum so far being added to
+//! the first, and the products are reduced together (Gueron and Kounavis, "Intel Carry-Less
 //! Multiplication Instruction and its Usage for Computing the GCM Mode").
 
 use std::arch::x86_64::{
