@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::{root, run::run, target};
 
-const CRATES: [&str; 1] = ["envelope-object-store"];
+const CRATES: [&str; 2] = ["envelope-object-store", "opendal-layer-envelope"];
 
 /// Checks and tests every one of them.
 pub(crate) fn test() -> Result<(), String> {

@@ -47,7 +47,8 @@ cargo xtask record          record an interrupted upload; writes docs/put.svg
 cargo xtask dist            build the archive and the Debian package of a release, with their sums
                             and the list of their parts, into target/dist
 cargo xtask cross           test on an emulated aarch64 (installs Debian's packages)
-cargo xtask integrations    test the crates for object_store, which are workspaces of their own
+cargo xtask integrations    test the crates for object_store and OpenDAL, which are workspaces
+                            of their own
 cargo xtask wheel           build the wheel of the Python package, and test it installed
 cargo xtask spark [OBJECTS] audit and rewrap 20 000 objects on a Spark cluster of this machine, whose
                             driver is killed in the middle (after `cargo xtask wheel`)
