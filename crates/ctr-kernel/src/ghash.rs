@@ -3,6 +3,7 @@
 use std::{io::Write as _, sync::OnceLock};
 
 use ghash::{GHash, universal_hash::UniversalHash as _};
+#[cfg(target_arch = "x86_64")]
 use zeroize::Zeroize as _;
 
 #[cfg(target_arch = "x86_64")]
@@ -10,7 +11,8 @@ use crate::x86::HashKeys;
 
 /// The hash of AES-GCM, under a key that is AES of the zero block. It authenticates nothing without
 /// the mask that GCM adds to it, and one key must not be used for two messages with the same mask.
-/// The key is wiped on drop.
+/// The key is wiped on drop; the portable one leaves a copy on the stack when it is made, and a
+/// move leaves the sum so far.
 ///
 /// With `VPCLMULQDQ` on 512-bit registers (Intel since Ice Lake, AMD since Zen 4) it keeps up with
 /// the cipher; elsewhere, it is that of the `ghash` crate.
