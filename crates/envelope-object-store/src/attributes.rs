@@ -91,8 +91,7 @@ pub(crate) fn instructed(
     file: &[u8],
 ) -> Result<Envelope, Error> {
     let prefix = vendor.metadata_prefix();
-    let headers =
-        user_metadata(attributes).map(|(name, value)| (format!("{prefix}{name}"), value));
+    let headers = user_metadata(attributes).map(|(name, value)| (format!("{prefix}{name}"), value));
     Ok(parse_instruction(headers, &String::from_utf8_lossy(file))?)
 }
 

@@ -4,7 +4,10 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use envelope_core::{Decryptor, Encryptor, Envelope, SealOptions, Vendor};
-use futures_util::{StreamExt as _, stream::BoxStream};
+use futures_util::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
 use object_store::{
     CopyMode, CopyOptions, Error as StoreError, GetOptions, GetResult, ListResult, MultipartUpload,
     ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload,
@@ -20,6 +23,9 @@ use crate::{
     master_key,
     written_object::WrittenObject,
 };
+
+/// As many objects as S3, OSS and COS delete with one request.
+const DELETED_TOGETHER: usize = 1000;
 
 /// An [`ObjectStore`] that encrypts what is written to another one, and decrypts what is read.
 /// Clones share it.
@@ -233,17 +239,19 @@ impl<S: ObjectStore> ObjectStore for EncryptedStore<S> {
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
+        if self.encryptor.is_none() {
+            return locations.map(|location| location.and(Err(Error::ReadOnly.into()))).boxed();
+        }
+        if !self.vendor.has_instruction_files() {
+            return self.inner.delete_stream(locations);
+        }
+        // The store must not wait for our requests while it deletes: it may allow one at a time.
         let store = self.clone();
-        let checked = locations.then(move |location| {
+        let deleted = locations.chunks(DELETED_TOGETHER).then(move |chunk| {
             let store = store.clone();
-            async move {
-                let location = location?;
-                store.check_writable()?;
-                store.check_replaceable(&location).await?;
-                Ok(location)
-            }
+            async move { stream::iter(store.delete_in_order(chunk).await) }
         });
-        self.inner.delete_stream(checked.boxed())
+        deleted.flatten().boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {

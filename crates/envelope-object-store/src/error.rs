@@ -33,7 +33,7 @@ pub enum Error {
     /// The store did not keep the envelope, so that nobody can read what was written.
     #[error(
         "nobody can read what is at {path} now, because the store has not kept its metadata \
-         {name:?} as it was sent; delete it, and use a store that keeps metadata"
+         {name:?} as it was sent; use a store that keeps metadata"
     )]
     EnvelopeLost {
         /// Where the object was written.
@@ -59,7 +59,8 @@ pub enum Error {
          read the object and write it under the new name"
     )]
     NameBound,
-    /// The object was written, but then the store did not show it.
+    /// The object **was written**, but then the store did not show it. To write it again may be
+    /// wrong, for example if it is an entry of a log.
     #[error("the object was written to {path}, but it could not be looked at: {source}")]
     NotChecked {
         /// Where the object was written.

@@ -17,7 +17,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let key = AesKeyWrapper::generate()?;
 //! let encryptor = Encryptor::new(&key, Dialect::COS_V2);
-//! // Many ranges of one object then cost one unwrap.
+//! // Ranges of one object then cost one unwrap, or as many as are asked for at once at first.
 //! let limits = KeyCacheLimits::new(1000, Duration::from_secs(60));
 //! let decryptor = Decryptor::new(&Keyring::new().with(key)).with_cache(limits);
 //! let store = EncryptedStore::new(InMemory::new(), encryptor, decryptor);

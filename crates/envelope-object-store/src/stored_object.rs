@@ -1,6 +1,6 @@
 //! An object as it is stored, on its way to the reader.
 
-use std::ops::Range;
+use std::{mem, ops::Range};
 
 use bytes::Bytes;
 use envelope_core::{Envelope, PlainCheck, check_body_len};
@@ -109,6 +109,37 @@ impl<S: ObjectStore> EncryptedStore<S> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Deletes objects in this order, and returns what became of each. An instruction file is
+    /// deleted after all that come before it, one of which may be its object.
+    pub(crate) async fn delete_in_order(&self, paths: Vec<Result<Path>>) -> Vec<Result<Path>> {
+        let (mut outcomes, mut run) = (Vec::with_capacity(paths.len()), Vec::new());
+        for path in paths {
+            let is_plain = matches!(&path, Ok(path) if !path.as_ref().ends_with(INSTRUCTION));
+            if is_plain {
+                run.push(path);
+                continue;
+            }
+            outcomes.extend(self.delete_all(mem::take(&mut run)).await);
+            let checked = match path {
+                Ok(path) => self.check_replaceable(&path).await.map(|()| path),
+                Err(error) => Err(error),
+            };
+            match checked {
+                Ok(path) => outcomes.extend(self.delete_all(vec![Ok(path)]).await),
+                Err(error) => outcomes.push(Err(error)),
+            }
+        }
+        outcomes.extend(self.delete_all(run).await);
+        outcomes
+    }
+
+    async fn delete_all(&self, paths: Vec<Result<Path>>) -> Vec<Result<Path>> {
+        if paths.is_empty() {
+            return Vec::new();
+        }
+        self.inner().delete_stream(stream::iter(paths).boxed()).collect().await
     }
 
     /// Asks for bytes of the object that was seen, and not of another one under the same name.

@@ -21,7 +21,7 @@ use envelope_core::{
     Policy, RsaKeyWrapper, SealOptions, Vendor, WrapAlgorithm,
 };
 use envelope_object_store::{EncryptedStore, Error};
-use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all};
+use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use object_store::{
     Attribute, Attributes, GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt as _,
     PutPayload, limit::LimitStore, local::LocalFileSystem, path::Path,
@@ -80,6 +80,15 @@ async fn metadata_that_is_not_kept_is_noticed() {
     // What was there before is left over, or is all that is there, whatever the length.
     for (lie, len) in [(Lie::Merge, 9), (Lie::KeepOld, 1000), (Lie::KeepOld, 9)] {
         let Bench { store, .. } = bench();
+        let encrypted = Path::from("encrypted");
+        store.put(&encrypted, film().slice(..len).into()).await.unwrap();
+        if lie == Lie::KeepOld {
+            // Even if what was kept is an envelope.
+            store.inner().tell(Lie::KeepOldTag);
+            let error = store.put(&encrypted, film().slice(..len).into()).await.unwrap_err();
+            assert!(matches!(source(error), Error::EnvelopeLost { .. }), "{len}");
+            store.inner().tell(Lie::UpperCase);
+        }
         let stale = Attribute::Metadata("client-side-encryption-unencrypted-content-md5".into());
         let stale: Attributes = [(stale, "x")].into_iter().collect();
         store.inner().put_opts(&path, "old".into(), stale.into()).await.unwrap();
@@ -211,6 +220,8 @@ async fn no_request_waits_for_another() {
         store.head(&plain).await.unwrap_err();
         store.copy(&plain, &path).await.unwrap_err();
         store.rename(&plain, &path).await.unwrap_err();
+        store.delete(&Path::from("b.instruction")).await.unwrap();
+        store.delete(&Path::from("b")).await.unwrap();
     };
     tokio::time::timeout(Duration::from_secs(20), work).await.expect("it waits for itself");
 }
@@ -237,6 +248,20 @@ async fn an_instruction_file_is_not_lost() {
     assert!(kept(lax.rename(&file, &Path::from("b")).await.unwrap_err()));
     assert!(kept(lax.copy(&Path::from("a.instruction"), &file).await.unwrap_err()));
     assert_eq!(body(&store.inner().inner, &file).await.unwrap(), "{}");
+    // What is deleted beside it is deleted, and in order: it goes with its object.
+    for name in ["x", "y"] {
+        store.put(&Path::from(name), "x".into()).await.unwrap();
+    }
+    let paths = ["x", "a.instruction", "y"].map(|path| Ok(Path::from(path)));
+    let outcomes: Vec<_> = store.delete_stream(stream::iter(paths).boxed()).collect().await;
+    assert_eq!(outcomes.len(), 3);
+    assert!(outcomes[0].is_ok() && outcomes[1].is_err() && outcomes[2].is_ok());
+    let both = ["a", "a.instruction"].map(|path| Ok(Path::from(path)));
+    let outcomes: Vec<_> = store.delete_stream(stream::iter(both).boxed()).collect().await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert!(store.list(None).try_collect::<Vec<_>>().await.unwrap().is_empty());
+    store.inner().put(&path, film().into()).await.unwrap();
+    store.inner().put(&file, "{}".into()).await.unwrap();
     // Once the object has an envelope of its own, the file is one like any other.
     store.put(&path, film().into()).await.unwrap();
     store.delete(&file).await.unwrap();
