@@ -13,6 +13,7 @@ mod package;
 mod run;
 mod sdks;
 mod tool;
+mod wasm;
 mod wheel;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -49,6 +50,8 @@ cargo xtask dist            build the archive and the Debian package of a releas
 cargo xtask cross           test on an emulated aarch64 (installs Debian's packages)
 cargo xtask integrations    test the crates for object_store and OpenDAL, which are workspaces
                             of their own
+cargo xtask wasm            build the page of examples/wasm, and test it in a browser (installs
+                            Debian's chromium, and wasm-bindgen)
 cargo xtask wheel           build the wheel of the Python package, and test it installed
 cargo xtask spark [OBJECTS] audit and rewrap 20 000 objects on a Spark cluster of this machine, whose
                             driver is killed in the middle (after `cargo xtask wheel`)
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         ["dist"] => dist::build(),
         ["cross"] => cross::test(),
         ["integrations"] => integrations::test(),
+        ["wasm"] => wasm::test(),
         ["wheel"] => wheel::build(),
         ["spark"] => wheel::spark("20000"),
         ["spark", objects] => wheel::spark(objects),
