@@ -5,8 +5,8 @@ use std::{cell::RefCell, hint::black_box};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use envelope_benches::peers::KEY;
 use envelope_core::{
-    AesKeyWrapper, BodyDecryptor, BodyEncryptor, Decryptor, Encryptor, Keyring, RsaKeyWrapper,
-    hazmat,
+    AesKeyWrapper, BodyDecryptor, BodyEncryptor, ContentCipher, Decryptor, Encryptor, Keyring,
+    RsaKeyWrapper, hazmat,
 };
 use measure::contest::{Contender, Spread, contest};
 use meta_codec::{ContentAlgorithm, Dialect, IvForm, parse};
@@ -148,7 +148,8 @@ fn gcm(report: &mut Report) {
                 let mut data = sealed.take();
                 data.clear();
                 data.extend_from_slice(&whole);
-                let mut cipher = BodyDecryptor::from(hazmat::gcm_opener(&key).unwrap());
+                let opener = hazmat::gcm_opener(&key).unwrap();
+                let mut cipher = BodyDecryptor::from(ContentCipher::Gcm(opener));
                 cipher.update(&mut data).unwrap();
                 data.extend_from_slice(&cipher.finish().unwrap());
                 sealed.replace(data);
