@@ -4,7 +4,8 @@ use std::process::Command;
 
 use crate::{root, run::run, target};
 
-const CRATES: [&str; 2] = ["envelope-object-store", "opendal-layer-envelope"];
+/// Their names, in `crates/`.
+pub(crate) const CRATES: [&str; 2] = ["envelope-object-store", "opendal-layer-envelope"];
 
 /// Checks and tests every one of them.
 pub(crate) fn test() -> Result<(), String> {

@@ -109,13 +109,19 @@ fn main() -> ExitCode {
 /// Checks licences, sources and duplicates of all dependencies.
 fn deny() -> Result<(), String> {
     let tools = tool::install("cargo-deny", "0.20.2")?;
-    run::run(std::process::Command::new(tools.join("cargo-deny")).args([
-        "--all-features",
-        "check",
-        "bans",
-        "licenses",
-        "sources",
-    ]))
+    let others = integrations::CRATES.map(|name| format!("crates/{name}"));
+    // What is published or shown, in workspaces of its own, too.
+    for folder in [".", "examples/wasm"].into_iter().chain(others.iter().map(String::as_str)) {
+        run::run(
+            std::process::Command::new(tools.join("cargo-deny"))
+                .args(["--all-features", "--manifest-path"])
+                .arg(root().join(folder).join("Cargo.toml"))
+                .arg("--config")
+                .arg(root().join("deny.toml"))
+                .args(["check", "bans", "licenses", "sources"]),
+        )?;
+    }
+    Ok(())
 }
 
 /// Runs the long form of a test, which prints what it found.
