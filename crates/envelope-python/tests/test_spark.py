@@ -1,5 +1,6 @@
 """What `envelope_cse.spark` does in a task, without Spark; `cargo xtask spark` has a cluster."""
 
+import base64
 import os
 import pickle
 import time
@@ -92,6 +93,21 @@ def test_everything_that_is_encrypted_is_in_the_target(cos, tmp_path, loopback):
     )  # fmt: skip
     assert done(in_place, ["plain", "sealed"]) == ["encrypted", "already"]
     assert done(in_place, ["plain", "sealed"]) == ["already", "already"]
+
+
+def test_an_aes_key_begins_with_any_letter(tmp_path):
+    path, firsts = tmp_path / "key", set()
+    for number in range(0, 256, 4):
+        text = base64.b64encode(bytes([number]) + bytes(31))
+        firsts.add(text[:1])
+        path.write_bytes(text)
+        assert isinstance(cse.open_key(path), cse.AesKey), text
+    assert len(firsts) == 64 and b"0" in firsts
+    # DER, which begins with the same byte.
+    key = cse.RsaKey.generate()
+    body = "".join(key.private_pem().decode().splitlines()[1:-1])
+    path.write_bytes(base64.b64decode(body))
+    assert path.read_bytes()[:1] == b"0" and isinstance(cse.open_key(path), cse.RsaKey)
 
 
 def test_a_key_file_that_has_changed_is_read_again(cos, tmp_path):

@@ -41,7 +41,9 @@ def open_key(
     passphrase = None
     if passphrase_file is not None:
         passphrase = pathlib.Path(passphrase_file).read_bytes().removesuffix(b"\n")
-    # An AES key is one line of base64, which is neither PEM nor DER.
-    if b"-----BEGIN" in content or content[:1] == b"\x30":
+    # An AES key is a line of text, which may begin with the digit 0, as DER does. But the length of
+    # an RSA key, which is next there, takes more than one byte, the first of which is no text.
+    is_der = content[:1] == b"\x30" and content[1:2] >= b"\x80"
+    if b"-----BEGIN" in content or is_der:
         return RsaKey(content, passphrase=passphrase, description=description)
     return AesKey.read(content, description=description)
