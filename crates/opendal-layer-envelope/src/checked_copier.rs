@@ -5,7 +5,7 @@ use opendal_core::{
     raw::{OpCopy, OpStat, Service as _, Servicer, oio},
 };
 
-use crate::{EnvelopeLayer, Error, envelope_layer::WrittenObject};
+use crate::{EnvelopeLayer, Error, written_object::WrittenObject};
 
 /// A copier that looks at the source before, and at the copy after.
 pub(crate) struct CheckedCopier {

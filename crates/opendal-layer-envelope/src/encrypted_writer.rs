@@ -9,7 +9,7 @@ use opendal_core::{
 };
 
 use crate::{
-    EnvelopeLayer, Error, envelope_layer::WrittenObject, master_key, user_metadata::with_envelope,
+    EnvelopeLayer, Error, master_key, user_metadata::with_envelope, written_object::WrittenObject,
 };
 
 /// A writer that encrypts each chunk with the keystream of its place. The first chunk waits for the

@@ -36,6 +36,7 @@ mod error;
 mod master_key;
 mod self_test;
 mod user_metadata;
+mod written_object;
 
 pub use envelope_core;
 pub use envelope_layer::EnvelopeLayer;
