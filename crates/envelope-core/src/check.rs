@@ -113,6 +113,24 @@ pub fn check_body_len(envelope: &Envelope, got: u64) -> Result<(), IntegrityErro
     }
 }
 
+/// Returns the length of the plaintext of a stored body, in bytes, after its own length was
+/// [checked](check_body_len). `None` if nothing tells it: AES-CBC pads, and few writers state it.
+///
+/// ```
+/// # use envelope_core::{AesKeyWrapper, Dialect, Encryptor};
+/// let key = AesKeyWrapper::generate()?;
+/// let object = Encryptor::new(&key, Dialect::COS_V2).encrypt()?;
+/// assert_eq!(envelope_core::plain_len(object.envelope(), 7), Ok(Some(7)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As [`check_body_len`].
+pub fn plain_len(envelope: &Envelope, body: u64) -> Result<Option<u64>, IntegrityError> {
+    check_body_len(envelope, body)?;
+    Ok(envelope.content_algorithm().plain_len(body).or_else(|| envelope.plain_len()))
+}
+
 /// The MD5 of a plaintext, for [`Encryptor::with_plain_md5`](crate::Encryptor::with_plain_md5).
 ///
 /// ```

@@ -49,7 +49,7 @@ mod wrap;
 pub use body::{BodyDecryptor, BodyEncryptor};
 pub use body_digest::{BodyDigest, BodyHasher, Stretch, StretchHasher, WholeHasher};
 pub use cbc::CbcCipher;
-pub use check::{IntegrityError, PlainCheck, PlainDigest, check_body_len};
+pub use check::{IntegrityError, PlainCheck, PlainDigest, check_body_len, plain_len};
 pub use content_cipher::ContentCipher;
 pub use crc64::Crc64;
 pub use ctr::{CtrCipher, Keystream, KeystreamEnd, NotCtr};

@@ -3,7 +3,7 @@
 use std::{mem, ops::Range};
 
 use bytes::Bytes;
-use envelope_core::{Envelope, PlainCheck, check_body_len};
+use envelope_core::{Envelope, PlainCheck};
 use futures_util::{
     StreamExt as _,
     stream::{self, BoxStream},
@@ -246,8 +246,7 @@ impl<S: ObjectStore> EncryptedStore<S> {
             }
         };
         self.decryptor.policy().admit(envelope.as_deref()).map_err(Error::from)?;
-        let seal = envelope.and_then(|envelope| envelope.seal());
-        if seal.is_some_and(|seal| seal.terms().name_bound) {
+        if envelope.is_some_and(|envelope| envelope.is_bound_to_name()) {
             return Err(Error::NameBound.into());
         }
         let len = meta.size;
@@ -258,10 +257,8 @@ impl<S: ObjectStore> EncryptedStore<S> {
 /// Returns the length of the plaintext, after the length of the body was compared with the
 /// envelope.
 fn plain_len(envelope: &Envelope, stored: u64) -> Result<u64, Error> {
-    check_body_len(envelope, stored)?;
-    let content = envelope.content_algorithm();
-    let len = content.plain_len(stored).or_else(|| envelope.plain_len());
-    len.ok_or(Error::UnknownLength(content))
+    let len = envelope_core::plain_len(envelope, stored)?;
+    len.ok_or_else(|| Error::UnknownLength(envelope.content_algorithm()))
 }
 
 /// Returns what the caller gets, with a body that `decrypt` makes of the stored one.

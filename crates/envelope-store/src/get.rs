@@ -14,6 +14,7 @@ use envelope_core::{
     ByteRange, Crc64, Decryptor, EncryptError, Envelope, IntegrityError, PlainCheck,
     check_body_len,
     io::{DecryptStream, FirstRead, SecondRead},
+    plain_len,
 };
 use futures_util::{
     StreamExt as _, TryStreamExt as _, future,
@@ -219,11 +220,9 @@ impl Get {
             let bytes = 0..meta.len;
             return Ok(GetResult::new(meta, None, Some(bytes), self.counted(body)));
         };
-        check_body_len(&envelope, meta.len)?;
+        let plain_len = plain_len(&envelope, meta.len)?;
         let cipher = master_key::decrypt(&named(decryptor, &self.key), &envelope).await?;
         self.warn_of_short_key(cipher.key_bits());
-        let plain_len =
-            envelope.content_algorithm().plain_len(meta.len).or_else(|| envelope.plain_len());
         let body = DecryptStream::new(body, cipher).with_check(PlainCheck::new(&envelope));
         let (body, bytes) = (self.counted(body.boxed()), plain_len.map(|len| 0..len));
         Ok(GetResult::new(meta, Some(envelope), bytes, body))

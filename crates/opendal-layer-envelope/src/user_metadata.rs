@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use envelope_core::{
-    Envelope, Vendor, check_body_len,
+    Envelope, Vendor,
     meta_codec::{is_envelope_metadata, parse_user_metadata_tolerant, user_metadata_name},
 };
 use opendal_core::{Metadata, MetadataBuilder, raw::OpWrite};
@@ -76,10 +76,8 @@ pub(crate) fn find(metadata: &Metadata, vendor: Vendor) -> Result<Option<Envelop
 /// # Errors
 /// If the two do not fit, or nothing says how long the plaintext is.
 pub(crate) fn plain_len(envelope: &Envelope, stored: u64) -> Result<u64, Error> {
-    check_body_len(envelope, stored)?;
-    let content = envelope.content_algorithm();
-    let len = content.plain_len(stored).or_else(|| envelope.plain_len());
-    len.ok_or(Error::UnknownLength(content))
+    let len = envelope_core::plain_len(envelope, stored)?;
+    len.ok_or_else(|| Error::UnknownLength(envelope.content_algorithm()))
 }
 
 /// Returns what the caller sees of an object: the length of the plaintext, and their own metadata.

@@ -31,7 +31,7 @@ impl Keys {
         if states_one {
             return Err(Error::OneObject);
         }
-        if is_name_bound(envelope) {
+        if envelope.is_bound_to_name() {
             return Err(Error::NameBound);
         }
         Ok(self.decryptor.policy().admit(Some(envelope))?)
@@ -41,7 +41,7 @@ impl Keys {
     pub(crate) fn check_copyable(&self, source: &Metadata) -> Result<WrittenObject, Error> {
         let envelope = find(source, self.vendor)?;
         self.decryptor.policy().admit(envelope.as_ref())?;
-        if envelope.as_ref().is_some_and(is_name_bound) {
+        if envelope.as_ref().is_some_and(Envelope::is_bound_to_name) {
             return Err(Error::NameBound);
         }
         let (metadata, len) = (pairs(source), source.content_length());
@@ -95,10 +95,6 @@ impl WrittenObject {
         let (want, got) = (self.len, seen.content_length());
         if want == got { Ok(()) } else { Err(Error::OtherLength { want, got }) }
     }
-}
-
-fn is_name_bound(envelope: &Envelope) -> bool {
-    envelope.seal().is_some_and(|seal| seal.terms().name_bound)
 }
 
 async fn look(

@@ -95,7 +95,7 @@ impl Copy {
 
     /// Returns why the copy cannot have the envelope that the object has, or is not to have it.
     fn reason(&self, envelope: &Envelope, vendor: Option<Vendor>) -> Option<&'static str> {
-        let is_bound = envelope.seal().is_some_and(|seal| seal.terms().name_bound);
+        let is_bound = envelope.is_bound_to_name();
         if vendor.is_some_and(|vendor| envelope.dialect().vendor() != vendor) {
             return Some("its metadata is in the dialect of another service");
         }
