@@ -9,8 +9,8 @@ use envelope_core::{
 };
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
 
-/// Decrypts an object. `headers` is what `envelope inspect` reads: a JSON object, or the lines of an
-/// HTTP answer. `key` is an AES key (32 bytes in base64 or in hexadecimal) or an RSA key (PEM or
+/// Decrypts an object. `headers` is what `envelope inspect` reads: a JSON object, or the lines of
+/// an HTTP answer. `key` is an AES key (32 bytes in base64 or in hexadecimal) or an RSA key (PEM or
 /// DER, without a passphrase).
 ///
 /// # Errors
