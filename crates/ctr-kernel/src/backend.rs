@@ -28,14 +28,16 @@ pub enum Backend {
     Vaes256,
     /// One block per instruction: `AES-NI`.
     AesNi,
-    /// The `aes` crate, which uses the AES instructions of other processors, and constant-time code
-    /// elsewhere.
+    /// One block per instruction: the AES instructions of 64-bit ARM (`FEAT_AES`).
+    Armv8,
+    /// The `aes` crate: constant-time code, or the AES instructions that it knows.
     Portable,
 }
 
 impl Backend {
     /// All backends, fastest first.
-    pub const ALL: [Self; 4] = [Self::Vaes512, Self::Vaes256, Self::AesNi, Self::Portable];
+    pub const ALL: [Self; 5] =
+        [Self::Vaes512, Self::Vaes256, Self::AesNi, Self::Armv8, Self::Portable];
 
     /// Returns the fastest backend that this processor supports and that passes its self-check.
     ///
@@ -70,6 +72,7 @@ impl Backend {
             Self::Vaes512 => "VAES-512",
             Self::Vaes256 => "VAES-256",
             Self::AesNi => "AES-NI",
+            Self::Armv8 => "ARMv8 AES",
             Self::Portable if aes::hardware_accelerated() => "portable, with AES instructions",
             Self::Portable => "portable, without AES instructions",
         }
@@ -114,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_wrong_backend_is_passed_over_and_reported() {
-        let [first, second, third, last] = Backend::ALL;
+        let [first, second, third, fourth, last] = Backend::ALL;
         let chosen = |is_available: &dyn Fn(Backend) -> bool, passes: &dyn Fn(Backend) -> bool| {
             let reported = RefCell::new(Vec::new());
             let chosen =
@@ -124,6 +127,7 @@ mod tests {
         assert_eq!(chosen(&|_| true, &|_| true), (Some(first), vec![]));
         assert_eq!(chosen(&|_| true, &|it| it != first), (Some(second), vec![first]));
         assert_eq!(chosen(&|it| it != second, &|it| it == third), (Some(third), vec![first]));
+        assert_eq!(chosen(&|it| it == fourth, &|_| true), (Some(fourth), vec![]));
         assert_eq!(chosen(&|it| it == last, &|_| true), (Some(last), vec![]));
         assert_eq!(chosen(&|_| true, &|_| false), (None, Backend::ALL.to_vec()));
     }
@@ -136,8 +140,8 @@ mod tests {
 
     #[test]
     fn backends_have_the_names_of_their_instructions() {
-        let [first, second, third, last] = Backend::ALL.map(Backend::name);
-        assert_eq!([first, second, third], ["VAES-512", "VAES-256", "AES-NI"]);
+        let [names @ .., last] = Backend::ALL.map(Backend::name);
+        assert_eq!(names, ["VAES-512", "VAES-256", "AES-NI", "ARMv8 AES"]);
         let used = if aes::hardware_accelerated() { "with" } else { "without" };
         assert_eq!(last, format!("portable, {used} AES instructions"));
         assert_eq!(Backend::ALL.map(|it| it.to_string()), Backend::ALL.map(Backend::name));

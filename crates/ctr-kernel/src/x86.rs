@@ -2,18 +2,19 @@
 
 mod aes_ni;
 mod ghash512;
-mod round_keys;
+mod key_schedule;
 mod vaes256;
 mod vaes512;
 
-use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+use std::arch::x86_64::{__m128i, _MM_HINT_T0, _mm_prefetch};
 
 use cipher::inout::InOutBuf;
 
-use crate::Backend;
+use crate::{Backend, RoundKeys};
 
 pub(crate) use ghash512::HashKeys;
-pub(crate) use round_keys::RoundKeys;
+
+pub(crate) type Register = __m128i;
 
 /// A kernel that this processor supports. [`of`](Self::of) is the only constructor.
 #[derive(Clone, Copy)]
@@ -38,7 +39,7 @@ impl Kernel {
             ),
             Backend::Vaes256 => (Kind::Vaes256, vaes && is_x86_feature_detected!("avx2")),
             Backend::AesNi => (Kind::AesNi, aes_ni),
-            Backend::Portable => return None,
+            Backend::Armv8 | Backend::Portable => return None,
         };
         available.then_some(Self(kind))
     }
@@ -51,22 +52,14 @@ impl Kernel {
         }
     }
 
-    /// Applies the keystream. The low half of the counter must not wrap within the data.
-    pub(crate) fn apply(self, keys: &RoundKeys, counter: u128, data: InOutBuf<'_, '_, u8>) {
-        // Once the counter is a multiple of 16, the kernels derive each register of counters with a
-        // single XOR. The blocks before that cost a separate batch, which pays off only for long
-        // data.
-        let lead = usize::try_from(counter.wrapping_neg() % 16).unwrap_or_default();
-        if lead > 0 && data.len() >= LONG {
-            let (now, later) = data.split_at(lead.saturating_mul(16));
-            self.run(keys, counter, now);
-            self.run(keys, counter.wrapping_add(lead as u128), later);
-        } else {
-            self.run(keys, counter, data);
-        }
+    /// Expands a key.
+    pub(crate) fn expand(self, key: &[u8; 32], keys: &mut [Register; 15]) {
+        // SAFETY: every kernel requires AES-NI, see `of`.
+        unsafe { key_schedule::expand(key, keys) }
     }
 
-    fn run(self, keys: &RoundKeys, counter: u128, data: InOutBuf<'_, '_, u8>) {
+    /// Applies the keystream. The low half of the counter must not wrap within the data.
+    pub(crate) fn apply(self, keys: &RoundKeys, counter: u128, data: InOutBuf<'_, '_, u8>) {
         match self.0 {
             // SAFETY: a kernel exists only if its instructions are available.
             Kind::Vaes512 => unsafe { vaes512::apply(keys, counter, data) },
@@ -77,9 +70,6 @@ impl Kernel {
         }
     }
 }
-
-/// The length in bytes from which aligning the counter pays off: 32 batches of 256.
-const LONG: usize = 8192;
 
 /// The prefetch distance in bytes: eight batches of 256 bytes, or about 450 cycles.
 const AHEAD: usize = 2048;
@@ -118,6 +108,7 @@ mod tests {
         assert_eq!(has(Backend::AesNi), aes);
         assert_eq!(has(Backend::Vaes256), vaes && is_x86_feature_detected!("avx2"));
         assert_eq!(has(Backend::Vaes512), vaes && avx512);
+        assert!(Kernel::of(Backend::Armv8).is_none());
         assert!(Kernel::of(Backend::Portable).is_none());
     }
 }

@@ -11,7 +11,8 @@ use std::arch::{
 use cipher::inout::InOutBuf;
 use zeroize::Zeroize as _;
 
-use super::{RoundKeys, halves};
+use super::halves;
+use crate::RoundKeys;
 
 /// The sizes of a register and of a batch, in bytes.
 const LANE: usize = 16;

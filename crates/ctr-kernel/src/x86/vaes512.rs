@@ -15,7 +15,8 @@ use std::arch::{
 
 use cipher::inout::InOutBuf;
 
-use super::{RoundKeys, ask_ahead, halves};
+use super::{ask_ahead, halves};
+use crate::RoundKeys;
 
 /// The sizes of a register and of a batch, in bytes.
 const LANE: usize = 64;
