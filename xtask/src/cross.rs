@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{root, run::run, target};
+use crate::{fuzz, instructions, root, run::run, target};
 
 const TARGET: &str = "aarch64-unknown-linux-gnu";
 const PACKAGES: [&str; 3] = ["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-user"];
@@ -29,9 +29,10 @@ const TESTED: [&str; 6] = [
 const SINGLE: [&str; 5] =
     ["test", "--package=ctr-kernel", "--lib", "--test=oracle", "--package=meta-codec"];
 
-/// Builds the kernel, the codec and the core with their tests for aarch64, without warnings, and
-/// runs the tests of the first two. Then runs those of the core, too, and builds the command and
-/// runs its demo, if the emulator can start threads on this machine.
+/// Builds the kernel, the codec and the core with their tests for aarch64, without warnings, runs
+/// the tests of the first two, and counts the instructions of the keystream. Then runs the tests
+/// of the core, and builds the command and runs its demo, if the emulator can start threads on this
+/// machine.
 pub(crate) fn test() -> Result<(), String> {
     let is_ours = run(Command::new("rustup").args(["target", "add", TARGET])).is_ok();
     if !has_programs() {
@@ -49,6 +50,12 @@ pub(crate) fn test() -> Result<(), String> {
     run(cargo(&TESTED).arg("--no-run"))?;
     // One after the other, on the only thread.
     run(cargo(&SINGLE).env("RUST_TEST_THREADS", "1").env("CTR_KERNEL_SHORT_ORACLE", "1"))?;
+    // In the workspace of the benches, which has cargo's own release profile: what a program has
+    // that says nothing else.
+    let keystream = ["build", "--release", "--manifest-path=benches/Cargo.toml", "-pkeystream"];
+    run(cargo(&keystream).env("CARGO_TARGET_DIR", folder().join("benches")))?;
+    let program = folder().join("benches").join(TARGET).join("release/keystream");
+    instructions::count(emulator, &program)?;
     if !can_emulate()? {
         eprintln!("skipped: what needs a thread, because qemu-aarch64 starts none on this kernel");
         return Ok(());
@@ -59,6 +66,13 @@ pub(crate) fn test() -> Result<(), String> {
     run(&mut cargo(&["build", "--package=envelope-command"]))?;
     let command = folder().join(TARGET).join("debug/envelope");
     run(emulator().arg(command).arg("demo"))
+}
+
+/// Fuzzes the kernel. The engine is C++, and comes with a toolchain that only rustup has.
+pub(crate) fn fuzz(seconds: u32) -> Result<(), String> {
+    install(&[&PACKAGES[..], &["g++-aarch64-linux-gnu"]].concat())?;
+    run(Command::new("rustup").args(["target", "add", "--toolchain", "nightly", TARGET]))?;
+    fuzz::run_emulated(seconds, TARGET, &folder().join("fuzz"), &ENVIRONMENT)
 }
 
 /// Returns whether the emulator runs a program with a second thread: with some kernels (seen with
@@ -121,6 +135,14 @@ fn folder() -> PathBuf {
     target().join("cross")
 }
 
+/// The compilers for the other processor, and what runs its programs.
+const ENVIRONMENT: [(&str, &str); 4] = [
+    ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc"),
+    ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", "qemu-aarch64 -L /usr/aarch64-linux-gnu"),
+    ("CC_aarch64_unknown_linux_gnu", "aarch64-linux-gnu-gcc"),
+    ("CXX_aarch64_unknown_linux_gnu", "aarch64-linux-gnu-g++"),
+];
+
 /// The cargo of this toolchain with a compiler that knows the other processor.
 fn cargo(arguments: &[&str], rustc: Option<&str>) -> Command {
     let mut command = Command::new(env!("CARGO"));
@@ -131,13 +153,8 @@ fn cargo(arguments: &[&str], rustc: Option<&str>) -> Command {
         .args(rest)
         .current_dir(root())
         .envs(rustc.map(|rustc| ("RUSTC", rustc)))
+        .envs(ENVIRONMENT)
         .env("CARGO_TARGET_DIR", folder())
-        .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc")
-        .env(
-            "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER",
-            "qemu-aarch64 -L /usr/aarch64-linux-gnu",
-        )
-        .env("CC_aarch64_unknown_linux_gnu", "aarch64-linux-gnu-gcc")
         // Code that is dead on one processor only would not be noticed elsewhere.
         .env("RUSTFLAGS", "-D warnings")
         .env("CARGO_INCREMENTAL", "0")

@@ -33,24 +33,53 @@ pub(crate) fn run_all(seconds: u32, only: Option<&str>) -> Result<(), String> {
     }
     let tools = tool::install("cargo-fuzz", CARGO_FUZZ)?;
     for name in TARGETS.into_iter().filter(|name| only.is_none_or(|only| only == *name)) {
-        let corpus = target().join("fuzz-corpus").join(name);
-        let (seeds, found) = (seeds(name)?, root().join("fuzz/corpus").join(name));
-        fs::create_dir_all(&found).map_err(|error| error.to_string())?;
-        fs::create_dir_all(&corpus).map_err(|error| error.to_string())?;
-        // Through rustup, so that nightly is found whichever toolchain runs this program.
-        run(Command::new("rustup")
-            .args(["run", "nightly"])
-            .arg(tools.join("cargo-fuzz"))
-            .args(["run", "--fuzz-dir", "fuzz", "--target-dir"])
-            .arg(target().join("fuzz"))
-            .arg(name)
-            .args([&corpus, &seeds, &found])
-            .args(["--", "-verbosity=0", "-print_final_stats=1", "-max_len=20000"])
-            .arg(format!("-max_total_time={seconds}"))
-            .env_remove("CARGO")
-            .env_remove("RUSTUP_TOOLCHAIN"))?;
+        let mut cargo_fuzz = command(&tools);
+        cargo_fuzz.arg("--target-dir").arg(target().join("fuzz"));
+        run_one(cargo_fuzz, name, seconds)?;
     }
     Ok(())
+}
+
+/// Runs the target of the keystream on an emulated processor.
+pub(crate) fn run_emulated(
+    seconds: u32,
+    triple: &str,
+    folder: &Path,
+    environment: &[(&str, &str)],
+) -> Result<(), String> {
+    let mut cargo_fuzz = command(&tool::install("cargo-fuzz", CARGO_FUZZ)?);
+    cargo_fuzz
+        .args(["--target", triple, "--target-dir"])
+        .arg(folder)
+        // It does not work in the emulator, which checks accesses less strictly than a processor.
+        .args(["--sanitizer", "none"])
+        .envs(environment.iter().copied());
+    run_one(cargo_fuzz, "keystream", seconds)
+}
+
+/// `cargo fuzz run`, through rustup, so that nightly is found whichever toolchain runs this
+/// program.
+fn command(tools: &Path) -> Command {
+    let mut command = Command::new("rustup");
+    command
+        .args(["run", "nightly"])
+        .arg(tools.join("cargo-fuzz"))
+        .args(["run", "--fuzz-dir", "fuzz"])
+        .env_remove("CARGO")
+        .env_remove("RUSTUP_TOOLCHAIN");
+    command
+}
+
+fn run_one(mut cargo_fuzz: Command, name: &str, seconds: u32) -> Result<(), String> {
+    let corpus = target().join("fuzz-corpus").join(name);
+    let (seeds, found) = (seeds(name)?, root().join("fuzz/corpus").join(name));
+    fs::create_dir_all(&found).map_err(|error| error.to_string())?;
+    fs::create_dir_all(&corpus).map_err(|error| error.to_string())?;
+    run(cargo_fuzz
+        .arg(name)
+        .args([&corpus, &seeds, &found])
+        .args(["--", "-verbosity=0", "-print_final_stats=1", "-max_len=20000"])
+        .arg(format!("-max_total_time={seconds}")))
 }
 
 /// Collects the recorded objects and test keys as the initial corpus.

@@ -6,6 +6,7 @@ mod cross;
 mod dist;
 mod fixtures;
 mod fuzz;
+mod instructions;
 mod integrations;
 mod interop;
 mod mutants;
@@ -47,14 +48,16 @@ cargo xtask man             write the manual pages of the command to target/man
 cargo xtask record          record an interrupted upload; writes docs/put.svg
 cargo xtask dist            build the archive and the Debian package of a release, with their sums
                             and the list of their parts, into target/dist
-cargo xtask cross           test on an emulated aarch64 (installs Debian's packages)
+cargo xtask cross [fuzz SECONDS]
+                            test on an emulated aarch64, and count the instructions of its kernel;
+                            or fuzz the kernel (installs Debian's packages)
 cargo xtask integrations    test the crates for object_store and OpenDAL, which are workspaces
                             of their own
 cargo xtask wasm            build the page of examples/wasm, and test it in a browser (installs
                             Debian's chromium, and wasm-bindgen)
 cargo xtask wheel           build the wheel of the Python package, and test it installed
-cargo xtask spark [OBJECTS] audit and rewrap 20 000 objects on a Spark cluster of this machine, whose
-                            driver is killed in the middle (after `cargo xtask wheel`)
+cargo xtask spark [OBJECTS] audit and rewrap 20 000 objects on a Spark cluster of this machine,
+                            whose driver is killed in the middle (after `cargo xtask wheel`)
 cargo xtask package         build the packages as they would be published, and test their examples";
 
 fn main() -> ExitCode {
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         ["record"] => dist::record(),
         ["dist"] => dist::build(),
         ["cross"] => cross::test(),
+        ["cross", "fuzz", seconds] => number(seconds).and_then(cross::fuzz),
         ["integrations"] => integrations::test(),
         ["wasm"] => wasm::test(),
         ["wheel"] => wheel::build(),
@@ -91,10 +95,9 @@ fn main() -> ExitCode {
         ["slow"] => long("envelope-store", "slow_line", &[]),
         ["tampering"] => long("envelope-core", "tampering", &[]),
         ["fuzz"] => fuzz::run_all(30, None),
-        ["fuzz", seconds, only @ ..] if only.len() < 2 => match seconds.parse() {
-            Ok(seconds) => fuzz::run_all(seconds, only.first().copied()),
-            Err(_) => Err("SECONDS must be a number".to_owned()),
-        },
+        ["fuzz", seconds, only @ ..] if only.len() < 2 => {
+            number(seconds).and_then(|seconds| fuzz::run_all(seconds, only.first().copied()))
+        }
         _ => Err(USAGE.to_owned()),
     };
     match outcome {
@@ -104,6 +107,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn number(seconds: &str) -> Result<u32, String> {
+    seconds.parse().map_err(|_| "SECONDS must be a number".to_owned())
 }
 
 /// Checks licences, sources and duplicates of all dependencies.
