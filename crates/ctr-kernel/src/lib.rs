@@ -7,8 +7,8 @@
 //!
 //! The kernels are handwritten because the speed of a cipher assembled from generic components
 //! depends on the build profile of the *final* program, which a library cannot choose. With cargo's
-//! default release profile, such code ran at half the speed of OpenSSL, and these kernels at twice.
-//! The kernel is selected once, at run time; see [`Backend`].
+//! default release profile, such code ran at half the speed of OpenSSL on x86-64, and these kernels
+//! at twice. The kernel is selected once, at run time; see [`Backend`].
 //!
 //! ```
 //! let cipher = ctr_kernel::Aes256Ctr::new(&[7; 32]);
@@ -18,11 +18,12 @@
 //! assert_eq!(&data, b"any number of bytes");
 //! ```
 
-#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+#[cfg(target_arch = "aarch64")]
 mod arm;
 mod backend;
 mod ghash;
-#[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little"))))]
+mod native;
+#[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
 mod none;
 mod portable;
 mod round_keys;
@@ -34,15 +35,6 @@ use std::{num::NonZeroU64, sync::Arc};
 
 use cipher::inout::InOutBuf;
 
-#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
-use crate::arm as native;
-#[cfg(not(any(
-    target_arch = "x86_64",
-    all(target_arch = "aarch64", target_endian = "little")
-)))]
-use crate::none as native;
-#[cfg(target_arch = "x86_64")]
-use crate::x86 as native;
 use crate::{native::Kernel, portable::PortableKeys, round_keys::RoundKeys};
 
 pub use backend::Backend;
@@ -149,7 +141,9 @@ impl Aes256Ctr {
                 Keys::Native(kernel, keys) => {
                     let (lead, aligned) = split_at_alignment(counter, now);
                     let after = counter.wrapping_add(lead.len() as u128 / 16);
-                    kernel.apply(keys, counter, lead);
+                    if !lead.is_empty() {
+                        kernel.apply(keys, counter, lead);
+                    }
                     kernel.apply(keys, after, aligned);
                 }
                 Keys::Portable(keys) => keys.apply(counter, now),
@@ -160,11 +154,11 @@ impl Aes256Ctr {
     }
 }
 
-/// The length in bytes from which aligning the counter pays off: 32 batches of 256.
+/// The length in bytes from which aligning the counter pays off, as measured on x86-64.
 const LONG: usize = 8192;
 
 /// Splits long data where the counter becomes a multiple of 16, from which on the kernels derive
-/// each register of counters with a single operation. The blocks before that cost a separate batch,
+/// each register of counters with at most one operation. The blocks before that cost a separate batch,
 /// which does not pay off for short data.
 fn split_at_alignment<'inp, 'out>(
     counter: u128,

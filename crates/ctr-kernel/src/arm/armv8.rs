@@ -6,8 +6,8 @@
 
 use std::arch::{
     aarch64::{
-        uint8x16_t, vaeseq_u8, vaesmcq_u8, vcombine_u64, vcreate_u64, veorq_u8, vld1q_u8,
-        vreinterpretq_u8_u64, vst1q_u8,
+        uint8x16_t, uint64x2_t, vaddq_u64, vaeseq_u8, vaesmcq_u8, vcombine_u64, vcreate_u64,
+        veorq_u8, vld1q_u8, vreinterpretq_u8_u64, vrev64q_u8, vst1q_u8,
     },
     asm,
 };
@@ -58,13 +58,15 @@ macro_rules! round {
 
 /// Applies the keystream. The low half of the counter must not wrap within the data.
 #[target_feature(enable = "aes")]
-pub(super) fn apply(keys: &RoundKeys, mut counter: u128, data: InOutBuf<'_, '_, u8>) {
+pub(super) fn apply(keys: &RoundKeys, counter: u128, data: InOutBuf<'_, '_, u8>) {
     let mut left = data.len();
     let (mut from, mut to) = data.into_raw();
+    let aligned = counter & 7 == 0;
+    let mut counter = halves(counter);
     while left >= BATCH {
         // SAFETY: at least one batch is left to read and write.
-        unsafe { batch(keys, counter, from, to) };
-        counter = following(counter, 8);
+        unsafe { batch(keys, counter, aligned, from, to) };
+        counter = vaddq_u64(counter, halves(8));
         (from, to) = (from.wrapping_add(BATCH), to.wrapping_add(BATCH));
         left -= BATCH;
     }
@@ -72,7 +74,7 @@ pub(super) fn apply(keys: &RoundKeys, mut counter: u128, data: InOutBuf<'_, '_, 
     while left >= LANE {
         // SAFETY: at least one register is left to read and write.
         unsafe { lane(keys, counter, from, to) };
-        counter = following(counter, 1);
+        counter = vaddq_u64(counter, halves(1));
         (from, to) = (from.wrapping_add(LANE), to.wrapping_add(LANE));
         left -= LANE;
     }
@@ -96,9 +98,9 @@ pub(super) fn apply(keys: &RoundKeys, mut counter: u128, data: InOutBuf<'_, '_, 
 /// `from` must be valid for reads and `to` for writes of [`LANE`] bytes.
 #[target_feature(enable = "aes")]
 #[inline]
-unsafe fn lane(keys: &RoundKeys, counter: u128, from: *const u8, to: *mut u8) {
+unsafe fn lane(keys: &RoundKeys, counter: uint64x2_t, from: *const u8, to: *mut u8) {
     let [keys @ .., key_before_last, last_key] = &keys.0;
-    let mut block = block_of(counter);
+    let mut block = turned(counter);
     for key in keys {
         block = vaesmcq_u8(vaeseq_u8(block, *key));
     }
@@ -116,21 +118,29 @@ unsafe fn lane(keys: &RoundKeys, counter: u128, from: *const u8, to: *mut u8) {
 /// `from` must be valid for reads and `to` for writes of [`BATCH`] bytes.
 #[target_feature(enable = "aes")]
 #[inline]
-unsafe fn batch(keys: &RoundKeys, counter: u128, from: *const u8, to: *mut u8) {
+unsafe fn batch(
+    keys: &RoundKeys,
+    counter: uint64x2_t,
+    aligned: bool,
+    from: *const u8,
+    to: *mut u8,
+) {
     let [first_key, middle_keys @ .., key_before_last, last_key] = &keys.0;
-    let mut blocks = [block_of(counter); 8];
-    if counter & 7 == 0 {
+    let mut blocks = [turned(counter); 8];
+    if aligned {
         // Only the low three bits of the last byte differ within the batch. A round begins with
         // the XOR of its key, so the rest of the counter can be part of the key, and the blocks
         // are the same constants for every batch.
-        let first_key = veorq_u8(block_of(counter), *first_key);
+        let first_key = veorq_u8(turned(counter), *first_key);
         for (n, block) in (0..).zip(&mut blocks) {
-            *block = block_of(n);
+            *block = turned(halves(n));
         }
         round!(blocks, first_key);
     } else {
-        for (n, block) in (0..).zip(&mut blocks) {
-            *block = block_of(following(counter, n));
+        let mut counter = counter;
+        for block in &mut blocks {
+            *block = turned(counter);
+            counter = vaddq_u64(counter, halves(1));
         }
         round!(blocks, *first_key);
     }
@@ -154,20 +164,18 @@ unsafe fn batch(keys: &RoundKeys, counter: u128, from: *const u8, to: *mut u8) {
     }
 }
 
-/// Adds to the low half of a counter, which does not wrap.
-#[inline(always)]
-fn following(counter: u128, blocks: u64) -> u128 {
-    #[expect(clippy::cast_possible_truncation, reason = "each half is taken as bits")]
-    let low = (counter as u64).wrapping_add(blocks);
-    counter >> 64 << 64 | u128::from(low)
-}
-
-/// Returns a counter as the bytes of a block.
+/// Returns the halves of a counter, high half first, as it is in a block.
 #[target_feature(enable = "aes")]
 #[inline]
-fn block_of(counter: u128) -> uint8x16_t {
+fn halves(counter: u128) -> uint64x2_t {
     #[expect(clippy::cast_possible_truncation, reason = "each half is taken as bits")]
     let (high, low) = ((counter >> 64) as u64, counter as u64);
-    let (high, low) = (vcreate_u64(high.swap_bytes()), vcreate_u64(low.swap_bytes()));
-    vreinterpretq_u8_u64(vcombine_u64(high, low))
+    vcombine_u64(vcreate_u64(high), vcreate_u64(low))
+}
+
+/// Reverses the bytes of each half, because counters are kept as little-endian numbers.
+#[target_feature(enable = "aes")]
+#[inline]
+fn turned(counter: uint64x2_t) -> uint8x16_t {
+    vrev64q_u8(vreinterpretq_u8_u64(counter))
 }
