@@ -51,7 +51,7 @@ pub(crate) fn run_emulated(
     cargo_fuzz
         .args(["--target", triple, "--target-dir"])
         .arg(folder)
-        // It does not work in the emulator, which checks accesses less strictly than a processor.
+        // The address sanitizer does not work in the emulator.
         .args(["--sanitizer", "none"])
         .envs(environment.iter().copied());
     run_one(cargo_fuzz, "keystream", seconds)
