@@ -139,21 +139,26 @@ pub(crate) fn read_secret(path: &Path, secret: Secret) -> Result<Zeroizing<Vec<u
 
 /// Warns if other users can read a file that holds a secret.
 pub(crate) fn warn_if_exposed(path: &Path) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let Ok(metadata) = path.metadata() else { return };
-        let mode = metadata.permissions().mode();
-        if metadata.is_file() && mode & 0o044 != 0 {
-            warn(format_args!(
-                "{}: other users can read this file, which holds a secret (mode {:04o}); chmod 600",
-                path.display(),
-                mode & 0o7777
-            ));
-        }
+    if let Some(mode) = mode_of(path).filter(|mode| mode & 0o044 != 0) {
+        warn(format_args!(
+            "{}: other users can read this file, which holds a secret (mode {mode:04o}); chmod 600",
+            path.display()
+        ));
     }
-    #[cfg(not(unix))]
-    let _ = path;
+}
+
+/// Returns the permissions of a file, if it is one.
+#[cfg(unix)]
+fn mode_of(path: &Path) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let metadata = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    Some(metadata.permissions().mode() & 0o7777)
+}
+
+/// Returns `None`, because files have no such permissions here.
+#[cfg(not(unix))]
+fn mode_of(_: &Path) -> Option<u32> {
+    None
 }
 
 /// Reads a passphrase: a small file without its trailing line break.

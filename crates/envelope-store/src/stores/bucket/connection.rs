@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use reqwest::{Certificate, ClientBuilder, Proxy, redirect::Policy};
 
-use super::STALL;
 use crate::StoreError;
 
 /// The way to a service: the certificates that are trusted besides those of the system, and the
@@ -81,7 +80,7 @@ impl Connection {
             .tls_certs_merge(self.authorities.iter().cloned());
         #[cfg(target_os = "linux")]
         {
-            client = client.tcp_user_timeout(STALL);
+            client = client.tcp_user_timeout(super::STALL);
         }
         if !is_secure {
             // A proxy would see the access key's signature and its token. TLS hides them from it,
