@@ -8,16 +8,18 @@
     clippy::unwrap_used
 )]
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use envelope_core::{
     AesKeyWrapper, ContentAlgorithm, Decryptor, Dialect, Encryptor, Keyring, PartPlan, Policy,
     RsaKeyWrapper, SealOptions, Vendor,
 };
 use envelope_testkit::bucket::{ACCESS_KEY, Fault, LoopbackBucket, SECRET};
-use opendal_core::{ErrorKind, Operator, services::Memory};
+use opendal_core::{ErrorKind, HttpTransporter, Operator, services::Memory};
+use opendal_http_transport_reqwest::ReqwestTransport;
 use opendal_layer_envelope::{EnvelopeLayer, Error};
 use opendal_layer_retry::RetryLayer;
+use opendal_service_cos::Cos;
 use opendal_service_fs::Fs;
 use opendal_service_oss::Oss;
 use opendal_service_s3::S3;
@@ -49,6 +51,23 @@ fn s3(server: &LoopbackBucket) -> Operator {
         .disable_config_load()
         .disable_ec2_metadata();
     Operator::new(builder).unwrap()
+}
+
+/// The bucket is in the name of the host, which no resolver knows.
+fn cos(server: &LoopbackBucket) -> Operator {
+    let here = SocketAddr::from(([127, 0, 0, 1], 0));
+    let client = reqwest::Client::builder().no_proxy().resolve("films.localhost", here);
+    let transport = HttpTransporter::new(ReqwestTransport::from(client.build().unwrap()));
+    let builder = Cos::default()
+        .endpoint(&server.url().replace("127.0.0.1", "localhost"))
+        .bucket("films")
+        .root("/archive/")
+        .secret_id(ACCESS_KEY)
+        .secret_key(SECRET)
+        .disable_config_load();
+    let operator = Operator::new(builder).unwrap();
+    let context = operator.base_context().with_http_transport(transport);
+    operator.with_context(context)
 }
 
 struct Keys {
@@ -233,6 +252,31 @@ async fn multipart_uploads_to_oss_are_refused() {
     assert_eq!(encrypted.read("sealed").await.unwrap().to_vec(), b"a film");
     let error = encrypted.copy("sealed", "other").await.unwrap_err();
     assert!(matches!(source(&error), Error::NameBound), "{error}");
+}
+
+#[tokio::test]
+async fn a_bucket_of_cos() {
+    let (server, keys) = (LoopbackBucket::start(), keys());
+    let plain = cos(&server);
+    let layer = layer(&plain, &keys).await.unwrap();
+    assert!(is_clean(&plain).await);
+    let encrypted = plain.clone().layer(layer);
+    round_trip(&plain, &encrypted).await;
+
+    assert!(encrypted.info().capability().write_can_multi);
+    let film: Vec<u8> = film().into_iter().cycle().take(5 << 20).collect();
+    let mut writer = encrypted.writer_with("chunks").chunk(2 << 20).await.unwrap();
+    for chunk in film.chunks(777_777) {
+        writer.write(chunk.to_vec()).await.unwrap();
+    }
+    writer.close().await.unwrap();
+    assert_eq!(encrypted.read("chunks").await.unwrap().to_vec(), film);
+    let middle = encrypted.read_with("chunks").range(2_000_000..3_000_000).await.unwrap();
+    assert_eq!(middle.to_vec(), film[2_000_000..3_000_000]);
+    assert_eq!(server.open_uploads(), 0);
+
+    encrypted.copy("chunks", "copied").await.unwrap();
+    assert_eq!(encrypted.read("copied").await.unwrap().to_vec(), film);
 }
 
 /// Whatever fails in the self-test, nothing of it is left, and no upload is open.
