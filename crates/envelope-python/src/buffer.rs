@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 /// From here on, the interpreter's lock is released: less takes less time than that.
 const LARGE: usize = 8 * 1024;
 /// How much of a buffer is worked on at a time. It stays in the second-level cache.
-const CHUNK: usize = 256 * 1024;
+pub(crate) const CHUNK: usize = 256 * 1024;
 
 /// Bytes of a caller: those of `bytes` as they are, and a copy of every other buffer, which another
 /// thread could change.

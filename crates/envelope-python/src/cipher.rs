@@ -2,7 +2,7 @@
 
 use envelope_core::{
     BodyDecryptor as CoreBodyDecryptor, BodyEncryptor as CoreBodyEncryptor, ContentCipher,
-    Crc64 as CoreCrc64, CtrCipher, KeystreamEnd, PlainCheck,
+    Crc64 as CoreCrc64, CtrCipher, IntegrityError, KeystreamEnd, PlainCheck,
 };
 use meta_codec::Envelope as CoreEnvelope;
 use pyo3::{
@@ -10,10 +10,10 @@ use pyo3::{
     prelude::*,
     types::PyBytes,
 };
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::{
-    buffer::{Input, copied, detached, given, in_place, len_of, mapped},
+    buffer::{CHUNK, Input, copied, detached, given, in_place, len_of, mapped, room},
     errors::IntoException as _,
     turn::Turn,
 };
@@ -65,28 +65,18 @@ impl Cipher {
         let input = Input::new(body)?;
         let from = input.as_slice();
         let decryptor = CoreBodyDecryptor::from(self.take(py)?);
-        let mut decryptor = decryptor.with_check(PlainCheck::new(&self.envelope));
-        // Without the interpreter's lock, which allocating, copying and wiping would hold, too.
-        let decrypt = move || -> PyResult<Zeroizing<Vec<u8>>> {
-            let mut plain = copied(from)?;
-            let outcome = decryptor.update(&mut plain).and_then(|()| decryptor.finish());
-            plain.extend_from_slice(
-                &outcome.map_err(envelope_core::IntegrityError::into_exception)?,
-            );
-            Ok(plain)
-        };
+        let decryptor = decryptor.with_check(PlainCheck::new(&self.envelope));
         let len = u64::try_from(from.len())?;
         let len = self.envelope.content_algorithm().plain_len(len).map(usize::try_from);
+        // Everything happens without the interpreter's lock, which allocating, copying and wiping
+        // would hold, too.
         let Some(len) = len.transpose()? else {
-            return given(py, &detached(py, from.len(), decrypt)?);
+            return given(py, &detached(py, from.len(), || plain_of(decryptor, from))?);
         };
         PyBytes::new_with(py, len, |to| {
             detached(py, from.len(), || {
-                let plain = decrypt()?;
-                let fits = to.len() == plain.len();
-                fits.then(|| to.copy_from_slice(&plain)).ok_or_else(|| {
-                    PyValueError::new_err("the plaintext has another length than it should")
-                })
+                // Nothing may be left of what was not verified.
+                fill(decryptor, from, to).inspect_err(|_| to.zeroize())
             })
         })
     }
@@ -100,6 +90,37 @@ impl Cipher {
     fn __reduce_ex__(&self, _protocol: i32) -> PyResult<()> {
         Err(unpicklable())
     }
+}
+
+/// Returns the plaintext of a body, whose length only the last block tells.
+fn plain_of(mut decryptor: CoreBodyDecryptor, body: &[u8]) -> PyResult<Zeroizing<Vec<u8>>> {
+    let mut plain = copied(body)?;
+    let outcome = decryptor.update(&mut plain).and_then(|()| decryptor.finish());
+    plain.extend_from_slice(&outcome.map_err(IntegrityError::into_exception)?);
+    Ok(plain)
+}
+
+/// Fills `to` with the plaintext of a body, piece by piece, because a piece stays in the cache
+/// while it is hashed, decrypted and checked.
+fn fill(mut decryptor: CoreBodyDecryptor, body: &[u8], to: &mut [u8]) -> PyResult<()> {
+    let misfit = || PyValueError::new_err("the plaintext has another length than it should");
+    let mut piece = room(CHUNK.min(body.len()))?;
+    let mut left = to;
+    let mut put = |plain: &[u8]| {
+        let (now, later) =
+            std::mem::take(&mut left).split_at_mut_checked(plain.len()).ok_or_else(misfit)?;
+        now.copy_from_slice(plain);
+        left = later;
+        Ok::<_, PyErr>(left.len())
+    };
+    for next in body.chunks(CHUNK) {
+        piece.clear();
+        piece.extend_from_slice(next);
+        decryptor.update(&mut piece).map_err(IntegrityError::into_exception)?;
+        put(&piece)?;
+    }
+    let rest = decryptor.finish().map_err(IntegrityError::into_exception)?;
+    if put(&rest)? > 0 { Err(misfit()) } else { Ok(()) }
 }
 
 /// What is in use, or secret, is neither pickled nor copied.
@@ -195,7 +216,7 @@ impl BodyEncryptor {
                 }
                 to.copy_from_slice(from);
                 let outcome = encrypting.body.update(to);
-                outcome.map_err(envelope_core::IntegrityError::into_exception)
+                outcome.map_err(IntegrityError::into_exception)
             })
         })
     }
@@ -235,7 +256,7 @@ impl BodyDecryptor {
         let input = Input::new(data)?;
         let mut plain = copied(input.as_slice())?;
         self.0.with(py, plain.len(), |body| {
-            body.update(&mut plain).map_err(envelope_core::IntegrityError::into_exception)
+            body.update(&mut plain).map_err(IntegrityError::into_exception)
         })?;
         given(py, &plain)
     }
@@ -243,7 +264,7 @@ impl BodyDecryptor {
     /// Checks everything that can be checked, and returns the last bytes of the plaintext.
     fn finish<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let body = self.0.finish(py)?;
-        let rest = body.finish().map_err(envelope_core::IntegrityError::into_exception)?;
+        let rest = body.finish().map_err(IntegrityError::into_exception)?;
         given(py, &rest)
     }
 

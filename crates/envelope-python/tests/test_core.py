@@ -21,7 +21,7 @@ import pytest
 import envelope_cse as cse
 from conftest import data
 
-SIZES = (0, 1, 15, 16, 17, 8191, 8192, 8193, 262144, 300001)
+SIZES = (0, 1, 15, 16, 17, 8191, 8192, 8193, 262144, 600_001)
 
 
 @pytest.mark.parametrize("size", SIZES)
