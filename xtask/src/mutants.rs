@@ -196,8 +196,9 @@ fn mutants(scope: &Scope, tests: &[&str]) -> Result<Command, String> {
     for file in ["arm.rs", "arm/**", "none.rs"] {
         command.arg("--exclude").arg(format!("crates/ctr-kernel/src/{file}"));
     }
-    // The dependencies are built already, wherever the changed copy is.
-    command.env("CARGO_TARGET_DIR", target());
+    // Cargo takes the same package in another folder for the same one, if the files there are not
+    // newer. In the folder of all other builds, the last mutant would stay in place of our code.
+    command.env("CARGO_TARGET_DIR", target().join("mutants-target"));
     command.current_dir(root());
     Ok(command)
 }
