@@ -20,9 +20,9 @@ pub fn describe() -> String {
          thread, and are measured in its processor time; a ratio is the median of the ratios\n\
          within each round. File to file, whole programs take turns and are measured in wall\n\
          time. Everything is built with Cargo's default release profile, except the command,\n\
-         which uses the repository's own. 1 GB is 10^9 bytes. No speed on an ARM processor was\n\
-         measured yet: `cargo xtask cross` counts the instructions of a block in an emulator, and\n\
-         `envelope bench` measures the speed of any machine.\n\n\
+         which uses the repository's own. 1 GB is 10^9 bytes. No speed on an ARM processor\n\
+         has been measured yet: `cargo xtask cross` counts the instructions of a block in an\n\
+         emulator, and `envelope bench` measures the speed of any machine.\n\n\
          - processor: {} (family {}, model {})\n\
          - {cores} cores, {:.2} GHz at the end of the run; backend {backend}\n\
          - kernel: {}\n- {}\n- {}\n- libgcrypt {}\n- {}\n- {}\n",

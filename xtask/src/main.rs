@@ -31,7 +31,8 @@ cargo xtask fuzz [SECONDS [TARGET]]
 cargo xtask bench [seal | many | python]
                             compare speed with the peers; writes benches/RESULTS.md (requires
                             the headers of OpenSSL and libgcrypt); or only what the seal costs; or
-                            work on many objects, beside oss2
+                            work on many objects, or the Python package (after `cargo xtask wheel`),
+                            beside the SDKs
 cargo xtask kills [N]       kill each command that transfers N times at random moments, 200 by
                             default
 cargo xtask tampering       change every bit of an object in every dialect, and compare what is

@@ -53,7 +53,7 @@ fn introduction(
              client-side encryption; PHP v2, which has, is not among the recorded ones.\n\n\
              Each object is read as a whole and, unless it is empty, in the ranges `100-199`,\n\
              `17-` and `-16`. One with a material description is also read by a reader whose\n\
-             main key is another one, and which has to find the right key by the description\n\
+             master key is another, and which has to find the right key by the description\n\
              (*keys*). Every object that `envelope` writes here is [sealed](seal.md).\n"
         ),
         Language::Chinese => format!(
@@ -68,7 +68,7 @@ fn introduction(
              第五个分组处溢出的对象。Node.js 的 SDK 没有客户端加密；PHP v2 有，但不在其中。\n\n\
              每个对象先整体读取；若不为空，再按区间 `100-199`、`17-` 和 `-16` 读取。带有密钥描述\n\
              （material description）的对象还会由一个主密钥不同、必须凭描述找到正确密钥的读取方读取\n\
-             （*keys*）。`envelope` 在此写入的每个对象都带有[封印](seal.md)。\n"
+             （*keys*）。`envelope` 在此写入的每个对象都带有[封印](zh/seal.md)。\n"
         ),
     };
     text.push_str(&chosen);
