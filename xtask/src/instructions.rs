@@ -1,12 +1,12 @@
-//! How many instructions of an emulated processor a block of the keystream takes.
+//! The number of instructions that a block of the keystream takes on an emulated processor.
 
 use std::{fs, path::Path, process::Command};
 
 use crate::run::run;
 
-/// What AES itself takes, 14 rounds of two instructions without the last half; and what a block may
-/// take with its counter, its data and its share of the loop.
+/// The instructions of AES itself: 14 rounds of two, without the second of the last.
 const LEAST: f64 = 27.0;
+/// The most that a block may take with its counter, its data and its share of the loop.
 const MOST: f64 = 34.0;
 /// Two pairs of lengths, in bytes, whose differences are counted. All else that the program does
 /// is the same. Long data is brought to a counter that suits the kernel, and short data is not.
