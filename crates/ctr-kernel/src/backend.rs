@@ -30,7 +30,8 @@ pub enum Backend {
     AesNi,
     /// One block per instruction: the AES instructions of 64-bit ARM (`FEAT_AES`).
     Armv8,
-    /// The `aes` crate, which uses AES instructions that it knows, and constant-time code elsewhere.
+    /// The `aes` crate, which uses the AES instructions that it knows, and constant-time code
+    /// elsewhere.
     Portable,
 }
 

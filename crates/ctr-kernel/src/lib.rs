@@ -158,8 +158,8 @@ impl Aes256Ctr {
 const LONG: usize = 8192;
 
 /// Splits long data where the counter becomes a multiple of 16, from which on the kernels derive
-/// each register of counters with at most one operation. The blocks before that cost a separate batch,
-/// which does not pay off for short data.
+/// each register of counters with at most one operation. The blocks before that cost a separate
+/// batch, which does not pay off for short data.
 fn split_at_alignment<'inp, 'out>(
     counter: u128,
     data: InOutBuf<'inp, 'out, u8>,

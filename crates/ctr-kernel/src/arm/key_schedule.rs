@@ -39,7 +39,7 @@ fn running_sums(words: uint8x16_t) -> uint8x16_t {
 }
 
 /// Applies the S-box to the last word, and returns it four times. A round of AES with a key of
-/// zeros does that: its rows are equal then, so that it does not matter that it shifts them.
+/// zeros does that: each row holds four equal bytes, so that shifting it changes nothing.
 #[target_feature(enable = "aes")]
 #[inline]
 fn substituted(words: uint8x16_t) -> uint32x4_t {
