@@ -13,7 +13,7 @@ use crate::{
     error::replaced,
 };
 
-/// What an object must be like that was written or copied.
+/// The metadata and the length that an object must have after it was written or copied.
 pub(crate) struct WrittenObject {
     pub(crate) path: Path,
     /// All of its attributes.

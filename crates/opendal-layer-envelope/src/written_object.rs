@@ -12,7 +12,7 @@ use crate::{
     user_metadata::{Pairs, difference, find, pairs},
 };
 
-/// What an object must be like that was written or copied.
+/// The metadata and the length that an object must have after it was written or copied.
 #[derive(Clone)]
 pub(crate) struct WrittenObject {
     pub(crate) envelope: Option<Envelope>,
