@@ -1,20 +1,22 @@
 //! Tests on another processor, which is emulated: aarch64, with Debian's C compiler and qemu.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    process::Command,
-    thread,
-    time::Duration,
-};
+use std::{fs, io, path::PathBuf, process::Command, thread, time::Duration};
 
-use crate::{fuzz, instructions, root, run::run, target};
+use crate::{fuzz, instructions, root, run::run, target, tool};
 
 const TARGET: &str = "aarch64-unknown-linux-gnu";
-const PACKAGES: [&str; 3] = ["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-user"];
+/// Packages, and what each of them brings.
+const PROGRAMS: [(&str, &str); 3] = [
+    ("gcc-aarch64-linux-gnu", "/usr/bin/aarch64-linux-gnu-gcc"),
+    ("libc6-dev-arm64-cross", "/usr/aarch64-linux-gnu/lib/libc.so.6"),
+    ("qemu-user", "/usr/bin/qemu-aarch64"),
+];
 /// Debian's own Rust, whose standard library for other processors is a package, for machines that
 /// rustup brings none to.
-const RUST_PACKAGES: [&str; 2] = ["rustc-web", "libstd-rust-web-dev:arm64"];
+const RUST: [(&str, &str); 2] = [
+    ("rustc-web", RUSTC),
+    ("libstd-rust-web-dev:arm64", "/usr/lib/rustlib/aarch64-unknown-linux-gnu"),
+];
 const RUSTC: &str = "/usr/bin/rustc";
 /// The tested packages and features, without AWS-LC.
 const TESTED: [&str; 6] = [
@@ -35,18 +37,13 @@ const SINGLE: [&str; 5] =
 /// start threads on this machine.
 pub(crate) fn test() -> Result<(), String> {
     let is_ours = run(Command::new("rustup").args(["target", "add", TARGET])).is_ok();
-    // What cannot be installed is missing afterwards.
-    let mut errors = Vec::new();
-    if !has_programs() {
-        errors.extend(install(&PACKAGES).err());
-    }
-    if !is_ours && !has_rust() {
-        let foreign = run(Command::new("dpkg").args(["--add-architecture", "arm64"]));
-        errors.extend(foreign.and_then(|()| install(&RUST_PACKAGES)).err());
-    }
-    if !has_programs() || !is_ours && !has_rust() {
-        let errors = errors.join(", ");
-        eprintln!("skipped: the emulator or a compiler cannot be installed: {errors}");
+    let is_there = install(&PROGRAMS).and_then(|()| match is_ours {
+        true => Ok(()),
+        false => run(Command::new("dpkg").args(["--add-architecture", "arm64"]))
+            .and_then(|()| install(&RUST)),
+    });
+    if let Err(error) = is_there {
+        eprintln!("skipped: the emulator or a compiler cannot be installed: {error}");
         return Ok(());
     }
     let rustc = (!is_ours).then_some(RUSTC);
@@ -79,9 +76,8 @@ pub(crate) fn test() -> Result<(), String> {
 
 /// Fuzzes the kernel. The engine is C++, and its instrumentation takes rustup's nightly toolchain.
 pub(crate) fn fuzz(seconds: u32) -> Result<(), String> {
-    if !has_programs() || !Path::new("/usr/bin/aarch64-linux-gnu-g++").exists() {
-        install(&[&PACKAGES[..], &["g++-aarch64-linux-gnu"]].concat())?;
-    }
+    install(&PROGRAMS)?;
+    install(&[("g++-aarch64-linux-gnu", "/usr/bin/aarch64-linux-gnu-g++")])?;
     run(Command::new("rustup").args(["target", "add", "--toolchain", "nightly", TARGET]))?;
     fuzz::run_emulated(seconds, TARGET, &folder().join("fuzz"), &ENVIRONMENT)
 }
@@ -120,22 +116,9 @@ fn emulator() -> Command {
     command
 }
 
-fn has_programs() -> bool {
-    let programs = ["/usr/bin/qemu-aarch64", "/usr/bin/aarch64-linux-gnu-gcc"];
-    programs.iter().all(|program| Path::new(program).exists())
-}
-
-fn has_rust() -> bool {
-    Path::new("/usr/lib/rustlib").join(TARGET).is_dir() && Path::new(RUSTC).exists()
-}
-
-/// Installs the packages. That takes root, on a machine with Debian's packages.
-fn install(packages: &[&str]) -> Result<(), String> {
-    run(Command::new("apt-get").args(["update", "--quiet=2"]))?;
-    run(Command::new("apt-get")
-        .args(["install", "--quiet=2", "--yes", "--no-install-recommends"])
-        .args(packages)
-        .env("DEBIAN_FRONTEND", "noninteractive"))
+/// Installs the packages whose programs are not there.
+fn install(packages: &[(&str, &str)]) -> Result<(), String> {
+    packages.iter().try_for_each(|(package, program)| tool::debian(package, program).map(drop))
 }
 
 fn folder() -> PathBuf {
