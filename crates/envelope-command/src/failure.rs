@@ -288,6 +288,9 @@ impl From<DecryptError> for Failure {
             DecryptError::Deviates(error) => error.clone().into(),
             DecryptError::NotCtr(_) => Self::usage(error, "decrypt the whole object"),
             DecryptError::Keyring(KeyringError::Unwrap(UnwrapError::Kms(kms))) => Self::kms(kms),
+            DecryptError::Keyring(KeyringError::Unwrap(UnwrapError::NotUsed(_))) => {
+                Self::new(Code::Io, error, "retry")
+            }
             DecryptError::Keyring(KeyringError::Ambiguous | KeyringError::Unidentified) => {
                 Self::new(Code::Key, error, "supply only the key that wrapped this object")
             }
@@ -312,6 +315,7 @@ impl From<EncryptError> for Failure {
             EncryptError::NoWrap { .. } => {
                 return Self::usage(error, format!("choose another --dialect: {}", supported()));
             }
+            EncryptError::Unreadable(UnwrapError::NotUsed(_)) => (Code::Io, "retry"),
             EncryptError::Unreadable(_) => {
                 let advice =
                     "check the permissions of the key, or use another; nothing was written";
@@ -333,6 +337,7 @@ impl From<EncryptError> for Failure {
             }
             EncryptError::Integrity(integrity) => return (*integrity).into(),
             EncryptError::Wrap(WrapError::Kms(kms)) => return Self::kms(kms),
+            EncryptError::Wrap(WrapError::NotUsed(_)) => (Code::Io, "retry"),
             EncryptError::Wrap(_) => (Code::Usage, "generate a new key with `envelope keygen`"),
             _ => (Code::Io, "retry"),
         };

@@ -13,7 +13,7 @@ use crate::{
     key_cache::KeyCache,
     kms::KmsError,
     seal::{self, SealedContent, Sealer},
-    wrap::run_now,
+    wrap::{Place, run_now},
 };
 
 /// A decryptor that opens envelopes with the keys of a keyring, as far as a policy allows. Clones
@@ -41,14 +41,20 @@ pub struct Decryptor {
     cache: Option<Arc<KeyCache>>,
     /// The name and the origin key with which seals are verified.
     seal: SealOptions,
+    place: Place,
 }
 
 impl Decryptor {
     /// Creates a decryptor with these keys and the default [`Policy`].
     #[must_use]
     pub fn new(keyring: &Keyring) -> Self {
-        let seal = SealOptions::new();
-        Self { keyring: keyring.clone(), policy: Policy::default(), cache: None, seal }
+        Self {
+            keyring: keyring.clone(),
+            policy: Policy::default(),
+            cache: None,
+            seal: SealOptions::new(),
+            place: Place::Pool,
+        }
     }
 
     /// Sets the policy.
@@ -94,7 +100,8 @@ impl Decryptor {
     }
 
     /// Returns whether an operation may block the thread for [long](crate::KeyWrapper::may_block).
-    /// Async programs then call it on a thread that may block.
+    /// Async programs then call it on a thread that may block. With the feature `tokio-rt`, the
+    /// async functions do so themselves.
     #[must_use]
     pub fn is_blocking(&self) -> bool {
         self.keyring.is_blocking()
@@ -105,7 +112,7 @@ impl Decryptor {
     /// # Errors
     /// If the policy does not allow the envelope, or no key matches or opens it.
     pub fn decrypt(&self, envelope: &Envelope) -> Result<ContentCipher, DecryptError> {
-        self.run_now(self.decrypt_async(envelope))?
+        self.run_now(async |own| own.decrypt_async(envelope).await)?
     }
 
     /// Returns the cipher of an AES-CTR object, for streams and ranges. Its output is **not
@@ -115,7 +122,7 @@ impl Decryptor {
     /// If the policy does not allow the envelope, no key matches or opens it, or the content is not
     /// AES-CTR.
     pub fn decrypt_ctr(&self, envelope: &Envelope) -> Result<CtrCipher, DecryptError> {
-        self.run_now(self.decrypt_ctr_async(envelope))?
+        self.run_now(async |own| own.decrypt_ctr_async(envelope).await)?
     }
 
     /// Returns the keystream that decrypts ranges of an object. Nothing authenticates them, so the
@@ -126,7 +133,7 @@ impl Decryptor {
     /// If the policy does not allow ranges of the object, no key matches or opens the envelope, or
     /// the content algorithm is not seekable (AES-CBC).
     pub fn decrypt_range(&self, envelope: &Envelope) -> Result<CtrCipher, DecryptError> {
-        self.run_now(self.decrypt_range_async(envelope))?
+        self.run_now(async |own| own.decrypt_range_async(envelope).await)?
     }
 
     /// Returns a reader that decrypts a body, and at its end checks everything that can be checked:
@@ -154,7 +161,7 @@ impl Decryptor {
         envelope: &Envelope,
         plan: PartPlan,
     ) -> Result<EncryptedObject<CtrCipher>, DecryptError> {
-        self.run_now(self.resume_async(envelope, plan))?
+        self.run_now(async |own| own.resume_async(envelope, plan).await)?
     }
 
     /// Rewraps the content key of an envelope with the key and in the dialect of `encryptor`. The
@@ -182,7 +189,9 @@ impl Decryptor {
         if encryptor.is_async() {
             return Err(RewrapError::Encrypt(EncryptError::AsyncKey));
         }
-        self.run_now(self.rewrap_async(envelope, encryptor)).map_err(RewrapError::Decrypt)?
+        let encryptor = encryptor.on_this_thread();
+        self.run_now(async |own| own.rewrap_async(envelope, &encryptor).await)
+            .map_err(RewrapError::Decrypt)?
     }
 
     /// As [`decrypt`](Self::decrypt), waiting for the master key. The future can be dropped at any
@@ -277,11 +286,12 @@ impl Decryptor {
     }
 
     /// Runs a future that waits for nothing, because no key is async. If one is, nothing is run.
-    fn run_now<T>(&self, future: impl Future<Output = T>) -> Result<T, DecryptError> {
+    fn run_now<T>(&self, work: impl AsyncFnOnce(&Self) -> T) -> Result<T, DecryptError> {
         if self.keyring.is_async() {
             return Err(DecryptError::AsyncKey);
         }
-        run_now(future).ok_or(DecryptError::AsyncKey)
+        let own = Self { place: Place::Here, ..self.clone() };
+        run_now(work(&own)).ok_or(DecryptError::AsyncKey)
     }
 
     /// The content key of an envelope that the policy has admitted, and the body that its seal
@@ -298,7 +308,7 @@ impl Decryptor {
         let key = match cached {
             Some(key) => key,
             None => {
-                let key = self.keyring.unwrap(envelope, allows_short).await;
+                let key = self.keyring.unwrap(envelope, allows_short, self.place).await;
                 let key = Arc::new(key.map_err(|error| refused(envelope, error))?);
                 if let Some(cache) = &self.cache {
                     cache.insert(envelope, &key);
@@ -315,9 +325,12 @@ impl Decryptor {
 /// probably altered.
 fn refused(envelope: &Envelope, error: KeyringError) -> DecryptError {
     match (envelope.refusal(), &error) {
-        (_, KeyringError::Unidentified | KeyringError::Unwrap(UnwrapError::Kms(_))) | (None, _) => {
-            error.into()
-        }
+        (
+            _,
+            KeyringError::Unidentified
+            | KeyringError::Unwrap(UnwrapError::Kms(_) | UnwrapError::NotUsed(_)),
+        )
+        | (None, _) => error.into(),
         (Some(refusal), _) => DecryptError::Deviates(refusal.clone()),
     }
 }
@@ -327,15 +340,16 @@ fn cipher(key: &ContentKey, seal: Option<SealedContent>) -> Result<ContentCipher
 }
 
 impl DecryptError {
-    /// Returns whether it is still open if the key is the right one, because a KMS was asked and
-    /// gave no answer about it.
+    /// Returns whether it is still open if the key is the right one, because it was not used, or a
+    /// KMS was asked and gave no answer about it.
     #[must_use]
     pub const fn is_undecided(&self) -> bool {
-        matches!(
-            self,
-            Self::Keyring(KeyringError::Unwrap(UnwrapError::Kms(error)))
-                if !matches!(error, KmsError::Refused(_))
-        )
+        let Self::Keyring(KeyringError::Unwrap(error)) = self else { return false };
+        match error {
+            UnwrapError::Kms(error) => !matches!(error, KmsError::Refused(_)),
+            UnwrapError::NotUsed(_) => true,
+            UnwrapError::Failed => false,
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     key_check::key_check,
     kms::KmsError,
     seal::Sealer,
-    wrap::{SharedWrapper, run_now},
+    wrap::{Place, SharedWrapper, run_now},
 };
 
 /// An encryptor that generates a fresh content key for each object and wraps it. Clones share the
@@ -52,6 +52,7 @@ pub struct Encryptor {
     /// The name that an object gets which is rewrapped.
     new_name: Option<Arc<str>>,
     allow_weak_wrap: bool,
+    place: Place,
 }
 
 /// The treatment of seals.
@@ -99,6 +100,7 @@ impl Encryptor {
             seal: Sealing::Kept,
             new_name: None,
             allow_weak_wrap: false,
+            place: Place::Pool,
         }
     }
 
@@ -233,7 +235,7 @@ impl Encryptor {
     /// If the key must not or cannot wrap in this dialect, the dialect cannot express the metadata
     /// or the service would not store it, or there is no randomness.
     pub fn encrypt(&self) -> Result<EncryptedObject<CtrCipher>, EncryptError> {
-        self.run_now(self.encrypt_async())?
+        self.run_now(async |own| own.encrypt_async().await)?
     }
 
     /// Encrypts one object with AES-GCM, if the dialect has it (`cos-v2`).
@@ -241,7 +243,7 @@ impl Encryptor {
     /// # Errors
     /// As [`encrypt`](Self::encrypt).
     pub fn encrypt_gcm(&self) -> Result<EncryptedObject<GcmSealer>, EncryptError> {
-        self.run_now(self.encrypt_gcm_async())?
+        self.run_now(async |own| own.encrypt_gcm_async().await)?
     }
 
     /// Encrypts one object with any content algorithm that the dialect writes.
@@ -252,7 +254,7 @@ impl Encryptor {
         &self,
         content: ContentAlgorithm,
     ) -> Result<EncryptedObject<BodyEncryptor>, EncryptError> {
-        self.run_now(self.encrypt_with_async(content))?
+        self.run_now(async |own| own.encrypt_with_async(content).await)?
     }
 
     /// As [`encrypt`](Self::encrypt), waiting for the master key. Dropping the future has no
@@ -298,7 +300,8 @@ impl Encryptor {
     }
 
     /// Returns whether an operation may block the thread for [long](crate::KeyWrapper::may_block).
-    /// Async programs then call it on a thread that may block.
+    /// Async programs then call it on a thread that may block. With the feature `tokio-rt`, the
+    /// async functions do so themselves.
     #[must_use]
     pub fn is_blocking(&self) -> bool {
         self.wrapper.may_block()
@@ -311,11 +314,16 @@ impl Encryptor {
 
     /// Runs a future that waits for nothing, because the key is not async. If it is, nothing is
     /// run.
-    fn run_now<T>(&self, future: impl Future<Output = T>) -> Result<T, EncryptError> {
+    fn run_now<T>(&self, work: impl AsyncFnOnce(&Self) -> T) -> Result<T, EncryptError> {
         if self.is_async() {
             return Err(EncryptError::AsyncKey);
         }
-        run_now(future).ok_or(EncryptError::AsyncKey)
+        run_now(work(&self.on_this_thread())).ok_or(EncryptError::AsyncKey)
+    }
+
+    /// Returns an encryptor whose async functions use the key on the thread that polls them.
+    pub(crate) fn on_this_thread(&self) -> Self {
+        Self { place: Place::Here, ..self.clone() }
     }
 
     async fn fresh<C>(
@@ -335,7 +343,7 @@ impl Encryptor {
         {
             self.dialect.layout(size, layout.part_size())?;
         }
-        let key = ContentKey::generate(content)?;
+        let key = Arc::new(ContentKey::generate(content)?);
         let mut sealer = match &self.seal {
             Sealing::Made(options) => Some(Sealer::new(&key, options)),
             Sealing::Kept | Sealing::Never => None,
@@ -352,7 +360,7 @@ impl Encryptor {
     /// here, before a byte is encrypted, not when the upload fails.
     pub(crate) async fn object<C>(
         &self,
-        key: &ContentKey,
+        key: &Arc<ContentKey>,
         sizes: Sizes,
         cipher: C,
         sealer: Option<Sealer>,
@@ -362,7 +370,7 @@ impl Encryptor {
         if key.is_short() {
             return Err(EncryptError::ShortContentKey);
         }
-        let wrapped = self.wrapper.wrap(key, algorithm, dialect.iv_form()).await?;
+        let wrapped = self.wrapper.wrap(key, algorithm, dialect.iv_form(), self.place).await?;
 
         let mut envelope = Envelope::new(dialect, content, algorithm, wrapped.cek, wrapped.iv)
             .with_description(self.wrapper.description().clone());
@@ -405,7 +413,7 @@ impl Encryptor {
         if !self.wrapper.accepts(envelope) {
             return Ok(());
         }
-        match self.wrapper.unwrap(envelope).await {
+        match self.wrapper.unwrap(envelope, self.place).await {
             Ok(read) if bool::from(read.cek().ct_eq(key.cek()) & read.iv().ct_eq(key.iv())) => {
                 Ok(())
             }

@@ -5,8 +5,10 @@ use std::{collections::BTreeMap, hint::black_box, sync::Arc};
 use meta_codec::{Deviation, Envelope, IvForm, WrapAlgorithm};
 
 use crate::{
-    AsyncKeyWrapper, ContentKey, KeyWrapper, UnwrapError, key_check, kms::KmsError, seal,
-    wrap::SharedWrapper,
+    AsyncKeyWrapper, ContentKey, KeyWrapper, UnwrapError, key_check,
+    kms::KmsError,
+    seal,
+    wrap::{Place, SharedWrapper},
 };
 
 /// A set of master keys to unwrap with.
@@ -92,6 +94,7 @@ impl Keyring {
         &self,
         envelope: &Envelope,
         allows_short: bool,
+        place: Place,
     ) -> Result<ContentKey, KeyringError> {
         let unverifiable =
             envelope.wrap_algorithm() == WrapAlgorithm::AesCtrZero && !envelope.is_bound_to_key();
@@ -110,7 +113,7 @@ impl Keyring {
         for key in candidates {
             // The checks are computed in any case: their time would tell someone who forges wrapped
             // keys which of them are well formed.
-            let unwrapped = key.unwrap(envelope).await;
+            let unwrapped = key.unwrap(envelope, place).await;
             let stand_in = ContentKey::stand_in(envelope.content_algorithm());
             let tried = unwrapped.as_ref().unwrap_or(&stand_in);
             // Where short keys are not allowed, one is like a key that does not fit: the same
@@ -126,7 +129,11 @@ impl Keyring {
             // An unavailable KMS may hold the right key, so its error is the most useful to report.
             let unasked = |error: &UnwrapError| {
                 use KmsError::{Denied, NotAsked, Unavailable};
-                matches!(error, UnwrapError::Kms(Denied(_) | NotAsked(_) | Unavailable(_)))
+                matches!(
+                    error,
+                    UnwrapError::Kms(Denied(_) | NotAsked(_) | Unavailable(_))
+                        | UnwrapError::NotUsed(_)
+                )
             };
             match &outcome {
                 Err(KeyringError::Unwrap(earlier)) if unasked(earlier) && !unasked(&failed) => {}

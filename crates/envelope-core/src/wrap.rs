@@ -16,7 +16,7 @@ mod rsa_limits;
 mod shared;
 
 pub use async_wrapper::{AsyncKeyWrapper, BoxFuture};
-pub(crate) use shared::{SharedWrapper, run_now};
+pub(crate) use shared::{Place, SharedWrapper, run_now};
 
 /// A master key that can wrap and unwrap content keys.
 ///
@@ -212,6 +212,9 @@ pub enum WrapError {
     /// No randomness was available for the padding.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
+    /// The thread on which the master key was to be used ended early.
+    #[error("the master key could not be used: {0}")]
+    NotUsed(String),
     /// The operation failed.
     #[error("the content key could not be wrapped")]
     Failed,
@@ -228,4 +231,7 @@ pub enum UnwrapError {
     /// The KMS returned no plaintext.
     #[error(transparent)]
     Kms(#[from] KmsError),
+    /// The thread on which the master key was to be used ended early.
+    #[error("the master key could not be used: {0}")]
+    NotUsed(String),
 }

@@ -20,7 +20,8 @@ pub const CALL_BOUND: Duration =
     RetryPolicy::SHORT.bound(ATTEMPT_TIMEOUT).saturating_add(Duration::from_secs(1));
 
 /// A client that calls a service over a transport and retries. It blocks the thread: async programs
-/// use it through `envelope-store`, or on their runtime's pool for blocking work.
+/// use it with the feature `tokio-rt` of `envelope-core`, as `envelope-store` does, or on their
+/// runtime's threads for blocking work.
 ///
 /// ```
 /// # #[cfg(feature = "blocking")]

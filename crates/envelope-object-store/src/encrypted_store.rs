@@ -20,7 +20,6 @@ use crate::{
     Error, attributes,
     encrypted_upload::{self, EncryptedUpload},
     error::replaced,
-    master_key,
     written_object::WrittenObject,
 };
 
@@ -199,7 +198,7 @@ impl<S: ObjectStore> ObjectStore for EncryptedStore<S> {
         let len = payload.content_length() as u64;
         let encryptor = self.encryptor(location)?.with_plain_len(len);
         self.check_replaceable(location).await?;
-        let mut object = master_key::encrypt(encryptor).await?;
+        let mut object = encryptor.encrypt_async().await.map_err(Error::from)?;
         let mut hasher = object.body_hasher().map(|hasher| hasher.whole());
         let mut keystream = object.cipher().at(0);
         let body = encrypted_upload::encrypt(payload, &mut keystream, hasher.as_mut())?;
@@ -221,7 +220,7 @@ impl<S: ObjectStore> ObjectStore for EncryptedStore<S> {
     ) -> Result<Box<dyn MultipartUpload>> {
         let encryptor = self.encryptor(location)?;
         self.check_replaceable(location).await?;
-        let object = master_key::encrypt(encryptor).await?;
+        let object = encryptor.encrypt_async().await.map_err(Error::from)?;
         self.check_readable(object.envelope(), None)?;
         opts.attributes = attributes::with_envelope(opts.attributes, object.headers())?;
         let (path, attributes) = (location.clone(), opts.attributes.clone());

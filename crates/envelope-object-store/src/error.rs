@@ -50,9 +50,6 @@ pub enum Error {
     /// The body or the plaintext is not what the envelope says.
     #[error(transparent)]
     Integrity(#[from] IntegrityError),
-    /// The thread that used the master key ended early.
-    #[error("the master key could not be used: {0}")]
-    MasterKey(#[source] tokio::task::JoinError),
     /// The seal of the object is bound to its name, and a copy has another one.
     #[error(
         "the seal of the object is bound to its name, and the service copies seals as they are; \

@@ -48,7 +48,6 @@ mod attributes;
 mod encrypted_store;
 mod encrypted_upload;
 mod error;
-mod master_key;
 mod stored_body;
 mod stored_object;
 mod written_object;

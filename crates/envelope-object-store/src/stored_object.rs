@@ -17,7 +17,6 @@ use crate::{
     EncryptedStore, Error,
     attributes::{self, Found},
     error::replaced,
-    master_key,
     stored_body::{complete, decrypt},
     written_object::WrittenObject,
 };
@@ -184,7 +183,7 @@ impl<S: ObjectStore> EncryptedStore<S> {
             return Err(Error::OtherBytes { want: stored, got: found.range }.into());
         }
         let len = plain_len(&envelope, found.meta.size)?;
-        let cipher = master_key::decrypt(self.decryptor(path), envelope.clone()).await?;
+        let cipher = self.decryptor(path).decrypt_async(&envelope).await.map_err(Error::from)?;
         let check = PlainCheck::new(&envelope);
         Ok(result(found, len, 0..len, envelope, |body| {
             decrypt(complete(body, stored), cipher, Some(check))
@@ -209,7 +208,8 @@ impl<S: ObjectStore> EncryptedStore<S> {
         if found.range != wanted && len == found.meta.size {
             return Err(Error::OtherBytes { want: wanted, got: found.range }.into());
         }
-        let cipher = master_key::decrypt_range(self.decryptor(path), envelope.clone()).await?;
+        let cipher =
+            self.decryptor(path).decrypt_range_async(&envelope).await.map_err(Error::from)?;
         if found.range != wanted {
             // The end of the body is not that of the plaintext.
             let (meta, attributes) = (found.meta.clone(), found.attributes.clone());

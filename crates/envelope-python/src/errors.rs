@@ -92,7 +92,10 @@ impl IntoException for DecryptError {
             Self::Keyring(KeyringError::Unwrap(CoreUnwrapError::Kms(_))) => {
                 KmsError::new_err(words)
             }
-            Self::Keyring(KeyringError::Unwrap(_)) => UnwrapError::new_err(words),
+            Self::Keyring(KeyringError::Unwrap(CoreUnwrapError::Failed)) => {
+                UnwrapError::new_err(words)
+            }
+            Self::Keyring(KeyringError::Unwrap(_)) => EnvelopeError::new_err(words),
             Self::Keyring(_) => NoKeyError::new_err(words),
             Self::Seal(_) => IntegrityError::new_err(words),
             _ => EnvelopeError::new_err(words),

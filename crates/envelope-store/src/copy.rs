@@ -14,7 +14,6 @@ use crate::{
     Event, Headers, ObjectMeta, Put, RetryPolicy, StopSignal, Store, StoreError, TransferError,
     inspector::Inspector,
     kept_headers::{self, kept},
-    master_key,
     object_envelope::{check_budget, envelope_in, instruction_key, is_elsewhere},
     progress::ProgressListener,
     put::StoredObject,
@@ -438,7 +437,7 @@ impl Copy {
                 .clone()
                 .with_policy(Policy::lenient().allow_unauthenticated_ranges())
                 .with_name(self.to.key.clone());
-            let Ok(cipher) = master_key::decrypt_range(&decryptor, envelope).await else {
+            let Ok(cipher) = decryptor.decrypt_range_async(envelope).await else {
                 return Ok(false);
             };
             cipher.at(0).apply(&mut keystream[..]);

@@ -26,7 +26,6 @@ use crate::{
     Body, Event, GetOptions, Object, ObjectMeta, RetryPolicy, Store, StoreError, TransferError,
     body::check_crc64,
     inspector::Inspector,
-    master_key,
     object_envelope::{envelope_of, is_elsewhere},
     object_name::named,
     progress::ProgressListener,
@@ -221,7 +220,7 @@ impl Get {
             return Ok(GetResult::new(meta, None, Some(bytes), self.counted(body)));
         };
         let plain_len = plain_len(&envelope, meta.len)?;
-        let cipher = master_key::decrypt(&named(decryptor, &self.key), &envelope).await?;
+        let cipher = named(decryptor, &self.key).decrypt_async(&envelope).await?;
         self.warn_of_short_key(cipher.key_bits());
         let body = DecryptStream::new(body, cipher).with_check(PlainCheck::new(&envelope));
         let (body, bytes) = (self.counted(body.boxed()), plain_len.map(|len| 0..len));
@@ -251,7 +250,7 @@ impl Get {
         };
         check_body_len(&envelope, meta.len)?;
         let decryptor = named(decryptor, &self.key);
-        let cipher = master_key::decrypt_range(&decryptor, &envelope).await?;
+        let cipher = decryptor.decrypt_range_async(&envelope).await?;
         self.warn_of_short_key(cipher.key_bits());
         let len = envelope.content_algorithm().plain_len(meta.len).unwrap_or_default();
         let wanted = range.resolve(len)?;

@@ -44,7 +44,6 @@ mod inspector;
 mod journal;
 mod kept_headers;
 mod listing;
-mod master_key;
 mod object_envelope;
 mod object_name;
 mod output;

@@ -31,7 +31,6 @@ use crate::{
     Event, Headers, ObjectMeta, PutOptions, RetryPolicy, StopSignal, Store, StoreError,
     TransferError, Upload,
     budget::memory_for,
-    master_key,
     object_envelope::{check_budget, envelope_in, is_of_envelope},
     object_name::named,
     progress::ProgressListener,
@@ -465,7 +464,7 @@ impl Put {
     ) -> Result<Multipart<'_>, TransferError> {
         let (plan, vendor) =
             (self.plan(source.len(), encryptor.dialect())?, encryptor.dialect().vendor());
-        let object = master_key::encrypt(&encryptor.clone().with_parts(plan)).await?;
+        let object = encryptor.clone().with_parts(plan).encrypt_async().await?;
         // Before all of the source is read.
         self.all_headers(vendor, &object.longest_headers()?)?;
         let (object, proof) = tokio::select! {
@@ -632,9 +631,9 @@ impl Put {
             return Ok(Err("the journal contains no valid part plan"));
         };
         let decryptor = named(decryptor, &self.key);
-        let object = match master_key::resume(&decryptor, &envelope, plan).await {
+        let object = match decryptor.resume_async(&envelope, plan).await {
             Ok(object) => object,
-            Err(error) if is_undecided(&error) => return Err(error),
+            Err(error) if error.is_undecided() => return Err(error.into()),
             Err(_) => return Ok(Err("this key does not open the earlier upload")),
         };
         // The journal knows the headers that the upload was created with.
@@ -683,12 +682,4 @@ struct Resumed<'a> {
     job: Multipart<'a>,
     upload: Upload,
     envelope: Envelope,
-}
-
-/// Returns whether a failure to unwrap a content key leaves open whether the key is the right one.
-fn is_undecided(error: &TransferError) -> bool {
-    match error {
-        TransferError::Decrypt(error) => error.is_undecided(),
-        _ => true,
-    }
 }

@@ -18,7 +18,6 @@ use crate::{
     body::check_crc64,
     inspector::Inspector,
     kept_headers::{self, kept, with_envelope},
-    master_key,
     object_envelope::{check_budget, envelope_in, envelope_of},
     object_name::named,
     progress::ProgressListener,
@@ -254,20 +253,20 @@ impl Rewrap {
         encryptor: &Encryptor,
     ) -> Result<Option<(Decryptor, EncryptedObject<ContentCipher>)>, TransferError> {
         let old = named(old, &self.key);
-        let error = match master_key::rewrap(&old, envelope, encryptor).await? {
+        let error = match old.rewrap_async(envelope, encryptor).await {
             Ok(rewrapped) => return Ok(Some((old, rewrapped))),
             Err(error) => error,
         };
         let new = self.new.as_ref().filter(|_| matches!(error, RewrapError::Decrypt(_)));
         let Some(NewKeys(new)) = new else { return Err(error.into()) };
         let new = named(new, &self.key);
-        if master_key::decrypt(&new, envelope).await.is_err() {
+        if new.decrypt_async(envelope).await.is_err() {
             return Err(error.into());
         }
         if self.is_as_wanted(envelope, encryptor) {
             return Ok(None);
         }
-        let rewrapped = master_key::rewrap(&new, envelope, encryptor).await??;
+        let rewrapped = new.rewrap_async(envelope, encryptor).await?;
         Ok(Some((new, rewrapped)))
     }
 
@@ -375,7 +374,7 @@ impl Rewrap {
         {
             // The store wants to know the parts, and the object had none.
             let encryptor = encryptor.clone().with_parts(plan);
-            rewrapped = master_key::rewrap(old, envelope, &encryptor).await??;
+            rewrapped = old.rewrap_async(envelope, &encryptor).await?;
         }
         let object = self.get(meta).await?;
         // A seal covers the body from now on, because all of it passes by here.

@@ -10,7 +10,7 @@ use opendal_core::{
 use tokio::sync::OnceCell;
 
 use crate::{
-    EnvelopeLayer, Error, master_key,
+    EnvelopeLayer, Error,
     user_metadata::{find, pairs, plain, plain_len},
 };
 
@@ -116,12 +116,12 @@ impl DecryptedReader {
             None => (start..end, None),
             Some(envelope) if (start, end) == (0, opened.len) => {
                 let check = PlainCheck::new(&envelope);
-                let cipher = master_key::decrypt(decryptor, envelope).await?;
+                let cipher = decryptor.decrypt_async(&envelope).await.map_err(Error::from)?;
                 (0..stored, Some(BodyDecryptor::from(cipher).with_check(check)))
             }
             Some(envelope) => {
-                let range = || master_key::decrypt_range(decryptor, envelope);
-                let cipher = opened.cipher.get_or_try_init(range).await?;
+                let range = || decryptor.decrypt_range_async(&envelope);
+                let cipher = opened.cipher.get_or_try_init(range).await.map_err(Error::from)?;
                 (start..end, Some(cipher.at(start).into()))
             }
         };

@@ -8,9 +8,7 @@ use opendal_core::{
     raw::{OpStat, OpWrite, Service as _, Servicer, oio},
 };
 
-use crate::{
-    EnvelopeLayer, Error, master_key, user_metadata::with_envelope, written_object::WrittenObject,
-};
+use crate::{EnvelopeLayer, Error, user_metadata::with_envelope, written_object::WrittenObject};
 
 /// A writer that encrypts each chunk with the keystream of its place. The first chunk waits for the
 /// master key, because writers are made by a function that cannot.
@@ -54,8 +52,8 @@ impl EncryptedWriter {
             return Ok(self.begun.insert(begun));
         }
         let keys = &self.layer.0;
-        let encryptor = keys.encryptor.clone().ok_or(Error::ReadOnly)?;
-        let object = master_key::encrypt(encryptor).await?;
+        let encryptor = keys.encryptor.as_ref().ok_or(Error::ReadOnly)?;
+        let object = encryptor.encrypt_async().await.map_err(Error::from)?;
         keys.check_readable(object.envelope())?;
         let sent = with_envelope(&self.args, object.headers())?;
         let text = |value: Option<&str>| value.map(str::to_owned);

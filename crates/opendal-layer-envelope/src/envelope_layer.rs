@@ -9,7 +9,7 @@ use opendal_core::{
 };
 
 use crate::{
-    encrypted_service::EncryptedService, master_key, self_test::Kept, user_metadata::envelope_pairs,
+    Error, encrypted_service::EncryptedService, self_test::Kept, user_metadata::envelope_pairs,
 };
 
 /// A layer that encrypts what is written, and decrypts what is read.
@@ -68,7 +68,7 @@ impl EnvelopeLayer {
         let vendor = encryptor.dialect().vendor();
         let mut keys = Keys { encryptor: None, decryptor, vendor, kept: Kept::default() };
         // An envelope as those of real objects will be.
-        let object = master_key::encrypt(encryptor.clone()).await?;
+        let object = encryptor.encrypt_async().await.map_err(Error::from)?;
         keys.check_readable(object.envelope())?;
         keys.kept = Kept::test(operator, &envelope_pairs(object.headers())).await?;
         keys.encryptor = Some(encryptor);

@@ -41,9 +41,6 @@ pub enum Error {
     /// The body or the plaintext is not what the envelope says.
     #[error(transparent)]
     Integrity(#[from] IntegrityError),
-    /// The thread that used the master key ended early.
-    #[error("the master key could not be used: {0}")]
-    MasterKey(#[source] tokio::task::JoinError),
     /// The service loses the metadata of what is written this way.
     #[error("the service loses the metadata of {way}, and with it the key")]
     MetadataLost {

@@ -33,7 +33,6 @@ mod encrypted_service;
 mod encrypted_writer;
 mod envelope_layer;
 mod error;
-mod master_key;
 mod self_test;
 mod user_metadata;
 mod written_object;

@@ -13,9 +13,10 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// A master key that wraps and unwraps without blocking the thread, such as one in a service with
 /// an async client.
 ///
-/// Most keys are a plain [`KeyWrapper`](crate::KeyWrapper), and need not implement this trait:
-/// `envelope-store` runs those on the runtime's pool for blocking work. This crate has no runtime,
-/// so its own async functions run them on the calling task.
+/// Most keys are a plain [`KeyWrapper`](crate::KeyWrapper), and need not implement this trait. With
+/// the feature `tokio-rt`, async functions that are called within a Tokio runtime use those that
+/// [may block](crate::KeyWrapper::may_block) on its threads for blocking work; otherwise, on the
+/// calling task.
 ///
 /// ```
 /// use envelope_core::{

@@ -7,6 +7,8 @@ use std::{
 };
 
 use meta_codec::{Envelope, IvForm, MaterialDescription, WrapAlgorithm};
+#[cfg(feature = "tokio-rt")]
+use tokio::runtime::Handle;
 
 use super::{AsyncKeyWrapper, KeyWrapper, UnwrapError, WrapError, WrappedKey};
 use crate::ContentKey;
@@ -17,6 +19,15 @@ use crate::ContentKey;
 pub(crate) enum SharedWrapper {
     Async(Arc<dyn AsyncKeyWrapper>),
     Blocking(Arc<dyn KeyWrapper>),
+}
+
+/// Where the operations of a key run that may block the thread for long.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On this thread.
+    Here,
+    /// On a thread for blocking work, if there is a runtime that has any.
+    Pool,
 }
 
 impl SharedWrapper {
@@ -55,21 +66,51 @@ impl SharedWrapper {
 
     pub(crate) async fn wrap(
         &self,
-        key: &ContentKey,
+        key: &Arc<ContentKey>,
         algorithm: WrapAlgorithm,
         iv: IvForm,
+        #[cfg_attr(not(feature = "tokio-rt"), expect(unused_variables, reason = "no pool"))]
+        place: Place,
     ) -> Result<WrappedKey, WrapError> {
-        match self {
-            Self::Async(wrapper) => wrapper.wrap(key, algorithm, iv).await,
-            Self::Blocking(wrapper) => wrapper.wrap(key, algorithm, iv),
+        let wrapper = match self {
+            Self::Async(wrapper) => return wrapper.wrap(key, algorithm, iv).await,
+            Self::Blocking(wrapper) => wrapper,
+        };
+        #[cfg(feature = "tokio-rt")]
+        if let Some(pool) = place.pool(&**wrapper) {
+            let (own, key) = (Arc::clone(wrapper), Arc::clone(key));
+            let done = pool.spawn_blocking(move || own.wrap(&key, algorithm, iv)).await;
+            return done.unwrap_or_else(|error| Err(WrapError::NotUsed(error.to_string())));
         }
+        wrapper.wrap(key, algorithm, iv)
     }
 
-    pub(crate) async fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, UnwrapError> {
-        match self {
-            Self::Async(wrapper) => wrapper.unwrap(envelope).await,
-            Self::Blocking(wrapper) => wrapper.unwrap(envelope),
+    pub(crate) async fn unwrap(
+        &self,
+        envelope: &Envelope,
+        #[cfg_attr(not(feature = "tokio-rt"), expect(unused_variables, reason = "no pool"))]
+        place: Place,
+    ) -> Result<ContentKey, UnwrapError> {
+        let wrapper = match self {
+            Self::Async(wrapper) => return wrapper.unwrap(envelope).await,
+            Self::Blocking(wrapper) => wrapper,
+        };
+        #[cfg(feature = "tokio-rt")]
+        if let Some(pool) = place.pool(&**wrapper) {
+            let (own, envelope) = (Arc::clone(wrapper), envelope.clone());
+            let done = pool.spawn_blocking(move || own.unwrap(&envelope)).await;
+            return done.unwrap_or_else(|error| Err(UnwrapError::NotUsed(error.to_string())));
         }
+        wrapper.unwrap(envelope)
+    }
+}
+
+#[cfg(feature = "tokio-rt")]
+impl Place {
+    /// Returns the runtime on whose threads a key is to be used.
+    fn pool(self, key: &dyn KeyWrapper) -> Option<Handle> {
+        let is_wanted = self == Self::Pool && key.may_block();
+        if is_wanted { Handle::try_current().ok() } else { None }
     }
 }
 

@@ -7,7 +7,6 @@ use super::{Copy, THRESHOLD};
 use crate::{
     CopySource, Headers, ObjectMeta, TransferError,
     kept_headers::{self, is_of_place, is_server_side, kept, translated},
-    master_key,
     object_envelope::{envelope_of, is_of_envelope},
     object_name::named,
 };
@@ -153,7 +152,7 @@ impl Copy {
             encryptor = encryptor.with_parts(plan);
         }
         let decryptor = named(&keys.decryptor, &self.from.key);
-        Ok(Some(master_key::rewrap(&decryptor, envelope, &encryptor).await??))
+        Ok(Some(decryptor.rewrap_async(envelope, &encryptor).await?))
     }
 
     /// Verifies what the policy demands, where nothing else opens the envelope.
@@ -163,7 +162,7 @@ impl Copy {
             return Ok(());
         };
         check_body_len(envelope, meta.len)?;
-        master_key::decrypt(&named(&keys.decryptor, &self.from.key), envelope).await?;
+        named(&keys.decryptor, &self.from.key).decrypt_async(envelope).await?;
         Ok(())
     }
 

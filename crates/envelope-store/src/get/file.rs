@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Event, ObjectMeta, OutputError, OutputFile, TransferError, body::check_crc64,
-    budget::memory_for, master_key, object_name::named,
+    budget::memory_for, object_name::named,
 };
 
 /// The longest object of either store, in bytes: ten thousand parts of 5 GiB.
@@ -106,7 +106,7 @@ impl Get {
         {
             self.inspector.inspect(envelope);
             check_body_len(envelope, meta.len)?;
-            let cipher = master_key::decrypt_ctr(&named(decryptor, &self.key), envelope).await?;
+            let cipher = named(decryptor, &self.key).decrypt_ctr_async(envelope).await?;
             self.warn_of_short_key(cipher.key_bits());
             return self.in_ranges(meta, envelope, cipher, output).await;
         }

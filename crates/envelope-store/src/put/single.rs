@@ -6,9 +6,7 @@ use meta_codec::Envelope;
 use zeroize::Zeroizing;
 
 use super::{MAX_CORRUPT_ATTEMPTS, Put, UploadResult};
-use crate::{
-    Event, Headers, PutResult, StoreError, TransferError, master_key, object_envelope::envelope_in,
-};
+use crate::{Event, Headers, PutResult, StoreError, TransferError, object_envelope::envelope_in};
 
 impl Put {
     /// Encrypts `plain` and uploads it in one request.
@@ -20,7 +18,7 @@ impl Put {
         // It is wiped if there is no key to encrypt it with.
         let mut plain = Zeroizing::new(plain);
         let encryptor = encryptor.clone().with_plain_len(plain.len() as u64);
-        let mut object = master_key::encrypt(&encryptor).await?;
+        let mut object = encryptor.encrypt_async().await?;
         object.cipher().at(0).apply(&mut plain);
         if let Some(hasher) = object.body_hasher() {
             let mut whole = hasher.whole();

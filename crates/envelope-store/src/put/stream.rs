@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{Put, STREAM_PART_SIZE, UploadResult, multipart::Uploaded, source::Source};
-use crate::{Event, Headers, TransferError, Upload, master_key};
+use crate::{Event, Headers, TransferError, Upload};
 
 /// Number of bytes read from a stream at a time.
 const CHUNK: u64 = 256 * 1024;
@@ -54,7 +54,7 @@ impl Put {
             Some(len) => encryptor.clone().with_plain_len(len),
             None => encryptor.clone(),
         };
-        let object = master_key::encrypt_with(&encryptor, self.content).await?;
+        let object = encryptor.encrypt_with_async(self.content).await?;
         let headers = self.all_headers(encryptor.dialect().vendor(), object.headers())?;
         if is_ctr && encryptor.seals() {
             self.listener.notify(Event::Warning(

@@ -15,7 +15,7 @@ use futures_util::TryStreamExt as _;
 
 use super::{NewKeys, Rewrap, Rewrapped};
 use crate::{
-    Copy, ObjectMeta, Store, StoreError, TransferError, list_versions, master_key,
+    Copy, ObjectMeta, Store, StoreError, TransferError, list_versions,
     object_envelope::envelope_of, object_name::named,
 };
 
@@ -178,13 +178,13 @@ impl Rewrap {
             return Err(refusal.clone().into());
         }
         for (opens, decryptor) in [(Opens::New, new), (Opens::Old, old)] {
-            match master_key::decrypt(&named(decryptor, &self.key), &envelope).await {
+            match named(decryptor, &self.key).decrypt_async(&envelope).await {
                 Ok(cipher) if cipher.key_bits() < 256 => {
                     return Err(EncryptError::ShortContentKey.into());
                 }
                 Ok(_) => return Ok(opens),
-                Err(TransferError::Decrypt(error)) if !error.is_undecided() => {}
-                Err(error) => return Err(error),
+                Err(error) if !error.is_undecided() => {}
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(Opens::Neither)
