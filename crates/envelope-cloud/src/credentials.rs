@@ -92,7 +92,18 @@ impl ProvideCredential for Credentials {
 /// # Ok::<(), envelope_cloud::CredentialsError>(())
 /// ```
 #[derive(Clone)]
-pub struct SharedCredentials(Arc<dyn ProvideCredentialDyn<Credential = Credentials>>);
+pub struct SharedCredentials {
+    provider: Arc<dyn ProvideCredentialDyn<Credential = Credentials>>,
+    /// The same provider, if it can be told that a key was refused.
+    renewable: Option<Arc<dyn Renewable>>,
+}
+
+/// A provider that remembers keys, and can be told that a service has refused one.
+pub trait Renewable: Send + Sync {
+    /// Makes the provider ask for another key, unless this one is so new that it cannot be the
+    /// reason.
+    fn refused(&self, key: &Credentials);
+}
 
 impl fmt::Debug for SharedCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -104,7 +115,25 @@ impl SharedCredentials {
     /// Shares a provider.
     #[must_use]
     pub fn new(provider: impl ProvideCredential<Credential = Credentials>) -> Self {
-        Self(Arc::new(provider))
+        Self { provider: Arc::new(provider), renewable: None }
+    }
+
+    /// Shares a provider that remembers keys.
+    #[must_use]
+    pub fn renewable(
+        provider: impl ProvideCredential<Credential = Credentials> + Renewable,
+    ) -> Self {
+        let provider = Arc::new(provider);
+        let renewable: Arc<dyn Renewable> = provider.clone();
+        Self { provider, renewable: Some(renewable) }
+    }
+
+    /// Tells the provider that a service has refused a key, which may have expired earlier than it
+    /// should.
+    pub fn refused(&self, key: &Credentials) {
+        if let Some(provider) = &self.renewable {
+            provider.refused(key);
+        }
     }
 
     /// Returns the access key to sign with now. It can be dropped at any time.
@@ -112,7 +141,7 @@ impl SharedCredentials {
     /// # Errors
     /// If there is none.
     pub async fn get(&self) -> Result<Credentials, CredentialsError> {
-        match self.0.provide_credential_dyn(&Context::new()).await {
+        match self.provider.provide_credential_dyn(&Context::new()).await {
             Ok(Some(credentials)) => Ok(credentials),
             Ok(None) => Err(CredentialsError("there is no access key".to_owned())),
             Err(error) => Err(CredentialsError(error.to_string())),
@@ -127,7 +156,7 @@ impl ProvideCredential for SharedCredentials {
         &self,
         context: &Context,
     ) -> reqsign_core::Result<Option<Credentials>> {
-        self.0.provide_credential_dyn(context).await
+        self.provider.provide_credential_dyn(context).await
     }
 }
 

@@ -22,7 +22,9 @@ mod environment;
 pub mod sign;
 
 pub use backoff::{Backoff, RetryPolicy, jitter};
-pub use credentials::{Credentials, CredentialsError, ProvideCredential, SharedCredentials};
+pub use credentials::{
+    Credentials, CredentialsError, ProvideCredential, Renewable, SharedCredentials,
+};
 pub use endpoint::{Endpoint, EndpointError};
 pub use environment::{Environment, KeyNames};
 

@@ -25,7 +25,7 @@ pub use self::{
     deletions::Deletions,
     filter::{Filter, PatternError},
     inventory::{Inventory, InventoryError, Row},
-    mtime::{listed, modified, mtime_header},
+    mtime::{is_same_time, listed, modified, mtime_header},
     outcome::{Outcome, describe},
     report::{Report, ReportError},
     summary::{BulkError, Summary},

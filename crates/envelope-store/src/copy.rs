@@ -394,7 +394,7 @@ impl Copy {
             Ok(there) => there,
             Err(StoreError::NotFound) => return Ok(CopyTarget::Nothing),
             // It is encrypted with another key of the customer, or with none.
-            Err(StoreError::Refused(refusal)) if refusal.status == 400 => {
+            Err(error) if error.is_of_other_key() => {
                 return Ok(CopyTarget::Other);
             }
             Err(error) => return Err(error.into()),

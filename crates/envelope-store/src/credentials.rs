@@ -85,13 +85,13 @@ pub(crate) fn find(vendor: Vendor, account: &Account) -> Result<SharedCredential
                 Some(name) => role.with_role_name(name),
                 None => role,
             };
-            Ok(SharedCredentials::new(Cached::new(role, Proxies::None)))
+            Ok(SharedCredentials::renewable(Cached::new(role, Proxies::None)))
         }
         ("cvm-role", Vendor::Cos) => Ok(cvm_role(detail)),
         ("oidc", _) => Ok(oidc(vendor)),
         ("process", _) if !account.process.is_empty() => {
             let process = Process::new(account.process.clone());
-            Ok(SharedCredentials::new(Cached::new(process, Proxies::System)))
+            Ok(SharedCredentials::renewable(Cached::new(process, Proxies::System)))
         }
         _ => Err(SettingsError::Source { name: named.to_owned(), known: SOURCES }),
     }
@@ -111,18 +111,18 @@ fn of_coscli() -> Result<SharedCredentials, SettingsError> {
 }
 
 fn cvm_role(name: Option<&str>) -> SharedCredentials {
-    SharedCredentials::new(Cached::new(CvmRole::new(name), Proxies::None))
+    SharedCredentials::renewable(Cached::new(CvmRole::new(name), Proxies::None))
 }
 
 fn oidc(vendor: Vendor) -> SharedCredentials {
     match vendor {
         Vendor::Oss => {
             let role = AssumeRoleWithOidcCredentialProvider::new();
-            SharedCredentials::new(Cached::new(role, Proxies::System))
+            SharedCredentials::renewable(Cached::new(role, Proxies::System))
         }
         Vendor::Cos => {
             let role = AssumeRoleWithWebIdentityCredentialProvider::new();
-            SharedCredentials::new(Cached::new(role, Proxies::System))
+            SharedCredentials::renewable(Cached::new(role, Proxies::System))
         }
     }
 }

@@ -138,6 +138,13 @@ impl StoreError {
         matches!(self, Self::Refused(refusal) if refusal.code == "InvalidEncryptionRequest")
     }
 
+    /// Returns whether a look at an object was refused because it is encrypted with another customer
+    /// key, or with none, or because it is and no key was sent.
+    #[must_use]
+    pub fn is_of_other_key(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.status == 400)
+    }
+
     /// Returns whether the object is archived and must be restored before it is read, or, as the
     /// answer to [restoring](crate::Store::restore) it, whether it is not archived.
     #[must_use]

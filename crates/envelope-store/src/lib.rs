@@ -88,7 +88,7 @@ pub use settings::{Settings, SettingsError};
 pub use stop_signal::StopSignal;
 pub use store::{
     CopyOptions, Entry, GetOptions, Headers, Object, ObjectMeta, Page, PresignedMethod, PutOptions,
-    PutResult, Store, Upload, UploadedPart, Version, VersionMarker, VersionPage,
+    PutResult, Store, Upload, UploadedPart, Version, VersionMarker, VersionPage, head_unless_gone,
 };
 pub use stores::*;
 pub use transfer_error::TransferError;

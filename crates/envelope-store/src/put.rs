@@ -309,11 +309,12 @@ impl Put {
             // What was read for the next part, and the part that is being sent.
             let part = self.part_size.unwrap_or(STREAM_PART_SIZE).max(self.threshold).min(len);
             let _memory = memory_for(&*self.store, part.saturating_mul(2)).await;
-            let file = tokio::fs::File::open(path).await?;
+            let file = source.open_again()?;
             // They are encrypted one after the other, and within a budget they are sent so, too.
             let within = self.store.budget().is_some();
             let own = self.clone().with_concurrency(if within { 1 } else { self.concurrency });
-            return own.stream(file, Some(len), encryptor).await;
+            own.check_dialect(encryptor)?;
+            return own.put_stream(file, Some(len), encryptor, Some(&source)).await;
         }
         self.check_dialect(encryptor)?;
         if len <= self.threshold {
@@ -391,9 +392,7 @@ impl Put {
             None => PartPlan::new(len, self.part_size_for(len), dialect),
         };
         let plan = plan.or_else(|_| self.plan(len, dialect))?;
-        if let PartSource::Object(_) = &source {
-            StoredObject::check_part_size(plan.layout().part_size())?;
-        }
+        StoredObject::check_part_size(plan.layout().part_size())?;
         let fitting = MAX_IN_FLIGHT.checked_div(plan.layout().part_size()).unwrap_or_default();
         let fitting = usize::try_from(fitting).unwrap_or(usize::MAX);
         let own = self.clone().with_concurrency(fitting.min(self.concurrency));
@@ -425,7 +424,7 @@ impl Put {
         encryptor: &Encryptor,
     ) -> Result<UploadResult, TransferError> {
         self.check_dialect(encryptor)?;
-        self.put_stream(plain, len, encryptor).await
+        self.put_stream(plain, len, encryptor, None).await
     }
 
     /// Encrypts and uploads a source that is long enough for parts. `superseded` is an earlier
@@ -509,7 +508,8 @@ impl Put {
     }
 
     const fn options(&self) -> PutOptions {
-        PutOptions { create_only: self.create_only }
+        // Before another attempt, the object that is replaced is looked at again.
+        PutOptions { create_only: self.create_only, only_once: self.expected.is_some() }
     }
 
     /// Refuses headers that belong to another vendor.

@@ -3,7 +3,11 @@
 mod kept;
 mod versions;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use envelope_core::{
     BodyHasher, ContentAlgorithm, ContentCipher, Crc64, Decryptor, EncryptedObject, Encryptor,
@@ -21,12 +25,15 @@ use crate::{
     object_envelope::{check_budget, envelope_in, envelope_of},
     object_name::named,
     progress::ProgressListener,
+    store::head_unless_gone,
 };
 
 /// Maximum number of attempts to write headers that get lost on their way.
 const MAX_ATTEMPTS: u32 = 3;
 /// The longest pause before something that looks wrong is looked at again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How old a look at an object may be when its headers are replaced.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// The outcome of [`Rewrap::run`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +90,15 @@ pub struct Rewrap {
     new: Option<NewKeys>,
     inspector: Inspector,
     listener: ProgressListener,
+}
+
+/// Returns the error for an object that was there when the work with it began. That it is not found
+/// later is not what callers pass over.
+fn changed_if_gone(error: TransferError) -> TransferError {
+    match error {
+        TransferError::Store(StoreError::NotFound) => StoreError::Changed.into(),
+        error => error,
+    }
 }
 
 /// The keys that open what was rewrapped already.
@@ -172,16 +188,29 @@ impl Rewrap {
     /// object has either its old headers or its new ones.
     ///
     /// # Errors
-    /// Any [`TransferError`], including [`StoreError::Changed`] if another writer changed the
-    /// object in the meantime. After [`TransferError::Kept`] the object may be damaged, and a copy
+    /// Any [`TransferError`], including [`StoreError::Changed`] if another writer changed or
+    /// deleted the object in the meantime; [`StoreError::NotFound`] means that there was none from
+    /// the beginning, and nothing else. After [`TransferError::Kept`] the object may be damaged, and a copy
     /// of what it was is in a local file.
     pub async fn run(
         &self,
         old: &Decryptor,
         encryptor: &Encryptor,
     ) -> Result<Rewrapped, TransferError> {
-        let meta = self.store.head(&self.key).await?;
-        let envelope = self.envelope(&meta).await?.ok_or(PolicyError::NotEncrypted)?;
+        let meta = head_unless_gone(&*self.store, &self.key).await?;
+        let meta = meta.ok_or(StoreError::NotFound)?;
+        self.rewrap(&meta, old, encryptor).await.map_err(changed_if_gone)
+    }
+
+    /// Rewraps an object that was just looked at.
+    async fn rewrap(
+        &self,
+        meta: &ObjectMeta,
+        old: &Decryptor,
+        encryptor: &Encryptor,
+    ) -> Result<Rewrapped, TransferError> {
+        let seen = Instant::now();
+        let envelope = self.envelope(meta).await?.ok_or(PolicyError::NotEncrypted)?;
         if envelope.dialect() == Dialect::COS_INSTRUCTION {
             return Err(TransferError::Instruction);
         }
@@ -204,10 +233,13 @@ impl Rewrap {
         // Where metadata cannot be replaced, the body passes by here in any case, or the object is
         // refused below.
         if seals_body && !self.store.vendor().is_some_and(Vendor::forbids_new_metadata) {
-            self.read_body(&meta, &envelope, &mut rewrapped).await?;
+            self.read_body(meta, &envelope, &mut rewrapped).await?;
         }
         let mut attempts = MAX_ATTEMPTS;
         let access = kept_headers::access(&*self.store, &self.key, &self.listener).await?;
+        if seen.elapsed() > FRESH && !self.store.head(&self.key).await?.is_same_version(meta) {
+            return Err(StoreError::Changed.into());
+        }
         loop {
             let mut headers = with_envelope(&meta.headers, rewrapped.headers());
             headers.extend(access.clone());
@@ -216,10 +248,10 @@ impl Rewrap {
                 && error.forbids_new_metadata()
                 && self.reupload
             {
-                self.upload_again(&meta, &envelope, rewrapped, access, (&old, encryptor)).await?;
+                self.upload_again(meta, &envelope, rewrapped, access, (&old, encryptor)).await?;
                 return Ok(Rewrapped::Reuploaded);
             }
-            match self.look(&meta, &envelope, rewrapped.envelope()).await {
+            match self.look(meta, &envelope, rewrapped.envelope()).await {
                 Ok(Look::New) => return Ok(Rewrapped::InPlace),
                 Ok(Look::Old) => copied?,
                 Ok(Look::Damaged) => {
@@ -233,10 +265,10 @@ impl Rewrap {
                     attempts = attempts.saturating_sub(1);
                     continue;
                 }
-                Ok(Look::Lost) => return Err(self.lost(&meta, StoreError::Changed)),
+                Ok(Look::Lost) => return Err(self.lost(meta, StoreError::Changed)),
                 Err(error) => {
                     copied?;
-                    return Err(self.lost(&meta, error));
+                    return Err(self.lost(meta, error));
                 }
             }
             let words = "the store accepted new metadata but kept the old; nothing changed";
@@ -366,9 +398,11 @@ impl Rewrap {
         (old, encryptor): (&Decryptor, &Encryptor),
     ) -> Result<(), TransferError> {
         check_body_len(envelope, meta.len)?;
+        let listener = self.listener.clone();
         let mut put = Put::new(Arc::clone(&self.store), &self.key)
             .with_expected(meta.clone())
-            .with_retry(self.retry);
+            .with_retry(self.retry)
+            .with_progress(move |event| listener.notify(event));
         if envelope.layout().is_none()
             && let Some(plan) = put.layout_to_state(meta.len, encryptor.dialect())?
         {

@@ -408,12 +408,34 @@ impl GetOptions {
     }
 }
 
+/// Returns the metadata of an object, or `None` if it is gone. That is believed the second time:
+/// whoever works on many objects passes over such a one, so that a single wrong answer would hide
+/// it.
+///
+/// # Errors
+/// Any transport or service error.
+pub async fn head_unless_gone(
+    store: &dyn Store,
+    key: &str,
+) -> Result<Option<ObjectMeta>, StoreError> {
+    for _ in 0..2 {
+        match store.head(key).await {
+            Err(StoreError::NotFound) => {}
+            outcome => return outcome.map(Some),
+        }
+    }
+    Ok(None)
+}
+
 /// The conditions of a write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PutOptions {
     /// Refuses to replace an object.
     pub create_only: bool,
+    /// Sends the request once, even if it fails for a reason that may pass. What is there has to be
+    /// looked at before it is sent again.
+    pub only_once: bool,
 }
 
 impl PutOptions {
@@ -421,6 +443,13 @@ impl PutOptions {
     #[must_use]
     pub const fn with_create_only(mut self, create_only: bool) -> Self {
         self.create_only = create_only;
+        self
+    }
+
+    /// Sets whether the request is sent once.
+    #[must_use]
+    pub const fn with_only_once(mut self, only_once: bool) -> Self {
+        self.only_once = only_once;
         self
     }
 }

@@ -32,7 +32,7 @@ const RETRY: RetryPolicy =
     RetryPolicy::ONCE.with_attempts(3).with_initial_backoff(Duration::from_millis(2));
 const PART: u64 = 1 << 20;
 /// Faults of the line, of the service, and of what lies between.
-const FAULTS: [Fault; 19] = [
+const FAULTS: [Fault; 21] = [
     Fault::Error,
     Fault::ErrorAfter,
     Fault::Cut,
@@ -52,6 +52,8 @@ const FAULTS: [Fault; 19] = [
     Fault::OtherTag,
     Fault::SameMarker,
     Fault::NoMarker,
+    Fault::NotSaid,
+    Fault::LostPage,
 ];
 const DIALECTS: [Dialect; 2] = [Dialect::OSS_V2, Dialect::COS_V2];
 const OLDER: &[u8] = b"what was here before";
@@ -787,6 +789,8 @@ fn a_rewrap() {
                 world.server.heal();
                 let with_new = world.download_with(&new);
                 match outcome {
+                    // A job passes over what is gone, and this is not.
+                    Err(TransferError::Store(StoreError::NotFound)) => panic!("{what}: gone"),
                     Ok(_) => assert!(with_new.unwrap() == plain, "{what}"),
                     Err(TransferError::Kept { path, .. }) => {
                         recovered(&world, &path, &plain, &what);
@@ -860,5 +864,56 @@ fn a_rewrap_does_not_replace_what_a_colleague_has_written() {
             assert_eq!(world.download().unwrap(), b"theirs", "{dialect} {n}: {outcome:?}");
             assert!(outcome.is_err() || done, "{dialect} {n}: {outcome:?}");
         }
+    }
+}
+
+/// A request that replaces an object is not sent again without another look at what is there.
+#[test]
+fn no_attempt_replaces_what_a_colleague_has_written() {
+    for len in [3000, 20 << 20] {
+        let world = World::new(Dialect::OSS_V2);
+        let plain = vec![7; len];
+        let encryptor = Encryptor::new(&RsaKeyWrapper::generate(2048).unwrap(), world.dialect);
+        let (colleague, old) = (bucket(&world.server, world.dialect), world.decryptor());
+        let colleague: Arc<dyn Store> = Arc::new(colleague);
+        let theirs = Put::new(colleague, "key");
+        let of_colleague = world.encryptor();
+        let put = world.new_put().with_threshold(PART).with_part_size(3 * PART);
+        let mut waited = 0;
+        // Where the last attempts are, and nothing fails any more.
+        for n in 0..20 {
+            world.server.heal();
+            world.write(&put, &plain);
+            let (theirs, of_colleague) = (theirs.clone(), of_colleague.clone());
+            let written = Arc::new(Mutex::new(false));
+            let wrote = Arc::clone(&written);
+            let rewrap = Rewrap::new(world.store.clone(), "key")
+                .with_reupload(true)
+                .with_folder(world.folder.path().join("kept"))
+                .with_retry(RETRY)
+                .with_progress(move |event| {
+                    if !matches!(event, Event::Waiting { .. })
+                        || std::mem::replace(&mut *wrote.lock().unwrap(), true)
+                    {
+                        return;
+                    }
+                    // Somebody else writes between two attempts.
+                    std::thread::scope(|scope| {
+                        let write = || {
+                            let put = theirs.stream(&b"theirs"[..], None, &of_colleague);
+                            Runtime::new().unwrap().block_on(put).unwrap();
+                        };
+                        scope.spawn(write).join().unwrap();
+                    });
+                });
+            world.server.fail(n, Fault::Error);
+            let outcome = world.runtime.block_on(rewrap.run(&old, &encryptor));
+            if *written.lock().unwrap() {
+                waited += 1;
+                assert!(outcome.is_err(), "{len} at {n}: {outcome:?}");
+                assert_eq!(world.download().unwrap(), b"theirs", "{len} at {n}");
+            }
+        }
+        assert!(waited > 0, "{len}: no attempt was repeated here");
     }
 }

@@ -304,7 +304,7 @@ fn listings_are_complete_or_an_error() {
         assert_eq!(open().unwrap().len(), 5);
         let numbers: Vec<u16> = parts().unwrap().iter().map(|part| part.number).collect();
         assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7]);
-        for fault in [Fault::SameMarker, Fault::NoMarker] {
+        for fault in [Fault::SameMarker, Fault::NoMarker, Fault::NotSaid, Fault::LostPage] {
             for n in 0..2 {
                 for listing in 0..3 {
                     server.fail(n, fault);

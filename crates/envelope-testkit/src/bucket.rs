@@ -116,6 +116,10 @@ pub enum Fault {
     SameMarker,
     /// A listing says that it goes on, without a marker, and has no entries.
     NoMarker,
+    /// A listing does not say whether it goes on.
+    NotSaid,
+    /// Status 404 with a page in HTML, as another server answers; the request is not performed.
+    LostPage,
 }
 
 /// What the server does with every request.
@@ -421,6 +425,7 @@ async fn serve(shared: &Shared, request: Request) -> Response {
         Some(Fault::Skewed) => return send(refusal(403, "RequestTimeTooSkewed", "")),
         Some(Fault::Changed) => return send(refusal(412, "PreconditionFailed", "")),
         Some(Fault::Portal) => return send(portal()),
+        Some(Fault::LostPage) => return send(Answer { status: 404, ..portal() }),
         Some(Fault::Busy(seconds)) => {
             let mut answer = refusal(503, "ServiceUnavailable", "");
             answer.headers.push(("retry-after".to_owned(), seconds.to_string()));
@@ -448,6 +453,7 @@ async fn serve(shared: &Shared, request: Request) -> Response {
         Some(Fault::PortalAfter) => send(portal()),
         Some(Fault::CutAfter) => cut(Answer::default()),
         Some(Fault::CutBody) => cut(answer),
+        Some(Fault::NotSaid) => send(unsaid(answer)),
         Some(Fault::HangAfter) => {
             hang(shared).await;
             cut(answer)
@@ -472,6 +478,17 @@ fn not_found(call: &Call) -> &'static str {
 fn portal() -> Answer {
     let mut answer = document("<html><body>Please accept our terms.</body></html>");
     answer.headers = vec![("content-type".to_owned(), "text/html".to_owned())];
+    answer
+}
+
+/// Cuts out of a listing whether it goes on.
+fn unsaid(mut answer: Answer) -> Answer {
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    if let Some((before, rest)) = text.split_once("<IsTruncated>")
+        && let Some((_, after)) = rest.split_once("</IsTruncated>")
+    {
+        answer.body = format!("{before}{after}").into();
+    }
     answer
 }
 

@@ -38,6 +38,23 @@ pub fn modified(meta: &ObjectMeta) -> Option<SystemTime> {
     kept.and_then(parse).or_else(|| listed(meta.modified.as_deref()?))
 }
 
+/// Returns whether the time of a file is the one that its object keeps, as far as the file system of
+/// the file can tell: most keep nanoseconds, NTFS tenths of a microsecond, exFAT hundredths of a
+/// second, others seconds, and FAT every other one.
+#[must_use]
+pub fn is_same_time(of_file: SystemTime, kept: SystemTime) -> bool {
+    let nanos = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
+    let (Some(of_file), Some(kept)) = (nanos(of_file), nanos(kept)) else {
+        return of_file == kept;
+    };
+    let between = of_file.abs_diff(kept).as_nanos();
+    let is_exact_to =
+        |step: u128| of_file.as_nanos().checked_rem(step) == Some(0) && between < step;
+    [1, 100, 1_000, 1_000_000, 10_000_000, 1_000_000_000, 2_000_000_000]
+        .into_iter()
+        .any(is_exact_to)
+}
+
 /// Returns a time as stores write it: RFC 3339 in a listing, RFC 9110 in a response. `None` for
 /// anything else.
 #[must_use]
@@ -77,6 +94,34 @@ mod tests {
         }
         let before = SystemTime::UNIX_EPOCH - Duration::from_nanos(1);
         assert_eq!(mtime_header(Vendor::Oss, before), None);
+    }
+
+    #[test]
+    fn times_are_compared_as_exactly_as_a_file_system_keeps_them() {
+        let at = |nanos: u64| SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos);
+        let kept = at(1_700_000_001_123_456_789);
+        for same in [
+            1_700_000_001_123_456_789,
+            1_700_000_001_123_456_700,
+            1_700_000_001_123_456_800,
+            1_700_000_001_120_000_000,
+            1_700_000_001_000_000_000,
+            1_700_000_000_000_000_000,
+        ] {
+            assert!(is_same_time(at(same), kept), "{same}");
+        }
+        for other in [
+            1_700_000_001_123_456_788,
+            1_700_000_001_123_456_600,
+            1_700_000_001_140_000_000,
+            1_699_999_999_000_000_000,
+            1_700_000_003_000_000_000,
+            1_700_000_004_000_000_000,
+        ] {
+            assert!(!is_same_time(at(other), kept), "{other}");
+        }
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        assert!(is_same_time(before, before) && !is_same_time(before, kept));
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub struct Outcome {
     pub error: Option<String>,
     /// What else is in the report.
     pub details: Map<String, Value>,
+    /// Whether a later run with the same report works on the object again.
+    pub again: bool,
 }
 
 impl Outcome {
@@ -28,7 +30,7 @@ impl Outcome {
     /// Creates the outcome of an object on which the work did not fail.
     #[must_use]
     pub fn new(status: &'static str) -> Self {
-        Self { status, bytes: 0, error: None, details: Map::new() }
+        Self { status, bytes: 0, error: None, details: Map::new(), again: false }
     }
 
     /// Creates the outcome of an object on which the work failed.
@@ -59,6 +61,14 @@ impl Outcome {
     #[must_use]
     pub fn with_detail(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.details.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Makes a later run with the same report work on the object again, although nothing failed:
+    /// what became of it may be another thing by then.
+    #[must_use]
+    pub const fn again(mut self) -> Self {
+        self.again = true;
         self
     }
 

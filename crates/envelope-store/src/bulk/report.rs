@@ -143,6 +143,9 @@ impl Report {
             line.insert("bytes".to_owned(), outcome.bytes.into());
         }
         line.extend(outcome.details.clone());
+        if outcome.again {
+            line.insert("again".to_owned(), true.into());
+        }
         if let Some(error) = &outcome.error {
             line.insert("error".to_owned(), error.as_str().into());
         }
@@ -205,12 +208,13 @@ impl Earlier {
         let Some(key) = field("key") else { return };
         let at = field("at").and_then(|at| at.parse::<Timestamp>().ok());
         let at = at.map_or(i64::MIN, Timestamp::as_second);
-        match line.get("error") {
-            None => {
-                self.done.insert(mark(key, None), Done { version: mark("", field("version")), at })
-            }
-            Some(_) => self.done.remove(&mark(key, None)),
-        };
+        let is_open = line.get("error").is_some()
+            || line.get("again").and_then(Value::as_bool).unwrap_or_default();
+        if is_open {
+            self.done.remove(&mark(key, None));
+        } else {
+            self.done.insert(mark(key, None), Done { version: mark("", field("version")), at });
+        }
     }
 }
 

@@ -23,6 +23,9 @@ pub struct TargetFolder {
     folded: Option<HashMap<String, String>>,
 }
 
+/// How the name of a file begins that shows whether a folder tells cases apart.
+const PROBE: &str = ".envelope-";
+
 /// What a system takes for a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NameRules {
@@ -34,7 +37,7 @@ impl TargetFolder {
     /// Creates the folder if it does not exist.
     ///
     /// # Errors
-    /// If it cannot be created.
+    /// If it cannot be created, or nothing can be written there.
     pub fn create(root: &Path) -> io::Result<Self> {
         fs::create_dir_all(root)?;
         let rules = if cfg!(windows) { NameRules::Windows } else { NameRules::Unix };
@@ -149,20 +152,17 @@ fn is_device(name: &str) -> bool {
     DEVICES.contains(&stem.as_str()) || is_port("com") || is_port("lpt")
 }
 
-/// Returns whether the file system of a folder takes names that differ only in case for the same:
-/// its own name, with the other case, is then its name, too. A folder without letters says nothing.
+/// Returns whether a folder takes names that differ only in case for the same: a file in it then has
+/// its name with the other case, too. The folder around it may be in another file system.
 fn folds_case(folder: &Path) -> io::Result<bool> {
-    let real = fs::canonicalize(folder)?;
-    let name = real.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let probe = tempfile::Builder::new().prefix(PROBE).tempfile_in(folder)?;
+    let name = probe.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let other = |sign: char| match sign.is_ascii_uppercase() {
         true => sign.to_ascii_lowercase(),
         false => sign.to_ascii_uppercase(),
     };
     let flipped: String = name.chars().map(other).collect();
-    if flipped == name {
-        return Ok(cfg!(any(windows, target_os = "macos")));
-    }
-    Ok(is_same_file(&real.with_file_name(flipped), &real))
+    Ok(is_same_file(&probe.path().with_file_name(flipped), probe.path()))
 }
 
 /// Why an object has no place in a local folder.

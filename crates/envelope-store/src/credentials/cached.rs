@@ -1,8 +1,9 @@
 //! Access keys that expire, kept until shortly before they do.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use envelope_cloud::Renewable;
 use jiff::Timestamp;
 use reqsign_core::{Context, Error, FileRead, HttpSend, OsEnv, ProvideCredential};
 use reqwest::{ClientBuilder, redirect::Policy};
@@ -14,6 +15,11 @@ use crate::Credentials;
 const EARLY: Duration = Duration::from_secs(300);
 /// The longest that a service may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A key that is not older than this has not expired, and is not asked for again: a service refuses
+/// requests for other reasons, too.
+const NEW: Duration = Duration::from_secs(60);
+/// The longest answer of a service that hands out keys, in bytes.
+const MAX_ANSWER: usize = 64 << 10;
 
 /// What a provider hands out.
 pub(super) trait Temporary {
@@ -37,7 +43,25 @@ pub(super) enum Proxies {
 pub(super) struct Cached<P> {
     provider: P,
     context: Context,
-    held: Mutex<Option<(Credentials, Option<i64>)>>,
+    held: Mutex<Option<Held>>,
+}
+
+/// A key that was handed out.
+#[derive(Debug)]
+struct Held {
+    key: Credentials,
+    expires: Option<i64>,
+    since: Instant,
+    /// A service has refused it.
+    is_refused: bool,
+}
+
+impl Held {
+    /// Returns whether the key is valid for longer than `margin` seconds.
+    fn lasts(&self, margin: i64) -> bool {
+        let now = Timestamp::now().as_second();
+        self.expires.is_none_or(|expires| expires > now.saturating_add(margin))
+    }
 }
 
 impl<P> Cached<P> {
@@ -57,25 +81,19 @@ where
 
     async fn provide_credential(&self, _: &Context) -> reqsign_core::Result<Option<Credentials>> {
         let mut held = self.held.lock().await;
-        let now = Timestamp::now().as_second();
         let early = i64::try_from(EARLY.as_secs()).unwrap_or(i64::MAX);
-        let lasts = |expires: &Option<i64>, margin: i64| {
-            expires.is_none_or(|expires| expires > now.saturating_add(margin))
-        };
-        if let Some((key, expires)) = &*held
-            && lasts(expires, early)
-        {
-            return Ok(Some(key.clone()));
+        if let Some(known) = held.as_ref().filter(|it| !it.is_refused && it.lasts(early)) {
+            return Ok(Some(known.key.clone()));
         }
         let fresh = self.provider.provide_credential(&self.context).await;
         match (fresh, &*held) {
             (Ok(Some(fresh)), _) => {
                 let (key, expires) = fresh.into_key();
-                *held = Some((key.clone(), expires));
-                Ok(Some(key))
+                let known = Held { key, expires, since: Instant::now(), is_refused: false };
+                Ok(Some(held.insert(known).key.clone()))
             }
             // One that is still valid is better than none.
-            (_, Some((key, expires))) if lasts(expires, 0) => Ok(Some(key.clone())),
+            (_, Some(known)) if known.lasts(0) => Ok(Some(known.key.clone())),
             (Ok(None), _) => Err(Error::config_invalid(
                 "the role is not configured: the variables that name it are not all set",
             )),
@@ -84,6 +102,19 @@ where
             (Err(error), _) => {
                 Err(Error::unexpected(format!("no access key was given: {:?}", error.kind())))
             }
+        }
+    }
+}
+
+impl<P: Send + Sync> Renewable for Cached<P> {
+    fn refused(&self, key: &Credentials) {
+        // Whoever holds the lock is asking for a key.
+        let Ok(mut held) = self.held.try_lock() else { return };
+        if let Some(known) = &mut *held
+            && known.key.id() == key.id()
+            && known.since.elapsed() > NEW
+        {
+            known.is_refused = true;
         }
     }
 }
@@ -154,12 +185,57 @@ impl HttpSend for Http {
             Proxies::System => client,
         };
         let request = reqwest::Request::try_from(request).map_err(failed)?;
-        let response = client.build().map_err(failed)?.execute(request).await.map_err(failed)?;
+        let mut response =
+            client.build().map_err(failed)?.execute(request).await.map_err(failed)?;
         let mut answer = http::Response::builder().status(response.status());
         if let Some(headers) = answer.headers_mut() {
             headers.clone_from(response.headers());
         }
-        let body = response.bytes().await.map_err(failed)?;
-        answer.body(body).map_err(|error| Error::unexpected(error.to_string()))
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > MAX_ANSWER {
+                return Err(Error::unexpected("the answer is too long"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        answer.body(body.into()).map_err(|error| Error::unexpected(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    use super::*;
+
+    /// Hands out a key with another ID each time, which is valid for an hour.
+    #[derive(Debug, Default)]
+    struct Counting(AtomicU32);
+
+    impl ProvideCredential for Counting {
+        type Credential = Fresh;
+
+        async fn provide_credential(&self, _: &Context) -> reqsign_core::Result<Option<Fresh>> {
+            let id = self.0.fetch_add(1, Relaxed).to_string();
+            let expires = Some(Timestamp::now().as_second() + 3600);
+            Ok(Some(Fresh { key: Credentials::new(id, "secret"), expires }))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_that_was_refused_is_asked_for_again() {
+        let cached = Cached::new(Counting::default(), Proxies::None);
+        let context = Context::new();
+        let get = || async { cached.provide_credential(&context).await.unwrap().unwrap() };
+        let first = get().await;
+        // It was just handed out, so that something else is the reason.
+        cached.refused(&first);
+        assert_eq!(get().await.id(), "0");
+        cached.held.lock().await.as_mut().unwrap().since -= 2 * NEW;
+        assert_eq!(get().await.id(), "0");
+        cached.refused(&Credentials::new("another", "secret"));
+        assert_eq!(get().await.id(), "0");
+        cached.refused(&first);
+        assert_eq!(get().await.id(), "1");
     }
 }

@@ -19,8 +19,10 @@ use super::{
     upload_journal::{Earlier, UploadJournal, now},
 };
 use crate::{
-    Event, Headers, ObjectMeta, PutResult, StoreError, TransferError, Upload, budget::memory_for,
-    object_envelope::envelope_in, retry::again,
+    Event, Headers, ObjectMeta, PutResult, StoreError, TransferError, Upload,
+    budget::memory_for,
+    object_envelope::{envelope_in, is_of_envelope},
+    retry::again,
 };
 
 /// How far the clocks of a store and of this machine may differ, in seconds.
@@ -287,19 +289,21 @@ impl Put {
 
     /// Aborts an upload whose ID is not known, because the response was lost. The uploads of other
     /// clients are left alone, even if they look the same: the store must prove that it was created
-    /// with these headers. If it cannot (COS), an upload may stay until the bucket's lifecycle
-    /// rules remove it, and the caller is told.
+    /// with these headers, and they must be of this upload alone, because of a content key that was
+    /// wrapped for it. If it cannot (COS), or they are not, an upload may stay until the bucket's
+    /// lifecycle rules remove it, and the caller is told.
     pub(super) async fn abort_lost(&self, key: &str, headers: &Headers, since: u64) {
         let mut unknown = false;
+        let is_own = !self.is_copy && headers.iter().any(|(name, _)| is_of_envelope(name));
         match self.store.list_multipart_uploads(key).await {
             Ok(open) => {
                 for upload in open {
                     match self.store.is_created_with(&upload, headers).await {
-                        Ok(Some(true)) => {
+                        Ok(Some(true)) if is_own => {
                             self.abort(&upload).await;
                         }
                         Ok(Some(false)) | Err(StoreError::NoUpload) => {}
-                        Ok(None) | Err(_) => {
+                        Ok(_) | Err(_) => {
                             unknown |= upload
                                 .created
                                 .is_none_or(|at| at.saturating_add(MAX_SKEW) >= since);
@@ -377,11 +381,22 @@ impl Put {
             tags.push((number, etag.clone()));
         }
         let parts = u16::try_from(tags.len()).unwrap_or(u16::MAX);
-        self.check_new().await?;
-        self.check_expected().await?;
-        let answer = match self.store.complete(upload, &tags, headers, self.options()).await {
-            Ok(answer) => answer,
-            Err(error) => self.completed_anyway(upload, len, envelope, error).await?,
+        let complete = || async {
+            match self.store.complete(upload, &tags, headers, self.options()).await {
+                Ok(answer) => Ok(answer),
+                Err(error) => self.completed_anyway(upload, len, envelope, error).await,
+            }
+        };
+        let answer = match self.check_new().await {
+            Ok(()) => self.replace(complete).await?,
+            // What is there may be our own, of an earlier run that was killed right behind this.
+            Err(TransferError::Store(StoreError::Exists)) => {
+                let there = self.completed_anyway(upload, len, envelope, StoreError::Exists);
+                let there = there.await?;
+                self.abort(upload).await;
+                there
+            }
+            Err(error) => return Err(error),
         };
         let outcome = UploadResult::new(len, answer.etag.clone(), crc64, parts, envelope);
         self.verify((&outcome).into(), &answer, envelope).await?;

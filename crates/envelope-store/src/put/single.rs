@@ -37,13 +37,13 @@ impl Put {
         envelope: Option<Envelope>,
     ) -> Result<UploadResult, TransferError> {
         self.check_new().await?;
-        self.check_expected().await?;
         let (body, mut sum): (Bytes, _) = (bytes.into(), Crc64::new());
         sum.update(&body);
         let (len, crc64) = (sum.len(), sum.value());
         let mut attempts = MAX_CORRUPT_ATTEMPTS;
         loop {
-            let sent = self.send_single(&body, crc64, &headers, envelope.as_ref()).await?;
+            let send = || self.send_single(&body, crc64, &headers, envelope.as_ref());
+            let sent = self.replace(send).await?;
             let outcome = UploadResult::new(len, sent.etag.clone(), crc64, 0, envelope.as_ref());
             match self.verify((&outcome).into(), &sent, envelope.as_ref()).await {
                 // What is there is our own wrong bytes, so nothing is lost by replacing them.

@@ -54,6 +54,11 @@ impl Source {
         self.len
     }
 
+    /// Returns the same file, to be read from its beginning.
+    pub(super) fn open_again(&self) -> io::Result<tokio::fs::File> {
+        Ok(tokio::fs::File::from_std(self.file.try_clone()?))
+    }
+
     /// Reads bytes on a thread that may block.
     pub(super) async fn read(&self, start: u64, len: u64) -> Result<Vec<u8>, TransferError> {
         let own = self.clone();

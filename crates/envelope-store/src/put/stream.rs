@@ -32,6 +32,8 @@ impl Put {
         mut plain: impl AsyncRead + Send + Unpin,
         len: Option<u64>,
         encryptor: &Encryptor,
+        // The file that it is, which must not change meanwhile.
+        source: Option<&Source>,
     ) -> Result<UploadResult, TransferError> {
         let first = self.read_or_stop(&mut plain, self.threshold.saturating_add(1)).await?;
         let whole = Some(first.len() as u64).filter(|len| *len <= self.threshold);
@@ -69,10 +71,11 @@ impl Put {
         let mut body = Ciphertext { plain, first, transform, ready, want, got };
         if whole.is_some() {
             let bytes = body.next(usize::MAX).await?;
+            source.map_or(Ok(()), Source::check_unchanged)?;
             return self.single(bytes, headers, Some(envelope)).await;
         }
         let upload = self.create_upload(&headers).await?;
-        let outcome = self.send_all(&upload, body, &headers, &envelope).await;
+        let outcome = self.send_all(&upload, body, &headers, &envelope, source).await;
         if outcome.is_err() {
             self.abort(&upload).await;
         }
@@ -86,6 +89,7 @@ impl Put {
         mut body: Ciphertext<R>,
         headers: &Headers,
         envelope: &Envelope,
+        source: Option<&Source>,
     ) -> Result<UploadResult, TransferError> {
         let size = self.part_size.unwrap_or(STREAM_PART_SIZE);
         let size = usize::try_from(size).map_err(io::Error::other)?;
@@ -125,6 +129,7 @@ impl Put {
         while !sending.is_empty() {
             self.note(sending.join_next().await, &mut uploaded)?;
         }
+        source.map_or(Ok(()), Source::check_unchanged)?;
         self.complete(upload, &uploaded, lens.into_iter(), (&headers, Some(envelope))).await
     }
 

@@ -11,6 +11,7 @@ use meta_codec::Envelope;
 use super::{Put, UploadResult};
 use crate::{
     Event, ObjectMeta, PutResult, StoreError, TransferError, object_envelope::envelope_in,
+    retry::again,
 };
 
 /// How often an object that was just written is looked for.
@@ -55,9 +56,28 @@ impl Put {
         }
     }
 
+    /// Makes a request that may replace an object, right after a look at that. If it fails for a
+    /// reason that may pass, it is made again after another look. Where no version is expected, the
+    /// store repeats the request itself.
+    pub(super) async fn replace<T, F>(&self, write: impl Fn() -> F) -> Result<T, TransferError>
+    where
+        F: Future<Output = Result<T, TransferError>>,
+    {
+        let mut backoff = self.retry.start();
+        loop {
+            self.check_expected().await?;
+            match write().await {
+                Err(TransferError::Store(error)) if self.expected.is_some() => {
+                    again(&mut backoff, &self.listener.waits(), error).await?;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
     /// Refuses to replace any other version than the one that is expected. Neither vendor has a
     /// condition for that on writes, so this is the last request before the one that replaces.
-    pub(super) async fn check_expected(&self) -> Result<(), TransferError> {
+    async fn check_expected(&self) -> Result<(), TransferError> {
         let Some(expected) = &self.expected else { return Ok(()) };
         match self.store.head(&self.key).await {
             Ok(meta) if meta.is_same_version(expected) => Ok(()),

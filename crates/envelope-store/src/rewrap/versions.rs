@@ -13,7 +13,7 @@ use std::{collections::HashMap, sync::Arc};
 use envelope_core::{Decryptor, EncryptError, Encryptor};
 use futures_util::TryStreamExt as _;
 
-use super::{NewKeys, Rewrap, Rewrapped};
+use super::{NewKeys, Rewrap, Rewrapped, changed_if_gone};
 use crate::{
     Copy, ObjectMeta, Store, StoreError, TransferError, list_versions,
     object_envelope::envelope_of, object_name::named,
@@ -65,7 +65,8 @@ impl Rewrap {
     /// next run continues. Nothing is deleted before all versions are there again.
     ///
     /// # Errors
-    /// Any [`TransferError`]; [`StoreError::Unsupported`] if the bucket keeps no versions now.
+    /// Any [`TransferError`]; [`StoreError::Unsupported`] if the bucket keeps no versions now;
+    /// [`StoreError::NotFound`] if there are none of the object.
     pub async fn run_all_versions(
         &self,
         old: &Decryptor,
@@ -74,8 +75,26 @@ impl Rewrap {
         let Some(NewKeys(new)) = &self.new else {
             return Err(StoreError::Unsupported("all versions without the new keys").into());
         };
+        let history = self.history().await?;
+        if history.versions.is_empty() {
+            return Err(StoreError::NotFound.into());
+        }
+        self.rewrap_history(history, (old, new), encryptor).await.map_err(changed_if_gone)
+    }
+
+    /// Rewraps what was just listed, and what is listed again if somebody else writes a version.
+    async fn rewrap_history(
+        &self,
+        seen: History,
+        (old, new): (&Decryptor, &Decryptor),
+        encryptor: &Encryptor,
+    ) -> Result<Rewrapped, TransferError> {
+        let mut seen = Some(seen);
         for _ in 0..MAX_ROUNDS {
-            let history = self.history().await?;
+            let history = match seen.take() {
+                Some(history) => history,
+                None => self.history().await?,
+            };
             let copies: HashMap<&str, &Known> = history
                 .versions
                 .iter()
@@ -102,6 +121,10 @@ impl Rewrap {
             if missing.is_empty() && newest == own.last().map(|it| &it.id) {
                 self.check(own, &copies, (old, new)).await?;
                 if history.was_deleted && !history.is_deleted {
+                    // What came meanwhile is not to be hidden.
+                    if self.newest().await? != history.versions.first().map(|it| it.id.clone()) {
+                        continue;
+                    }
                     self.store.delete(&self.key).await?;
                 }
                 self.delete(own, &history, &copies).await?;
@@ -157,6 +180,15 @@ impl Rewrap {
         history.was_deleted =
             newest.is_some_and(|newest| deletions.iter().any(|before| *before <= newest));
         Ok(history)
+    }
+
+    /// Returns the ID of the current version, if the object is not deleted.
+    async fn newest(&self) -> Result<Option<String>, StoreError> {
+        match self.store.head(&self.key).await {
+            Ok(meta) => Ok(meta.version_id),
+            Err(StoreError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn at(&self, id: &str) -> Result<Arc<dyn Store>, StoreError> {

@@ -246,6 +246,7 @@ impl Bucket {
 
     /// Adds the conditions of a write.
     fn conditions(&self, request: Request, options: PutOptions) -> Request {
+        let request = if options.only_once { request.only_once() } else { request };
         if options.create_only {
             request.header(&self.own_header("forbid-overwrite"), "true")
         } else {
@@ -290,13 +291,14 @@ impl Bucket {
             page.common_prefixes.iter().map(|it| plain_key(&it.prefix, encoded)).collect();
         let last = entries.last().map(|entry| &entry.key).max(folders.last()).cloned();
         let marker = Some(plain_key(&page.next_marker, encoded)).filter(|next| !next.is_empty());
-        match marker.or(last) {
-            Some(next) if page.is_truncated => {
-                Ok(Page::new(entries, Some(next)).with_folders(folders))
+        let next = match xml::is_truncated(page.is_truncated)? {
+            true => {
+                let next = marker.or(last);
+                Some(next.ok_or_else(|| StoreError::Malformed(OUT_OF_ORDER.to_owned()))?)
             }
-            None if page.is_truncated => Err(StoreError::Malformed(OUT_OF_ORDER.to_owned())),
-            _ => Ok(Page::new(entries, None).with_folders(folders)),
-        }
+            false => None,
+        };
+        Ok(Page::new(entries, next).with_folders(folders))
     }
 
     /// Returns a page of open uploads for keys that start with `prefix`.
@@ -326,7 +328,7 @@ impl Bucket {
             Upload::new(key_of(&upload.key), upload.upload_id).with_created(created)
         });
         let next = (plain_key(&page.next_key_marker, encoded), page.next_upload_id_marker);
-        let next = page.is_truncated.then_some(next);
+        let next = xml::is_truncated(page.is_truncated)?.then_some(next);
         Ok(UploadsPage { uploads: uploads.collect(), next, is_encoded: encoded })
     }
 
@@ -449,7 +451,7 @@ impl Store for Bucket {
                 }
                 parts.push(UploadedPart::new(part.part_number, tag(&part.etag), part.size));
             }
-            if !page.is_truncated {
+            if !xml::is_truncated(page.is_truncated)? {
                 return Ok(parts);
             }
             let next = page.next_part_number_marker.parse().ok().filter(|next| *next > marker);
@@ -479,9 +481,9 @@ impl Store for Bucket {
 
     async fn abort(&self, upload: &Upload) -> Result<(), StoreError> {
         let request = self.request(Method::DELETE, &upload.key).query("uploadId", &upload.id);
-        match self.send(&request).await {
-            Ok(_) | Err(StoreError::NoUpload | StoreError::NotFound) => Ok(()),
-            Err(error) => Err(error),
+        match self.send_deletion(&request).await {
+            Err(StoreError::NoUpload) => Ok(()),
+            outcome => outcome,
         }
     }
 
@@ -666,10 +668,7 @@ impl Store for Bucket {
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
         let request = self.of_version(self.request(Method::DELETE, key), key)?;
-        match self.send(&request).await {
-            Ok(_) | Err(StoreError::NotFound) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.send_deletion(&request).await
     }
 
     async fn delete_many(
@@ -707,10 +706,7 @@ impl Store for Bucket {
 
     async fn delete_version(&self, key: &str, version_id: &str) -> Result<(), StoreError> {
         let request = self.request(Method::DELETE, key).query("versionId", version_id);
-        match self.send(&request).await {
-            Ok(_) | Err(StoreError::NotFound) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.send_deletion(&request).await
     }
 }
 

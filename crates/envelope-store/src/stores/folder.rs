@@ -97,36 +97,11 @@ impl FolderStore {
     }
 
     fn path(&self, key: &str) -> Result<PathBuf, StoreError> {
-        // A part that looks like a sidecar would be in the way of one, and so would a name that is
-        // too long for its sidecar.
-        let plain = |part: &str| {
-            Path::new(part).components().eq([Component::Normal(part.as_ref())])
-                && !part.contains('\0')
-                && !part.ends_with(SIDECAR)
-                && part.len() + SIDECAR.len() <= MAX_NAME
-        };
-        if !key.split('/').all(plain) || is_internal(key) {
-            let words = format!("{key:?} is not a valid key in a folder");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, words).into());
-        }
-        Ok(self.root.join(key))
+        path_of(&self.root, key)
     }
 
-    /// Returns the path of an object that is written or deleted. What is below the root is not
-    /// behind a symbolic link, which could lead anywhere; the root itself may be one.
     fn own_path(&self, key: &str) -> Result<PathBuf, StoreError> {
-        let path = self.path(key)?;
-        let mut folder = self.root.clone();
-        let mut parts = Path::new(key).components().peekable();
-        while let Some(part) = parts.next() {
-            folder.push(part);
-            let is_link = || folder.symlink_metadata().is_ok_and(|it| it.is_symlink());
-            if parts.peek().is_some() && is_link() {
-                let words = format!("{}: a symbolic link is not followed", folder.display());
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, words).into());
-            }
-        }
-        Ok(path)
+        own_path(&self.root, key)
     }
 
     /// Makes listings under way see what changes now.
@@ -296,6 +271,40 @@ impl FolderStore {
         })
         .await
     }
+}
+
+/// Returns the path of an object in the store at `root`.
+fn path_of(root: &Path, key: &str) -> Result<PathBuf, StoreError> {
+    // A part that looks like a sidecar would be in the way of one, and so would a name that is too
+    // long for its sidecar.
+    let plain = |part: &str| {
+        Path::new(part).components().eq([Component::Normal(part.as_ref())])
+            && !part.contains('\0')
+            && !part.ends_with(SIDECAR)
+            && part.len() + SIDECAR.len() <= MAX_NAME
+    };
+    if !key.split('/').all(plain) || is_internal(key) {
+        let words = format!("{key:?} is not a valid key in a folder");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, words).into());
+    }
+    Ok(root.join(key))
+}
+
+/// Returns the path of an object that is written or deleted. What is below the root is not behind a
+/// symbolic link, which could lead anywhere; the root itself may be one.
+fn own_path(root: &Path, key: &str) -> Result<PathBuf, StoreError> {
+    let path = path_of(root, key)?;
+    let mut folder = root.to_owned();
+    let mut parts = Path::new(key).components().peekable();
+    while let Some(part) = parts.next() {
+        folder.push(part);
+        let is_link = || folder.symlink_metadata().is_ok_and(|it| it.is_symlink());
+        if parts.peek().is_some() && is_link() {
+            let words = format!("{}: a symbolic link is not followed", folder.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, words).into());
+        }
+    }
+    Ok(path)
 }
 
 #[async_trait]

@@ -149,6 +149,17 @@ impl Bucket {
         self.send(&with_md5(request).await?).await
     }
 
+    /// Sends a request to delete something, which succeeds if that is not there. Neither service has
+    /// anything to say in its answer: a page is that of another server.
+    pub(super) async fn send_deletion(&self, request: &Request) -> Result<(), StoreError> {
+        match self.text_and_headers(request).await {
+            Ok((text, _)) if text.is_empty() => Ok(()),
+            Err(StoreError::NotFound) => Ok(()),
+            Ok(_) => Err(StoreError::Malformed("the answer to a deletion has a body".to_owned())),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Returns the document in the response.
     pub(super) async fn text(&self, request: &Request) -> Result<String, StoreError> {
         Ok(self.text_and_headers(request).await?.0)
@@ -204,6 +215,9 @@ impl Bucket {
         date.into_iter().for_each(|date| self.signer.correct_clock(date));
         // Another request may have been the one that corrected the clock.
         let corrected = self.signer.skew() != skew;
+        if !corrected {
+            self.signer.refused(&key);
+        }
         let renewed = self.signer.key().await?;
         let same = (renewed.id(), renewed.secret(), renewed.token())
             == (key.id(), key.secret(), key.token());

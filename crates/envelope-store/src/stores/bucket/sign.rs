@@ -79,6 +79,11 @@ impl RequestSigner {
         self.credentials.get().await.map_err(|error| StoreError::Denied(error.to_string()))
     }
 
+    /// Says that the service has refused an access key.
+    pub(super) fn refused(&self, key: &Credentials) {
+        self.credentials.refused(key);
+    }
+
     /// Returns what is added to this machine's clock now, in seconds.
     pub(super) fn skew(&self) -> i64 {
         self.skew.load(Ordering::Relaxed)

@@ -67,14 +67,14 @@ impl Bucket {
             request = request.query("key-marker", key).query("version-id-marker", id);
         }
         let page: xml::Versions = xml::read(&self.text(&request).await?, "ListVersionsResult")?;
-        let (mut encoded, mut more) = (false, false);
+        let (mut encoded, mut more) = (false, None);
         let (mut key, mut id, mut listed) = (String::new(), String::new(), Vec::new());
         for element in page.each {
             match element {
                 xml::VersionElement::Version(version) => listed.push((version, false)),
                 xml::VersionElement::DeleteMarker(version) => listed.push((version, true)),
                 xml::VersionElement::EncodingType(kind) => encoded = kind == "url",
-                xml::VersionElement::IsTruncated(is_truncated) => more = is_truncated,
+                xml::VersionElement::IsTruncated(is_truncated) => more = Some(is_truncated),
                 xml::VersionElement::NextKeyMarker(next) => key = next,
                 xml::VersionElement::NextVersionIdMarker(next) => id = next,
                 xml::VersionElement::Other => {}
@@ -88,7 +88,7 @@ impl Bucket {
                 .with_latest(version.is_latest)
                 .with_deletion(is_deletion)
         });
-        let next = more.then(|| (plain_key(&key, encoded), id));
+        let next = xml::is_truncated(more)?.then(|| (plain_key(&key, encoded), id));
         Ok(VersionPage::new(versions.collect(), next))
     }
 }

@@ -11,7 +11,7 @@ use crate::{ErrorResponse, Restore, StoreError};
 pub(crate) struct Listing {
     pub(crate) contents: Vec<Contents>,
     pub(crate) common_prefixes: Vec<CommonPrefix>,
-    pub(crate) is_truncated: bool,
+    pub(crate) is_truncated: Option<bool>,
     pub(crate) next_marker: String,
     pub(crate) encoding_type: String,
 }
@@ -69,7 +69,7 @@ pub(crate) struct ListedVersion {
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Parts {
     pub(crate) part: Vec<Part>,
-    pub(crate) is_truncated: bool,
+    pub(crate) is_truncated: Option<bool>,
     pub(crate) next_part_number_marker: String,
     pub(crate) client_encryption_key: Option<String>,
 }
@@ -88,7 +88,7 @@ pub(crate) struct Part {
 pub(crate) struct Uploads {
     pub(crate) upload: Vec<OpenUpload>,
     pub(crate) encoding_type: String,
-    pub(crate) is_truncated: bool,
+    pub(crate) is_truncated: Option<bool>,
     pub(crate) next_key_marker: String,
     pub(crate) next_upload_id_marker: String,
 }
@@ -308,6 +308,13 @@ pub(crate) fn restoration(restore: &Restore, vendor: Vendor) -> String {
     format!("<RestoreRequest><Days>{}</Days>{tier}</RestoreRequest>", restore.days())
 }
 
+/// Returns whether there are more pages. Both services say so on every page, and what does not is
+/// no list that could be complete.
+pub(crate) fn is_truncated(stated: Option<bool>) -> Result<bool, StoreError> {
+    let words = "the list does not say whether it is complete";
+    stated.ok_or_else(|| StoreError::Malformed(words.to_owned()))
+}
+
 /// Returns whether a text is the same after it was written to and read from a document.
 pub(crate) fn is_plain(text: &str) -> bool {
     let is_kept = |sign: char| !sign.is_control() && !matches!(sign, '\u{fffe}' | '\u{ffff}');
@@ -327,11 +334,12 @@ mod tests {
             <Contents><Key>b</Key><Size>0</Size><ETag>&quot;F&quot;</ETag><Owner><ID>0</ID></Owner>\
             </Contents></ListBucketResult>";
         let listing: Listing = read(text, "ListBucketResult").unwrap();
-        assert!(listing.is_truncated);
+        assert_eq!(listing.is_truncated, Some(true));
         assert_eq!(listing.contents[0].key, "a%20b");
         assert_eq!((listing.contents[1].size, listing.contents[1].etag.as_str()), (0, "\"F\""));
         let empty: Listing = read("<ListBucketResult/>", "ListBucketResult").unwrap();
-        assert!(empty.contents.is_empty() && !empty.is_truncated);
+        assert!(empty.contents.is_empty());
+        assert!(is_truncated(empty.is_truncated).is_err());
     }
 
     #[test]

@@ -20,7 +20,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tempfile::NamedTempFile;
 
-use super::{CHUNK, TAG, UPLOADS, absent, ignore_absence, parent, read_tag, sidecar_of, tag_of};
+use super::{
+    CHUNK, TAG, UPLOADS, absent, ignore_absence, own_path, parent, read_tag, sidecar_of, tag_of,
+};
 use crate::StoreError;
 
 /// The intention of a writer.
@@ -108,7 +110,9 @@ impl<'a> Pairs<'a> {
         let malformed = |_| StoreError::Malformed(format!("{UPLOADS}/{INTENTION} is damaged"));
         let intention: Intention = serde_json::from_slice(&text).map_err(malformed)?;
         let bytes = self.root.join(UPLOADS).join(&intention.bytes);
-        Ok(Some(intention).filter(|_| !bytes.exists()))
+        // Only such files are written there. Others, of which nobody removes any, prove nothing.
+        let is_ours = intention.bytes.starts_with(NEW) && !intention.bytes.contains(['/', '\\']);
+        Ok(Some(intention).filter(|_| is_ours && !bytes.exists()))
     }
 
     /// Returns the file and the headers of an object.
@@ -169,7 +173,8 @@ impl<'a> Pairs<'a> {
     fn finish(&self, path: &Path, headers: &Map<String, Value>) -> Result<(), StoreError> {
         self.replace_headers(path, headers)?;
         fs::remove_file(self.intention_path())?;
-        Ok(())
+        // Otherwise, it might be in force again after a loss of power.
+        Ok(sync_folder(&self.root.join(UPLOADS))?)
     }
 
     /// Replaces the headers of an object.
@@ -192,12 +197,15 @@ impl<'a> Pairs<'a> {
 
     /// Completes or drops the intention of a writer that was killed.
     fn recover(&self) -> Result<(), StoreError> {
+        // Somebody else may have written the file, and its key leads out of the store.
+        let own = |intention: Intention| {
+            let path = own_path(self.root, &intention.key).ok()?;
+            Some((path, intention.headers))
+        };
         // A file that somebody has removed by hand proves nothing, but the checksum does.
-        let placed = self
-            .effective()?
-            .filter(|intention| describes(&intention.headers, &self.root.join(&intention.key)));
-        match placed {
-            Some(intention) => self.finish(&self.root.join(&intention.key), &intention.headers),
+        let placed = self.effective()?.and_then(own);
+        match placed.filter(|(path, headers)| describes(headers, path)) {
+            Some((path, headers)) => self.finish(&path, &headers),
             None => Ok(ignore_absence(fs::remove_file(self.intention_path()))?),
         }
     }

@@ -4,7 +4,8 @@
 //! the way, the next writer removes the rest.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io::{self, Write as _},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -43,7 +44,10 @@ impl UploadFolder {
         let made =
             tempfile::Builder::new().prefix(NEW).rand_bytes(ID_LEN).tempdir_in(&uploads)?.keep();
         let begun = serde_json::json!({ "key": key, "headers": headers });
-        fs::write(made.join(BEGUN), begun.to_string())?;
+        let mut file = File::create(made.join(BEGUN))?;
+        file.write_all(begun.to_string().as_bytes())?;
+        // What arrives later is of no use without it.
+        file.sync_all()?;
         let name = made.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let id = name.strip_prefix(NEW).unwrap_or(&name).to_owned();
         let path = uploads.join(&id);
@@ -79,6 +83,8 @@ impl UploadFolder {
 
     /// Returns the parts that arrived, in their order, with their files.
     pub(super) fn parts(&self) -> Result<Vec<(UploadedPart, PathBuf)>, StoreError> {
+        // Without the key and the headers, nothing can be done with them.
+        self.begun()?;
         let mut parts = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(no_upload)? {
             let path = entry?.path();
