@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use envelope_store::OutputFile;
+
 use crate::failure::{Code, Failure};
 
 /// The action that the first signal runs instead of ending the process.
@@ -49,16 +51,34 @@ pub(crate) fn on_interrupt(work: impl FnOnce() + Send + 'static) {
     *INTERRUPT.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(work));
 }
 
+/// Makes the next signal end the process.
+pub(crate) fn on_interrupt_end() {
+    INTERRUPT.lock().unwrap_or_else(PoisonError::into_inner).take();
+}
+
 /// Registers a temporary file or folder.
 pub(crate) fn register(path: &Path) {
     TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).push((path.to_owned(), None));
 }
 
-/// Registers a file that stays if another exists by then, such as a journal with which a later run
-/// can go on.
-pub(crate) fn register_unless(path: &Path, other: &Path) {
-    let pair = (path.to_owned(), Some(other.to_owned()));
-    TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).push(pair);
+/// Registers the file that an output is written to, for as long as what is returned. It stays if
+/// there is a journal by then, with which a later run can go on.
+#[must_use]
+pub(crate) fn register_output(output: &OutputFile) -> Registered {
+    let (working, journal) = (output.working_path(), output.journal_path());
+    let pair = working.zip(journal).map(|(path, other)| (path.to_owned(), Some(other.to_owned())));
+    let path = pair.as_ref().map(|(path, _)| path.clone());
+    TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).extend(pair);
+    Registered(path)
+}
+
+/// A file that is registered until this is dropped.
+pub(crate) struct Registered(Option<PathBuf>);
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|path| forget(path));
+    }
 }
 
 /// Unregisters a file or folder that is gone or has its final name.

@@ -1,6 +1,7 @@
 //! Failures of the command: an exit status, one line of cause and one line of advice.
 
 use std::{
+    borrow::Cow,
     error::Error,
     fmt::Display,
     io::{self, Write as _},
@@ -156,12 +157,11 @@ impl Failure {
         // Other tools end silently, too, if what they write to has closed.
         let _ = match self.code {
             Code::BrokenPipe => Ok(()),
-            _ if is_json() => writeln!(
-                stderr,
-                "{}",
-                json!({ "error": self.cause, "advice": self.advice, "code": self.code.word(),
-                    "status": status })
-            ),
+            _ if is_json() => {
+                let line = json!({ "error": self.cause, "advice": self.advice,
+                    "code": self.code.word(), "status": status });
+                writeln!(stderr, "{}", json_lines(&line.to_string()))
+            }
             _ => {
                 let (cause, advice) = (one_line(&self.cause), one_line(&self.advice));
                 writeln!(stderr, "error: {cause}\nadvice: {advice}")
@@ -218,14 +218,37 @@ pub(crate) fn arguments(error: &clap::Error) -> ExitCode {
 /// contain, so that they do not reach a terminal.
 pub(crate) fn one_line(text: &str) -> String {
     let shown = |character: char| match character {
-        '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{feff}' => character.escape_unicode().to_string(),
+        _ if is_format(character) => character.escape_unicode().to_string(),
         _ if character.is_control() => character.escape_default().to_string(),
         _ => character.to_string(),
     };
     text.chars().map(shown).collect()
+}
+
+/// Escapes the same characters in lines of JSON, where those below U+0020 are escaped already. The
+/// values stay the same.
+pub(crate) fn json_lines(text: &str) -> Cow<'_, str> {
+    let is_shown =
+        |character: char| character == '\n' || !(character.is_control() || is_format(character));
+    if text.chars().all(is_shown) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |character: char| match character {
+        _ if is_shown(character) => character.to_string(),
+        _ => format!("\\u{:04x}", u32::from(character)),
+    };
+    Cow::Owned(text.chars().map(shown).collect())
+}
+
+/// Returns whether a character is not seen, but changes how others are.
+const fn is_format(character: char) -> bool {
+    matches!(
+        character,
+        '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+    )
 }
 
 impl From<ParseError> for Failure {
@@ -396,5 +419,22 @@ impl From<IntegrityError> for Failure {
             }
         };
         Self::new(Code::Integrity, error, advice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_reaches_a_terminal_is_seen() {
+        let key = "a\u{9b}31m\u{202e}\u{feff}\u{7f}\u{e9}\n";
+        assert_eq!(one_line(key), "a\\u{9b}31m\\u{202e}\\u{feff}\\u{7f}\u{e9}\\n");
+        let line = json!({ "key": key }).to_string();
+        let shown = json_lines(&line);
+        assert!(!shown.chars().any(|it| it.is_control() || is_format(it)), "{shown:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap()["key"], key);
+        let lines = "{\"a\":1}\n{\"b\":2}\n";
+        assert!(matches!(json_lines(lines), Cow::Borrowed(same) if same == lines));
     }
 }

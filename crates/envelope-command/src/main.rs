@@ -19,6 +19,7 @@ mod kms;
 mod log;
 mod many;
 mod output;
+mod own_files;
 mod profile;
 mod progress;
 mod protection;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return failure::arguments(&error),
     };
+    own_files::note(&args);
     if let Err(failure) = log::start(&args.log) {
         return failure.report();
     }

@@ -26,7 +26,10 @@ use serde_json::{Value, json};
 use self::plan::Plan;
 pub(crate) use self::{
     progress::ManyProgress,
-    source::{Found, Named, entries, inventory, named, objects},
+    source::{
+        Found, Named, entries, folder_len, inventory, named, named_with_own, objects,
+        of_another_bucket,
+    },
 };
 use crate::{
     args::Many,
@@ -40,6 +43,7 @@ pub(crate) struct Engine {
     bulk: Bulk,
     pub(crate) budget: Budget,
     pub(crate) progress: Arc<ManyProgress>,
+    stop: StopSignal,
     quiet: bool,
 }
 
@@ -62,12 +66,17 @@ impl Engine {
         });
         let told = Arc::clone(&progress);
         let mut bulk = Bulk::new(parallel.into())
-            .with_stop(stop)
+            .with_stop(stop.clone())
             .with_listener(move |event| told.notify(event));
         if let Some(rate) = many.rate() {
             bulk = bulk.with_rate(RateLimit::per_second(rate));
         }
-        Self { bulk, budget, progress, quiet: false }
+        Self { bulk, budget, progress, stop, quiet: false }
+    }
+
+    /// Returns whether somebody wants no more to begin, even if all that was found is done.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.is_stopped()
     }
 
     /// Sets the number of objects that are worked on at once, where several share a request.

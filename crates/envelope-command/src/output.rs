@@ -13,8 +13,9 @@ use envelope_store::{OutputFile, OutputOptions, is_same_file};
 
 use crate::{
     cleanup,
-    failure::Failure,
+    failure::{Failure, json_lines},
     input::{is_dash, standard},
+    own_files,
 };
 
 /// The largest authenticated plaintext that is held back in memory until it is verified, where it
@@ -28,7 +29,8 @@ pub(crate) fn print_line(line: &dyn Display) -> Result<(), Failure> {
 
 /// Prints a line on standard output, which the caller has locked.
 pub(crate) fn write_line(stdout: &mut StdoutLock<'_>, line: &dyn Display) -> Result<(), Failure> {
-    writeln!(stdout, "{line}").map_err(|error| Failure::io("standard output".as_ref(), &error))
+    writeln!(stdout, "{}", json_lines(&line.to_string()))
+        .map_err(|error| Failure::io("standard output".as_ref(), &error))
 }
 
 /// The readers of an output.
@@ -60,11 +62,11 @@ impl Output {
             return Ok(Self { file, temporary: None });
         }
         let stdin = Path::new("/dev/stdin");
-        let inputs = inputs.iter().map(|input| if is_dash(input) { stdin } else { input });
+        let inputs = inputs.iter().map(|input| if is_dash(input) { stdin } else { *input });
         let options = OutputOptions::new()
             .with_replace(force)
             .with_private(secrecy == Secrecy::Secret)
-            .with_inputs(inputs);
+            .with_inputs(inputs.chain(own_files::all()));
         let file = OutputFile::create(path, options)?;
         let temporary = file.working_path().map(Path::to_owned);
         if let Some(temporary) = &temporary {

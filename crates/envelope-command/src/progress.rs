@@ -13,7 +13,7 @@ use envelope_store::Event;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::failure::{one_line, warn};
+use crate::failure::{json_lines, one_line, warn};
 
 /// The shortest wait that is worth a line.
 const WAIT: Duration = Duration::from_secs(2);
@@ -40,7 +40,7 @@ pub(crate) fn is_json() -> bool {
 /// Says something on standard error, for people or for programs.
 pub(crate) fn say(json: &Value, words: &str) {
     if is_json() {
-        return print(&json.to_string());
+        return print(&json_lines(&json.to_string()));
     }
     beside_bar(|| print(&one_line(words)));
 }
@@ -58,7 +58,8 @@ pub(crate) struct OutputLines;
 
 impl Write for OutputLines {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        beside_bar(|| io::stdout().lock().write_all(lines))?;
+        let text = String::from_utf8_lossy(lines);
+        beside_bar(|| io::stdout().lock().write_all(json_lines(&text).as_bytes()))?;
         Ok(lines.len())
     }
 

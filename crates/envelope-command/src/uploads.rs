@@ -117,6 +117,13 @@ impl Uploads {
         Some(&self.encryption.as_ref()?.decryptor)
     }
 
+    /// Returns whether a file can be compared with an object by encrypting it again: the key opens
+    /// what it has written, and the cipher is AES-CTR.
+    pub(crate) fn can_compare(&self) -> bool {
+        let can = |own: &Encryption| own.resumes && own.content == ContentAlgorithm::Aes256Ctr;
+        self.encryption.as_ref().is_none_or(can)
+    }
+
     /// Returns the headers that say what an object is, besides its envelope.
     fn headers(&self, key: &str) -> Result<Headers, AttributeError> {
         let guessed = mime_guess::from_path(key).first_raw().unwrap_or(OCTETS);

@@ -440,7 +440,10 @@ fn an_inventory_instead_of_a_listing() {
     let into = world.text("into");
     let (status, told) = run(&["get", "-r", "oss://b-1/p", &into, "--key", &key]);
     assert!(status == Some(1) && told.contains("2 downloaded, 2 failed"), "{told}");
-    assert!(told.contains("another bucket: b-9") && told.contains("p/none: no such"), "{told}");
+    assert!(
+        told.contains("another bucket: oss://b-9") && told.contains("p/none: no such"),
+        "{told}"
+    );
     assert_eq!(std::fs::read(world.path("into/c/d")).unwrap(), b"c/d");
     assert!(!world.path("into/b").exists() && !world.path("into/other").exists());
     let (status, told) = run(&["verify", "-r", "oss://b-1/p", "--key", &key]);

@@ -11,9 +11,9 @@ use std::{
 
 use envelope_core::{Decryptor, Keyring, KeyringError, Policy, check_body_len};
 use envelope_store::{
-    Address, ObjectMeta, Store, StoreError, TransferError,
+    Address, ObjectMeta, Store, TransferError,
     bulk::{BulkEvent, Item, Outcome, Report, describe, listed},
-    envelope_of,
+    envelope_of, head_unless_gone, is_instruction_file,
 };
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
@@ -30,7 +30,7 @@ use crate::{
     many::{self, Engine},
     output::{Output, Secrecy},
     protection::Protection,
-    store::{folder, is_instruction, runtime},
+    store::{folder, runtime},
     weakness::weaknesses,
 };
 
@@ -157,20 +157,23 @@ struct Work {
 impl Work {
     async fn outcome(self: &Arc<Self>, item: Item<Option<String>>) -> Outcome {
         if let Some(bucket) = item.source {
-            return Outcome::refused(format!("it belongs to another bucket: {bucket}"));
+            return many::of_another_bucket(&bucket, &item.key);
         }
-        let meta = match self.store.head(&item.key).await {
-            Ok(meta) => meta,
-            Err(StoreError::NotFound) => return Outcome::new("gone"),
+        let meta = match head_unless_gone(&*self.store, &item.key).await {
+            Ok(Some(meta)) => meta,
+            Ok(None) => return Outcome::new("gone"),
             Err(error) => return Outcome::failed(&error),
         };
         let envelope = envelope_of(&*self.store, &item.key, &meta).await;
         let outcome = match envelope {
             Ok(Some(envelope)) => self.encrypted(&item.key, &meta, envelope).await,
-            Ok(None) if is_instruction(&*self.store, &item.key) => Outcome::new("instruction file"),
-            Ok(None) => match self.policy.admit(None) {
-                Err(error) if self.demands() => invalid("plain", &error),
-                _ => Outcome::new("plain"),
+            Ok(None) => match is_instruction_file(&*self.store, &item.key).await {
+                Ok(true) => Outcome::new("instruction file"),
+                Ok(false) => match self.policy.admit(None) {
+                    Err(error) if self.demands() => invalid("plain", &error),
+                    _ => Outcome::new("plain"),
+                },
+                Err(error) => Outcome::failed(&error),
             },
             Err(TransferError::Parse(error)) => invalid("invalid", &error),
             Err(error) => Outcome::failed(&error),

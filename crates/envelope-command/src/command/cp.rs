@@ -356,7 +356,7 @@ struct Work {
 
 impl Work {
     async fn outcome(&self, item: &Item<Named>) -> Outcome {
-        if let Err(outcome) = item.source.check() {
+        if let Err(outcome) = item.source.check(&item.key) {
             return outcome;
         }
         let (source, target) = (Arc::clone(&self.stores.0), Arc::clone(&self.stores.1));
@@ -368,8 +368,9 @@ impl Work {
             Err(StoreError::NotFound) if self.moves => return Outcome::new("instruction file"),
             Err(error) => return Outcome::failed(&error),
         }
-        if target.vendor().is_none() && item.key.ends_with('/') {
-            // It stands for a folder, which is there as soon as a file is in it.
+        if Named::is_folder(item) && target.vendor() != source.vendor() {
+            // In a folder, it is there as soon as a file is in it. In another cloud, nobody asked
+            // for objects that are not encrypted.
             return Outcome::new("folder");
         }
         let path = item.key.get(self.prefix..).unwrap_or(&item.key);
@@ -395,7 +396,7 @@ impl Work {
                 .with_bytes(result.len)
                 .with_detail("rewrapped", result.rewrapped),
             Err(TransferError::Store(StoreError::Exists)) if self.copies.create_only => {
-                Outcome::new("exists")
+                Outcome::new("exists").again()
             }
             // It was moved together with its object.
             Err(TransferError::Store(StoreError::NotFound))

@@ -24,6 +24,7 @@ use crate::{
     input::{check_one_stdin, is_dash, standard},
     key_file,
     output::{MAX_HELD_BACK, print_line},
+    own_files,
     progress::{ProgressReporter, say_wait},
     protection::Protection,
     store::{explain, object, runtime},
@@ -58,14 +59,10 @@ fn one(args: &Get) -> Result<(), Failure> {
         .with_inputs(inputs(args).iter().map(PathBuf::as_path));
     let output = OutputFile::create(&path, options)?;
     let (meta, len) = if output.is_held_back() {
-        let kept =
-            [output.working_path(), output.journal_path()].map(|path| path.map(Path::to_owned));
-        if let [Some(working), Some(journal)] = &kept {
-            cleanup::register_unless(working, journal);
-        }
+        let registered = cleanup::register_output(&output);
         let done = download(args, key, &output)?;
         output.commit()?;
-        kept[0].iter().for_each(|working| cleanup::forget(working));
+        drop(registered);
         done
     } else {
         // A device or a pipe, which cannot be taken back.
@@ -87,6 +84,10 @@ pub(super) fn inputs(args: &Get) -> Vec<PathBuf> {
     inputs.extend(keys.passphrase.path().map(Path::to_owned));
     inputs.extend(args.read.sealed.origin.path().map(Path::to_owned));
     inputs.extend(args.many.report.clone());
+    inputs.extend(args.named.inventory.clone());
+    inputs.extend(args.read.bucket.sse_key.clone());
+    inputs.extend(args.read.bucket.ca_file.clone());
+    inputs.extend(own_files::all().map(Path::to_owned));
     if let Location::Folder(folder) = &args.from.location {
         inputs.push(folder.join(&args.from.key));
     }

@@ -9,8 +9,8 @@ use std::{
 use envelope_core::Decryptor;
 use envelope_store::{
     Address, ObjectMeta, OutputFile, OutputOptions, RetryPolicy, Store, TransferError,
-    bulk::{Item, Outcome, TargetFolder, modified},
-    envelope_of, is_same_file,
+    bulk::{Item, Outcome, TargetFolder, is_same_time, modified},
+    envelope_of, is_instruction_file, is_same_file,
 };
 use serde_json::json;
 use tokio::task::spawn_blocking;
@@ -21,7 +21,7 @@ use crate::{
     cleanup,
     failure::Failure,
     many::{self, Engine, ManyProgress, Named},
-    store::{folder, is_instruction, refuse_overlap, runtime},
+    store::{folder, refuse_overlap, runtime},
     weakness::WarnedKinds,
 };
 
@@ -105,7 +105,7 @@ impl Downloads {
     }
 
     async fn outcome(self: &Arc<Self>, item: Item<Named>) -> Outcome {
-        if let Err(outcome) = item.source.check() {
+        if let Err(outcome) = item.source.check(&item.key) {
             return outcome;
         }
         let len = match item.source.len(&*self.store, &item.key).await {
@@ -170,11 +170,7 @@ impl Downloads {
             .with_resumable(true)
             .with_inputs(self.inputs.iter().map(PathBuf::as_path));
         let output = blocking(move || OutputFile::create(&path, options)).await?;
-        let kept = [output.working_path(), output.journal_path()];
-        let kept = kept.map(|path| path.map(Path::to_owned));
-        if let [Some(working), Some(journal)] = &kept {
-            cleanup::register_unless(working, journal);
-        }
+        let registered = cleanup::register_output(&output);
         let (warned, progress) = (Arc::clone(&self.warned), Arc::clone(&self.progress));
         let name = key.to_owned();
         let meta = envelope_store::Get::new(Arc::clone(&self.store), key)
@@ -188,14 +184,19 @@ impl Downloads {
             .await;
         let meta = match meta {
             Ok(meta) => meta,
-            // It belongs to an object, and is none itself.
-            Err(error) if error.is_not_encrypted() && is_instruction(&*self.store, key) => {
-                return Ok(Outcome::new("instruction file"));
+            Err(error) => {
+                let is_instruction = error.is_not_encrypted()
+                    && is_instruction_file(&*self.store, key)
+                        .await
+                        .map_err(|error| Outcome::failed(&error))?;
+                return match is_instruction {
+                    true => Ok(Outcome::new("instruction file")),
+                    false => Err(failed(&error)),
+                };
             }
-            Err(error) => return Err(failed(&error)),
         };
         let bytes = blocking(move || publish(output, &meta)).await?;
-        kept[0].iter().for_each(|working| cleanup::forget(working));
+        drop(registered);
         Ok(Outcome::new("downloaded").with_bytes(bytes))
     }
 
@@ -210,8 +211,8 @@ impl Downloads {
                 content.plain_len(meta.len).or_else(|| envelope.plain_len())
             }
         };
-        let there_at = there.modified().ok();
-        let is_same_time = there_at.is_some() && there_at == modified(&meta);
+        let times = there.modified().ok().zip(modified(&meta));
+        let is_same_time = times.is_some_and(|(file, kept)| is_same_time(file, kept));
         Ok(there.is_file() && is_same_time && len == Some(there.len()))
     }
 }

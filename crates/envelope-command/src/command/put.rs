@@ -137,8 +137,7 @@ async fn there(
 ) -> Result<There, TransferError> {
     let meta = match store.head(key).await {
         Err(StoreError::NotFound) => return Ok(There::Nothing),
-        // It is encrypted with another key of the customer, or with none.
-        Err(StoreError::Refused(refusal)) if refusal.status == 400 => return Ok(There::Other),
+        Err(error) if error.is_of_other_key() => return Ok(There::Other),
         outcome => outcome?,
     };
     let Some(decryptor) = uploads.decryptor().filter(|_| path.is_file()) else {

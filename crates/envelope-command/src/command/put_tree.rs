@@ -8,8 +8,8 @@ use std::{
 };
 
 use envelope_store::{
-    Address, Location, Store, StoreError, TransferError,
-    bulk::{Found, Item, Outcome, Tree, TreeFile, modified, mtime_header},
+    Address, Location, ObjectMeta, Store, StoreError, TransferError,
+    bulk::{Found, Item, Outcome, Tree, TreeFile, is_same_time, modified, mtime_header},
     envelope_of,
 };
 use futures_util::{Stream, StreamExt as _};
@@ -181,6 +181,7 @@ impl FileUploads {
         }
         let meta = match self.store.head(key).await {
             Err(StoreError::NotFound) => return Ok(None),
+            Err(error) if error.is_of_other_key() => return Err(many::another_exists()),
             outcome => outcome.map_err(|error| Outcome::failed(&error))?,
         };
         let headers = meta.headers.iter().map(|(name, value)| (name, value));
@@ -188,8 +189,7 @@ impl FileUploads {
         let content = envelope.map(|envelope| envelope.content_algorithm());
         let there = content.map_or(Some(meta.len), |content| content.plain_len(meta.len));
         let is_same = there == Some(len)
-            && modified_here.is_some()
-            && modified(&meta) == modified_here
+            && is_time_of(modified_here, &meta)
             && tokio::task::block_in_place(|| self.uploads.is_as_asked(key, &meta));
         match is_same {
             true => Ok(Some(Outcome::new(Outcome::SAME))),
@@ -204,13 +204,16 @@ impl FileUploads {
         key: &str,
         modified_here: Option<SystemTime>,
     ) -> Result<bool, Outcome> {
-        let meta = self.store.head(key).await.map_err(|error| Outcome::failed(&error))?;
+        let meta = match self.store.head(key).await {
+            Err(error) if error.is_of_other_key() => return Ok(false),
+            outcome => outcome.map_err(|error| Outcome::failed(&error))?,
+        };
         // An envelope that not everybody can read is none.
         let is_encrypted = envelope_of(&*self.store, key, &meta)
             .await
             .is_ok_and(|envelope| envelope.is_some_and(|it| it.refusal().is_none()));
         let is_as_asked = is_encrypted && self.uploads.is_server_side_as_asked(&meta);
-        Ok(is_as_asked && modified_here.is_some() && modified(&meta) == modified_here)
+        Ok(is_as_asked && is_time_of(modified_here, &meta))
     }
 
     /// Uploads a file to a key, and once more if it changed meanwhile: the object would have the
@@ -259,11 +262,16 @@ impl FileUploads {
         match self.uploads.upload(&put, path, key).await {
             Ok(result) => Ok(Outcome::new("uploaded").with_bytes(result.len)),
             Err(TransferError::Store(StoreError::Exists)) if self.args.create_only => {
-                Ok(Outcome::new("exists"))
+                Ok(Outcome::new("exists").again())
             }
             Err(error) => Err(Outcome::failed(&error)),
         }
     }
+}
+
+/// Returns whether the time of a file is the one that its object keeps.
+fn is_time_of(file: Option<SystemTime>, meta: &ObjectMeta) -> bool {
+    file.zip(modified(meta)).is_some_and(|(file, kept)| is_same_time(file, kept))
 }
 
 /// Returns the time of the last modification of a file.

@@ -71,12 +71,12 @@ fn tree(args: &Restore) -> Result<(), Failure> {
         engine.run(&runtime, items, report, move |item: Item<Named>| {
             let store = Arc::clone(&store);
             async move {
-                if let Err(outcome) = item.source.check() {
+                if let Err(outcome) = item.source.check(&item.key) {
                     return outcome;
                 }
                 match store.restore(&item.key, &request).await {
-                    Ok(()) => Outcome::new("restoring").with_bytes(item.len),
-                    Err(error) if error.is_of_archive() => Outcome::new("not archived"),
+                    Ok(()) => Outcome::new("restoring").with_bytes(item.len).again(),
+                    Err(error) if error.is_of_archive() => Outcome::new("not archived").again(),
                     Err(error) => Outcome::failed(&error),
                 }
             }

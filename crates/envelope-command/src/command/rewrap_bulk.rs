@@ -152,7 +152,7 @@ fn items(
         None if bulk.all_versions => keys_of_versions(store, to, filter),
         Some(path) => many::inventory(path, to, filter)?,
         None => {
-            let prefix = to.key.len();
+            let prefix = many::folder_len(&to.key);
             list_all(store, to.key.as_str())
                 .map_err(Into::into)
                 .try_filter(move |entry| {
@@ -180,7 +180,7 @@ fn keys_of_versions(
     to: &Address,
     filter: Filter,
 ) -> BoxStream<'static, Found> {
-    let (prefix, mut last) = (to.key.len(), None);
+    let (prefix, mut last) = (many::folder_len(&to.key), None);
     list_versions(store, to.key.as_str())
         .map_err(Into::into)
         .try_filter_map(move |version| {
@@ -285,7 +285,7 @@ impl Work {
     async fn outcome(&self, item: Item<Option<String>>) -> Outcome {
         match item.source {
             None => self.told(&self.rewrap(&item.key).await),
-            Some(bucket) => Outcome::refused(format!("it belongs to another bucket: {bucket}")),
+            Some(bucket) => many::of_another_bucket(&bucket, &item.key),
         }
     }
 

@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::{
     args::{AtVersion, Rm},
+    cleanup,
     failure::{Code, Failure, one_line, warn},
     many::{self, Engine, Named},
     store::{folder, object, runtime},
@@ -25,8 +26,9 @@ pub(crate) fn run(args: &Rm) -> Result<(), Failure> {
     let runtime = runtime()?;
     if args.recursive {
         let mut outcome = Ok(());
-        for address in &args.objects {
-            let of_one = tree(args, &runtime, &folder(address));
+        for (at, address) in args.objects.iter().enumerate() {
+            let left = args.objects.len().saturating_sub(at).saturating_sub(1);
+            let of_one = tree(args, &runtime, &folder(address), left);
             let is_interrupted =
                 of_one.as_ref().is_err_and(|failure| failure.code() == Code::Interrupted);
             if let (Err(failure), Err(_)) = (&of_one, &outcome) {
@@ -88,25 +90,26 @@ async fn delete_version(store: Arc<dyn Store>, key: &str, id: &str) -> Result<()
     Err(StoreError::NotFound)
 }
 
-/// Deletes all objects below a folder of keys.
-fn tree(args: &Rm, runtime: &Runtime, from: &Address) -> Result<(), Failure> {
+/// Deletes all objects below a folder of keys, after which `left` others wait.
+fn tree(args: &Rm, runtime: &Runtime, from: &Address, left: usize) -> Result<(), Failure> {
     let store = args.bucket.store(&from.location)?;
     if !args.many.dry_run {
         confirm(args, runtime, &*store, from)?;
     }
-    let engine = Engine::new(&args.many, args.parallel, 0);
-    let items = many::named(Arc::clone(&store), from, args.patterns.filter()?, &args.named)?;
+    let mut engine = Engine::new(&args.many, args.parallel, 0);
+    let items =
+        many::named_with_own(Arc::clone(&store), from, args.patterns.filter()?, &args.named)?;
     let summary = if args.many.dry_run {
         engine.plan(runtime, items, |item| Named::planned(item, "to delete"))?
     } else {
         let report = many::report(args.many.report.as_deref(), &json!({ "rm": from.to_string() }))?;
         let report = report.with_location(format!("{}/", from.location));
         let deletions = Deletions::new(engine.store(store));
-        let engine = engine.with_objects(Deletions::AT_ONCE.saturating_mul(args.parallel.into()));
+        engine = engine.with_objects(Deletions::AT_ONCE.saturating_mul(args.parallel.into()));
         engine.run(runtime, items, report, move |item: Item<Named>| {
             let deletions = deletions.clone();
             async move {
-                if let Err(outcome) = item.source.check() {
+                if let Err(outcome) = item.source.check(&item.key) {
                     return outcome;
                 }
                 match deletions.delete(item.key).await {
@@ -119,7 +122,15 @@ fn tree(args: &Rm, runtime: &Runtime, from: &Address) -> Result<(), Failure> {
     if !args.force {
         many::check_any(&summary, from)?;
     }
-    many::check(&summary, "deleted")
+    many::check(&summary, "deleted")?;
+    if left > 0 && engine.is_stopped() {
+        return Err(Failure::new(
+            Code::Interrupted,
+            format_args!("interrupted: {left} of the addresses were not begun"),
+            "the same command does the rest",
+        ));
+    }
+    Ok(())
 }
 
 /// Asks the person at the terminal.
@@ -146,6 +157,7 @@ fn confirm(args: &Rm, runtime: &Runtime, store: &dyn Store, from: &Address) -> R
     };
     let (place, which) = (one_line(&from.to_string()), one_line(&args.patterns.to_string()));
     // Whoever is asked may answer with a signal, which is told on standard error, too.
+    cleanup::on_interrupt_end();
     let _ = write!(io::stderr(), "Delete objects below {place}{which} ({count})? [y/N] ");
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).map_err(|error| Failure::io("-".as_ref(), &error))?;

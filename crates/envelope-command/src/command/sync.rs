@@ -72,10 +72,16 @@ fn upload(args: SyncArgs, to: &Address) -> Result<(), Failure> {
     let filter = args.patterns.filter()?;
     let store = args.bucket.store(&to.location)?;
     let uploads = Uploads::new(&args, &*store)?;
+    if mode.checksum && !uploads.can_compare() {
+        return Err(Failure::usage(
+            "--checksum encrypts each file again as its object was, with AES-CTR",
+            "use a key that decrypts and AES-CTR, or omit --checksum",
+        ));
+    }
     let decryptor = uploads.decryptor().cloned().filter(|_| mode.checksum);
     let content = args.content();
     // A listing does not say how the store encrypts.
-    let asks_store = uploads.asks_store();
+    let asks_store = uploads.asks_store() || args.bucket.sse_key.is_some();
     let objects = many::entries(Arc::clone(&store), to, filter);
     let prefix = to.key.clone();
     let own_store = Arc::clone(&store);

@@ -6,6 +6,7 @@ use envelope_core::Decryptor;
 use envelope_store::{
     Get, RetryPolicy, Store, TransferError,
     bulk::{Item, Outcome},
+    is_instruction_file,
 };
 use futures_util::TryStreamExt as _;
 use serde_json::json;
@@ -16,7 +17,7 @@ use crate::{
     failure::Failure,
     many::{self, Engine, ManyProgress, Named},
     protection::Protection,
-    store::{folder, is_instruction, runtime},
+    store::{folder, runtime},
     weakness::WarnedKinds,
 };
 
@@ -49,19 +50,24 @@ pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
         engine.run(&runtime, items, report, move |item: Item<Named>| {
             let work = Arc::clone(&work);
             async move {
-                if let Err(outcome) = item.source.check() {
+                if let Err(outcome) = item.source.check(&item.key) {
                     return outcome;
                 }
-                match work.verify(&item.key).await {
-                    Ok(outcome) => outcome,
-                    // It belongs to an object, and is none itself.
-                    Err(error)
-                        if error.is_not_encrypted() && is_instruction(&*work.store, &item.key) =>
-                    {
-                        Outcome::new("instruction file")
-                    }
-                    Err(error) => Outcome::failed(&error),
+                if Named::is_folder(&item) {
+                    return Outcome::new("folder");
                 }
+                let error = match work.verify(&item.key).await {
+                    Ok(outcome) => return outcome,
+                    Err(error) => error,
+                };
+                if error.is_not_encrypted() {
+                    match is_instruction_file(&*work.store, &item.key).await {
+                        Ok(true) => return Outcome::new("instruction file"),
+                        Ok(false) => {}
+                        Err(error) => return Outcome::failed(&error),
+                    }
+                }
+                Outcome::failed(&error)
             }
         })?
     };

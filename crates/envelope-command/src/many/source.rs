@@ -3,7 +3,7 @@
 use std::{error::Error, path::Path, sync::Arc};
 
 use envelope_store::{
-    Address, Entry, Store, StoreError,
+    Address, Entry, Location, Store, StoreError,
     bulk::{Filter, Inventory, Item, Outcome, Row, listed},
     list_all,
 };
@@ -20,12 +20,23 @@ pub(crate) fn entries(
     from: &Address,
     filter: Filter,
 ) -> BoxStream<'static, Result<Entry, StoreError>> {
+    listed_below(store, from, filter, false)
+}
+
+/// Returns the same entries, `with_own` also that of the empty object that stands for the folder.
+fn listed_below(
+    store: Arc<dyn Store>,
+    from: &Address,
+    filter: Filter,
+    with_own: bool,
+) -> BoxStream<'static, Result<Entry, StoreError>> {
     let prefix = from.key.len();
     list_all(store, from.key.clone())
         .try_filter(move |entry| {
-            // The marker of the folder itself is none of the objects below it.
             let path = entry.key.get(prefix..).unwrap_or_default();
-            future::ready(!path.is_empty() && filter.admits(path))
+            // The empty object that stands for the folder itself is none of those below it.
+            let is_own = path.is_empty() && entry.len == 0;
+            future::ready((with_own || !is_own) && filter.admits(path))
         })
         .boxed()
 }
@@ -36,7 +47,13 @@ pub(crate) fn objects(
     from: &Address,
     filter: Filter,
 ) -> BoxStream<'static, Result<Item<Entry>, StoreError>> {
-    entries(store, from, filter)
+    items_of(entries(store, from, filter))
+}
+
+fn items_of(
+    entries: BoxStream<'static, Result<Entry, StoreError>>,
+) -> BoxStream<'static, Result<Item<Entry>, StoreError>> {
+    entries
         .map_ok(|entry| {
             let modified = entry.modified.as_deref().and_then(listed);
             Item::new(entry.key.clone(), entry.len, entry.clone())
@@ -57,15 +74,19 @@ pub(crate) struct Named {
 
 impl Named {
     /// Refuses an object of another bucket.
-    pub(crate) fn check(&self) -> Result<(), Outcome> {
-        self.bucket.as_ref().map_or(Ok(()), |bucket| {
-            Err(Outcome::refused(format!("it belongs to another bucket: {bucket}")))
-        })
+    pub(crate) fn check(&self, key: &str) -> Result<(), Outcome> {
+        self.bucket.as_ref().map_or(Ok(()), |bucket| Err(of_another_bucket(bucket, key)))
+    }
+
+    /// Returns whether the object stands for a folder: consoles make empty ones, whose keys end with
+    /// a slash.
+    pub(crate) fn is_folder(item: &Item<Self>) -> bool {
+        item.source.listed.is_some() && item.len == 0 && item.key.ends_with('/')
     }
 
     /// Returns what would become of the object.
     pub(crate) fn planned(item: &Item<Self>, status: &'static str) -> Outcome {
-        match item.source.check() {
+        match item.source.check(&item.key) {
             Ok(()) => Outcome::new(status).with_bytes(item.len),
             Err(outcome) => outcome,
         }
@@ -91,10 +112,34 @@ pub(crate) fn named(
     filter: Filter,
     inventory_file: &InventoryFile,
 ) -> Result<NamedItems, Failure> {
+    named_with(store, from, filter, inventory_file, false)
+}
+
+/// Returns the same items, and that of the empty object that stands for the folder, for whoever
+/// deletes all of it.
+pub(crate) fn named_with_own(
+    store: Arc<dyn Store>,
+    from: &Address,
+    filter: Filter,
+    inventory_file: &InventoryFile,
+) -> Result<NamedItems, Failure> {
+    named_with(store, from, filter, inventory_file, true)
+}
+
+fn named_with(
+    store: Arc<dyn Store>,
+    from: &Address,
+    filter: Filter,
+    inventory_file: &InventoryFile,
+    with_own: bool,
+) -> Result<NamedItems, Failure> {
     let listed =
         |item: Item<Entry>| item.map_source(|entry| Named { listed: Some(entry), bucket: None });
     Ok(match &inventory_file.inventory {
-        None => objects(store, from, filter).map_ok(listed).map_err(Into::into).boxed(),
+        None => {
+            let entries = listed_below(store, from, filter, with_own);
+            items_of(entries).map_ok(listed).map_err(Into::into).boxed()
+        }
         Some(path) => inventory(path, from, filter)?
             .map_ok(|item| item.map_source(|bucket| Named { listed: None, bucket }))
             .boxed(),
@@ -105,7 +150,20 @@ pub(crate) fn named(
 /// can be found.
 pub(crate) type Found = Result<Item<Option<String>>, Box<dyn Error + Send + Sync>>;
 
-/// Returns the objects of an inventory whose paths below a folder of keys a filter admits.
+/// Returns what becomes of an object of another bucket, of which a report has the address.
+pub(crate) fn of_another_bucket(bucket: &str, key: &str) -> Outcome {
+    Outcome::refused(format!("it belongs to another bucket: {bucket}"))
+        .with_detail("object", format!("{bucket}/{key}"))
+}
+
+/// Returns the length of the folder in a prefix, to which patterns relate: `photos/20` is about
+/// keys in the folder `photos/`.
+pub(crate) fn folder_len(prefix: &str) -> usize {
+    prefix.rfind('/').map_or(0, |slash| slash.saturating_add(1))
+}
+
+/// Returns the objects of an inventory whose paths below a folder of keys a filter admits. An object
+/// of another bucket is looked at in every run: the one of that key here is another.
 pub(crate) fn inventory(
     path: &Path,
     from: &Address,
@@ -113,14 +171,23 @@ pub(crate) fn inventory(
 ) -> Result<BoxStream<'static, Found>, Failure> {
     let prefix = from.key.clone();
     let rows = Inventory::open(path, &from.location)?;
-    let items = stream::iter(rows.map(|row| match row? {
-        Row::Foreign { bucket, key } => Ok(Item::new(key, 0, Some(bucket))),
+    let vendor = from.location.vendor();
+    let address = move |bucket: String| match vendor {
+        Some(vendor) => Location::Bucket(vendor, bucket).to_string(),
+        None => bucket,
+    };
+    let items = stream::iter(rows.map(move |row| match row? {
+        Row::Foreign { bucket, key } => {
+            Ok(Item::new(key, 0, Some(address(bucket))).with_always(true))
+        }
         Row::Key(key) => Ok(Item::new(key, 0, None)),
         row => Err(format!("{row:?}: such rows are not supported").into()),
     }));
     let wanted = move |item: &Found| match item {
         Ok(Item { key, source: None, .. }) => {
-            key.strip_prefix(&prefix).is_some_and(|path| !path.is_empty() && filter.admits(path))
+            // The marker of the folder itself is none of the objects below it.
+            let is_below = key.starts_with(&prefix) && key.len() > folder_len(&prefix);
+            is_below && filter.admits(key.get(folder_len(&prefix)..).unwrap_or_default())
         }
         _ => true,
     };
