@@ -101,6 +101,9 @@ impl Default for UreqTransport {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .http_status_as_error(false)
+            // A process that is forked would send with the keys of a connection that its parent
+            // uses, too. And content keys are cached, so that calls are few.
+            .max_idle_connections(0)
             // No proxy: whoever sets the environment could route the requests through theirs.
             .proxy(None)
             .user_agent(concat!("envelope-kms/", env!("CARGO_PKG_VERSION")))

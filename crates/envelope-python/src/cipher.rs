@@ -193,7 +193,7 @@ struct Encrypting {
 impl BodyEncryptor {
     /// `plain_len` is the length that the metadata states.
     pub(crate) fn new(body: CoreBodyEncryptor, plain_len: Option<u64>) -> Self {
-        Self(Turn::new(Encrypting { body, missing: plain_len }))
+        Self(Turn::bound(Encrypting { body, missing: plain_len }))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    process,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -17,6 +18,7 @@ use crate::{
     envelope::Envelope,
     errors::{IntoException as _, words},
     keys::{MasterKey, OriginKey, with_keys},
+    turn::check_process,
 };
 
 /// Creates new objects: each gets a content key of its own. Threads may share it.
@@ -102,7 +104,7 @@ impl Encryptor {
             let (envelope, cipher) = object.into_inner();
             Object::Other { envelope: Box::new(envelope), cipher: Some(Box::new(cipher)) }
         };
-        Ok(EncryptedObject(Mutex::new(object)))
+        Ok(EncryptedObject { process: process::id(), object: Mutex::new(object) })
     }
 
     /// Encrypts a plaintext in memory. Returns the headers and the body of the object.
@@ -136,6 +138,12 @@ impl Encryptor {
         object.map(PartEncryptor).map_err(envelope_core::EncryptError::into_exception)
     }
 
+    /// Whether its objects have a keystream, with which any of their bytes can be encrypted.
+    #[getter]
+    fn is_seekable(&self) -> bool {
+        self.content == ContentAlgorithm::Aes256Ctr
+    }
+
     /// The dialect that it writes.
     #[getter]
     const fn dialect(&self) -> &'static str {
@@ -163,12 +171,15 @@ enum Object {
 
 /// A new object: its metadata, and the cipher of its body.
 #[pyclass(frozen, module = "envelope_cse")]
-pub(crate) struct EncryptedObject(Mutex<Object>);
+pub(crate) struct EncryptedObject {
+    process: u32,
+    object: Mutex<Object>,
+}
 
 impl EncryptedObject {
     /// Held only for as long as it takes to look at the object.
     fn lock(&self) -> MutexGuard<'_, Object> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.object.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Encrypts the whole body, and seals it.
@@ -209,6 +220,7 @@ impl EncryptedObject {
     }
 
     fn take(&self) -> PyResult<envelope_core::BodyEncryptor> {
+        check_process(self.process)?;
         match &mut *self.lock() {
             Object::Ctr { object, is_used } => match std::mem::replace(is_used, true) {
                 false => Ok(object.cipher().clone().into()),

@@ -48,7 +48,7 @@ pub(crate) fn parse(headers: &Bound<'_, PyAny>) -> PyResult<Option<Envelope>> {
             .map_err(|_| PyTypeError::new_err("the names of headers are text"))?;
         // Whatever has no valid name is none of ours, and neither is what has another one.
         let Ok(name) = name.to_str() else { continue };
-        if !is_known(name) {
+        if !is_envelope_header(name) {
             continue;
         }
         let value = match (value.cast::<PyString>(), value.cast::<PyBytes>()) {
@@ -65,8 +65,9 @@ pub(crate) fn parse(headers: &Bound<'_, PyAny>) -> PyResult<Option<Envelope>> {
     Ok(parsed.map(Envelope))
 }
 
-/// Returns whether a header is one of an envelope.
-fn is_known(name: &str) -> bool {
+/// Returns whether a header is one of an envelope, in any dialect. Case is ignored.
+#[pyfunction]
+pub(crate) fn is_envelope_header(name: &str) -> bool {
     let mut dialects = Dialect::ALL.into_iter();
     dialects.any(|dialect| dialect.header_names().any(|known| known.eq_ignore_ascii_case(name)))
 }

@@ -39,6 +39,10 @@ impl ForkedKey {
         }
         let Ok(key) = RsaKeyWrapper::read(der, None) else { return self.key.clone() };
         let key = key.with_description(self.key.description().clone());
+        let key = match self.key.is_pkcs1v15_where_unstated() {
+            true => key.with_pkcs1v15_where_unstated(),
+            false => key,
+        };
         if let Some(again) = again.as_deref_mut() {
             *again = Some((id, key.clone()));
         }

@@ -26,7 +26,7 @@ mod _native {
         cipher::{BodyDecryptor, BodyEncryptor, Cipher, Crc64, Keystream},
         decryptor::Decryptor,
         encryptor::{EncryptedObject, Encryptor, PartEncryptor},
-        envelope::{Envelope, parse},
+        envelope::{Envelope, is_envelope_header, parse},
         errors::{
             EncryptError, EnvelopeError, IntegrityError, KeyFileError, KmsError, MetadataError,
             NoKeyError, NotEncryptedError, PolicyError, StoreError, UnwrapError,

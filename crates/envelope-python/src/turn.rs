@@ -17,6 +17,8 @@ use crate::buffer::detached;
 /// without it, too, and can be interrupted. After a fork, a value that was in use is lost.
 pub(crate) struct Turn<T> {
     process: u32,
+    /// The value is of no use in a forked process.
+    is_bound: bool,
     state: Mutex<State<T>>,
 }
 
@@ -29,9 +31,25 @@ enum State<T> {
 /// The time between two looks at a value that is in use.
 const PAUSE: Duration = Duration::from_millis(1);
 
+/// Refuses to encrypt what was begun in another process.
+///
+/// Raises `RuntimeError`.
+pub(crate) fn check_process(begun: u32) -> PyResult<()> {
+    if process::id() == begun {
+        return Ok(());
+    }
+    Err(PyRuntimeError::new_err("the encryption was begun before the process was forked"))
+}
+
 impl<T: Send> Turn<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self { process: process::id(), state: Mutex::new(State::Idle(value)) }
+        Self { process: process::id(), is_bound: false, state: Mutex::new(State::Idle(value)) }
+    }
+
+    /// Creates a value that encrypts: if two processes did, each with other bytes, both would be
+    /// revealed.
+    pub(crate) fn bound(value: T) -> Self {
+        Self { is_bound: true, ..Self::new(value) }
     }
 
     /// Held only for as long as it takes to move the value.
@@ -43,6 +61,9 @@ impl<T: Send> Turn<T> {
     ///
     /// Raises `ValueError` if it is gone.
     pub(crate) fn take(&self, py: Python<'_>) -> PyResult<T> {
+        if self.is_bound {
+            check_process(self.process)?;
+        }
         loop {
             {
                 let mut state = self.state();

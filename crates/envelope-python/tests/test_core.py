@@ -549,3 +549,34 @@ def test_asyncio(rsa):
                 pass
 
     asyncio.run(main())
+
+
+def test_what_encrypts_is_not_used_on_both_sides_of_a_fork(rsa):
+    started = cse.Encryptor(rsa, "oss-v2").start()
+    body = cse.Encryptor(rsa, "oss-v2").start().encryptor()
+
+    def refused():
+        for work in (started.encryptor, lambda: body.update(b"other bytes")):
+            try:
+                work()
+            except RuntimeError:
+                continue
+            return 1
+        return 0
+
+    assert child(refused) == 0
+    body.update(b"bytes")
+    started.encryptor()
+
+
+def test_a_secret_that_was_taken_for_a_path_is_not_repeated(tmp_path):
+    key = tmp_path / "key"
+    key.write_text("AAAA")
+    pem = "-----BEGIN PRIVATE KEY-----" + "secret" * 1000
+    for arguments in ((pem,), ("secret\0",), (str(tmp_path) + "/secret",)):
+        with pytest.raises(OSError) as raised:
+            cse.open_key(*arguments)
+        assert "secret" not in str(raised.value) and raised.value.filename is None
+    with pytest.raises(OSError) as raised:
+        cse.open_key(key, passphrase_file="secret")
+    assert "secret" not in str(raised.value)

@@ -598,3 +598,54 @@ def test_sidecars_are_json(fs, memory):
     headers = json.loads(memory.cat_file("/file.headers.json"))
     assert cse.inspect(headers).dialect == "oss-v2"
     assert not fs.exists("/file.headers.json") and fs.ls("/", detail=False) == ["/file"]
+
+
+def test_an_interrupted_write_leaves_what_was_there(memory, rsa, monkeypatch):
+    monkeypatch.setattr("envelope_cse.filesystem._HELD", 1000)
+    fs = EncryptedFileSystem(fs=memory, master_key=rsa)
+    fs.pipe_file("/file", b"what was there")
+
+    class Stopped(BaseException):
+        pass
+
+    with pytest.raises((Stopped, OSError)):
+        with fs.open("/file", "wb") as file:
+            file.write(bytes(1500))
+
+            class Spooled:
+                def __getattr__(self, name):
+                    return getattr(spooled, name)
+
+                def write(self, body):
+                    file._spooled = spooled
+                    raise Stopped
+
+            spooled, file._spooled = file._spooled, Spooled()
+            file.write(bytes(1500))
+    assert fs.cat_file("/file") == b"what was there"
+    with pytest.raises(OSError, match="interrupted"):
+        file.commit()
+
+
+@pytest.mark.parametrize("size", [999, 1000, 5000])
+def test_a_file_is_put_with_every_cipher(memory, rsa, monkeypatch, tmp_path, size):
+    monkeypatch.setattr("envelope_cse.filesystem._HELD", 1000)
+    (tmp_path / "file").write_bytes(data(size))
+    for content in ("ctr", "gcm"):
+        fs = EncryptedFileSystem(fs=memory, master_key=rsa, dialect="cos-v2", content=content)
+        fs.put_file(str(tmp_path / "file"), "/file")
+        assert fs.cat_file("/file") == data(size)
+
+
+def test_a_whole_file_has_its_length(memory, rsa):
+    fs = EncryptedFileSystem(fs=memory, master_key=rsa, dialect="cos-v1")
+    fs.pipe_file("/file", data(5000))
+    read = fs._backend.read
+
+    def short(*arguments):
+        body, stored = read(*arguments)
+        return body[:-1], stored
+
+    fs._backend.read = short
+    with pytest.raises(OSError, match="4999 bytes"):
+        fs.cat_file("/file")

@@ -829,3 +829,76 @@ def test_two_threads_that_send_one_part_send_the_same(rsa):
     for each in threads:
         each.join()
     assert len([outcome for outcome in outcomes if outcome is not None]) == 1
+
+
+def test_no_two_parts_overlap(rsa):
+    upload = Upload(keystream(rsa).apply, 16, last_part=3)
+    upload.encrypt(3, bytes(40))
+    for number in (4, 5):
+        with pytest.raises(cse.EncryptError, match="after the last"):
+            upload.encrypt(number, b"others")
+    with pytest.raises(cse.EncryptError, match="longer"):
+        upload.encrypt(2, bytes(17))
+    upload.encrypt(2, bytes(16))
+
+
+def test_a_whole_object_is_no_range(rsa):
+    headers, body = cse.Encryptor(rsa, "oss-v2").encrypt(b"a text")
+    found = {**headers, "content-length": str(len(body))}
+    with pytest.raises(cse.EnvelopeError, match="range"):
+        open_answer(Answer(200, found, [body], "bytes=2-3"), cse.Decryptor([rsa]))
+
+
+@pytest.mark.parametrize("name", ["\u6240\u6709\u8005", "\u00e9", "owner"])
+def test_a_description_is_read_as_it_was_sent(name):
+    key = cse.AesKey(base64.b64decode(AES), description={name: "\u6240"})
+    headers, body = cse.Encryptor(key, "cos-v2").encrypt(b"a text")
+    # Python's HTTP client decodes the bytes of headers like this.
+    decoded = {each: value.encode().decode("latin-1") for each, value in headers.items()}
+    # What another client has decoded right is left alone.
+    for found in (decoded, headers):
+        answer = Answer(200, found, [body])
+        assert open_answer(answer, cse.Decryptor([key])).read() == b"a text"
+
+
+def test_headers_of_an_envelope_are_those_of_every_dialect():
+    from envelope_cse._stand_in import is_of_envelope
+
+    for name in ("unencrypted-content-length", "oss-cek-alg", "Client-Side-Encryption-Key"):
+        assert is_of_envelope(f"X-Oss-Meta-{name}"), name
+    assert not is_of_envelope("x-oss-meta-owner")
+
+
+def test_a_policy_that_was_given_is_not_loosened():
+    strict = cse.Policy().require_seal().authenticated_only()
+    from envelope_cse.qcloud_cos.crypto import AESProvider
+
+    weak, _ = AESProvider(AES)._make()
+    headers, body = weak.encrypt(b"a text")
+    _, decryptor = AESProvider(AES, dialect="cos-v2", policy=strict)._make()
+    with pytest.raises(cse.PolicyError):
+        cse.decrypt(headers, body, decryptor)
+    # Without one, what is there already is read.
+    _, decryptor = AESProvider(AES, dialect="cos-v2")._make()
+    assert cse.decrypt(headers, body, decryptor) == b"a text"
+
+
+def test_a_forked_process_pads_as_its_parent():
+    from Crypto.Cipher import PKCS1_v1_5
+    from Crypto.PublicKey import RSA
+
+    encryptor = cse.Encryptor(cse.RsaKey(PRIVATE, pkcs1_where_unstated=True), "cos-v1")
+
+    def wrong():
+        headers, _ = encryptor.encrypt(b"text")
+        wrapped = base64.b64decode(headers["x-cos-meta-client-side-encryption-key"])
+        return 0 if PKCS1_v1_5.new(RSA.import_key(PRIVATE)).decrypt(wrapped, b"") else 1
+
+    assert wrong() == 0
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os._exit(wrong())
+        except BaseException:
+            os._exit(99)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

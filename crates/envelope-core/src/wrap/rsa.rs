@@ -105,6 +105,13 @@ impl RsaKeyWrapper {
         self
     }
 
+    /// Returns whether it wraps with PKCS#1 v1.5 [where the dialect does not state the
+    /// padding](Self::with_pkcs1v15_where_unstated).
+    #[must_use]
+    pub const fn is_pkcs1v15_where_unstated(&self) -> bool {
+        self.pkcs1v15_where_unstated
+    }
+
     /// Returns the length of the modulus, in bits.
     #[must_use]
     pub fn bits(&self) -> usize {

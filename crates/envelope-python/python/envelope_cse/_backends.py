@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from ._native import Crc64
+from ._plain_body import as_sent
 
 # As in the folder store of `envelope`, which keeps its own files in the latter.
 _SIDECAR, _TAG, _INTERNAL = ".headers.json", "etag", ".envelope-uploads"
@@ -128,7 +129,8 @@ class Oss(_Service):
     @staticmethod
     def _stored(result: Any) -> Stored:
         total = _total(result.headers.get("Content-Range"), result.content_length)
-        return Stored(total, result.headers, result.headers.get("ETag"), result.last_modified)
+        headers = {name: as_sent(value) for name, value in result.headers.items()}
+        return Stored(total, headers, result.headers.get("ETag"), result.last_modified)
 
     def read(
         self, path: str, start: int | None, end: int | None, etag: str | None
@@ -188,7 +190,7 @@ class Cos(_Service):
 
     @staticmethod
     def _stored(answer: Mapping[str, Any]) -> Stored:
-        headers = {name.lower(): value for name, value in answer.items() if name != "Body"}
+        headers = {k.lower(): as_sent(value) for k, value in answer.items() if k != "Body"}
         size = _total(headers.get("content-range"), int(headers.get("content-length", 0)))
         modified = headers.get("last-modified")
         if modified is not None:

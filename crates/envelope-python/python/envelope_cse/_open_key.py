@@ -33,17 +33,23 @@ def open_key(
         return key
     if isinstance(key, str) and key.startswith(_KMS):
         return KmsKey(key, description=description, **kms)
-    try:
-        content = pathlib.Path(key).read_bytes()
-    except FileNotFoundError:
-        # Without the name, which is the key itself where somebody has mistaken one for the other.
-        raise FileNotFoundError("there is no key file of that name") from None
+    content = _read(key, "key file")
     passphrase = None
     if passphrase_file is not None:
-        passphrase = pathlib.Path(passphrase_file).read_bytes().removesuffix(b"\n")
+        passphrase = _read(passphrase_file, "passphrase file").removesuffix(b"\n")
     # An AES key is a line of text, which may begin with the digit 0, as DER does. But the length of
     # an RSA key, which is next there, takes more than one byte, the first of which is no text.
     is_der = content[:1] == b"\x30" and content[1:2] >= b"\x80"
     if b"-----BEGIN" in content or is_der:
         return RsaKey(content, passphrase=passphrase, description=description)
     return AesKey.read(content, description=description)
+
+
+def _read(path: str | os.PathLike[str], what: str) -> bytes:
+    try:
+        return pathlib.Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        # Without the name, which is the secret itself where somebody has mistaken one for the other.
+        reason = error.strerror if isinstance(error, OSError) else "it is no path"
+        kind = type(error) if isinstance(error, OSError) else OSError
+        raise kind(f"the {what} cannot be read: {reason}") from None

@@ -39,10 +39,12 @@ def open_answer(
         found = {name.lower(): str(value) for name, value in answer.headers.items()}
         stated = found.get("content-length")
         length = int(stated) if stated is not None and stated.isdecimal() else None
-        envelope = parse(answer.headers)
+        envelope = parse({name: as_sent(value) for name, value in answer.headers.items()})
         if envelope is None:
             decryptor.check_plaintext()
         if answer.status != 206:
+            if answer.asked:
+                raise EnvelopeError("the answer is the whole object, but a range was asked for")
             cipher = None if envelope is None else decryptor.open(envelope).decryptor()
             plain = length if envelope is None or length is None else envelope.plain_len_of(length)
             return PlainBody(answer, cipher, 0, length, plain, error, _stored_crc(found))
@@ -58,6 +60,21 @@ def open_answer(
         if error is EnvelopeError:
             raise
         raise error(str(reason)) from reason
+
+
+def as_sent(value: Any) -> Any:
+    """Returns the text of a header as it was sent.
+
+    SDKs write the description of a key as UTF-8, and Python's HTTP client decodes all headers as
+    ISO-8859-1.
+    """
+    if not isinstance(value, str) or value.isascii():
+        return value
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        # Something else has decoded it already.
+        return value
 
 
 def _stored_crc(headers: Mapping[str, str]) -> int | None:

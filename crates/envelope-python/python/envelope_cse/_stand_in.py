@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
-from ._native import EnvelopeError
+from ._native import EnvelopeError, is_envelope_header
 
 
 class _SameModule(importlib.abc.Loader):
@@ -86,7 +86,7 @@ def stand_in(package: str, sdk: str, *own: str) -> Callable[[str], Any]:
     return get_attribute
 
 
-# How the names of headers begin that hold an envelope.
+# How the names of headers begin that hold an envelope, or that later versions may add.
 _ENVELOPE = (
     "x-oss-meta-client-side-encryption-",
     "x-oss-meta-oss-crypto-",
@@ -99,7 +99,7 @@ _ENVELOPE = (
 
 def is_of_envelope(name: str) -> bool:
     """Returns whether a header belongs to the encryption, and is not set by hand."""
-    return name.lower().startswith(_ENVELOPE)
+    return is_envelope_header(name) or name.lower().startswith(_ENVELOPE)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -25,7 +26,7 @@ class Upload:
         last_part: int | None = None,
     ) -> None:
         self._apply, self._part_size, self._last_part = apply, part_size, last_part
-        self._lock = threading.Lock()
+        self._lock, self._process = threading.Lock(), os.getpid()
         # By the number of the part: where it begins and ends, and what was sent.
         self._sent: dict[int, tuple[int, int, bytes]] = {}
 
@@ -39,6 +40,11 @@ class Upload:
         that are encrypted with the same keystream reveal each other."""
         if number < 1:
             raise EncryptError("parts are counted from 1")
+        if os.getpid() != self._process:
+            # Neither process would know what the other has encrypted.
+            raise EncryptError("the upload was begun in another process")
+        if self._last_part is not None and number > self._last_part:
+            raise EncryptError(f"part {number} comes after the last one, {self._last_part}")
         with self._lock:
             start = self._start(number)
         end = start + len(plain)

@@ -290,6 +290,8 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def _whole(self, path: str, etag: str | None = None) -> bytes:
         body, stored = self._backend.read(path, None, None, etag)
+        if len(body) != stored.size:
+            raise OSError(f"{path}: {len(body)} bytes came instead of {stored.size}")
         envelope = _cse.parse(stored.headers)
         if envelope is None:
             self._decryptor.check_plaintext()
@@ -451,7 +453,7 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
         with open(lpath, "rb") as file:
             if size <= _HELD:
                 self.pipe_file(rpath, file.read(), mode)
-            elif self._intrans:
+            elif self._intrans or not self._new().is_seekable:
                 with self.open(rpath, "xb" if mode == "create" else "wb") as target:
                     shutil.copyfileobj(file, target, _STEP)
             else:
@@ -529,11 +531,28 @@ class _Writer(AbstractBufferedFile):  # type: ignore[misc]
         self._started: _cse.EncryptedObject | None = None
         self._spooled: Any = None
         self._finished: tuple[dict[str, str], Any, int] | None = None
+        # Set while a chunk is being encrypted, and for good if that does not end well.
+        self._broken = False
 
     def _initiate_upload(self) -> None:
         pass
 
     def _upload_chunk(self, final: bool = False) -> bool:
+        if self._broken:
+            raise OSError(f"{self.path}: an earlier write was interrupted, so it is not complete")
+        self._broken = True
+        try:
+            self._encrypt_chunk(final)
+        except BaseException:
+            # The keystream has advanced, and what it encrypted may be nowhere.
+            self.discard()
+            raise
+        self._broken = False
+        if final and self.autocommit:
+            self.commit()
+        return True
+
+    def _encrypt_chunk(self, final: bool) -> None:
         fs: EncryptedFileSystem = self.fs
         plain = self.buffer.getbuffer()
         if final and self._started is None:
@@ -552,11 +571,10 @@ class _Writer(AbstractBufferedFile):  # type: ignore[misc]
                 self._spooled.seek(0)
                 self._finished = (self._started.headers, self._spooled, size)
         plain.release()
-        if final and self.autocommit:
-            self.commit()
-        return True
 
     def commit(self) -> None:
+        if self._broken:
+            raise OSError(f"{self.path}: an earlier write was interrupted, so it is not complete")
         if self._finished is None:
             return
         headers, body, size = self._finished

@@ -13,7 +13,7 @@ from qcloud_cos.cos_exception import CosClientError
 from qcloud_cos.streambody import StreamBody
 
 from .._encrypted_body import encrypt_body
-from .._plain_body import Answer, PlainBody, open_answer
+from .._plain_body import Answer, PlainBody, as_sent, open_answer
 from .._source import (
     CHUNK,
     all_of,
@@ -230,7 +230,7 @@ class CosEncryptionClient(CosS3Client):  # type: ignore[misc]
         )
         more = {"VersionId": version} if version else {}
         head = self.head_object(Bucket=bucket, Key=key, **more)
-        return {name: value for name, value in head.items() if is_of_envelope(name)}
+        return {name: as_sent(value) for name, value in head.items() if is_of_envelope(name)}
 
     def copy(self, Bucket: str, Key: str, CopySource: Any, *args: Any, **kwargs: Any) -> Any:
         size, _ = self._head_object_when_copy(CopySource, **kwargs)

@@ -164,8 +164,11 @@ class AESProvider(BaseProvider):
         # It is always base64, which 32 characters could also be a key themselves.
         key = _cse.AesKey(base64.b64decode(text))
         is_weak = self._dialect == "cos-v1"
-        # What is there already is read, whatever is written from now on.
-        policy = (self._policy or _cse.Policy()).allow_weak_wrap()
+        # What is there already is read, whatever is written from now on, unless the caller says
+        # what may be read.
+        policy = self._policy or _cse.Policy()
+        if is_weak or self._policy is None:
+            policy = policy.allow_weak_wrap()
         encryptor = _cse.Encryptor(key, self._dialect, allow_weak_wrap=is_weak)
         return encryptor, _cse.Decryptor([key], policy=policy)
 
