@@ -158,4 +158,27 @@ mod tests {
         assert_eq!(cipher().open(body[..32].to_vec()), Err(IntegrityError::Padding));
         assert_eq!(cipher().salvage(None).open(body[..32].to_vec()).unwrap(), [99; 32]);
     }
+    #[test]
+    fn only_proper_padding_is_taken_off() {
+        use cipher::{BlockModeEncrypt as _, block_padding::NoPadding};
+        let open = |block: &[u8; 16]| {
+            let mode = cbc::Encryptor::<Aes256>::new_from_slices(&[5; 32], &[6; 16]).unwrap();
+            cipher().open(mode.encrypt_padded_vec::<NoPadding>(block))
+        };
+        for padding in 0..=255 {
+            let mut block = [padding; 16];
+            let len = 16_usize.checked_sub(padding.into()).filter(|_| padding > 0);
+            let Some(len) = len else {
+                assert_eq!(open(&block), Err(IntegrityError::Padding), "{padding}");
+                continue;
+            };
+            block[..len].fill(99);
+            assert_eq!(open(&block).unwrap(), vec![99; len], "{padding}");
+            for at in len..15 {
+                let mut changed = block;
+                changed[at] ^= 1;
+                assert_eq!(open(&changed), Err(IntegrityError::Padding), "{padding} at {at}");
+            }
+        }
+    }
 }

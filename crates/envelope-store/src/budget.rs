@@ -206,6 +206,10 @@ impl Store for BudgetedStore {
         within!(self, delete(key))
     }
 
+    async fn delete_once(&self, key: &str) -> Result<(), StoreError> {
+        within!(self, delete_once(key))
+    }
+
     async fn delete_many(
         &self,
         keys: &[String],

@@ -17,6 +17,7 @@ use crate::{
     object_envelope::{check_budget, envelope_in, instruction_key, is_elsewhere},
     progress::ProgressListener,
     put::StoredObject,
+    retry::again,
 };
 
 /// A little more than the time between two times that a store tells apart.
@@ -314,18 +315,24 @@ impl Copy {
             return Err(StoreError::Exists.into());
         }
         self.check_other(meta).await?;
-        match store.head(key).await {
-            Ok(now) if now.is_same_version(meta) => {}
-            Ok(_) => return Err(StoreError::Changed.into()),
-            Err(StoreError::NotFound) => return Ok(()),
-            Err(error) => return Err(error.into()),
+        let mut backoff = self.retry.start();
+        loop {
+            match store.head(key).await {
+                Ok(now) if now.is_same_version(meta) => {}
+                Ok(_) => return Err(StoreError::Changed.into()),
+                Err(StoreError::NotFound) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+            if result.rewrapped && is_elsewhere(&**store, meta) {
+                // The copy has its envelope in its metadata. Whoever finds this file alone would
+                // take it for an object of its own.
+                store.delete(&instruction_key(key)).await?;
+            }
+            match store.delete_once(key).await {
+                Err(error) => again(&mut backoff, &self.listener.waits(), error).await?,
+                Ok(()) => return Ok(()),
+            }
         }
-        if result.rewrapped && is_elsewhere(&**store, meta) {
-            // The copy has its envelope in its metadata. Whoever finds this file alone would take
-            // it for an object of its own.
-            store.delete(&instruction_key(key)).await?;
-        }
-        Ok(store.delete(key).await?)
     }
 
     /// Copies the object, and then [deletes](Self::delete_source) it. If the future is dropped, the

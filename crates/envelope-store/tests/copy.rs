@@ -673,3 +673,47 @@ fn parts_that_the_object_states_do_not_fill_the_memory() {
     assert_eq!(world.requests(before, "PUT", "partNumber"), 2);
     assert!(world.read(&cos, "copy") == bytes);
 }
+
+/// The object that was copied is looked at before every attempt to delete it.
+#[test]
+fn no_attempt_deletes_what_a_colleague_has_written() {
+    let world = World::new();
+    for vendor in Vendor::ALL {
+        let encryptor = world.encryptor(vendor);
+        let (from, to) = (world.bucket(vendor, "b-1"), world.bucket(vendor, "b-2"));
+        let theirs = Put::new(world.bucket(vendor, "b-1"), "key");
+        let mut waited = 0;
+        for n in 0..12 {
+            world.server.heal();
+            world.put(&from, "key", b"a file", &encryptor);
+            let (put, of_colleague) = (theirs.clone(), encryptor.clone());
+            let written = Arc::new(Mutex::new(false));
+            let wrote = Arc::clone(&written);
+            let copy = Copy::new((Arc::clone(&from), "key"), (Arc::clone(&to), "key"))
+                .with_retry(QUICK)
+                .with_progress(move |event| {
+                    if !matches!(event, Event::Waiting { .. })
+                        || std::mem::replace(&mut *wrote.lock().unwrap(), true)
+                    {
+                        return;
+                    }
+                    // Somebody else writes between two attempts.
+                    std::thread::scope(|scope| {
+                        let write = || {
+                            let put = put.stream(&b"theirs"[..], None, &of_colleague);
+                            Runtime::new().unwrap().block_on(put).unwrap();
+                        };
+                        scope.spawn(write).join().unwrap();
+                    });
+                });
+            world.server.fail(n, Fault::Error);
+            let outcome = world.runtime.block_on(copy.run_and_delete());
+            if *written.lock().unwrap() {
+                waited += 1;
+                assert!(outcome.is_err(), "{vendor:?} at {n}: {outcome:?}");
+                assert_eq!(world.read(&from, "key"), b"theirs", "{vendor:?} at {n}");
+            }
+        }
+        assert!(waited > 0, "{vendor:?}: no attempt was repeated here");
+    }
+}

@@ -671,6 +671,11 @@ impl Store for Bucket {
         self.send_deletion(&request).await
     }
 
+    async fn delete_once(&self, key: &str) -> Result<(), StoreError> {
+        let request = self.of_version(self.request(Method::DELETE, key), key)?;
+        self.send_deletion(&request.only_once()).await
+    }
+
     async fn delete_many(
         &self,
         keys: &[String],
