@@ -28,7 +28,7 @@ pub(crate) use self::{
     progress::ManyProgress,
     source::{
         Found, Named, entries, folder_len, inventory, named, named_with_own, objects,
-        of_another_bucket,
+        of_another_bucket, planned,
     },
 };
 use crate::{
@@ -139,8 +139,40 @@ impl Engine {
         F: Future<Output = Outcome> + Send + 'static,
     {
         self.progress.has_report.store(report.is_written(), Relaxed);
-        let first = runtime.block_on(self.bulk.run(items, &mut report, &work));
-        let first = match first {
+        self.in_turn(&self.bulk, runtime, items, &mut report, work, then)
+    }
+
+    /// Plans the work on `items`, and then on those that `then` returns. Does nothing.
+    pub(crate) fn plan_then<T, E>(
+        &self,
+        runtime: &Runtime,
+        items: impl Stream<Item = Result<Item<T>, E>> + Send,
+        plan: impl Fn(&Item<T>) -> Outcome,
+        then: impl FnOnce(&Summary) -> Result<Vec<Item<T>>, Failure>,
+    ) -> Result<Summary, Failure>
+    where
+        T: Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let plan = |item| future::ready(plan(&item));
+        self.in_turn(&self.one_by_one(), runtime, items, &mut Report::to(Plan), plan, then)
+    }
+
+    fn in_turn<T, E, F>(
+        &self,
+        bulk: &Bulk,
+        runtime: &Runtime,
+        items: impl Stream<Item = Result<Item<T>, E>> + Send,
+        report: &mut Report,
+        work: impl Fn(Item<T>) -> F,
+        then: impl FnOnce(&Summary) -> Result<Vec<Item<T>>, Failure>,
+    ) -> Result<Summary, Failure>
+    where
+        T: Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>>,
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let first = match runtime.block_on(bulk.run(items, report, &work)) {
             Ok(first) if !first.is_stopped() => first,
             outcome => return self.end(outcome),
         };
@@ -151,7 +183,7 @@ impl Engine {
                 return Err(failure);
             }
         };
-        let second = runtime.block_on(self.bulk.run(rest, &mut report, &work));
+        let second = runtime.block_on(bulk.run(rest, report, &work));
         self.end(second.map(|second| first.and(&second)))
     }
 
@@ -166,11 +198,14 @@ impl Engine {
         T: Send + 'static,
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        // One after the other, so that the plan is in the order of the keys.
-        let bulk = self.bulk.clone().with_parallel(1);
-        let outcome = runtime
-            .block_on(bulk.run(items, &mut Report::to(Plan), |item| future::ready(plan(&item))));
+        let plan = |item| future::ready(plan(&item));
+        let outcome = runtime.block_on(self.one_by_one().run(items, &mut Report::to(Plan), plan));
         self.end(outcome)
+    }
+
+    /// Works on one object after the other, so that a plan is in the order of the keys.
+    fn one_by_one(&self) -> Bulk {
+        self.bulk.clone().with_parallel(1)
     }
 
     fn end(&self, outcome: Result<Summary, BulkError>) -> Result<Summary, Failure> {

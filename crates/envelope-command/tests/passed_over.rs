@@ -255,3 +255,26 @@ fn a_checksum_takes_a_key_that_decrypts() {
     assert!(world.done(&[&sync[..], &[&key]].concat()).contains("1 uploaded"));
     assert!(world.done(&[&sync[..], &[&key]].concat()).contains("1 same"));
 }
+
+/// A plan says what a run would, once.
+#[test]
+fn a_plan_has_one_summary_and_the_faults_of_a_run() {
+    let world = World::new();
+    let (key, new) = (world.text("key.pem"), world.new_key());
+    fs::create_dir(world.path("from")).unwrap();
+    world.file("from/a", b"a file");
+    let from = world.text("from");
+    world.put("cos://b-1/p/old", b"a file");
+    let out = world.run(&["sync", &from, "cos://b-1/p/", "--key", &key, "--delete", "-n"]);
+    let told = said(&out);
+    assert!(told.contains("1 to upload") && told.contains("1 to delete"), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+    let inventory = world.file("rows", b"\"other\",\"p/old\"\n");
+    for command in [
+        &["rewrap", "cos://b-1/p/", "--key", &key, "--to-key", &new][..],
+        &["audit", "cos://b-1/p/", "--key", &key],
+    ] {
+        let out = world.run(&[command, &["-n", "--inventory", &inventory][..]].concat());
+        assert_eq!(out.status.code(), Some(1), "{}", said(&out));
+    }
+}

@@ -25,7 +25,8 @@ pub(crate) struct Many {
     /// `KiB`, `MiB` and `GiB`.
     #[arg(long, value_name = "N", value_parser = size)]
     pub(crate) bandwidth: Option<u64>,
-    /// Print what would be done, and do nothing.
+    /// Print what would be done, and do nothing. Neither what a report says nor, but for `sync`,
+    /// what is at the target is considered.
     #[arg(long, short = 'n')]
     pub(crate) dry_run: bool,
 }

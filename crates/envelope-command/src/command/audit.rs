@@ -75,9 +75,10 @@ pub(crate) fn run(args: &Audit) -> Result<(), Failure> {
     };
     // A page is about all objects as they are now.
     let looks_again = page.is_some();
-    let items = items.map(move |item| item.map(|item| item.with_always(looks_again)));
+    let again = move |item: Item<_>| if looks_again { item.with_always(true) } else { item };
+    let items = items.map(move |item| item.map(again));
     let summary = if args.many.dry_run {
-        engine.plan(&runtime()?, items, |_| Outcome::new("to look at"))?
+        engine.plan(&runtime()?, items, |item| many::planned(item, "to look at"))?
     } else {
         engine.run(&runtime()?, items, report, move |item| {
             let work = Arc::clone(&work);

@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Rewrap, to: &Address) -> Result<(), Failure> {
         return one(&work, engine, &runtime, to, items, report);
     }
     let summary = if bulk.many.dry_run {
-        engine.plan(&runtime, items, |_| Outcome::new("to rewrap"))?
+        engine.plan(&runtime, items, |item| many::planned(item, "to rewrap"))?
     } else {
         let each = Arc::clone(&work);
         engine.run(&runtime, items, report, move |item| {

@@ -4,7 +4,6 @@ mod steps;
 mod work;
 
 use std::{
-    convert::Infallible,
     path::{Path, absolute},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -225,9 +224,7 @@ fn run_steps<F: Future<Output = Outcome> + Send + 'static>(
         std::mem::take(&mut *extras).take(failed, mode)
     };
     if mode.is_plan {
-        let summary = engine.plan(&runtime, steps, plan)?;
-        let rest = stream::iter(extras(0)?.into_iter().map(Ok::<_, Infallible>));
-        return Ok(summary.and(&engine.plan(&runtime, rest, plan)?));
+        return engine.plan_then(&runtime, steps, plan, |_| extras(0));
     }
     let report = many::report(report, job)?.with_location(format!("{}/", place.location));
     engine.run_then(&runtime, steps, report, work, |summary| extras(summary.failed()))

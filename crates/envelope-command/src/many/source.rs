@@ -156,6 +156,14 @@ pub(crate) fn of_another_bucket(bucket: &str, key: &str) -> Outcome {
         .with_detail("object", format!("{bucket}/{key}"))
 }
 
+/// Returns what would become of an object that may be of another bucket.
+pub(crate) fn planned(item: &Item<Option<String>>, status: &'static str) -> Outcome {
+    match &item.source {
+        Some(bucket) => of_another_bucket(bucket, &item.key),
+        None => Outcome::new(status),
+    }
+}
+
 /// Returns the length of the folder in a prefix, to which patterns relate: `photos/20` is about
 /// keys in the folder `photos/`.
 pub(crate) fn folder_len(prefix: &str) -> usize {
