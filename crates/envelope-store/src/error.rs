@@ -138,8 +138,8 @@ impl StoreError {
         matches!(self, Self::Refused(refusal) if refusal.code == "InvalidEncryptionRequest")
     }
 
-    /// Returns whether a look at an object was refused because it is encrypted with another customer
-    /// key, or with none, or because it is and no key was sent.
+    /// Returns whether a look at an object was refused because it is encrypted with another
+    /// customer key, or with none, or because it is and no key was sent.
     #[must_use]
     pub fn is_of_other_key(&self) -> bool {
         matches!(self, Self::Refused(refusal) if refusal.status == 400)

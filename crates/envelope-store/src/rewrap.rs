@@ -190,8 +190,8 @@ impl Rewrap {
     /// # Errors
     /// Any [`TransferError`], including [`StoreError::Changed`] if another writer changed or
     /// deleted the object in the meantime; [`StoreError::NotFound`] means that there was none from
-    /// the beginning, and nothing else. After [`TransferError::Kept`] the object may be damaged, and a copy
-    /// of what it was is in a local file.
+    /// the beginning, and nothing else. After [`TransferError::Kept`] the object may be damaged,
+    /// and a copy of what it was is in a local file.
     pub async fn run(
         &self,
         old: &Decryptor,

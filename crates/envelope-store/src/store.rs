@@ -128,8 +128,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Any transport or service error.
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
 
-    /// Deletes an object with a request that is not repeated if it fails for a reason that may pass:
-    /// what is there has to be looked at first. By default as [`delete`](Self::delete).
+    /// Deletes an object with a request that is not repeated if it fails for a reason that may
+    /// pass: what is there has to be looked at first. By default as [`delete`](Self::delete).
     ///
     /// # Errors
     /// Any transport or service error. The object may have been deleted all the same.

@@ -192,8 +192,8 @@ impl Envelope {
         self.key_check.is_some() || self.seal.is_some()
     }
 
-    /// Returns whether the seal is bound to the name of the object, so that a copy under another name
-    /// is refused.
+    /// Returns whether the seal is bound to the name of the object, so that a copy under another
+    /// name is refused.
     #[must_use]
     pub fn is_bound_to_name(&self) -> bool {
         self.seal.is_some_and(|seal| seal.terms().name_bound)

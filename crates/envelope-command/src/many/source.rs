@@ -78,8 +78,8 @@ impl Named {
         self.bucket.as_ref().map_or(Ok(()), |bucket| Err(of_another_bucket(bucket, key)))
     }
 
-    /// Returns whether the object stands for a folder: consoles make empty ones, whose keys end with
-    /// a slash.
+    /// Returns whether the object stands for a folder: consoles make empty ones, whose keys end
+    /// with a slash.
     pub(crate) fn is_folder(item: &Item<Self>) -> bool {
         item.source.listed.is_some() && item.len == 0 && item.key.ends_with('/')
     }
@@ -170,8 +170,8 @@ pub(crate) fn folder_len(prefix: &str) -> usize {
     prefix.rfind('/').map_or(0, |slash| slash.saturating_add(1))
 }
 
-/// Returns the objects of an inventory whose paths below a folder of keys a filter admits. An object
-/// of another bucket is looked at in every run: the one of that key here is another.
+/// Returns the objects of an inventory whose paths below a folder of keys a filter admits. An
+/// object of another bucket is looked at in every run: the one of that key here is another.
 pub(crate) fn inventory(
     path: &Path,
     from: &Address,

@@ -49,7 +49,8 @@ def _read(path: str | os.PathLike[str], what: str) -> bytes:
     try:
         return pathlib.Path(path).read_bytes()
     except (OSError, ValueError) as error:
-        # Without the name, which is the secret itself where somebody has mistaken one for the other.
+        # Without the name, which is the secret itself where somebody has mistaken one for the
+        # other.
         reason = error.strerror if isinstance(error, OSError) else "it is no path"
         kind = type(error) if isinstance(error, OSError) else OSError
         raise kind(f"the {what} cannot be read: {reason}") from None

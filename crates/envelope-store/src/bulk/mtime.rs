@@ -38,8 +38,8 @@ pub fn modified(meta: &ObjectMeta) -> Option<SystemTime> {
     kept.and_then(parse).or_else(|| listed(meta.modified.as_deref()?))
 }
 
-/// Returns whether the time of a file is the one that its object keeps, as far as the file system of
-/// the file can tell: most keep nanoseconds, NTFS tenths of a microsecond, exFAT hundredths of a
+/// Returns whether the time of a file is the one that its object keeps, as far as the file system
+/// of the file can tell: most keep nanoseconds, NTFS tenths of a microsecond, exFAT hundredths of a
 /// second, others seconds, and FAT every other one.
 #[must_use]
 pub fn is_same_time(of_file: SystemTime, kept: SystemTime) -> bool {

@@ -152,8 +152,8 @@ fn is_device(name: &str) -> bool {
     DEVICES.contains(&stem.as_str()) || is_port("com") || is_port("lpt")
 }
 
-/// Returns whether a folder takes names that differ only in case for the same: a file in it then has
-/// its name with the other case, too. The folder around it may be in another file system.
+/// Returns whether a folder takes names that differ only in case for the same: a file in it then
+/// has its name with the other case, too. The folder around it may be in another file system.
 fn folds_case(folder: &Path) -> io::Result<bool> {
     let probe = tempfile::Builder::new().prefix(PROBE).tempfile_in(folder)?;
     let name = probe.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();

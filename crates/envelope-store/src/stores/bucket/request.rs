@@ -149,8 +149,8 @@ impl Bucket {
         self.send(&with_md5(request).await?).await
     }
 
-    /// Sends a request to delete something, which succeeds if that is not there. Neither service has
-    /// anything to say in its answer: a page is that of another server.
+    /// Sends a request to delete something, which succeeds if that is not there. Neither service
+    /// has anything to say in its answer: a page is that of another server.
     pub(super) async fn send_deletion(&self, request: &Request) -> Result<(), StoreError> {
         match self.text_and_headers(request).await {
             Ok((text, _)) if text.is_empty() => Ok(()),
