@@ -143,8 +143,14 @@ impl SharedCredentials {
     pub async fn get(&self) -> Result<Credentials, CredentialsError> {
         match self.provider.provide_credential_dyn(&Context::new()).await {
             Ok(Some(credentials)) => Ok(credentials),
-            Ok(None) => Err(CredentialsError("there is no access key".to_owned())),
-            Err(error) => Err(CredentialsError(error.to_string())),
+            Ok(None) => Err(CredentialsError {
+                reason: "there is no access key".to_owned(),
+                is_transient: false,
+            }),
+            Err(error) => Err(CredentialsError {
+                reason: error.to_string(),
+                is_transient: error.is_retryable(),
+            }),
         }
     }
 }
@@ -162,8 +168,19 @@ impl ProvideCredential for SharedCredentials {
 
 /// The error returned when there is no access key. It never contains a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct CredentialsError(String);
+#[error("{reason}")]
+pub struct CredentialsError {
+    reason: String,
+    is_transient: bool,
+}
+
+impl CredentialsError {
+    /// Returns whether the provider expects to have a key soon.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        self.is_transient
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -291,3 +291,18 @@ impl KeyWrapper for Silent {
         self.0.unwrap(envelope)
     }
 }
+
+#[test]
+fn what_only_the_content_key_proves() {
+    for lax in [Policy::default(), Policy::lenient(), Policy::default().allow_plaintext()] {
+        assert!(!lax.demands_protection(), "{lax:?}");
+    }
+    for strict in [
+        Policy::default().authenticated_only(),
+        Policy::default().require_key_check(),
+        Policy::default().require_seal(),
+        Policy::default().require_origin(),
+    ] {
+        assert!(strict.demands_protection(), "{strict:?}");
+    }
+}

@@ -97,10 +97,16 @@ where
             (Ok(None), _) => Err(Error::config_invalid(
                 "the role is not configured: the variables that name it are not all set",
             )),
-            (Err(error), _) if P::Credential::IS_OURS => Err(error),
-            // The answer of the service may hold a key, and is not passed on.
-            (Err(error), _) => {
-                Err(Error::unexpected(format!("no access key was given: {:?}", error.kind())))
+            (Err(error), earlier) => {
+                let error = match P::Credential::IS_OURS {
+                    true => error,
+                    // The answer of the service may hold a key, and is not passed on.
+                    false => {
+                        Error::unexpected(format!("no access key was given: {:?}", error.kind()))
+                    }
+                };
+                // Whoever gave a key before will give one again.
+                Err(error.set_retryable(earlier.is_some()))
             }
         }
     }
@@ -220,6 +226,31 @@ mod tests {
             let expires = Some(Timestamp::now().as_second() + 3600);
             Ok(Some(Fresh { key: Credentials::new(id, "secret"), expires }))
         }
+    }
+
+    /// Hands out one key, which has expired already.
+    #[derive(Debug, Default)]
+    struct Once(AtomicU32);
+
+    impl ProvideCredential for Once {
+        type Credential = Fresh;
+
+        async fn provide_credential(&self, _: &Context) -> reqsign_core::Result<Option<Fresh>> {
+            match self.0.fetch_add(1, Relaxed) {
+                1 => Ok(Some(Fresh { key: Credentials::new("id", "secret"), expires: Some(0) })),
+                _ => Err(Error::unexpected("no answer")),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_service_that_gave_a_key_before_is_asked_again() {
+        let cached = Cached::new(Once::default(), Proxies::None);
+        let context = Context::new();
+        // It may not be there at all.
+        assert!(!cached.provide_credential(&context).await.unwrap_err().is_retryable());
+        cached.provide_credential(&context).await.unwrap();
+        assert!(cached.provide_credential(&context).await.unwrap_err().is_retryable());
     }
 
     #[tokio::test]

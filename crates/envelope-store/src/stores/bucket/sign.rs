@@ -76,7 +76,10 @@ impl RequestSigner {
 
     /// Returns the access key to sign with now.
     pub(super) async fn key(&self) -> Result<Credentials, StoreError> {
-        self.credentials.get().await.map_err(|error| StoreError::Denied(error.to_string()))
+        self.credentials.get().await.map_err(|error| match error.is_transient() {
+            true => StoreError::Unavailable(error.to_string()),
+            false => StoreError::Denied(error.to_string()),
+        })
     }
 
     /// Says that the service has refused an access key.
