@@ -46,11 +46,12 @@ fn introduction(
              documentation. {red} of them disappoint; each is explained under\n\
              [Defects](#defects).\n\n\
              `cargo xtask interop` runs all of it with pinned versions of the SDKs, against\n\
-             loopback servers, and makes this page from the results; `cargo xtask test` fails if a\n\
-             result changes. *Recorded* objects are those of SDKs that no registry has (C++; those\n\
-             of COS Android were made from its source) and of other versions; *chosen IV* are\n\
-             objects whose counter overflows in the fifth block. The SDKs of Node.js have no\n\
-             client-side encryption; PHP v2, which has, is not among the recorded ones.\n\n\
+             loopback servers, and makes this page from the results; `cargo xtask test` fails if\n\
+             a result changes. *Recorded* objects are those of SDKs that no registry has (C++;\n\
+             those of COS Android were made from its source) and of other versions; *chosen IV*\n\
+             are objects whose counter overflows in the fifth block. The SDKs of Node.js have no\n\
+             client-side encryption, and alibabacloud-oss-v2 for Java has no client that uses it in\n\
+             any release. PHP v2, which has one, is not among the recorded ones.\n\n\
              Each object is read as a whole and, unless it is empty, in the ranges `100-199`,\n\
              `17-` and `-16`. One with a material description is also read by a reader whose\n\
              master key is another, and which has to find the right key by the description\n\
@@ -65,7 +66,8 @@ fn introduction(
              `cargo xtask interop` 使用固定版本的 SDK 在本机回环服务器上运行全部测试，并由结果生成\n\
              本页；结果一旦变化，`cargo xtask test` 就会失败。*recorded* 是各软件源中没有的 SDK\n\
              （C++；COS Android 的对象由其源码推得）以及其他版本留下的对象；*chosen IV* 是计数器在\n\
-             第五个分组处溢出的对象。Node.js 的 SDK 没有客户端加密；PHP v2 有，但不在其中。\n\n\
+             第五个分组处溢出的对象。Node.js 的 SDK 没有客户端加密；Java 的 alibabacloud-oss-v2\n\
+             在所有已发布的版本中都没有使用加密的客户端；PHP v2 有，但不在其中。\n\n\
              每个对象先整体读取；若不为空，再按区间 `100-199`、`17-` 和 `-16` 读取。带有密钥描述\n\
              （material description）的对象还会由一个主密钥不同、必须凭描述找到正确密钥的读取方读取\n\
              （*keys*）。`envelope` 在此写入的每个对象都带有[封印](zh/seal.md)。\n"
