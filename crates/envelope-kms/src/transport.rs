@@ -89,26 +89,34 @@ pub enum TransportError {
     TooLarge,
 }
 
-/// The blocking transport, over `ureq`.
+/// The blocking transport, over `ureq`. It keeps connections, except in a process that was forked
+/// after it was created: two processes that send on one connection would use its keys twice.
 #[cfg(feature = "blocking")]
 #[derive(Clone, Debug)]
-pub struct UreqTransport(ureq::Agent);
+pub struct UreqTransport {
+    agent: ureq::Agent,
+    process: u32,
+}
 
 #[cfg(feature = "blocking")]
 impl Default for UreqTransport {
     fn default() -> Self {
+        Self { agent: Self::agent(), process: std::process::id() }
+    }
+}
+
+#[cfg(feature = "blocking")]
+impl UreqTransport {
+    fn agent() -> ureq::Agent {
         let config = ureq::Agent::config_builder()
             .max_redirects(0)
             .max_redirects_will_error(false)
             .http_status_as_error(false)
-            // A process that is forked would send with the keys of a connection that its parent
-            // uses, too. And content keys are cached, so that calls are few.
-            .max_idle_connections(0)
             // No proxy: whoever sets the environment could route the requests through theirs.
             .proxy(None)
             .user_agent(concat!("envelope-kms/", env!("CARGO_PKG_VERSION")))
             .build();
-        Self(config.into())
+        config.into()
     }
 }
 
@@ -119,8 +127,10 @@ impl Transport for UreqTransport {
         request: &HttpRequest,
         timeout: Duration,
     ) -> Result<HttpResponse, TransportError> {
+        let fresh = (std::process::id() != self.process).then(Self::agent);
+        let agent = fresh.as_ref().unwrap_or(&self.agent);
         let mut builder =
-            self.0.post(request.url.as_str()).config().timeout_global(Some(timeout)).build();
+            agent.post(request.url.as_str()).config().timeout_global(Some(timeout)).build();
         for (name, value) in &request.headers {
             builder = builder.header(*name, value.as_str());
         }
@@ -194,5 +204,46 @@ mod tests {
         ] {
             assert_eq!(failed(&error), want, "{error:?}");
         }
+    }
+    #[test]
+    fn a_forked_process_uses_no_connection_of_its_parent() {
+        use std::{
+            io::{Read as _, Write as _},
+            net::TcpListener,
+            sync::{
+                Arc,
+                atomic::{AtomicU32, Ordering::Relaxed},
+            },
+            thread,
+        };
+
+        let (listener, accepted) = (TcpListener::bind("127.0.0.1:0").unwrap(), Arc::default());
+        let (url, count) = (format!("http://{}/", listener.local_addr().unwrap()), &accepted);
+        let counted: Arc<AtomicU32> = Arc::clone(count);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                counted.fetch_add(1, Relaxed);
+                // Answers whatever comes on this connection.
+                thread::spawn(move || {
+                    let (mut stream, mut seen) = (stream.unwrap(), [0; 4096]);
+                    while stream.read(&mut seen).is_ok_and(|read| read > 0) {
+                        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+                        stream.write_all(answer.as_bytes()).unwrap();
+                    }
+                });
+            }
+        });
+        let call = |transport: &UreqTransport| {
+            let (url, body) = (Zeroizing::new(url.clone()), Zeroizing::new(String::new()));
+            let request = HttpRequest::new(url, Vec::new(), body);
+            let answer = transport.post(&request, Duration::from_secs(10)).unwrap();
+            assert_eq!(answer.status, 200);
+        };
+        let own = UreqTransport::default();
+        (0..3).for_each(|_| call(&own));
+        assert_eq!(accepted.load(Relaxed), 1);
+        let forked = UreqTransport { process: own.process.wrapping_add(1), ..own };
+        (0..3).for_each(|_| call(&forked));
+        assert_eq!(accepted.load(Relaxed), 4);
     }
 }
