@@ -27,8 +27,8 @@ use self::plan::Plan;
 pub(crate) use self::{
     progress::ManyProgress,
     source::{
-        Found, Named, entries, folder_len, inventory, named, named_with_own, objects,
-        of_another_bucket, planned,
+        Found, Named, entries, inventory, named, named_with_own, objects, of_another_bucket,
+        path_below, planned,
     },
 };
 use crate::{

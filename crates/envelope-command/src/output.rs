@@ -10,6 +10,7 @@ use std::{
 };
 
 use envelope_store::{OutputFile, OutputOptions, is_same_file};
+use serde_json::Value;
 
 use crate::{
     cleanup,
@@ -27,10 +28,19 @@ pub(crate) fn print_line(line: &dyn Display) -> Result<(), Failure> {
     write_line(&mut io::stdout().lock(), line)
 }
 
+/// Prints a line of JSON on standard output.
+pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
+    print_line(&json_line(value))
+}
+
+/// Returns a line of JSON that may be printed.
+pub(crate) fn json_line(value: &Value) -> String {
+    json_lines(&value.to_string()).into_owned()
+}
+
 /// Prints a line on standard output, which the caller has locked.
 pub(crate) fn write_line(stdout: &mut StdoutLock<'_>, line: &dyn Display) -> Result<(), Failure> {
-    writeln!(stdout, "{}", json_lines(&line.to_string()))
-        .map_err(|error| Failure::io("standard output".as_ref(), &error))
+    writeln!(stdout, "{line}").map_err(|error| Failure::io("standard output".as_ref(), &error))
 }
 
 /// The readers of an output.

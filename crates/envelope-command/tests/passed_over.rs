@@ -147,7 +147,9 @@ fn patterns_begin_at_the_folder() {
     }
     let inventory =
         world.file("inventory", b"\"b-1\",\"photos/secret/a\"\n\"b-1\",\"photos/b.txt\"\n");
-    for (prefix, more) in [("photos/", None), ("photos/b", Some(1)), ("photos/s", Some(0))] {
+    for (prefix, more) in
+        [("photos/", None), ("photos", None), ("photos/b", Some(1)), ("photos/s", Some(0))]
+    {
         let address = format!("cos://b-1/{prefix}");
         let plan = |options: &[&str]| {
             let rewrap = ["rewrap", &address, "--key", &key, "--to-key", &new, "-n"];
@@ -192,6 +194,14 @@ fn folders_are_empty() {
     assert!(verified.contains("1 verified") && verified.contains("1 folder"), "{verified}");
     let copied = world.done(&["cp", "-r", "oss://b-1/p/", &format!("file:{into}")]);
     assert!(copied.contains("1 copied") && copied.contains("1 folder"), "{copied}");
+    let inventory = world.file("rows", b"\"b-1\",\"p/a\"\n\"b-1\",\"p/empty/\"\n");
+    for command in [
+        &["cp", "-r", "oss://b-1/p/", &format!("file:{into}"), "--force"][..],
+        &["verify", "-r", "oss://b-1/p/", "--key", &key],
+    ] {
+        let words = world.done(&[command, &["--inventory", &inventory][..]].concat());
+        assert!(words.contains("1 folder"), "{words}");
+    }
 
     world.server.store("b-1", "p/data/", b"contents");
     let out = world.run(&["cp", "-r", "oss://b-1/p/", &format!("file:{into}"), "--force"]);
@@ -276,5 +286,24 @@ fn a_plan_has_one_summary_and_the_faults_of_a_run() {
     ] {
         let out = world.run(&[command, &["-n", "--inventory", &inventory][..]].concat());
         assert_eq!(out.status.code(), Some(1), "{}", said(&out));
+    }
+}
+
+/// A single answer about a version hides none.
+#[test]
+fn a_version_is_not_gone_because_one_answer_says_so() {
+    let world = World::new();
+    let (key, new) = (world.text("key.pem"), world.new_key());
+    world.server.keep_versions();
+    for n in 0..8 {
+        world.put("oss://b-1/p/a", b"first");
+        world.put("oss://b-1/p/a", b"second");
+        world.server.fail(n, Fault::NotFound);
+        let rewrap = ["rewrap", "-r", "oss://b-1/p/", "--key", &key, "--to-key", &new];
+        let out = world.run(&[&rewrap[..], &["--all-versions"]].concat());
+        world.server.heal();
+        assert!(!said(&out).contains("gone"), "at {n}: {}", said(&out));
+        let opens = world.run(&["cat", "oss://b-1/p/a", "--key", &new]).status.success();
+        assert_eq!(opens, out.status.success(), "at {n}: {}", said(&out));
     }
 }

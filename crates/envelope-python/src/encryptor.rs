@@ -265,6 +265,7 @@ impl EncryptedObject {
     /// Returns the keystream of an AES-CTR object, which encrypts any of its bytes. To encrypt two
     /// plaintexts with the same bytes of it reveals both.
     fn keystream(&self) -> PyResult<Keystream> {
+        check_process(self.process)?;
         match &*self.lock() {
             Object::Ctr { object, .. } => Ok(Keystream::new(object.cipher().clone())),
             Object::Other { .. } => {

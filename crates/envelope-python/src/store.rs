@@ -15,7 +15,7 @@ use envelope_store::{
     Address, Copy, Endpoint, Get, Location, ObjectMeta, OutputError, OutputFile, OutputOptions,
     Profile, Put, Rewrap, Rewrapped, Settings, Store as CoreStore, StoreError, TransferError,
     bulk::{KeyFault, TargetFolder},
-    envelope_of, is_instruction_file,
+    envelope_of, head_unless_gone, is_instruction_file,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use pyo3::{
@@ -385,8 +385,9 @@ impl Store {
 }
 
 async fn audited(store: &Arc<dyn CoreStore>, key: String, decryptor: CoreDecryptor) -> Row {
-    let meta = match store.head(&key).await {
-        Ok(meta) => meta,
+    let meta = match head_unless_gone(&**store, &key).await {
+        Ok(Some(meta)) => meta,
+        Ok(None) => return row("gone", None),
         Err(error) => return told(Err(error.into())),
     };
     let mut row = match envelope_of(&**store, &key, &meta).await {

@@ -649,3 +649,22 @@ def test_a_whole_file_has_its_length(memory, rsa):
     fs._backend.read = short
     with pytest.raises(OSError, match="4999 bytes"):
         fs.cat_file("/file")
+
+
+@pytest.mark.parametrize("content", ["ctr", "gcm"])
+def test_a_file_that_cannot_be_read_replaces_nothing(
+    memory, rsa, monkeypatch, tmp_path, content
+):
+    monkeypatch.setattr("envelope_cse.filesystem._HELD", 1000)
+    monkeypatch.setattr("envelope_cse.filesystem._STEP", 1000)
+    fs = EncryptedFileSystem(fs=memory, master_key=rsa, dialect="cos-v2", content=content)
+    fs.pipe_file("/file", b"what was there")
+    path = tmp_path / "file"
+    path.write_bytes(data(5000))
+    real = os.path.getsize
+
+    # It is shorter than it was.
+    monkeypatch.setattr(os.path, "getsize", lambda name: 6000 if name == str(path) else real(name))
+    with pytest.raises((OSError, cse.EnvelopeError, ValueError)):
+        fs.put_file(str(path), "/file")
+    assert fs.cat_file("/file") == b"what was there"

@@ -845,8 +845,13 @@ def test_no_two_parts_overlap(rsa):
 def test_a_whole_object_is_no_range(rsa):
     headers, body = cse.Encryptor(rsa, "oss-v2").encrypt(b"a text")
     found = {**headers, "content-length": str(len(body))}
-    with pytest.raises(cse.EnvelopeError, match="range"):
-        open_answer(Answer(200, found, [body], "bytes=2-3"), cse.Decryptor([rsa]))
+    for asked in ("bytes=2-3", "bytes=1-", "bytes=0-4", "bytes=-5", "bytes=6-9"):
+        with pytest.raises(cse.EnvelopeError, match="range"):
+            open_answer(Answer(200, found, [body], asked), cse.Decryptor([rsa]))
+    # OSS answers so to a range that ends behind the object.
+    for asked in ("bytes=0-5", "bytes=0-4095", "bytes=0-", "bytes=-6", "bytes=-9", "bytes=-", None):
+        answer = Answer(200, found, [body], asked)
+        assert open_answer(answer, cse.Decryptor([rsa])).read() == b"a text"
 
 
 @pytest.mark.parametrize("name", ["\u6240\u6709\u8005", "\u00e9", "owner"])

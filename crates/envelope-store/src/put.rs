@@ -247,7 +247,8 @@ impl Put {
         self
     }
 
-    /// Sets the retry policy for creating a multipart upload. The store retries everything else.
+    /// Sets the retry policy for creating a multipart upload, and for what replaces an
+    /// [expected](Self::with_expected) object. The store retries everything else.
     #[must_use]
     pub const fn with_retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;

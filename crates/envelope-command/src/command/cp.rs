@@ -368,10 +368,14 @@ impl Work {
             Err(StoreError::NotFound) if self.moves => return Outcome::new("instruction file"),
             Err(error) => return Outcome::failed(&error),
         }
-        if Named::is_folder(item) && target.vendor() != source.vendor() {
-            // In a folder, it is there as soon as a file is in it. In another cloud, nobody asked
-            // for objects that are not encrypted.
-            return Outcome::new("folder");
+        if target.vendor() != source.vendor() {
+            match Named::is_folder(item, &*source).await {
+                // In a folder, it is there as soon as a file is in it. In another cloud, nobody
+                // asked for objects that are not encrypted.
+                Ok(true) => return Outcome::new("folder"),
+                Ok(false) => {}
+                Err(error) => return Outcome::failed(&error),
+            }
         }
         let path = item.key.get(self.prefix..).unwrap_or(&item.key);
         let key = format!("{}{path}", self.to.key);

@@ -15,7 +15,7 @@ use crate::{
     cleanup,
     failure::{Code, Failure, one_line},
     key_file::{MasterKey, Purpose},
-    output::print_line,
+    output::{print_json, print_line},
     store::runtime,
 };
 
@@ -35,12 +35,12 @@ impl Findings {
         self.failed += u32::from(!is_good);
         match (outcome, self.json) {
             (Ok(words), true) => {
-                print_line(&json!({ "check": check, "ok": true, "found": words }))?;
+                print_json(&json!({ "check": check, "ok": true, "found": words }))?;
             }
             (Ok(words), false) => {
                 print_line(&format_args!("ok      {check}: {}", one_line(&words)))?;
             }
-            (Err(failure), true) => print_line(&json!({ "check": check, "ok": false,
+            (Err(failure), true) => print_json(&json!({ "check": check, "ok": false,
                 "code": failure.code().word(), "error": failure.cause(),
                 "advice": failure.advice() }))?,
             (Err(failure), false) => {

@@ -10,7 +10,7 @@ use crate::{
     args::Du,
     failure::{Failure, one_line},
     many,
-    output::print_line,
+    output::{print_json, print_line},
     store::{folder, runtime},
 };
 
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Du) -> Result<(), Failure> {
 fn print(args: &Du, key: &str, total: Total) -> Result<(), Failure> {
     let Total { objects, bytes } = total;
     if args.json {
-        return print_line(&json!({ "folder": key, "objects": objects, "bytes": bytes }));
+        return print_json(&json!({ "folder": key, "objects": objects, "bytes": bytes }));
     }
     let human = HumanBytes(bytes);
     let size: &dyn fmt::Display = if args.bytes { &bytes } else { &human };

@@ -23,7 +23,7 @@ use crate::{
     failure::{Failure, warn},
     input::{check_one_stdin, is_dash, standard},
     key_file,
-    output::{MAX_HELD_BACK, print_line},
+    output::{MAX_HELD_BACK, print_json, print_line},
     own_files,
     progress::{ProgressReporter, say_wait},
     protection::Protection,
@@ -71,7 +71,7 @@ fn one(args: &Get) -> Result<(), Failure> {
     };
     if args.json {
         let line = json!({ "object": args.from.to_string(), "bytes": len, "etag": meta.etag });
-        print_line(&line)?;
+        print_json(&line)?;
     }
     Ok(())
 }
@@ -159,7 +159,7 @@ pub(crate) fn verify(args: &Verify) -> Result<(), Failure> {
         let protection = envelope.as_ref().map(|envelope| Protection::of(envelope).word());
         let line = json!({ "object": args.from.to_string(), "bytes": len, "checked": checks,
             "protection": protection });
-        print_line(&line)?;
+        print_json(&line)?;
     } else {
         print_line(&format_args!("{}: {len} bytes, checked: {}", args.from, checks.join(", ")))?;
     }

@@ -16,7 +16,7 @@ use crate::{
     args::Ls,
     failure::{Failure, one_line},
     many,
-    output::write_line,
+    output::{json_line, write_line},
     progress::say,
     protection::Protection,
     store::runtime,
@@ -101,7 +101,7 @@ fn version_line(args: &Ls, version: &Version) -> String {
         let line = json!({ "key": entry.key, "version": version.id, "latest": version.is_latest,
             "deleted": version.is_deletion, "bytes": entry.len, "etag": entry.etag,
             "modified": modified });
-        return line.to_string();
+        return json_line(&line);
     }
     let state = match (version.is_deletion, version.is_latest) {
         (true, _) => "deleted",
@@ -175,7 +175,7 @@ fn rows(args: &Ls, store: Arc<dyn Store>) -> Result<BoxStream<'_, Row>, Failure>
 fn line(args: &Ls, listed: &Listed, looked: Option<&Looked>) -> String {
     let entry = match listed {
         Listed::Object(entry) => entry,
-        folder if args.json => return json!({ "folder": folder.name() }).to_string(),
+        folder if args.json => return json_line(&json!({ "folder": folder.name() })),
         folder => {
             let long = if args.long { " ".repeat(36) } else { String::new() };
             let name = style(one_line(folder.name())).blue().bold();
@@ -191,7 +191,7 @@ fn line(args: &Ls, listed: &Listed, looked: Option<&Looked>) -> String {
             line.insert("dialect".to_owned(), looked.dialect.into());
             line.insert("plain_bytes".to_owned(), looked.bytes.into());
         }
-        return line.to_string();
+        return json_line(&line);
     }
     let size = |bytes: u64| size(args, bytes);
     let long = looked.map_or_else(String::new, |looked| {

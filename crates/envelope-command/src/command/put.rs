@@ -12,7 +12,7 @@ use crate::{
     contents::Contents,
     failure::{Code, Failure},
     input::is_dash,
-    output::print_line,
+    output::print_json,
     progress::{ProgressReporter, say},
     readers,
     store::{object, runtime},
@@ -63,7 +63,7 @@ pub(crate) fn run(mut args: Put) -> Result<(), Failure> {
             // An upload that was completed before it was interrupted ends in order.
             There::Same if state.as_ref().is_some_and(|state| state.exists()) => {}
             There::Same if args.json => {
-                return print_line(&json!({ "object": to.to_string(), "status": "already" }));
+                return print_json(&json!({ "object": to.to_string(), "status": "already" }));
             }
             There::Same => {
                 say(&Value::Null, &format!("{to}: the file is there already"));
@@ -113,7 +113,7 @@ pub(crate) fn run(mut args: Put) -> Result<(), Failure> {
         let line = json!({ "object": to.to_string(), "bytes": outcome.len, "etag": outcome.etag,
             "crc64": outcome.crc64.to_string(), "parts": outcome.parts,
             "readers": readers::json(&outcome) });
-        print_line(&line)?;
+        print_json(&line)?;
     } else if let Some(line) = readers::line(&outcome, !args.plaintext) {
         say(&Value::Null, &format!("{to}: {line}"));
     }

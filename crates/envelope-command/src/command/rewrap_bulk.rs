@@ -152,11 +152,12 @@ fn items(
         None if bulk.all_versions => keys_of_versions(store, to, filter),
         Some(path) => many::inventory(path, to, filter)?,
         None => {
-            let prefix = many::folder_len(&to.key);
+            let prefix = to.key.clone();
             list_all(store, to.key.as_str())
                 .map_err(Into::into)
                 .try_filter(move |entry| {
-                    future::ready(filter.admits(entry.key.get(prefix..).unwrap_or_default()))
+                    let path = many::path_below(&entry.key, &prefix);
+                    future::ready(path.is_some_and(|path| filter.admits(path)))
                 })
                 .map_ok(move |entry| {
                     let modified = entry.modified.as_deref().and_then(listed);
@@ -180,14 +181,15 @@ fn keys_of_versions(
     to: &Address,
     filter: Filter,
 ) -> BoxStream<'static, Found> {
-    let (prefix, mut last) = (many::folder_len(&to.key), None);
+    let (prefix, mut last) = (to.key.clone(), None);
     list_versions(store, to.key.as_str())
         .map_err(Into::into)
         .try_filter_map(move |version| {
             let key = version.entry.key;
             let is_new = last.as_ref() != Some(&key);
             last = Some(key.clone());
-            let is_wanted = is_new && filter.admits(key.get(prefix..).unwrap_or_default());
+            let path = many::path_below(&key, &prefix);
+            let is_wanted = is_new && path.is_some_and(|path| filter.admits(path));
             // An object may have got another version since an earlier run.
             let item = || Item::new(key, 0, None).with_always(true);
             future::ready(Ok(is_wanted.then(item)))

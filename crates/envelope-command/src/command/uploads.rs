@@ -19,7 +19,7 @@ use crate::{
     args::{Uploads, UploadsAbort, UploadsCommand, UploadsLs},
     failure::{Failure, one_line},
     many::{self, Engine},
-    output::write_line,
+    output::{json_line, write_line},
     store::{folder, runtime},
 };
 
@@ -72,7 +72,7 @@ fn ls(args: &UploadsLs) -> Result<(), Failure> {
     {
         let begun = begun(&upload);
         let line = match args.json {
-            true => json!({ "key": upload.key, "id": upload.id, "begun": begun }).to_string(),
+            true => json_line(&json!({ "key": upload.key, "id": upload.id, "begun": begun })),
             false => {
                 let (id, key) = (one_line(&upload.id), one_line(&upload.key));
                 format!("{begun:<20}  {id}  {key}")

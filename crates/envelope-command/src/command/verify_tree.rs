@@ -53,8 +53,10 @@ pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
                 if let Err(outcome) = item.source.check(&item.key) {
                     return outcome;
                 }
-                if Named::is_folder(&item) {
-                    return Outcome::new("folder");
+                match Named::is_folder(&item, &*work.store).await {
+                    Ok(true) => return Outcome::new("folder"),
+                    Ok(false) => {}
+                    Err(error) => return Outcome::failed(&error),
                 }
                 let error = match work.verify(&item.key).await {
                     Ok(outcome) => return outcome,

@@ -79,9 +79,12 @@ impl Named {
     }
 
     /// Returns whether the object stands for a folder: consoles make empty ones, whose keys end
-    /// with a slash.
-    pub(crate) fn is_folder(item: &Item<Self>) -> bool {
-        item.source.listed.is_some() && item.len == 0 && item.key.ends_with('/')
+    /// with a slash. If it was not listed, it is looked at.
+    pub(crate) async fn is_folder(
+        item: &Item<Self>,
+        store: &dyn Store,
+    ) -> Result<bool, StoreError> {
+        Ok(item.key.ends_with('/') && item.source.len(store, &item.key).await? == 0)
     }
 
     /// Returns what would become of the object.
@@ -164,10 +167,18 @@ pub(crate) fn planned(item: &Item<Option<String>>, status: &'static str) -> Outc
     }
 }
 
-/// Returns the length of the folder in a prefix, to which patterns relate: `photos/20` is about
-/// keys in the folder `photos/`.
-pub(crate) fn folder_len(prefix: &str) -> usize {
-    prefix.rfind('/').map_or(0, |slash| slash.saturating_add(1))
+/// Returns the path of a key that begins with a prefix, to which patterns relate: below the folder
+/// that the prefix is in, or that it names. `photos/20` is about keys in `photos/`, and `photos`
+/// about those in `photos/` and about others that begin so.
+pub(crate) fn path_below<'a>(key: &'a str, prefix: &str) -> Option<&'a str> {
+    let rest = key.strip_prefix(prefix)?;
+    if !prefix.is_empty()
+        && let Some(path) = rest.strip_prefix('/')
+    {
+        return Some(path);
+    }
+    let folder = prefix.rfind('/').map_or(0, |slash| slash.saturating_add(1));
+    key.get(folder..)
 }
 
 /// Returns the objects of an inventory whose paths below a folder of keys a filter admits. An
@@ -194,8 +205,7 @@ pub(crate) fn inventory(
     let wanted = move |item: &Found| match item {
         Ok(Item { key, source: None, .. }) => {
             // The marker of the folder itself is none of the objects below it.
-            let is_below = key.starts_with(&prefix) && key.len() > folder_len(&prefix);
-            is_below && filter.admits(key.get(folder_len(&prefix)..).unwrap_or_default())
+            path_below(key, &prefix).is_some_and(|path| !path.is_empty() && filter.admits(path))
         }
         _ => true,
     };

@@ -43,7 +43,7 @@ def open_answer(
         if envelope is None:
             decryptor.check_plaintext()
         if answer.status != 206:
-            if answer.asked:
+            if not _is_whole(answer.asked, length):
                 raise EnvelopeError("the answer is the whole object, but a range was asked for")
             cipher = None if envelope is None else decryptor.open(envelope).decryptor()
             plain = length if envelope is None or length is None else envelope.plain_len_of(length)
@@ -102,6 +102,20 @@ def _range(asked: str | None, given: str | None) -> tuple[int, int, int | None]:
     if not right or end <= start or (total is not None and end > total):
         raise EnvelopeError(f"the answer has the range {given!r} instead of {asked!r}")
     return start, end, total
+
+
+def _is_whole(asked: str | None, length: int | None) -> bool:
+    """Returns whether what was asked for is the whole object, which OSS answers to a range that ends
+    behind it, or is none."""
+    wanted = _ASKED.match((asked or "").strip())
+    if wanted is None or wanted.group(0) == "bytes=-":
+        return True
+    first, last = wanted[1], wanted[2]
+    if length is None:
+        return False
+    if not first:
+        return int(last) >= length
+    return int(first) == 0 and (not last or int(last) + 1 >= length)
 
 
 def _plain_end(envelope: Envelope | None, end: int, total: int | None) -> int:

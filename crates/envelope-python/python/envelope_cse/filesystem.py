@@ -455,7 +455,13 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
                 self.pipe_file(rpath, file.read(), mode)
             elif self._intrans or not self._new().is_seekable:
                 with self.open(rpath, "xb" if mode == "create" else "wb") as target:
-                    shutil.copyfileobj(file, target, _STEP)
+                    try:
+                        shutil.copyfileobj(file, target, _STEP)
+                        if file.tell() != size:
+                            raise OSError(f"{lpath}: it changed while it was read")
+                    except BaseException:
+                        target.abandon()
+                        raise
             else:
                 _check_length(size)
                 started = self._new().start(size)
@@ -545,7 +551,7 @@ class _Writer(AbstractBufferedFile):  # type: ignore[misc]
             self._encrypt_chunk(final)
         except BaseException:
             # The keystream has advanced, and what it encrypted may be nowhere.
-            self.discard()
+            self.abandon()
             raise
         self._broken = False
         if final and self.autocommit:
@@ -583,6 +589,11 @@ class _Writer(AbstractBufferedFile):  # type: ignore[misc]
             self.path, body if isinstance(body, bytes) else _Rest(body), size, headers,
             self.mode == "xb",
         )  # fmt: skip
+        self.discard()
+
+    def abandon(self) -> None:
+        """Makes sure that nothing is sent, whatever closes the file."""
+        self._broken = True
         self.discard()
 
     def discard(self) -> None:

@@ -38,6 +38,9 @@ pub fn modified(meta: &ObjectMeta) -> Option<SystemTime> {
     kept.and_then(parse).or_else(|| listed(meta.modified.as_deref()?))
 }
 
+/// A second, in nanoseconds.
+const SECOND: u128 = 1_000_000_000;
+
 /// Returns whether the time of a file is the one that its object keeps, as far as the file system
 /// of the file can tell: most keep nanoseconds, NTFS tenths of a microsecond, exFAT hundredths of a
 /// second, others seconds, and FAT every other one.
@@ -47,12 +50,14 @@ pub fn is_same_time(of_file: SystemTime, kept: SystemTime) -> bool {
     let (Some(of_file), Some(kept)) = (nanos(of_file), nanos(kept)) else {
         return of_file == kept;
     };
-    let between = of_file.abs_diff(kept).as_nanos();
-    let is_exact_to =
-        |step: u128| of_file.as_nanos().checked_rem(step) == Some(0) && between < step;
-    [1, 100, 1_000, 1_000_000, 10_000_000, 1_000_000_000, 2_000_000_000]
-        .into_iter()
-        .any(is_exact_to)
+    let (of_file, kept) = (of_file.as_nanos(), kept.as_nanos());
+    // A time in whole seconds is that of a store, and an odd one is another one than an even one.
+    let steps: &[u128] = match kept.checked_rem(SECOND) {
+        Some(0) => &[1],
+        _ => &[1, 100, 1_000, 1_000_000, 10_000_000, SECOND, 2 * SECOND],
+    };
+    let cut = |step: &u128| kept.checked_rem(*step).map(|rest| kept.saturating_sub(rest));
+    steps.iter().any(|step| cut(step) == Some(of_file))
 }
 
 /// Returns a time as stores write it: RFC 3339 in a listing, RFC 9110 in a response. `None` for
@@ -103,7 +108,6 @@ mod tests {
         for same in [
             1_700_000_001_123_456_789,
             1_700_000_001_123_456_700,
-            1_700_000_001_123_456_800,
             1_700_000_001_120_000_000,
             1_700_000_001_000_000_000,
             1_700_000_000_000_000_000,
@@ -112,6 +116,7 @@ mod tests {
         }
         for other in [
             1_700_000_001_123_456_788,
+            1_700_000_001_123_456_800,
             1_700_000_001_123_456_600,
             1_700_000_001_140_000_000,
             1_699_999_999_000_000_000,
@@ -120,6 +125,9 @@ mod tests {
         ] {
             assert!(!is_same_time(at(other), kept), "{other}");
         }
+        // The time of a store, which somebody else wrote a second later.
+        let (even, odd) = (at(1_700_000_000_000_000_000), at(1_700_000_001_000_000_000));
+        assert!(is_same_time(even, even) && !is_same_time(even, odd));
         let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
         assert!(is_same_time(before, before) && !is_same_time(before, kept));
     }

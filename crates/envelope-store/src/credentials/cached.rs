@@ -86,14 +86,18 @@ where
             return Ok(Some(known.key.clone()));
         }
         let fresh = self.provider.provide_credential(&self.context).await;
-        match (fresh, &*held) {
+        match (fresh, &mut *held) {
             (Ok(Some(fresh)), _) => {
                 let (key, expires) = fresh.into_key();
                 let known = Held { key, expires, since: Instant::now(), is_refused: false };
                 Ok(Some(held.insert(known).key.clone()))
             }
             // One that is still valid is better than none.
-            (_, Some(known)) if known.lasts(0) => Ok(Some(known.key.clone())),
+            (_, Some(known)) if known.lasts(0) => {
+                // Nobody else has to wait for the same answer.
+                (known.is_refused, known.since) = (false, Instant::now());
+                Ok(Some(known.key.clone()))
+            }
             (Ok(None), _) => Err(Error::config_invalid(
                 "the role is not configured: the variables that name it are not all set",
             )),

@@ -75,7 +75,7 @@ impl Rewrap {
         let Some(NewKeys(new)) = &self.new else {
             return Err(StoreError::Unsupported("all versions without the new keys").into());
         };
-        let history = self.history().await?;
+        let history = self.history().await.map_err(changed_if_gone)?;
         if history.versions.is_empty() {
             return Err(StoreError::NotFound.into());
         }
