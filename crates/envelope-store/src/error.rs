@@ -77,6 +77,9 @@ pub enum StoreError {
     /// The store does not support the operation.
     #[error("the store does not support {0}")]
     Unsupported(&'static str),
+    /// Another server answered: a portal, or whatever is at a wrong endpoint.
+    #[error("another server than that of the store answered: {0}")]
+    OtherServer(String),
     /// The bucket is in another region than that of the endpoint.
     #[error("the bucket is in another region: {reason}")]
     WrongEndpoint {

@@ -110,7 +110,12 @@ fn known<T>(
     match answer {
         Ok(answer) => Ok(Some(answer)),
         // Not everybody may ask, and not every service that speaks the protocol knows the question.
-        Err(StoreError::Denied(_) | StoreError::Refused(_) | StoreError::Unsupported(_)) => {
+        Err(
+            StoreError::Denied(_)
+            | StoreError::Malformed(_)
+            | StoreError::Refused(_)
+            | StoreError::Unsupported(_),
+        ) => {
             let words = format!("the {what} cannot be read, and is not kept");
             listener.notify(Event::Warning(words));
             Ok(None)

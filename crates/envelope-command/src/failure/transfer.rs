@@ -40,6 +40,9 @@ impl From<StoreError> for Failure {
                 "check the access key, its permissions, and --sse-key if the object has a \
                  customer key",
             ),
+            StoreError::OtherServer(_) => {
+                (Code::Io, "check --endpoint, the network and the proxy, then retry")
+            }
             StoreError::ClockSkew(_) => {
                 (Code::ClockSkew, "set the clock of this machine, such as with NTP")
             }

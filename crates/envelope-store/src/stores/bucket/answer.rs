@@ -154,8 +154,8 @@ pub(super) async fn failure(response: reqwest::Response, stall: Duration) -> Sto
         refusal.cause = cause;
     }
     if status == StatusCode::NOT_FOUND && refusal.code.is_empty() && !document.is_empty() {
-        // Neither service says so of an object: a portal does, or another server.
-        return StoreError::Malformed("status 404 with a body that is no document".to_owned());
+        // Neither service says so of an object: a portal does, or a server of something else.
+        return StoreError::OtherServer("status 404, with a page".to_owned());
     }
     match (classify(refusal, xml::endpoint(&document)), pause) {
         (StoreError::Unavailable(reason), Some(retry_after)) => {
