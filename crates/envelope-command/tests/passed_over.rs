@@ -249,7 +249,7 @@ fn a_customer_key_makes_another_object() {
     assert!(world.done(&with_key).contains("1 same"));
 }
 
-/// What cannot be compared is not said to be different each time.
+/// A file that cannot be compared with its object is refused, not uploaded each time.
 #[test]
 fn a_checksum_takes_a_key_that_decrypts() {
     let world = World::new();

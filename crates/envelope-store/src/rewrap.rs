@@ -32,7 +32,7 @@ use crate::{
 const MAX_ATTEMPTS: u32 = 3;
 /// The longest pause before something that looks wrong is looked at again.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How old a look at an object may be when its headers are replaced.
+/// The greatest age of a look at an object whose headers are replaced.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// The outcome of [`Rewrap::run`].

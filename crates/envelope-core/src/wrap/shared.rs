@@ -21,7 +21,7 @@ pub(crate) enum SharedWrapper {
     Blocking(Arc<dyn KeyWrapper>),
 }
 
-/// Where the operations of a key run that may block the thread for long.
+/// The place at which a key is used that may block its thread for long.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     /// On this thread.

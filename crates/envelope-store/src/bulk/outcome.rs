@@ -16,7 +16,7 @@ pub struct Outcome {
     pub error: Option<String>,
     /// What else is in the report.
     pub details: Map<String, Value>,
-    /// Whether a later run with the same report works on the object again.
+    /// `true` if a later run with the same report works on the object again.
     pub again: bool,
 }
 

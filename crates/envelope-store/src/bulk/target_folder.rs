@@ -23,7 +23,7 @@ pub struct TargetFolder {
     folded: Option<HashMap<String, String>>,
 }
 
-/// How the name of a file begins that shows whether a folder tells cases apart.
+/// The start of the name of the file that shows whether a folder tells upper and lower case apart.
 const PROBE: &str = ".envelope-";
 
 /// What a system takes for a name.
