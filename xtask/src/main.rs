@@ -188,6 +188,7 @@ fn test(all: bool) -> Result<(), String> {
     examples()?;
     // Above, all features are enabled; without them, RSA and GCM are the pure Rust implementations.
     run::cargo(["test", "--package", "envelope-core"])?;
+    run::cargo(["test", "--package", "ctr-kernel", "--test", "wiping"])?;
     sdks::read_back()?;
     sdks::key_management()?;
     sdks::buckets()?;

@@ -25,13 +25,20 @@ use std::{
     },
 };
 
+use bytes::Bytes;
 use envelope_core::{
     AesKeyWrapper, BodyDecryptor, ContentAlgorithm, Decryptor, Dialect, Encryptor, Envelope,
-    Keyring, PartPlan, PlainCheck, Policy, RsaKeyWrapper, hazmat,
-    io::{DecryptReader, EncryptReader, EncryptWriter},
+    IntegrityError, Keyring, PartPlan, PlainCheck, Policy, RsaKeyWrapper, hazmat,
+    io::{
+        AsyncDecryptReader, AsyncEncryptReader, DecryptReader, DecryptStream, DecryptWriter,
+        EncryptReader, EncryptStream, EncryptWriter,
+    },
 };
 use envelope_testkit::folder;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use rsa::{pkcs1::DecodeRsaPrivateKey as _, traits::PrivateKeyParts as _};
+use tokio::io::AsyncReadExt as _;
+use zeroize::Zeroizing;
 
 /// The most secrets that are looked for at once, and the length of each.
 const SECRETS: usize = 16;
@@ -159,7 +166,7 @@ fn the_allocator_sees() {
         bytes.fill(0);
     };
     assert_eq!(found(&[PLAIN], grow), 1);
-    let wipe = || drop(zeroize::Zeroizing::new(plain(1000)));
+    let wipe = || drop(Zeroizing::new(plain(1000)));
     assert_eq!(found(&[PLAIN], wipe), 0);
 }
 
@@ -285,18 +292,69 @@ fn no_plaintext_is_left() {
             assert_eq!(found(&[PLAIN], early), 0, "early {what}");
             let pieces = || {
                 let mut decryptor = BodyDecryptor::from(cipher()).with_check(check());
-                // The caller's own pieces, which it wipes.
+                // The caller's own pieces, which it wipes, and which have no room to spare.
                 for piece in body.chunks(4096) {
-                    let mut piece = zeroize::Zeroizing::new(piece.to_vec());
-                    piece.reserve(64);
-                    let mut inner = std::mem::take(&mut *piece);
-                    decryptor.update(&mut inner).unwrap();
-                    *piece = inner;
+                    let mut piece = Zeroizing::new(piece.to_vec());
+                    decryptor.update(&mut piece).unwrap();
                 }
                 drop(decryptor.finish().unwrap());
             };
             let left = found(&[PLAIN], pieces);
             assert_eq!(left, 0, "pieces {what}");
+            if content == ContentAlgorithm::Aes256Ctr {
+                // Bytes that are appended are noticed after they were decrypted.
+                let longer = || {
+                    let mut decryptor = BodyDecryptor::from(cipher()).with_check(check());
+                    let mut all = [&body[..], &[7; 64]].concat();
+                    assert!(decryptor.update(&mut all).is_err());
+                };
+                assert_eq!(found(&[PLAIN], longer), 0, "longer {what}");
+            }
+            let chunks = |cut: usize| -> Vec<Result<Bytes, IntegrityError>> {
+                let body = &body[..body.len() - cut];
+                // Some buffers have other owners, too, and some are ours to reuse.
+                let whole = Bytes::copy_from_slice(body);
+                let of = |at: usize| match at / 1000 % 2 {
+                    0 => whole.slice(at..whole.len().min(at + 1000)),
+                    _ => Bytes::copy_from_slice(&whole[at..whole.len().min(at + 1000)]),
+                };
+                (0..body.len()).step_by(1000).map(|at| Ok(of(at))).collect()
+            };
+            let streamed = |cut: usize| {
+                let inner = stream::iter(chunks(cut));
+                let mut stream = DecryptStream::new(inner, cipher()).with_check(check());
+                while let Some(chunk) = stream.next().now_or_never().expect("it never waits") {
+                    match chunk {
+                        // What it yields is ours to wipe.
+                        Ok(chunk) => drop(Zeroizing::new(Vec::from(chunk))),
+                        Err(_) => return false,
+                    }
+                }
+                true
+            };
+            assert_eq!(found(&[PLAIN], || assert!(streamed(0))), 0, "stream {what}");
+            assert_eq!(found(&[PLAIN], || assert!(!streamed(3))), 0, "cut stream {what}");
+            let mut awaited = |cut: usize| {
+                let body = &body[..body.len() - cut];
+                let mut reader = AsyncDecryptReader::new(body, cipher()).with_check(check());
+                let mut at = 0;
+                loop {
+                    match reader.read(&mut out[at..]).now_or_never().expect("it never waits") {
+                        Ok(0) => return true,
+                        Ok(read) => at += read,
+                        Err(_) => return false,
+                    }
+                }
+            };
+            assert_eq!(found(&[PLAIN], || assert!(awaited(0))), 0, "async reader {what}");
+            assert_eq!(found(&[PLAIN], || assert!(!awaited(3))), 0, "cut async reader {what}");
+            let written = |cut: usize| {
+                let mut writer = DecryptWriter::new(std::io::sink(), cipher()).with_check(check());
+                let body = &body[..body.len() - cut];
+                writer.write_all(body).is_ok() && writer.finish().is_ok()
+            };
+            assert_eq!(found(&[PLAIN], || assert!(written(0))), 0, "writer {what}");
+            assert_eq!(found(&[PLAIN], || assert!(!written(3))), 0, "cut writer {what}");
             if content == ContentAlgorithm::Aes256Cbc {
                 continue;
             }
@@ -319,6 +377,24 @@ fn no_plaintext_is_left() {
                 writer.finish().unwrap();
             };
             assert_eq!(found(&[PLAIN], writing), 0, "encrypting writer {what}");
+            // A buffer that others hold, too, is copied, and the copy is ours.
+            let shared = Bytes::from(text.clone());
+            let streaming = || {
+                let inner = stream::iter([Ok::<_, IntegrityError>(shared.clone())]);
+                let mut stream = EncryptStream::new(inner, encrypting(&encryptor));
+                while let Some(chunk) = stream.next().now_or_never().expect("it never waits") {
+                    drop(chunk.unwrap());
+                }
+            };
+            assert_eq!(found(&[PLAIN], streaming), 0, "encrypting stream {what}");
+            let mut awaiting = || {
+                let mut reader = AsyncEncryptReader::new(&text[..], encrypting(&encryptor));
+                let mut at = 0;
+                while let Some(Ok(read @ 1..)) = reader.read(&mut sink[at..]).now_or_never() {
+                    at += read;
+                }
+            };
+            assert_eq!(found(&[PLAIN], &mut awaiting), 0, "async encrypting reader {what}");
         }
     }
 }

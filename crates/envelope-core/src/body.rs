@@ -1,6 +1,6 @@
 //! The transforms of a body: sans-IO, one direction each, for every content algorithm.
 
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::{
     CbcCipher, ContentCipher, CtrCipher, GcmSealer, IntegrityError, Keystream, PlainCheck,
@@ -139,8 +139,16 @@ impl BodyDecryptor {
     ///
     /// # Errors
     /// If the body becomes longer than the content algorithm allows, or than the metadata states.
-    /// Nothing more is released then.
+    /// Nothing more is released then: `data` is wiped.
     pub fn update(&mut self, data: &mut Vec<u8>) -> Result<(), IntegrityError> {
+        self.try_update(data).inspect_err(|_| data.zeroize())
+    }
+
+    fn try_update(&mut self, data: &mut Vec<u8>) -> Result<(), IntegrityError> {
+        if self.check.is_some() || self.seal.is_some() {
+            // Before anything is decrypted, so that a buffer that has to grow leaves ciphertext.
+            data.reserve(2 * HELD);
+        }
         if let Some(seal) = &mut self.seal {
             seal.update(data)?;
         }
@@ -168,7 +176,10 @@ impl BodyDecryptor {
         if !matches!(self.cipher, Decrypting::Gcm(_)) {
             data.splice(..0, self.held.drain(..));
             let ready = data.len().saturating_sub(HELD);
-            self.held.extend(data.drain(ready..));
+            let last = data.get_mut(ready..).unwrap_or_default();
+            self.held.extend_from_slice(last);
+            last.zeroize();
+            data.truncate(ready);
         }
         Ok(())
     }

@@ -1,12 +1,14 @@
 //! Streams of byte buffers that are encrypted or decrypted.
 
 use std::{
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use futures_core::Stream;
+use zeroize::Zeroizing;
 
 use crate::{BodyDecryptor, BodyEncryptor, IntegrityError, PlainCheck, body::Transform};
 
@@ -106,8 +108,9 @@ where
             let step = match ready!(Pin::new(&mut self.inner).poll_next(context)) {
                 Some(Ok(chunk)) => {
                     // In place, unless somebody else holds the buffer, too.
-                    let mut data = Vec::from(chunk);
-                    transform.update(&mut data).map(|()| Bytes::from(data)).map_err(E::from)
+                    let mut data = Zeroizing::new(Vec::from(chunk));
+                    let ready = transform.update(&mut data);
+                    ready.map(|()| Bytes::from(mem::take(&mut *data))).map_err(E::from)
                 }
                 Some(Err(error)) => Err(error),
                 None => match self.transform.take().map(Transform::finish) {
