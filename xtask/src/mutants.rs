@@ -9,6 +9,8 @@ struct Scope {
     name: &'static str,
     package: &'static str,
     files: &'static [&'static str],
+    /// The tests of the package that are quick and notice most mutants.
+    quick: &'static [&'static str],
     tests: &'static [&'static str],
 }
 
@@ -17,21 +19,30 @@ const SCOPES: [Scope; 5] = [
         name: "meta-codec",
         package: "meta-codec",
         files: &[],
+        quick: &[],
         tests: &["meta-codec", "envelope-core"],
     },
     Scope {
         name: "envelope-core",
         package: "envelope-core",
         files: &[],
+        quick: &["format_docs", "lenient", "matrix", "policy", "promises", "runtime"],
         tests: &["envelope-core", "ctr-kernel"],
     },
     Scope {
         name: "ctr-kernel",
         package: "ctr-kernel",
         files: &[],
+        quick: &[],
         tests: &["ctr-kernel", "envelope-core"],
     },
-    Scope { name: "envelope-kms", package: "envelope-kms", files: &[], tests: &["envelope-kms"] },
+    Scope {
+        name: "envelope-kms",
+        package: "envelope-kms",
+        files: &[],
+        quick: &[],
+        tests: &["envelope-kms"],
+    },
     Scope {
         name: "envelope-store",
         package: "envelope-store",
@@ -44,6 +55,7 @@ const SCOPES: [Scope; 5] = [
             "crates/envelope-store/src/rewrap.rs",
             "crates/envelope-store/src/journal.rs",
         ],
+        quick: &[],
         tests: &["envelope-store"],
     },
 ];
@@ -56,34 +68,48 @@ const LEAST_OF_CHANGE: usize = 80;
 
 /// Tries the mutants of a scope, or a shard of them, such as `0/8`.
 ///
-/// The tests of the package itself are the quick ones, and notice most mutants. Only what they miss
-/// meets the tests of the packages that use it. Without a shard, a second run goes on with what the
-/// first one has not caught.
+/// The quick tests of the package come first, and notice most mutants. Only what they miss meets
+/// all tests of the package, and then those of the packages that use it. Without a shard, a second
+/// run goes on with what the first one has not caught.
 pub(crate) fn of_scope(name: &str, shard: Option<&str>) -> Result<(), String> {
     let names = || SCOPES.map(|scope| scope.name).join(", ");
     let scope = SCOPES.iter().find(|scope| scope.name == name);
     let scope = scope.ok_or_else(|| format!("there is no {name}; there are {}", names()))?;
     let part = shard.map_or("all".to_owned(), |shard| shard.replace('/', "-of-"));
     let output = target().join("mutants").join(name).join(part);
+    let users: Vec<_> = scope.tests.iter().filter(|it| **it != scope.package).copied().collect();
+    let stages = [
+        ("quick", &[scope.package][..], scope.quick),
+        ("own", &[scope.package], &[]),
+        ("users", &users, &[]),
+    ];
 
-    let mut command = mutants(scope, &[scope.package])?;
-    if let Some(shard) = shard {
-        command.args(["--sharding", "round-robin", "--shard", shard]);
-    } else {
-        command.arg("--iterate");
-    }
-    let mut outcome = attempt(&mut command, &output.join("own"))?;
-
-    let others: Vec<_> = scope.tests.iter().filter(|it| **it != scope.package).copied().collect();
-    if !others.is_empty() && !outcome.missed.is_empty() {
-        let mut command = mutants(scope, &others)?;
-        for mutant in &outcome.missed {
-            command.arg("--re").arg(format!("^{}$", escaped(mutant)));
+    let mut outcome: Option<Outcome> = None;
+    for (stage, packages, programs) in stages {
+        let nothing_to_run = packages.is_empty() || (stage == "quick" && programs.is_empty());
+        if nothing_to_run || outcome.as_ref().is_some_and(|before| before.missed.is_empty()) {
+            continue;
         }
-        let second = attempt(&mut command, &output.join("users"))?;
-        outcome = Outcome { caught: outcome.caught + second.caught, missed: second.missed };
+        let mut command = mutants(scope, packages)?;
+        command.args(programs.iter().map(|program| format!("--cargo-arg=--test={program}")));
+        match (&outcome, shard) {
+            (Some(before), _) => {
+                for mutant in &before.missed {
+                    command.arg("--re").arg(format!("^{}$", escaped(mutant)));
+                }
+            }
+            (None, Some(shard)) => {
+                command.args(["--sharding", "round-robin", "--shard", shard]);
+            }
+            (None, None) => {
+                command.arg("--iterate");
+            }
+        }
+        let now = attempt(&mut command, &output.join(stage))?;
+        let caught = outcome.map_or(0, |before| before.caught) + now.caught;
+        outcome = Some(Outcome { caught, missed: now.missed });
     }
-    outcome.judge(LEAST)
+    outcome.ok_or("no test can notice anything")?.judge(LEAST)
 }
 
 /// Tries a few mutants of the lines that the last commit changed.
