@@ -203,6 +203,15 @@ fn no_key_is_left() {
             assert_eq!(found(&secrets, || drop(decryptor.decrypt(&envelope))), 0, "{what}");
             let rewrapped = || drop(decryptor.rewrap(&envelope, &encryptor).unwrap());
             assert_eq!(found(&secrets, rewrapped), 0, "rewrap {what}");
+            // RSA keys are used on another thread, from which the content key comes back.
+            let pooled = || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                runtime.block_on(async {
+                    drop(decryptor.decrypt_async(&envelope).await.unwrap());
+                    drop(decryptor.rewrap_async(&envelope, &encryptor).await.unwrap());
+                });
+            };
+            assert_eq!(found(&secrets, pooled), 0, "async {what}");
             if content == ContentAlgorithm::Aes256Ctr {
                 let plan = PartPlan::new(9 << 20, 1 << 20, Dialect::COS_V2).unwrap();
                 let parts = || {

@@ -309,7 +309,7 @@ impl Decryptor {
             Some(key) => key,
             None => {
                 let key = self.keyring.unwrap(envelope, allows_short, self.place).await;
-                let key = Arc::new(key.map_err(|error| refused(envelope, error))?);
+                let key = key.map_err(|error| refused(envelope, error))?;
                 if let Some(cache) = &self.cache {
                     cache.insert(envelope, &key);
                 }

@@ -95,7 +95,7 @@ impl Keyring {
         envelope: &Envelope,
         allows_short: bool,
         place: Place,
-    ) -> Result<ContentKey, KeyringError> {
+    ) -> Result<Arc<ContentKey>, KeyringError> {
         let unverifiable =
             envelope.wrap_algorithm() == WrapAlgorithm::AesCtrZero && !envelope.is_bound_to_key();
         let candidates = self.candidates(envelope);
@@ -115,7 +115,7 @@ impl Keyring {
             // keys which of them are well formed.
             let unwrapped = key.unwrap(envelope, place).await;
             let stand_in = ContentKey::stand_in(envelope.content_algorithm());
-            let tried = unwrapped.as_ref().unwrap_or(&stand_in);
+            let tried = unwrapped.as_deref().unwrap_or(&stand_in);
             // Where short keys are not allowed, one is like a key that does not fit: the same
             // error, the same work, and other keys are tried.
             let passes = black_box(key_check::passes(tried, envelope))

@@ -85,23 +85,25 @@ impl SharedWrapper {
         wrapper.wrap(key, algorithm, iv)
     }
 
+    /// Returns the content key on the heap, where it is wiped: a value that is moved out of a task,
+    /// or out of a future, leaves a copy behind.
     pub(crate) async fn unwrap(
         &self,
         envelope: &Envelope,
         #[cfg_attr(not(feature = "tokio-rt"), expect(unused_variables, reason = "no pool"))]
         place: Place,
-    ) -> Result<ContentKey, UnwrapError> {
+    ) -> Result<Arc<ContentKey>, UnwrapError> {
         let wrapper = match self {
-            Self::Async(wrapper) => return wrapper.unwrap(envelope).await,
+            Self::Async(wrapper) => return wrapper.unwrap(envelope).await.map(Arc::new),
             Self::Blocking(wrapper) => wrapper,
         };
         #[cfg(feature = "tokio-rt")]
         if let Some(pool) = place.pool(&**wrapper) {
             let (own, envelope) = (Arc::clone(wrapper), envelope.clone());
-            let done = pool.spawn_blocking(move || own.unwrap(&envelope)).await;
+            let done = pool.spawn_blocking(move || own.unwrap(&envelope).map(Arc::new)).await;
             return done.unwrap_or_else(|error| Err(UnwrapError::NotUsed(error.to_string())));
         }
-        wrapper.unwrap(envelope)
+        wrapper.unwrap(envelope).map(Arc::new)
     }
 }
 
