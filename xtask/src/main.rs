@@ -44,6 +44,7 @@ cargo xtask mutants [SCOPE [I/N]]
                             changed, and see that a test notices
 cargo xtask deny            check the licences and the sources of all dependencies
 cargo xtask forgery         unwrap 100 000 forged RSA wraps of each kind, and compare the outcomes
+cargo xtask faults          inject every fault into every request of every transfer
 cargo xtask slow            carry 40 MiB up and down over a line of 100 kB/s
 cargo xtask man             write the manual pages of the command to target/man
 cargo xtask record          record an interrupted upload; writes docs/put.svg
@@ -93,6 +94,8 @@ fn main() -> ExitCode {
         ["kills", times] => kills(times),
         ["forgery"] => long("envelope-core", "forgery", &[])
             .and_then(|()| long("envelope-core", "forgery", &["--features", "aws-lc"])),
+        ["faults"] => long("envelope-store", "faults", &[])
+            .and_then(|()| long("envelope-store", "copy_faults", &[])),
         ["slow"] => long("envelope-store", "slow_line", &[]),
         ["tampering"] => long("envelope-core", "tampering", &[]),
         ["fuzz"] => fuzz::run_all(30, None),

@@ -111,10 +111,12 @@ pub(crate) enum Secret {
 /// Reads a small file that holds a secret.
 ///
 /// The name of a file that does not exist may be the secret itself, which somebody has given in
-/// place of a file, so it is not shown. Only a key cannot have a dot, and paths of keys often do.
+/// place of a file, so it is not shown. Only a key cannot have a dot, and files of keys often do;
+/// so do the folders to which a profile relates what it says.
 pub(crate) fn read_secret(path: &Path, secret: Secret) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let text = path.to_string_lossy();
-    let is_path = secret == Secret::Key && text.contains('.') && !text.contains("-----");
+    let has_dot = path.file_name().is_some_and(|name| name.to_string_lossy().contains('.'));
+    let is_path = secret == Secret::Key && has_dot && !text.contains("-----");
     let exists = match path.metadata() {
         Ok(_) => true,
         Err(error) => error.kind() == io::ErrorKind::PermissionDenied,

@@ -43,7 +43,6 @@ pub(crate) struct Engine {
     bulk: Bulk,
     pub(crate) budget: Budget,
     pub(crate) progress: Arc<ManyProgress>,
-    stop: StopSignal,
     quiet: bool,
 }
 
@@ -51,32 +50,24 @@ impl Engine {
     /// Creates the engine for up to `parallel` requests in flight, each of which holds at most
     /// `part` bytes in memory.
     pub(crate) fn new(many: &Many, parallel: u16, part: u64) -> Self {
+        Self::stopped_by(interrupts(), many, parallel, part)
+    }
+
+    /// Creates an engine that does no more once a signal is given.
+    pub(crate) fn stopped_by(stop: StopSignal, many: &Many, parallel: u16, part: u64) -> Self {
         let mut budget = Budget::new(parallel.into(), part.saturating_mul(parallel.into()));
         if let Some(line) = many.line() {
             budget = budget.with_line(RateLimit::per_second(line));
         }
-        let (stop, progress) = (StopSignal::new(), Arc::new(ManyProgress::new()));
-        let given = stop.clone();
-        cleanup::on_interrupt(move || {
-            given.stop();
-            say(
-                &json!({ "interrupted": true }),
-                "interrupted; what has begun is being finished. Interrupt once more to end at once",
-            );
-        });
+        let progress = Arc::new(ManyProgress::new());
         let told = Arc::clone(&progress);
         let mut bulk = Bulk::new(parallel.into())
-            .with_stop(stop.clone())
+            .with_stop(stop)
             .with_listener(move |event| told.notify(event));
         if let Some(rate) = many.rate() {
             bulk = bulk.with_rate(RateLimit::per_second(rate));
         }
-        Self { bulk, budget, progress, stop, quiet: false }
-    }
-
-    /// Returns whether somebody wants no more to begin, even if all that was found is done.
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.stop.is_stopped()
+        Self { bulk, budget, progress, quiet: false }
     }
 
     /// Sets the number of objects that are worked on at once, where several share a request.
@@ -219,6 +210,20 @@ impl Engine {
         }
         Ok(outcome?)
     }
+}
+
+/// Returns the signal that is given when somebody interrupts this program for the first time.
+pub(crate) fn interrupts() -> StopSignal {
+    let stop = StopSignal::new();
+    let given = stop.clone();
+    cleanup::on_interrupt(move || {
+        given.stop();
+        say(
+            &json!({ "interrupted": true }),
+            "interrupted; what has begun is being finished. Interrupt once more to end at once",
+        );
+    });
+    stop
 }
 
 fn say_summary(summary: &Summary) {

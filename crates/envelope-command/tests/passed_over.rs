@@ -79,6 +79,22 @@ fn an_interrupted_deletion_does_not_begin_with_the_next_address() {
     assert_eq!(out.status.code(), Some(130), "{}", said(&out));
     assert!(is_there(&world, "b/1") && is_there(&world, "b/2"));
     assert!(!is_there(&world, "a/1"));
+
+    // Not even if the first one has failed by then.
+    world.server.store("b-1", "a/1", b"an object");
+    world.server.fail(1, Fault::HangAfter);
+    world.server.fail(2, Fault::Denied);
+    let rm = ["rm", "-r", "--yes", "--parallel", "1", "oss://b-1/a/", "oss://b-1/b/"];
+    let child = world.command(&rm).spawn().unwrap();
+    assert!(world.server.wait_hung(Duration::from_secs(30)));
+    let pid = child.id().to_string();
+    std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    // Its connection is lost, and the next attempt is refused.
+    world.server.release();
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(130), "{}", said(&out));
+    assert!(is_there(&world, "b/1") && is_there(&world, "b/2"), "{}", said(&out));
 }
 
 /// Whatever a download is told to read or write stays, wherever it is.
@@ -181,6 +197,69 @@ fn an_object_of_another_bucket_is_never_done() {
     assert!(!told.contains(&("cos://b-1/p/a".to_owned(), "failed".to_owned())), "{told:?}");
 }
 
+/// An inventory names its objects, however many slashes their keys have.
+#[test]
+fn an_inventory_is_worked_on_as_a_whole() {
+    let world = World::new();
+    let (key, new) = (world.text("key.pem"), world.new_key());
+    let inventory = world.file("rows", b"\"b-1\",\"p//x\"\n\"b-1\",\"p/a\"\n");
+    for from in ["cos://b-1/p/", "cos://b-1/p", "cos://b-1/"] {
+        for object in ["p//x", "p/a"] {
+            world.put(&format!("cos://b-1/{object}"), b"a file");
+        }
+        let rewrap = ["rewrap", from, "--inventory", &inventory, "--key", &key, "--to-key", &new];
+        let words = world.done(&rewrap);
+        assert!(words.contains("2 rewrapped"), "{from}: {words}");
+        let rewrap = [&rewrap[..], &["--exclude", "/a", "--dry-run"]].concat();
+        let left = if from == "cos://b-1/" { 2 } else { 1 };
+        let words = world.done(&rewrap);
+        assert!(words.contains(&format!("{left} to rewrap")), "{from}: {words}");
+    }
+}
+
+/// An object that was gone may be there the next time.
+#[test]
+fn what_is_gone_is_not_done() {
+    let world = World::new();
+    let (key, new, report) = (world.text("key.pem"), world.new_key(), world.text("report"));
+    let inventory = world.file("rows", b"\"b-1\",\"p/a\"\n");
+    let rewrap = ["rewrap", "cos://b-1/p/", "--inventory", &inventory, "--report", &report];
+    let rewrap = [&rewrap[..], &["--key", &key, "--to-key", &new]].concat();
+    assert!(world.done(&rewrap).contains("1 gone"));
+    world.put("cos://b-1/p/a", b"a file");
+    assert!(world.done(&rewrap).contains("1 rewrapped"));
+}
+
+/// Neither does a put replace an object, nor does a move end, because of one answer.
+#[test]
+fn one_answer_does_not_say_what_is_there() {
+    let world = World::new();
+    let (file, key) = (world.file("file", b"a file"), world.text("key.pem"));
+    for fault in [Fault::NotFound, Fault::NotFoundAfter] {
+        for n in 0..4 {
+            for line in [
+                &["put", &file, "oss://b-1/p/a", "--key", &key][..],
+                &["put", "-r", &world.text("tree"), "oss://b-1/p/", "--key", &key],
+                &["cp", "oss://b-1/p/b", "oss://b-1/p/a"],
+                &["mv", "oss://b-1/p/b", "oss://b-1/p/a"],
+                &["cp", "-r", "oss://b-1/q/", "oss://b-1/p/"],
+            ] {
+                fs::create_dir_all(world.path("tree")).unwrap();
+                fs::write(world.path("tree/a"), b"a file").unwrap();
+                for (object, text) in [("p/a", &b"theirs"[..]), ("p/b", b"b"), ("q/a", b"other")] {
+                    world.put(&format!("oss://b-1/{object}"), text);
+                }
+                world.server.fail(n, fault);
+                let out = world.run(line);
+                world.server.heal();
+                let what = format!("{line:?} {fault:?} at {n}: {}", said(&out));
+                assert_ne!(out.status.code(), Some(0), "{what}");
+                assert_eq!(world.cat("oss://b-1/p/a", &key), b"theirs", "{what}");
+            }
+        }
+    }
+}
+
 /// An object whose key ends with a slash stands for a folder only if it is empty.
 #[test]
 fn folders_are_empty() {
@@ -194,6 +273,10 @@ fn folders_are_empty() {
     assert!(verified.contains("1 verified") && verified.contains("1 folder"), "{verified}");
     let copied = world.done(&["cp", "-r", "oss://b-1/p/", &format!("file:{into}")]);
     assert!(copied.contains("1 copied") && copied.contains("1 folder"), "{copied}");
+    // An empty object may have taken the place of one that was to be protected.
+    let out = world.run(&["verify", "-r", "oss://b-1/p/", "--key", &key, "--require", "key-check"]);
+    assert_eq!(out.status.code(), Some(1), "{}", said(&out));
+    assert!(!said(&out).contains("folder"), "{}", said(&out));
     let inventory = world.file("rows", b"\"b-1\",\"p/a\"\n\"b-1\",\"p/empty/\"\n");
     for command in [
         &["cp", "-r", "oss://b-1/p/", &format!("file:{into}"), "--force"][..],

@@ -241,6 +241,9 @@ fn the_role_of_a_machine() {
     });
     let mut command = without_keys(&world, &["ls", "oss://b-1/"]);
     command.env("ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT", url);
+    // Whoever answers there would get the keys.
+    command.env("http_proxy", "http://127.0.0.1:9").env("HTTP_PROXY", "http://127.0.0.1:9");
+    command.env("all_proxy", "http://127.0.0.1:9");
     ok(command);
     let asked = served.join().unwrap();
     assert!(asked[1].contains("/a-role"), "{asked:?}");

@@ -163,6 +163,32 @@ fn a_listing_that_is_cut_or_endless_is_a_failure() {
         world.server.heal();
         assert_eq!(out.status.code(), Some(1), "{fault:?}: {}", said(&out));
     }
+    // Each command that lists says that it has not seen everything.
+    let (into, file) = (world.text("into"), format!("file:{}", world.text("store")));
+    for line in [
+        &["get", "-r", "oss://b-1/many/", &into, "--key", &key][..],
+        &["sync", "oss://b-1/many/", &into, "--key", &key],
+        &["verify", "-r", "oss://b-1/many/", "--key", &key],
+        &["audit", "oss://b-1/many/", "--key", &key],
+        &["du", "oss://b-1/many/"],
+        &["restore", "-r", "oss://b-1/many/"],
+        &["cp", "-r", "oss://b-1/many/", &file],
+        &["cp", "-r", "oss://b-1/many/", "oss://b-1/other/"],
+        &["mv", "-r", "oss://b-1/many/", "oss://b-1/moved/"],
+        &["rm", "-r", "--yes", "oss://b-1/moved/"],
+        &["uploads", "ls", "oss://b-1/"],
+        &["uploads", "abort", "oss://b-1/", "--older-than", "1s"],
+    ] {
+        for fault in [Fault::SameMarker, Fault::NoMarker, Fault::NotSaid] {
+            // Objects are listed in pages, and the last one of uploads is the first.
+            for n in 0..60 {
+                world.server.fail(n, fault);
+            }
+            let out = world.run(line);
+            world.server.heal();
+            assert_eq!(out.status.code(), Some(1), "{line:?} {fault:?}: {}", said(&out));
+        }
+    }
 }
 
 #[test]
@@ -339,6 +365,19 @@ fn what_may_be_a_secret_is_not_repeated() {
             let all = format!("{}{}", said(&out), String::from_utf8_lossy(&out.stdout));
             let middle = &secret[secret.len() / 4..secret.len() / 4 + 12];
             assert!(!all.contains(middle), "{arguments:?}: {all}");
+        }
+    }
+    // A profile takes it for a path that begins at its own folder, whose name may have a dot.
+    fs::create_dir(world.path(".config")).unwrap();
+    for secret in ["MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", "+/+/+/+/+/+/+/+/+/+/8="] {
+        for name in ["key", "passphrase-file", "origin-key"] {
+            let other = if name == "key" { "" } else { "key = '../key.pem'\n" };
+            let text = format!("[profiles.default]\n{other}{name} = '{secret}'\n");
+            let config = world.private(".config/config.toml", text.as_bytes());
+            let out = world.run(&["put", "--force", &file, "oss://b-1/key", "--config", &config]);
+            let all = format!("{}{}", said(&out), String::from_utf8_lossy(&out.stdout));
+            assert!(!out.status.success(), "{name}: {all}");
+            assert!(!all.contains(&secret[6..18]), "{name}: {all}");
         }
     }
     // An ordinary path is shown.

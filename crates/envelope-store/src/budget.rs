@@ -117,6 +117,14 @@ pub(crate) async fn memory_for(store: &dyn Store, bytes: u64) -> Option<Memory> 
     }
 }
 
+/// Waits until a body of this many bytes may be sent, if the store has a budget. Whoever sends
+/// [only once](PutOptions::only_once) waits here first, because the store does not.
+pub(crate) async fn line_for(store: &dyn Store, bytes: usize) {
+    if let Some(budget) = store.budget() {
+        budget.move_bytes(bytes).await;
+    }
+}
+
 /// A store whose requests are within a budget.
 #[derive(Debug)]
 struct BudgetedStore {
@@ -160,7 +168,9 @@ impl Store for BudgetedStore {
         headers: &Headers,
         options: PutOptions,
     ) -> Result<PutResult, StoreError> {
-        self.budget.move_bytes(body.len()).await;
+        if !options.only_once {
+            self.budget.move_bytes(body.len()).await;
+        }
         within!(self, put(key, body, headers, options))
     }
 

@@ -18,6 +18,7 @@ use crate::{
     progress::ProgressListener,
     put::StoredObject,
     retry::again,
+    store::head_unless_gone,
 };
 
 /// A little more than the time between two times that a store tells apart.
@@ -315,24 +316,28 @@ impl Copy {
             return Err(StoreError::Exists.into());
         }
         self.check_other(meta).await?;
+        let mut doomed = vec![key.clone()];
+        if result.rewrapped && is_elsewhere(&**store, meta) {
+            // The copy has its envelope in its metadata. Whoever finds this file alone would take
+            // it for an object of its own.
+            doomed.insert(0, instruction_key(key));
+        }
         let mut backoff = self.retry.start();
-        loop {
-            match store.head(key).await {
-                Ok(now) if now.is_same_version(meta) => {}
-                Ok(_) => return Err(StoreError::Changed.into()),
-                Err(StoreError::NotFound) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
-            if result.rewrapped && is_elsewhere(&**store, meta) {
-                // The copy has its envelope in its metadata. Whoever finds this file alone would
-                // take it for an object of its own.
-                store.delete(&instruction_key(key)).await?;
-            }
-            match store.delete_once(key).await {
-                Err(error) => again(&mut backoff, &self.listener.waits(), error).await?,
-                Ok(()) => return Ok(()),
+        for doomed in doomed {
+            // Each attempt follows a look at the object, so that what others write stays.
+            loop {
+                match head_unless_gone(&**store, key).await? {
+                    Some(now) if now.is_same_version(meta) => {}
+                    Some(_) => return Err(StoreError::Changed.into()),
+                    None => break,
+                }
+                match store.delete_once(&doomed).await {
+                    Err(error) => again(&mut backoff, &self.listener.waits(), error).await?,
+                    Ok(()) => break,
+                }
             }
         }
+        Ok(())
     }
 
     /// Copies the object, and then [deletes](Self::delete_source) it. If the future is dropped, the
@@ -392,22 +397,22 @@ impl Copy {
     }
 
     /// Looks at what is at the place of the copy, for callers that do not want to replace anything.
-    /// If nothing is there, that takes one request.
+    /// If nothing is there, that takes two requests: one answer alone is not believed.
     ///
     /// # Errors
     /// Any [`TransferError`] that [`run`](Self::run) returns before it writes anything.
     pub async fn target(&self) -> Result<CopyTarget, TransferError> {
-        let there = match self.to.store.head(&self.to.key).await {
-            Ok(there) => there,
-            Err(StoreError::NotFound) => return Ok(CopyTarget::Nothing),
+        let there = match head_unless_gone(&*self.to.store, &self.to.key).await {
+            Ok(Some(there)) => there,
+            Ok(None) => return Ok(CopyTarget::Nothing),
             // It is encrypted with another key of the customer, or with none.
             Err(error) if error.is_of_other_key() => {
                 return Ok(CopyTarget::Other);
             }
             Err(error) => return Err(error.into()),
         };
-        let meta = self.from.store.head(&self.from.key).await?;
-        let plan = self.plan(meta).await?;
+        let meta = head_unless_gone(&*self.from.store, &self.from.key).await?;
+        let plan = self.plan(meta.ok_or(StoreError::NotFound)?).await?;
         let is_same = plan.has_bytes_of(&there)
             && shown(&there.headers) == shown(&plan.headers)
             && self.has_key_of(&plan, &there).await?;

@@ -142,10 +142,11 @@ impl StoreError {
     }
 
     /// Returns whether a look at an object was refused because it is encrypted with another
-    /// customer key, or with none, or because it is and no key was sent.
+    /// customer key, or with none, or because it is and no key was sent. COS, the only service with
+    /// such keys, answers 400 then, and says no more. Neither does a server that is in the way.
     #[must_use]
     pub fn is_of_other_key(&self) -> bool {
-        matches!(self, Self::Refused(refusal) if refusal.status == 400)
+        matches!(self, Self::Refused(refusal) if refusal.status == 400 && refusal.code.is_empty())
     }
 
     /// Returns whether the object is archived and must be restored before it is read, or, as the

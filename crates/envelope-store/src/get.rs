@@ -390,3 +390,9 @@ fn check_same(meta: &ObjectMeta, object: &Object, asked: &Range<u64>) -> Result<
     }
     Ok(())
 }
+
+/// Reads the journal of a download.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(text: &str) {
+    download_journal::fuzz(text);
+}

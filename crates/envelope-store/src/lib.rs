@@ -102,9 +102,10 @@ pub mod fuzz {
         crate::stores::bucket::fuzz(text);
     }
 
-    /// Reads the journal of an upload.
+    /// Reads the journal of an upload, and that of a download.
     pub fn journal(text: &str) {
         crate::put::fuzz(text);
+        crate::get::fuzz(text);
     }
 }
 

@@ -353,7 +353,8 @@ impl Put {
 
     /// Uploads a file as it is: the complete ciphertext of an object whose headers describe it, or
     /// anything else, if they do not. Nothing is encrypted. If the future is dropped, a multipart
-    /// upload stays open.
+    /// upload stays open; a later run with the same [journal](Self::with_journal) aborts it, and
+    /// starts anew.
     ///
     /// # Errors
     /// Any [`TransferError`].
@@ -389,11 +390,13 @@ impl Put {
         let stated = envelope.as_ref().and_then(Envelope::layout).filter(|_| is_compared);
         let plan = match stated {
             // OSS compares the parts with these headers.
-            Some(layout) => PartPlan::new(len, layout.part_size(), dialect),
+            Some(layout) => {
+                StoredObject::check_part_size(layout.part_size())?;
+                PartPlan::new(len, layout.part_size(), dialect)
+            }
             None => PartPlan::new(len, self.part_size_for(len), dialect),
         };
         let plan = plan.or_else(|_| self.plan(len, dialect))?;
-        StoredObject::check_part_size(plan.layout().part_size())?;
         let fitting = MAX_IN_FLIGHT.checked_div(plan.layout().part_size()).unwrap_or_default();
         let fitting = usize::try_from(fitting).unwrap_or(usize::MAX);
         let own = self.clone().with_concurrency(fitting.min(self.concurrency));
@@ -407,7 +410,18 @@ impl Put {
             proof: None,
             buffers: part_buffer::Pool::default(),
         };
-        job.start(None).await
+        let journal = match &self.journal {
+            Some(path) => {
+                let (opened, earlier) = UploadJournal::open(path, &self.listener)?;
+                // Its bytes may have been others.
+                if let Some(earlier) = earlier {
+                    self.abort_earlier(&earlier).await;
+                }
+                Some(opened)
+            }
+            None => None,
+        };
+        job.start(journal).await
     }
 
     /// Encrypts and uploads a stream. `len` is its length in bytes, if it is known.
@@ -659,6 +673,20 @@ impl Put {
             headers
         };
         others(headers) == others(&self.headers)
+    }
+
+    /// Ends what the journal tells of an earlier run, if nothing is to be uploaded any more.
+    ///
+    /// # Errors
+    /// [`TransferError::Locked`] if another process uses the journal.
+    pub(crate) async fn end_earlier(&self) -> Result<(), TransferError> {
+        let Some(path) = self.journal.as_ref().filter(|path| path.exists()) else { return Ok(()) };
+        let (journal, earlier) = UploadJournal::open(path, &self.listener)?;
+        if let Some(earlier) = earlier {
+            self.abort_earlier(&earlier).await;
+        }
+        journal.remove();
+        Ok(())
     }
 
     /// Aborts the upload of an earlier run, whose journal is ours.

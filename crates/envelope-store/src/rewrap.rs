@@ -25,6 +25,7 @@ use crate::{
     object_envelope::{check_budget, envelope_in, envelope_of},
     object_name::named,
     progress::ProgressListener,
+    put::StoredObject,
     store::head_unless_gone,
 };
 
@@ -86,6 +87,7 @@ pub struct Rewrap {
     reupload: bool,
     seal_body: bool,
     folder: PathBuf,
+    journal: Option<PathBuf>,
     retry: RetryPolicy,
     new: Option<NewKeys>,
     inspector: Inspector,
@@ -121,6 +123,7 @@ impl Rewrap {
             reupload: false,
             seal_body: false,
             folder: std::env::temp_dir(),
+            journal: None,
             retry: RetryPolicy::default(),
             new: None,
             inspector: Inspector::default(),
@@ -150,6 +153,15 @@ impl Rewrap {
     #[must_use]
     pub fn with_folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = folder.into();
+        self
+    }
+
+    /// Sets a journal that belongs to this object alone. If a run is killed, the next one with the
+    /// same journal and folder aborts the upload that was left open, and removes the copy once the
+    /// object in the store has the same bytes.
+    #[must_use]
+    pub fn with_journal(mut self, path: impl Into<PathBuf>) -> Self {
+        self.journal = Some(path.into());
         self
     }
 
@@ -199,7 +211,23 @@ impl Rewrap {
     ) -> Result<Rewrapped, TransferError> {
         let meta = head_unless_gone(&*self.store, &self.key).await?;
         let meta = meta.ok_or(StoreError::NotFound)?;
-        self.rewrap(&meta, old, encryptor).await.map_err(changed_if_gone)
+        let rewrapped = self.rewrap(&meta, old, encryptor).await.map_err(changed_if_gone)?;
+        if let Some(journal) = self.journal.as_ref().filter(|_| self.reupload) {
+            let listener = self.listener.clone();
+            let put = Put::new(Arc::clone(&self.store), &self.key)
+                .with_journal(journal)
+                .with_progress(move |event| listener.notify(event));
+            // Another process may be about to do the same.
+            let _ = put.end_earlier().await;
+            KeptObject::remove_abandoned(&self.folder, &self.copies(), &meta);
+        }
+        Ok(rewrapped)
+    }
+
+    /// Returns the start of the names of copies.
+    fn copies(&self) -> String {
+        let of_object = self.journal.as_ref().and_then(|path| path.file_stem());
+        of_object.map_or("rewrap-".to_owned(), |stem| format!("{}-", stem.to_string_lossy()))
     }
 
     /// Rewraps an object that was just looked at.
@@ -371,7 +399,7 @@ impl Rewrap {
 
     /// The error for an object that may have lost its envelope, whose old headers are saved.
     fn lost(&self, meta: &ObjectMeta, error: StoreError) -> TransferError {
-        match KeptObject::headers(&self.folder, &meta.headers) {
+        match KeptObject::headers((&self.folder, &self.copies()), &meta.headers) {
             Ok(path) => TransferError::Kept { path, source: Box::new(error.into()) },
             Err(error) => error.into(),
         }
@@ -398,6 +426,9 @@ impl Rewrap {
         (old, encryptor): (&Decryptor, &Encryptor),
     ) -> Result<(), TransferError> {
         check_body_len(envelope, meta.len)?;
+        if let Some(layout) = envelope.layout() {
+            StoredObject::check_part_size(layout.part_size())?;
+        }
         let listener = self.listener.clone();
         let mut put = Put::new(Arc::clone(&self.store), &self.key)
             .with_expected(meta.clone())
@@ -420,8 +451,8 @@ impl Rewrap {
             _ => None,
         };
         let mut whole = hasher.as_ref().map(BodyHasher::whole);
-        let saved = KeptObject::save(&self.folder, meta, object.body, whole.as_mut());
-        let mut kept = saved.await?;
+        let names = (&*self.folder, &*self.copies());
+        let mut kept = KeptObject::save(names, meta, object.body, whole.as_mut()).await?;
         if let (Some(whole), ContentCipher::Ctr(ctr)) = (whole, rewrapped.cipher()) {
             let body = whole.finish();
             ctr.check_digest(&body)?;
@@ -431,6 +462,9 @@ impl Rewrap {
         put = put
             .with_headers(with_envelope(&meta.headers, rewrapped.headers()))
             .with_headers(tags.into_iter().chain(access));
+        if let Some(journal) = &self.journal {
+            put = put.with_journal(journal);
+        }
         self.listener.notify(Event::Kept(kept.path().to_owned()));
         kept.keep();
         let Err(error) = put.stored(kept.path()).await else {

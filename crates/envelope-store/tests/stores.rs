@@ -14,7 +14,7 @@ use envelope_store::{
     Store, StoreError, blocking::Runtime, list_all,
 };
 use envelope_testkit::bucket::{ACCESS_KEY, LoopbackBucket, SECRET};
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 
 /// Returns the bytes of an object.
 async fn bytes(store: &dyn Store, key: &str, range: Option<std::ops::Range<u64>>) -> Vec<u8> {
@@ -294,6 +294,57 @@ fn a_folder_lists_what_is_there_in_order() {
         runtime.block_on(FolderStore::new(folder.path()).list("", Some(&keys[999]))).unwrap();
     assert_eq!(page.entries[0].key, keys[1000]);
     assert!(all(store).len() == 2500);
+}
+
+/// The names in a folder are read once for all pages. Otherwise, a listing would take a time that
+/// grows with the square of their number.
+#[test]
+fn a_page_goes_on_where_the_last_one_ended() {
+    let (folder, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
+    for n in 0..2500 {
+        std::fs::write(folder.path().join(format!("{n:04}")), b"by hand").unwrap();
+    }
+    let store = FolderStore::new(folder.path());
+    let first = runtime.block_on(store.list("", None)).unwrap();
+    // Whoever reads the folder again sees it.
+    std::fs::write(folder.path().join("0999a"), b"by hand").unwrap();
+    let last = first.next.unwrap();
+    let next = runtime.block_on(store.list("", Some(&last))).unwrap();
+    assert_eq!(next.entries[0].key, "1000");
+    let anew = runtime.block_on(FolderStore::new(folder.path()).list("", Some(&last))).unwrap();
+    assert_eq!(anew.entries[0].key, "0999a");
+}
+
+/// What has no key, or cannot be read, is an error after everything else.
+#[cfg(unix)]
+#[test]
+fn a_folder_does_not_pass_over_what_it_cannot_list() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, os::unix::fs::symlink};
+    for odd in ["name", "link"] {
+        let (folder, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
+        for n in 0..1500 {
+            std::fs::write(folder.path().join(format!("{n:04}")), b"by hand").unwrap();
+        }
+        std::fs::create_dir(folder.path().join("p")).unwrap();
+        match odd {
+            "name" => {
+                std::fs::write(folder.path().join(OsStr::from_bytes(b"p/\xff")), b"").unwrap();
+            }
+            _ => symlink("nowhere", folder.path().join("p/a")).unwrap(),
+        }
+        std::fs::write(folder.path().join("q"), b"by hand").unwrap();
+        let store: std::sync::Arc<dyn Store> = std::sync::Arc::new(FolderStore::new(folder.path()));
+        let listed = |prefix: &str| {
+            let all = list_all(std::sync::Arc::clone(&store), prefix.to_owned());
+            let all = runtime.block_on(all.collect::<Vec<_>>());
+            let count = all.iter().filter(|it| it.is_ok()).count();
+            (count, all.into_iter().next_back().is_some_and(|it| it.is_err()))
+        };
+        assert_eq!(listed(""), (1501, true), "{odd}");
+        assert_eq!(listed("p/"), (0, true), "{odd}");
+        // Nobody has asked for what is there.
+        assert_eq!(listed("q"), (1, false), "{odd}");
+    }
 }
 
 #[test]

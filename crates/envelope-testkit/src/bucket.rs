@@ -120,6 +120,39 @@ pub enum Fault {
     NotSaid,
     /// Status 404 with a page in HTML, as another server answers; the request is not performed.
     LostPage,
+    /// The same, with a page that is not UTF-8.
+    LostText,
+    /// The same, with a page that breaks off.
+    LostCut,
+}
+
+impl Fault {
+    /// The faults of the line, of the service, and of what lies between, that any request may meet.
+    pub const ANYWHERE: [Self; 23] = [
+        Self::Error,
+        Self::ErrorAfter,
+        Self::Cut,
+        Self::CutAfter,
+        Self::CutBody,
+        Self::Slow(30),
+        Self::WrongChecksum,
+        Self::LoseMetadata,
+        Self::ChangeByte,
+        Self::ChangeOnWire,
+        Self::NotFound,
+        Self::NotFoundAfter,
+        Self::Denied,
+        Self::Portal,
+        Self::PortalAfter,
+        Self::Busy(0),
+        Self::OtherTag,
+        Self::SameMarker,
+        Self::NoMarker,
+        Self::NotSaid,
+        Self::LostPage,
+        Self::LostText,
+        Self::LostCut,
+    ];
 }
 
 /// What the server does with every request.
@@ -426,6 +459,12 @@ async fn serve(shared: &Shared, request: Request) -> Response {
         Some(Fault::Changed) => return send(refusal(412, "PreconditionFailed", "")),
         Some(Fault::Portal) => return send(portal()),
         Some(Fault::LostPage) => return send(Answer { status: 404, ..portal() }),
+        Some(Fault::LostCut) => return cut(Answer { status: 404, ..portal() }),
+        Some(Fault::LostText) => {
+            // `not found`, as servers in China say it in GBK.
+            let body = Bytes::from_static(b"<html>\xce\xb4\xd5\xd2\xb5\xbd</html>");
+            return send(Answer { status: 404, body, ..portal() });
+        }
         Some(Fault::Busy(seconds)) => {
             let mut answer = refusal(503, "ServiceUnavailable", "");
             answer.headers.push(("retry-after".to_owned(), seconds.to_string()));

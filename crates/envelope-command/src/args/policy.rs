@@ -73,6 +73,11 @@ impl Accept {
         &mut self.require
     }
 
+    /// Returns whether an object without encryption lacks the required protection.
+    pub(crate) const fn demands_encryption(&self) -> bool {
+        self.require.demands_encryption()
+    }
+
     pub(crate) fn policy(&self) -> Policy {
         let mut policy = self.require.policy();
         if self.unauthenticated_range {

@@ -10,7 +10,7 @@ use meta_codec::{
 use super::entry;
 use crate::{
     failure::{Code, Failure},
-    input::{Secret, read_secret},
+    input::{Secret, read_secret, warn_if_exposed},
 };
 
 /// Options for encryption by the store itself.
@@ -136,6 +136,7 @@ pub(crate) struct CustomerMode {
 
 /// Reads a customer key from a file.
 pub(crate) fn customer_key(path: &Path) -> Result<CustomerKey, Failure> {
+    warn_if_exposed(path);
     CustomerKey::read(&read_secret(path, Secret::Key)?).map_err(|_| {
         Failure::new(
             Code::Key,

@@ -162,7 +162,8 @@ impl Work {
         }
         let meta = match head_unless_gone(&*self.store, &item.key).await {
             Ok(Some(meta)) => meta,
-            Ok(None) => return Outcome::new("gone"),
+            // Whoever writes it anew may have been about to.
+            Ok(None) => return Outcome::new("gone").again(),
             Err(error) => return Outcome::failed(&error),
         };
         let envelope = envelope_of(&*self.store, &item.key, &meta).await;

@@ -11,7 +11,7 @@ use envelope_store::{
     Address, Copy, CopyResult, CopyTarget, CopyWay, Headers, Location, RetryPolicy, StopSignal,
     Store, StoreError, TransferError,
     bulk::{Item, Outcome},
-    is_instruction_file,
+    head_unless_gone, is_instruction_file,
 };
 use meta_codec::{Vendor, WrapAlgorithm};
 use serde_json::{Value, json};
@@ -364,14 +364,14 @@ impl Work {
             // It goes with the object that it belongs to, whose copy has none.
             Ok(true) => return Outcome::new("instruction file"),
             Ok(false) => {}
-            // It was moved together with its object.
-            Err(StoreError::NotFound) if self.moves => return Outcome::new("instruction file"),
+            Err(StoreError::NotFound) if self.moves => {
+                return moved_together(&*source, &item.key).await;
+            }
             Err(error) => return Outcome::failed(&error),
         }
-        if target.vendor() != source.vendor() {
+        if target.vendor().is_none() && source.vendor().is_some() {
             match Named::is_folder(item, &*source).await {
-                // In a folder, it is there as soon as a file is in it. In another cloud, nobody
-                // asked for objects that are not encrypted.
+                // In a folder, it is there as soon as a file is in it.
                 Ok(true) => return Outcome::new("folder"),
                 Ok(false) => {}
                 Err(error) => return Outcome::failed(&error),
@@ -390,8 +390,10 @@ impl Work {
                 Ok(CopyTarget::Other) => {
                     return many::another_exists();
                 }
-                // The copy says it better.
-                Err(TransferError::Store(StoreError::NotFound)) | Ok(_) => {}
+                Ok(_) => {}
+                Err(TransferError::Store(StoreError::NotFound)) if self.moves => {
+                    return moved_together(&*self.stores.0, &item.key).await;
+                }
                 Err(error) => return Outcome::failed(&error),
             }
         }
@@ -402,14 +404,42 @@ impl Work {
             Err(TransferError::Store(StoreError::Exists)) if self.copies.create_only => {
                 Outcome::new("exists").again()
             }
-            // It was moved together with its object.
-            Err(TransferError::Store(StoreError::NotFound))
-                if self.moves && is_instruction(&*self.stores.0, &item.key) =>
-            {
-                Outcome::new("instruction file")
+            Err(TransferError::Store(StoreError::NotFound)) if self.moves => {
+                moved_together(&*self.stores.0, &item.key).await
             }
-            Err(error) => Outcome::failed(&error),
+            Err(error) => match self.passes_over(item, &error).await {
+                Ok(true) => Outcome::new("folder"),
+                Ok(false) => Outcome::failed(&error),
+                Err(error) => Outcome::failed(&error),
+            },
         }
+    }
+
+    /// Returns whether an object is an empty one that stands for a folder, and cannot be copied to
+    /// another cloud because it is not encrypted. Nobody asked for such.
+    async fn passes_over(
+        &self,
+        item: &Item<Named>,
+        error: &TransferError,
+    ) -> Result<bool, StoreError> {
+        let is_between_clouds = self.stores.0.vendor() != self.stores.1.vendor();
+        Ok(is_between_clouds
+            && error.is_not_encrypted()
+            && Named::is_folder(item, &*self.stores.0).await?)
+    }
+}
+
+/// Returns what becomes of an object that was listed and is not there: an instruction file was moved
+/// together with its object. One answer alone is not believed.
+async fn moved_together(source: &dyn Store, key: &str) -> Outcome {
+    let is_gone = match is_instruction(source, key) {
+        true => head_unless_gone(source, key).await.map(|found| found.is_none()),
+        false => Ok(false),
+    };
+    match is_gone {
+        Ok(true) => Outcome::new("instruction file"),
+        Ok(false) => Outcome::failed(&StoreError::NotFound),
+        Err(error) => Outcome::failed(&error),
     }
 }
 

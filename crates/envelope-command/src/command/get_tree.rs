@@ -126,6 +126,10 @@ impl Downloads {
     /// Makes the folder that an empty object with a slash at its end stands for.
     async fn folder(self: &Arc<Self>, key: &str) -> Outcome {
         let path = key.strip_prefix(&self.prefix).unwrap_or(key).to_owned();
+        if path.is_empty() {
+            // It stands for the root.
+            return Outcome::new("folder");
+        }
         let own = Arc::clone(self);
         let made = blocking(move || own.target().place_folder(&path)).await;
         made.map_or_else(|outcome| outcome, |_| Outcome::new("folder"))
@@ -212,7 +216,8 @@ impl Downloads {
             }
         };
         let times = there.modified().ok().zip(modified(&meta));
-        let is_same_time = times.is_some_and(|(file, kept)| is_same_time(file, kept));
+        let step = self.target().time_step();
+        let is_same_time = times.is_some_and(|(file, kept)| is_same_time(file, kept, Some(step)));
         Ok(there.is_file() && is_same_time && len == Some(there.len()))
     }
 }

@@ -2,7 +2,9 @@
 
 use std::{fs, io, path::Path, sync::Arc, time::Duration};
 
-use envelope_store::{Address, StopSignal, Store, StoreError, TransferError, UploadResult};
+use envelope_store::{
+    Address, StopSignal, Store, StoreError, TransferError, UploadResult, head_unless_gone,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -135,10 +137,11 @@ async fn there(
     path: &Path,
     uploads: &Uploads,
 ) -> Result<There, TransferError> {
-    let meta = match store.head(key).await {
-        Err(StoreError::NotFound) => return Ok(There::Nothing),
+    let meta = match head_unless_gone(&**store, key).await {
+        Ok(Some(meta)) => meta,
+        Ok(None) => return Ok(There::Nothing),
         Err(error) if error.is_of_other_key() => return Ok(There::Other),
-        outcome => outcome?,
+        Err(error) => return Err(error.into()),
     };
     let Some(decryptor) = uploads.decryptor().filter(|_| path.is_file()) else {
         return Ok(There::Other);

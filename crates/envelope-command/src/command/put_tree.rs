@@ -10,7 +10,7 @@ use std::{
 use envelope_store::{
     Address, Location, ObjectMeta, Store, StoreError, TransferError,
     bulk::{Found, Item, Outcome, Tree, TreeFile, is_same_time, modified, mtime_header},
-    envelope_of,
+    envelope_of, head_unless_gone,
 };
 use futures_util::{Stream, StreamExt as _};
 use meta_codec::parse;
@@ -179,10 +179,11 @@ impl FileUploads {
         if !self.looks {
             return Ok(None);
         }
-        let meta = match self.store.head(key).await {
-            Err(StoreError::NotFound) => return Ok(None),
+        let meta = match head_unless_gone(&*self.store, key).await {
+            Ok(Some(meta)) => meta,
+            Ok(None) => return Ok(None),
             Err(error) if error.is_of_other_key() => return Err(many::another_exists()),
-            outcome => outcome.map_err(|error| Outcome::failed(&error))?,
+            Err(error) => return Err(Outcome::failed(&error)),
         };
         let headers = meta.headers.iter().map(|(name, value)| (name, value));
         let envelope = parse(headers).ok().flatten();
@@ -271,7 +272,7 @@ impl FileUploads {
 
 /// Returns whether the time of a file is the one that its object keeps.
 fn is_time_of(file: Option<SystemTime>, meta: &ObjectMeta) -> bool {
-    file.zip(modified(meta)).is_some_and(|(file, kept)| is_same_time(file, kept))
+    file.zip(modified(meta)).is_some_and(|(file, kept)| is_same_time(file, kept, None))
 }
 
 /// Returns the time of the last modification of a file.

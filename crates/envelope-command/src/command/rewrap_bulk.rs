@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Rewrap, to: &Address) -> Result<(), Failure> {
     check(args)?;
     let store = bulk.bucket.store(&to.location)?;
     let engine = Engine::new(&bulk.many, bulk.parallel.requests, PART);
-    let work = Arc::new(work(args, engine.store(Arc::clone(&store)), &engine)?);
+    let work = Arc::new(work(args, to, engine.store(Arc::clone(&store)), &engine)?);
     let runtime = runtime()?;
     // Opened before anything is changed.
     let report = if bulk.many.dry_run { Report::none() } else { report(args, to, &work)? };
@@ -209,12 +209,19 @@ struct Work {
     demands_encryption: bool,
     /// The folder for copies of objects that are being replaced.
     folder: PathBuf,
+    /// The folder for journals, and where the objects are.
+    journals: Option<(PathBuf, String)>,
     retry: RetryPolicy,
     warned: Arc<WarnedKinds>,
     progress: Arc<ManyProgress>,
 }
 
-fn work(args: &Rewrap, store: Arc<dyn Store>, engine: &Engine) -> Result<Work, Failure> {
+fn work(
+    args: &Rewrap,
+    to: &Address,
+    store: Arc<dyn Store>,
+    engine: &Engine,
+) -> Result<Work, Failure> {
     let default = || store.vendor().unwrap_or(Vendor::DEFAULT).default_dialect();
     let dialect = args.wrapping.dialect.unwrap_or_else(default);
     let passphrase = args.passphrase.read()?;
@@ -246,6 +253,7 @@ fn work(args: &Rewrap, store: Arc<dyn Store>, engine: &Engine) -> Result<Work, F
         all_versions: args.bulk.all_versions,
         demands_encryption: args.require.demands_encryption(),
         folder: args.bulk.state.folder().unwrap_or_else(std::env::temp_dir),
+        journals: args.bulk.state.folder().map(|folder| (folder, to.location.to_string())),
         retry: args.bulk.bucket.retry(),
         warned: Arc::default(),
         progress: Arc::clone(&engine.progress),
@@ -278,6 +286,14 @@ impl Work {
             .with_progress(move |event| progress.transfer(&name, event))
             .with_new_keys(&self.new)
             .with_inspector(move |envelope| warned.warn_once(envelope));
+        let rewrap = match &self.journals {
+            Some((folder, location)) => {
+                // Not the endpoint: a bucket is the same by whatever endpoint.
+                let name = Crc64::of(format!("{location}/{key}").as_bytes());
+                rewrap.with_journal(folder.join(format!("rewrap-{name:016x}.json")))
+            }
+            None => rewrap,
+        };
         match self.all_versions {
             true => rewrap.run_all_versions(&self.old, &self.encryptor).await,
             false => rewrap.run(&self.old, &self.encryptor).await,
@@ -303,7 +319,8 @@ impl Work {
             Err(error) if error.is_not_encrypted() && !self.demands_encryption => {
                 Outcome::new("plain")
             }
-            Err(TransferError::Store(StoreError::NotFound)) => Outcome::new("gone"),
+            // Whoever writes it anew may have been about to.
+            Err(TransferError::Store(StoreError::NotFound)) => Outcome::new("gone").again(),
             Err(error) => Outcome::failed(error),
         }
     }

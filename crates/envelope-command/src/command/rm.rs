@@ -6,7 +6,7 @@ use std::{
 };
 
 use envelope_store::{
-    Address, Store, StoreError,
+    Address, StopSignal, Store, StoreError,
     blocking::Runtime,
     bulk::{Deletions, Item, Outcome},
     list_versions,
@@ -25,22 +25,7 @@ use crate::{
 pub(crate) fn run(args: &Rm) -> Result<(), Failure> {
     let runtime = runtime()?;
     if args.recursive {
-        let mut outcome = Ok(());
-        for (at, address) in args.objects.iter().enumerate() {
-            let left = args.objects.len().saturating_sub(at).saturating_sub(1);
-            let of_one = tree(args, &runtime, &folder(address), left);
-            let is_interrupted =
-                of_one.as_ref().is_err_and(|failure| failure.code() == Code::Interrupted);
-            if let (Err(failure), Err(_)) = (&of_one, &outcome) {
-                // Only one failure can be the last word.
-                warn(failure.cause());
-            }
-            outcome = outcome.and(of_one);
-            if is_interrupted {
-                break;
-            }
-        }
-        return outcome;
+        return trees(args, &runtime);
     }
     args.many.refuse(&args.patterns)?;
     for address in &args.objects {
@@ -67,6 +52,33 @@ pub(crate) fn run(args: &Rm) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Deletes all objects below several folders of keys, one after the other. An interrupt ends all of
+/// it, whatever became of the folder at which it came.
+fn trees(args: &Rm, runtime: &Runtime) -> Result<(), Failure> {
+    let mut stop = None;
+    let mut outcome = Ok(());
+    for (at, address) in args.objects.iter().enumerate() {
+        let of_one = tree(args, runtime, &folder(address), &mut stop);
+        if let (Err(failure), Err(_)) = (&of_one, &outcome) {
+            // Only one failure can be the last word.
+            warn(failure.cause());
+        }
+        outcome = outcome.and(of_one);
+        let left = args.objects.len().saturating_sub(at).saturating_sub(1);
+        if left > 0 && stop.as_ref().is_some_and(StopSignal::is_stopped) {
+            if let Err(failure) = outcome {
+                warn(failure.cause());
+            }
+            return Err(Failure::new(
+                Code::Interrupted,
+                format_args!("interrupted: {left} of the addresses were not begun"),
+                "the same command does the rest",
+            ));
+        }
+    }
+    outcome
+}
+
 /// Deletes one object, which must be there unless that does not matter.
 async fn delete(store: &dyn Store, key: &str, force: bool) -> Result<(), StoreError> {
     if !force {
@@ -90,13 +102,24 @@ async fn delete_version(store: Arc<dyn Store>, key: &str, id: &str) -> Result<()
     Err(StoreError::NotFound)
 }
 
-/// Deletes all objects below a folder of keys, after which `left` others wait.
-fn tree(args: &Rm, runtime: &Runtime, from: &Address, left: usize) -> Result<(), Failure> {
+/// Deletes all objects below a folder of keys. The signal to `stop` is that of all folders, unless
+/// somebody is asked before each.
+fn tree(
+    args: &Rm,
+    runtime: &Runtime,
+    from: &Address,
+    stop: &mut Option<StopSignal>,
+) -> Result<(), Failure> {
     let store = args.bucket.store(&from.location)?;
     if !args.many.dry_run {
         confirm(args, runtime, &*store, from)?;
     }
-    let mut engine = Engine::new(&args.many, args.parallel, 0);
+    if !args.yes {
+        // While somebody was asked, a signal ended the process.
+        *stop = None;
+    }
+    let stop = stop.get_or_insert_with(many::interrupts).clone();
+    let mut engine = Engine::stopped_by(stop, &args.many, args.parallel, 0);
     let items =
         many::named_with_own(Arc::clone(&store), from, args.patterns.filter()?, &args.named)?;
     let summary = if args.many.dry_run {
@@ -122,15 +145,7 @@ fn tree(args: &Rm, runtime: &Runtime, from: &Address, left: usize) -> Result<(),
     if !args.force {
         many::check_any(&summary, from)?;
     }
-    many::check(&summary, "deleted")?;
-    if left > 0 && engine.is_stopped() {
-        return Err(Failure::new(
-            Code::Interrupted,
-            format_args!("interrupted: {left} of the addresses were not begun"),
-            "the same command does the rest",
-        ));
-    }
-    Ok(())
+    many::check(&summary, "deleted")
 }
 
 /// Asks the person at the terminal.

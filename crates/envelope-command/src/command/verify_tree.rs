@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use envelope_core::Decryptor;
 use envelope_store::{
-    Get, RetryPolicy, Store, TransferError,
+    Get, RetryPolicy, Store, StoreError, TransferError,
     bulk::{Item, Outcome},
     is_instruction_file,
 };
@@ -46,6 +46,7 @@ pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
             retry: args.read.bucket.retry(),
             warned: Arc::default(),
             progress: Arc::clone(&engine.progress),
+            demands_encryption: args.read.accept.demands_encryption(),
         });
         engine.run(&runtime, items, report, move |item: Item<Named>| {
             let work = Arc::clone(&work);
@@ -53,19 +54,14 @@ pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
                 if let Err(outcome) = item.source.check(&item.key) {
                     return outcome;
                 }
-                match Named::is_folder(&item, &*work.store).await {
-                    Ok(true) => return Outcome::new("folder"),
-                    Ok(false) => {}
-                    Err(error) => return Outcome::failed(&error),
-                }
                 let error = match work.verify(&item.key).await {
                     Ok(outcome) => return outcome,
                     Err(error) => error,
                 };
                 if error.is_not_encrypted() {
-                    match is_instruction_file(&*work.store, &item.key).await {
-                        Ok(true) => return Outcome::new("instruction file"),
-                        Ok(false) => {}
+                    match work.is_none_of_its_own(&item).await {
+                        Ok(Some(word)) => return Outcome::new(word),
+                        Ok(None) => {}
                         Err(error) => return Outcome::failed(&error),
                     }
                 }
@@ -84,9 +80,23 @@ struct Work {
     retry: RetryPolicy,
     warned: Arc<WarnedKinds>,
     progress: Arc<ManyProgress>,
+    demands_encryption: bool,
 }
 
 impl Work {
+    /// Returns what an object without an envelope is, if it is none of its own. Where encryption is
+    /// required, an empty object is one that somebody may have put in the place of another.
+    async fn is_none_of_its_own(
+        &self,
+        item: &Item<Named>,
+    ) -> Result<Option<&'static str>, StoreError> {
+        if is_instruction_file(&*self.store, &item.key).await? {
+            return Ok(Some("instruction file"));
+        }
+        let is_folder = !self.demands_encryption && Named::is_folder(item, &*self.store).await?;
+        Ok(is_folder.then_some("folder"))
+    }
+
     async fn verify(&self, key: &str) -> Result<Outcome, TransferError> {
         let (warned, progress) = (Arc::clone(&self.warned), Arc::clone(&self.progress));
         let name = key.to_owned();

@@ -173,6 +173,7 @@ pub(crate) fn planned(item: &Item<Option<String>>, status: &'static str) -> Outc
 pub(crate) fn path_below<'a>(key: &'a str, prefix: &str) -> Option<&'a str> {
     let rest = key.strip_prefix(prefix)?;
     if !prefix.is_empty()
+        && !prefix.ends_with('/')
         && let Some(path) = rest.strip_prefix('/')
     {
         return Some(path);
@@ -204,10 +205,34 @@ pub(crate) fn inventory(
     }));
     let wanted = move |item: &Found| match item {
         Ok(Item { key, source: None, .. }) => {
-            // The marker of the folder itself is none of the objects below it.
-            path_below(key, &prefix).is_some_and(|path| !path.is_empty() && filter.admits(path))
+            path_below(key, &prefix).is_some_and(|path| filter.admits(path))
         }
         _ => true,
     };
     Ok(items.filter(move |item| future::ready(wanted(item))).boxed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_begins_behind_the_folder() {
+        for (key, prefix, path) in [
+            ("p/a", "p/", Some("a")),
+            ("p/a", "p", Some("a")),
+            ("p/a", "", Some("p/a")),
+            ("p/20/a", "p/20", Some("a")),
+            ("p/20a/b", "p/20", Some("20a/b")),
+            // The object that is called as the folder is.
+            ("p/", "p/", Some("")),
+            ("p/", "p", Some("")),
+            ("p//x", "p/", Some("/x")),
+            ("p//x", "p", Some("/x")),
+            ("//x", "", Some("//x")),
+            ("q", "p", None),
+        ] {
+            assert_eq!(path_below(key, prefix), path, "{key} below {prefix}");
+        }
+    }
 }

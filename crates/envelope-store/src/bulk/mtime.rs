@@ -1,6 +1,10 @@
 //! The time of a file, kept in the metadata of its object.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    fs::File,
+    io,
+    time::{Duration, SystemTime},
+};
 
 use jiff::Timestamp;
 use meta_codec::Vendor;
@@ -38,26 +42,56 @@ pub fn modified(meta: &ObjectMeta) -> Option<SystemTime> {
     kept.and_then(parse).or_else(|| listed(meta.modified.as_deref()?))
 }
 
+/// The coarsest step of file systems that keep fractions of a second: that of exFAT.
+pub(super) const FINE_STEP: Duration = Duration::from_millis(10);
+
+/// The steps in which file systems count times, in nanoseconds: most count each, NTFS tenths of a
+/// microsecond, exFAT hundredths of a second, others seconds, and FAT every other one.
+const STEPS: [u128; 7] = [1, 100, 1_000, 1_000_000, 10_000_000, SECOND, 2 * SECOND];
 /// A second, in nanoseconds.
 const SECOND: u128 = 1_000_000_000;
 
+/// Returns the step in which the file system of a file counts times.
+pub(super) fn time_step(probe: &File) -> io::Result<Duration> {
+    // An odd second with nine decimals.
+    let time = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_001, 987_654_321);
+    // Where no time can be set, there is none to compare with.
+    if probe.set_modified(time).is_err() {
+        return Ok(FINE_STEP);
+    }
+    let nanos = |time: SystemTime| {
+        time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos())
+    };
+    let read = probe.metadata()?.modified().map_or(0, nanos);
+    let step = STEPS.into_iter().find(|step| cut(nanos(time), *step) == Some(read));
+    Ok(step.and_then(|step| u64::try_from(step).ok()).map_or(FINE_STEP, Duration::from_nanos))
+}
+
+/// Returns the last multiple of a step that is not after a time.
+const fn cut(nanos: u128, step: u128) -> Option<u128> {
+    match nanos.checked_rem(step) {
+        Some(rest) => nanos.checked_sub(rest),
+        None => None,
+    }
+}
+
 /// Returns whether the time of a file is the one that its object keeps, as far as the file system
-/// of the file can tell: most keep nanoseconds, NTFS tenths of a microsecond, exFAT hundredths of a
-/// second, others seconds, and FAT every other one.
+/// of the file can tell, whose steps are as long as `step` at most. Without one, it keeps fractions
+/// of a second.
 #[must_use]
-pub fn is_same_time(of_file: SystemTime, kept: SystemTime) -> bool {
+pub fn is_same_time(of_file: SystemTime, kept: SystemTime, step: Option<Duration>) -> bool {
     let nanos = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
     let (Some(of_file), Some(kept)) = (nanos(of_file), nanos(kept)) else {
         return of_file == kept;
     };
     let (of_file, kept) = (of_file.as_nanos(), kept.as_nanos());
     // A time in whole seconds is that of a store, and an odd one is another one than an even one.
-    let steps: &[u128] = match kept.checked_rem(SECOND) {
-        Some(0) => &[1],
-        _ => &[1, 100, 1_000, 1_000_000, 10_000_000, SECOND, 2 * SECOND],
+    let coarsest = match kept.checked_rem(SECOND) {
+        Some(0) => 1,
+        _ => step.unwrap_or(FINE_STEP).as_nanos(),
     };
-    let cut = |step: &u128| kept.checked_rem(*step).map(|rest| kept.saturating_sub(rest));
-    steps.iter().any(|step| cut(step) == Some(of_file))
+    let steps = STEPS.into_iter().filter(|step| *step <= coarsest);
+    steps.into_iter().any(|step| cut(kept, step) == Some(of_file))
 }
 
 /// Returns a time as stores write it: RFC 3339 in a listing, RFC 9110 in a response. `None` for
@@ -105,14 +139,17 @@ mod tests {
     fn times_are_compared_as_exactly_as_a_file_system_keeps_them() {
         let at = |nanos: u64| SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos);
         let kept = at(1_700_000_001_123_456_789);
-        for same in [
-            1_700_000_001_123_456_789,
-            1_700_000_001_123_456_700,
-            1_700_000_001_120_000_000,
-            1_700_000_001_000_000_000,
-            1_700_000_000_000_000_000,
-        ] {
-            assert!(is_same_time(at(same), kept), "{same}");
+        for same in
+            [1_700_000_001_123_456_789, 1_700_000_001_123_456_700, 1_700_000_001_120_000_000]
+        {
+            assert!(is_same_time(at(same), kept, None), "{same}");
+        }
+        // Only where nothing finer can be kept.
+        for (coarse, step) in [(1_700_000_001_000_000_000, 1), (1_700_000_000_000_000_000, 2)] {
+            let step = Duration::from_secs(step);
+            assert!(is_same_time(at(coarse), kept, Some(step)), "{coarse}");
+            assert!(!is_same_time(at(coarse), kept, Some(step / 2)), "{coarse}");
+            assert!(!is_same_time(at(coarse), kept, None), "{coarse}");
         }
         for other in [
             1_700_000_001_123_456_788,
@@ -123,10 +160,12 @@ mod tests {
             1_700_000_003_000_000_000,
             1_700_000_004_000_000_000,
         ] {
-            assert!(!is_same_time(at(other), kept), "{other}");
+            let coarsest = Some(Duration::from_secs(2));
+            assert!(!is_same_time(at(other), kept, coarsest), "{other}");
         }
         // The time of a store, which somebody else wrote a second later.
         let (even, odd) = (at(1_700_000_000_000_000_000), at(1_700_000_001_000_000_000));
+        let is_same_time = |one, other| is_same_time(one, other, Some(Duration::from_secs(2)));
         assert!(is_same_time(even, even) && !is_same_time(even, odd));
         let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
         assert!(is_same_time(before, before) && !is_same_time(before, kept));

@@ -112,10 +112,17 @@ impl Report {
         if self.done.is_empty() {
             return false;
         }
-        let Some(done) = self.done.get(&mark(key, None)) else { return false };
+        let Some(done) = self.earlier(key) else { return false };
         let modified = modified.and_then(|time| Timestamp::try_from(time).ok());
         done.version == mark("", version)
             && modified.is_none_or(|modified| modified.as_second() <= done.at)
+    }
+
+    /// Returns what an earlier run has done with an object, which it may have called by its key
+    /// alone.
+    fn earlier(&self, key: &str) -> Option<&Done> {
+        let address = format!("{}{key}", self.location);
+        self.done.get(&mark(&address, None)).or_else(|| self.done.get(&mark(key, None)))
     }
 
     pub(super) fn write(
@@ -124,11 +131,11 @@ impl Report {
         version: Option<&str>,
         outcome: &Outcome,
     ) -> io::Result<()> {
-        let Some(out) = &mut self.out else { return Ok(()) };
         // What an earlier line says is all there is to say.
-        if outcome.status == Outcome::SAME && self.done.contains_key(&mark(key, None)) {
+        if outcome.status == Outcome::SAME && self.earlier(key).is_some() {
             return Ok(());
         }
+        let Some(out) = &mut self.out else { return Ok(()) };
         let mut line = Map::new();
         if !self.location.is_empty() {
             line.insert("object".to_owned(), format!("{}{key}", self.location).into());
@@ -205,15 +212,16 @@ impl Earlier {
 
     fn note(&mut self, line: &Value) {
         let field = |name: &str| line.get(name).and_then(Value::as_str);
-        let Some(key) = field("key") else { return };
+        // An inventory may name an object of another bucket that has the same key.
+        let Some(name) = field("object").or(field("key")) else { return };
         let at = field("at").and_then(|at| at.parse::<Timestamp>().ok());
         let at = at.map_or(i64::MIN, Timestamp::as_second);
         let is_open = line.get("error").is_some()
             || line.get("again").and_then(Value::as_bool).unwrap_or_default();
         if is_open {
-            self.done.remove(&mark(key, None));
+            self.done.remove(&mark(name, None));
         } else {
-            self.done.insert(mark(key, None), Done { version: mark("", field("version")), at });
+            self.done.insert(mark(name, None), Done { version: mark("", field("version")), at });
         }
     }
 }
@@ -307,6 +315,26 @@ mod tests {
         drop(report);
         let report = Report::open(&path, &job).unwrap();
         assert!(report.is_done("1", Some("v"), None) && !report.is_done("1", None, None));
+    }
+
+    /// In an inventory, objects of two buckets may have the same key.
+    #[test]
+    fn an_object_of_another_bucket_is_another_object() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report");
+        let open = || Report::open(&path, &json!("a job")).unwrap().with_location("oss://b/");
+        let mut report = open();
+        let foreign = || Outcome::refused("why").with_detail("object", "oss://other/1");
+        report.write("1", None, &Outcome::new("done")).unwrap();
+        report.write("1", None, &foreign()).unwrap();
+        drop(report);
+        assert!(open().is_done("1", None, None));
+        let mut report = open();
+        report
+            .write("2", None, &Outcome::new("done").with_detail("object", "oss://other/2"))
+            .unwrap();
+        drop(report);
+        assert!(!open().is_done("2", None, None));
     }
 
     #[test]

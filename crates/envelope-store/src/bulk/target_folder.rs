@@ -4,8 +4,10 @@ use std::{
     collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+use super::mtime::{FINE_STEP, time_step};
 use crate::output::{is_same_file, is_working_name};
 
 /// The longest name of a file, in bytes, on all systems that matter.
@@ -21,9 +23,10 @@ pub struct TargetFolder {
     rules: NameRules,
     /// The keys by their folded form, where a file system takes both for the same name.
     folded: Option<HashMap<String, String>>,
+    time_step: Duration,
 }
 
-/// The start of the name of the file that shows whether a folder tells upper and lower case apart.
+/// The start of the name of the file with which a file system is tried.
 const PROBE: &str = ".envelope-";
 
 /// What a system takes for a name.
@@ -37,12 +40,32 @@ impl TargetFolder {
     /// Creates the folder if it does not exist.
     ///
     /// # Errors
-    /// If it cannot be created, or nothing can be written there.
+    /// If it cannot be created, or cannot be looked at.
     pub fn create(root: &Path) -> io::Result<Self> {
         fs::create_dir_all(root)?;
         let rules = if cfg!(windows) { NameRules::Windows } else { NameRules::Unix };
-        let folded = folds_case(root)?.then(HashMap::new);
-        Ok(Self { root: root.to_owned(), rules, folded })
+        let habits = match Habits::tried(root) {
+            Ok(habits) => habits,
+            // There may be folders in it that can be written, or nothing to be written at all.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                Habits::seen(root)?
+            }
+            Err(error) => return Err(error),
+        };
+        let folded = habits.folds_case.then(HashMap::new);
+        Ok(Self { root: root.to_owned(), rules, folded, time_step: habits.time_step })
+    }
+
+    /// Returns the step in which the file system counts the times of files: it keeps the last one
+    /// that is not after the time that it is given.
+    #[must_use]
+    pub const fn time_step(&self) -> Duration {
+        self.time_step
     }
 
     /// Returns whether the file system takes names that differ only in case for the same.
@@ -152,17 +175,37 @@ fn is_device(name: &str) -> bool {
     DEVICES.contains(&stem.as_str()) || is_port("com") || is_port("lpt")
 }
 
-/// Returns whether a folder takes names that differ only in case for the same: a file in it then
-/// has its name with the other case, too. The folder around it may be in another file system.
-fn folds_case(folder: &Path) -> io::Result<bool> {
-    let probe = tempfile::Builder::new().prefix(PROBE).tempfile_in(folder)?;
-    let name = probe.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
+/// What a file system does with names and times.
+struct Habits {
+    /// Whether it takes names that differ only in case for the same.
+    folds_case: bool,
+    time_step: Duration,
+}
+
+impl Habits {
+    /// Tries with a file in a folder. The folder around it may be in another file system.
+    fn tried(folder: &Path) -> io::Result<Self> {
+        let probe = tempfile::Builder::new().prefix(PROBE).tempfile_in(folder)?;
+        let time_step = time_step(probe.as_file())?;
+        Ok(Self { folds_case: has_other_case(probe.path()), time_step })
+    }
+
+    /// Looks at the name of the folder itself.
+    fn seen(folder: &Path) -> io::Result<Self> {
+        let folds_case = has_other_case(&fs::canonicalize(folder)?);
+        Ok(Self { folds_case, time_step: FINE_STEP })
+    }
+}
+
+/// Returns whether a file has its name with the other case, too.
+fn has_other_case(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let other = |sign: char| match sign.is_ascii_uppercase() {
         true => sign.to_ascii_lowercase(),
         false => sign.to_ascii_uppercase(),
     };
     let flipped: String = name.chars().map(other).collect();
-    Ok(is_same_file(&probe.path().with_file_name(flipped), probe.path()))
+    flipped != name && is_same_file(&path.with_file_name(flipped), path)
 }
 
 /// Why an object has no place in a local folder.
@@ -242,6 +285,20 @@ mod tests {
         }
         let places = fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(places, 1, "nothing was made outside");
+    }
+
+    /// A folder in which nothing may be written is looked at, and nothing is tried.
+    #[test]
+    fn habits_that_are_seen_are_those_that_are_tried() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("Name");
+        fs::create_dir(&root).unwrap();
+        let (seen, tried) = (Habits::seen(&root).unwrap(), Habits::tried(&root).unwrap());
+        assert_eq!(seen.folds_case, tried.folds_case);
+        assert!(seen.time_step <= Duration::from_millis(10));
+        assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
+        // That of the file systems on which tests run.
+        assert!(tried.time_step <= Duration::from_micros(1), "{:?}", tried.time_step);
     }
 
     #[test]

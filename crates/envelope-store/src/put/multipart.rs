@@ -159,7 +159,9 @@ impl Multipart<'_> {
                 _ => contradiction(),
             });
         }
-        let kept = journal.is_some_and(UploadJournal::is_kept) && error.is_resumable();
+        // What is uploaded as it is starts anew.
+        let can_go_on = self.object.is_some() && error.is_resumable();
+        let kept = can_go_on && journal.is_some_and(UploadJournal::is_kept);
         if !kept && self.put.abort(upload).await {
             journal.iter().for_each(|journal| journal.remove());
         }
@@ -388,7 +390,7 @@ impl Put {
             }
         };
         let answer = match self.check_new().await {
-            Ok(()) => self.replace(complete).await?,
+            Ok(()) => self.replace(0, complete, || self.landed(len, envelope)).await?,
             // What is there may be our own, of an earlier run that was killed right behind this.
             Err(TransferError::Store(StoreError::Exists)) => {
                 let there = self.completed_anyway(upload, len, envelope, StoreError::Exists);
@@ -401,6 +403,12 @@ impl Put {
         let outcome = UploadResult::new(len, answer.etag.clone(), crc64, parts, envelope);
         self.verify((&outcome).into(), &answer, envelope).await?;
         Ok(outcome)
+    }
+
+    /// Returns the object if it is the one that was to be completed.
+    async fn landed(&self, len: u64, envelope: Option<&Envelope>) -> Option<PutResult> {
+        let envelope = envelope.filter(|_| self.knows_its_own())?;
+        self.find_written(len, envelope).await.ok().flatten().map(result_of)
     }
 
     /// Returns the result of a completion that took effect although the response was an error: an
@@ -416,9 +424,7 @@ impl Put {
             return Err(error.into());
         };
         match self.find_written(len, envelope).await {
-            Ok(Some(meta)) => {
-                return Ok(PutResult::new(meta.etag, meta.crc64).with_version_id(meta.version_id));
-            }
+            Ok(Some(meta)) => return Ok(result_of(meta)),
             Ok(None) => {}
             // The first error says more.
             Err(_) => return Err(error.into()),
@@ -432,6 +438,11 @@ impl Put {
             _ => Err(contradiction()),
         }
     }
+}
+
+/// Returns what a store answers that wrote this object.
+fn result_of(meta: ObjectMeta) -> PutResult {
+    PutResult::new(meta.etag, meta.crc64).with_version_id(meta.version_id)
 }
 
 /// The error for an upload that is said to be gone, and is there. It can be resumed.

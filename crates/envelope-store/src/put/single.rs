@@ -43,7 +43,8 @@ impl Put {
         let mut attempts = MAX_CORRUPT_ATTEMPTS;
         loop {
             let send = || self.send_single(&body, crc64, &headers, envelope.as_ref());
-            let sent = self.replace(send).await?;
+            let landed = || self.landed_single(&body, crc64, envelope.as_ref());
+            let sent = self.replace(body.len(), send, landed).await?;
             let outcome = UploadResult::new(len, sent.etag.clone(), crc64, 0, envelope.as_ref());
             match self.verify((&outcome).into(), &sent, envelope.as_ref()).await {
                 // What is there is our own wrong bytes, so nothing is lost by replacing them.
@@ -81,18 +82,20 @@ impl Put {
             return Err(error.into());
         }
         // The object may have been written and only the response lost.
-        let there = self.store.head(&self.key).await.ok();
-        let ours = there.filter(|head| {
-            envelope.is_some()
-                && self.knows_its_own()
-                && (head.len, head.crc64) == (body.len() as u64, Some(crc64))
-                && envelope_in(&head.headers).is_ok_and(|found| found.as_ref() == envelope)
-        });
-        match ours {
-            Some(head) => {
-                Ok(PutResult::new(head.etag, head.crc64).with_version_id(head.version_id))
-            }
-            None => Err(error.into()),
-        }
+        self.landed_single(body, crc64, envelope).await.ok_or_else(|| error.into())
+    }
+
+    /// Returns the object if it is what was sent: the same bytes with the same envelope.
+    async fn landed_single(
+        &self,
+        body: &Bytes,
+        crc64: u64,
+        envelope: Option<&Envelope>,
+    ) -> Option<PutResult> {
+        let envelope = envelope.filter(|_| self.knows_its_own())?;
+        let head = self.store.head(&self.key).await.ok()?;
+        let is_ours = (head.len, head.crc64) == (body.len() as u64, Some(crc64))
+            && envelope_in(&head.headers).is_ok_and(|found| found.as_ref() == Some(envelope));
+        is_ours.then(|| PutResult::new(head.etag, head.crc64).with_version_id(head.version_id))
     }
 }

@@ -54,7 +54,7 @@ impl StoredObject {
     ///
     /// # Errors
     /// If they have no room there: whoever wrote the object chose them.
-    pub(super) fn check_part_size(size: u64) -> Result<(), TransferError> {
+    pub(crate) fn check_part_size(size: u64) -> Result<(), TransferError> {
         if size > MAX_PART { Err(TransferError::PartSize(size)) } else { Ok(()) }
     }
 }

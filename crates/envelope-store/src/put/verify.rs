@@ -10,8 +10,8 @@ use meta_codec::Envelope;
 
 use super::{Put, UploadResult};
 use crate::{
-    Event, ObjectMeta, PutResult, StoreError, TransferError, object_envelope::envelope_in,
-    retry::again,
+    Event, ObjectMeta, PutResult, StoreError, TransferError, budget::line_for,
+    object_envelope::envelope_in, retry::again,
 };
 
 /// How often an object that was just written is looked for.
@@ -57,17 +57,35 @@ impl Put {
     }
 
     /// Makes a request that may replace an object, right after a look at that. If it fails for a
-    /// reason that may pass, it is made again after another look. Where no version is expected, the
-    /// store repeats the request itself.
-    pub(super) async fn replace<T, F>(&self, write: impl Fn() -> F) -> Result<T, TransferError>
+    /// reason that may pass, it is made again after another look, unless `landed` finds what an
+    /// attempt has written after all. Where no version is expected, the store repeats the request
+    /// itself. The body of the request has `len` bytes.
+    pub(super) async fn replace<W, L>(
+        &self,
+        len: usize,
+        write: impl Fn() -> W,
+        landed: impl Fn() -> L,
+    ) -> Result<PutResult, TransferError>
     where
-        F: Future<Output = Result<T, TransferError>>,
+        W: Future<Output = Result<PutResult, TransferError>>,
+        L: Future<Output = Option<PutResult>>,
     {
-        let mut backoff = self.retry.start();
+        if self.expected.is_none() {
+            return write().await;
+        }
+        let (mut backoff, mut is_first) = (self.retry.start(), true);
         loop {
-            self.check_expected().await?;
+            // Not between the look and the request: the line may be busy for minutes.
+            line_for(&*self.store, len).await;
+            match self.check_expected().await {
+                Err(TransferError::Store(StoreError::Changed)) if !is_first => {
+                    return landed().await.ok_or_else(|| StoreError::Changed.into());
+                }
+                outcome => outcome?,
+            }
+            is_first = false;
             match write().await {
-                Err(TransferError::Store(error)) if self.expected.is_some() => {
+                Err(TransferError::Store(error)) => {
                     again(&mut backoff, &self.listener.waits(), error).await?;
                 }
                 outcome => return outcome,

@@ -1,7 +1,7 @@
 //! A local copy of what a rewrap is about to replace.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
@@ -11,8 +11,9 @@ use futures_util::TryStreamExt as _;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::{
-    Body, Headers, ObjectMeta, StoreError, TransferError, body::check_crc64,
-    stores::folder::write_sidecar,
+    Body, Headers, ObjectMeta, StoreError, TransferError,
+    body::check_crc64,
+    stores::folder::{read_sidecar_sum, sidecar_of, write_sidecar},
 };
 
 /// The ciphertext of an object in a file, and its headers beside it, as a
@@ -23,12 +24,14 @@ pub(super) struct KeptObject {
     path: PathBuf,
     sidecar: Option<PathBuf>,
     keeps: bool,
+    /// Locked as long as this process works with it.
+    _file: File,
 }
 
 impl KeptObject {
     /// Saves the headers alone.
-    pub(super) fn headers(folder: &Path, headers: &Headers) -> io::Result<PathBuf> {
-        let mut file = new_file(folder, ".headers.json")?;
+    pub(super) fn headers(names: (&Path, &str), headers: &Headers) -> io::Result<PathBuf> {
+        let mut file = new_file(names, ".headers.json")?;
         let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let headers: serde_json::Value = headers.collect();
         file.write_all(headers.to_string().as_bytes())?;
@@ -36,16 +39,19 @@ impl KeptObject {
         Ok(file.into_temp_path().keep()?)
     }
 
-    /// Saves an object, and feeds its body to the hasher, if there is one.
+    /// Saves an object, and feeds its body to the hasher, if there is one. `names` are the folder
+    /// and the start of the file's name.
     pub(super) async fn save(
-        folder: &Path,
+        names: (&Path, &str),
         meta: &ObjectMeta,
         mut body: Body,
         mut hasher: Option<&mut WholeHasher>,
     ) -> Result<Self, TransferError> {
-        let (file, path) = new_file(folder, "")?.keep().map_err(|error| error.error)?;
+        let (file, path) = new_file(names, "")?.keep().map_err(|error| error.error)?;
         // From here on, the files are removed if anything fails.
-        let mut own = Self { path, sidecar: None, keeps: false };
+        let mut own = Self { path, sidecar: None, keeps: false, _file: file.try_clone()? };
+        // Where nothing can be locked, no other process removes it, either.
+        let _ = file.try_lock();
         let (mut sum, mut to) = (Crc64::new(), tokio::fs::File::from_std(file));
         while let Some(chunk) = body.try_next().await? {
             sum.update(&chunk);
@@ -60,6 +66,35 @@ impl KeptObject {
         }
         own.sidecar = Some(write_sidecar(&own.path, &meta.headers, &sum)?);
         Ok(own)
+    }
+
+    /// Removes the copies that killed processes have left, if the object in the store has the same
+    /// bytes now, or if they are not whole: then nothing was replaced yet. Others stay.
+    pub(super) fn remove_abandoned(folder: &Path, start: &str, meta: &ObjectMeta) {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let is_copy = |name: &str| name.starts_with(start) && !name.contains('.');
+            if !name.to_str().is_some_and(is_copy) {
+                continue;
+            }
+            let path = entry.path();
+            let Ok(file) = File::open(&path) else { continue };
+            if file.try_lock().is_err() {
+                continue;
+            }
+            let (sum, len) = match read_sidecar_sum(&path) {
+                Ok(Some(sum)) => sum,
+                Ok(None) => {
+                    let _ = fs::remove_file(&path);
+                    continue;
+                }
+                Err(_) => continue,
+            };
+            if meta.crc64 == Some(sum) && meta.len == len {
+                let _ = fs::remove_file(sidecar_of(&path));
+                let _ = fs::remove_file(&path);
+            }
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -88,7 +123,7 @@ impl Drop for KeptObject {
     }
 }
 
-fn new_file(folder: &Path, suffix: &str) -> io::Result<tempfile::NamedTempFile> {
+fn new_file((folder, start): (&Path, &str), suffix: &str) -> io::Result<tempfile::NamedTempFile> {
     fs::create_dir_all(folder)?;
-    tempfile::Builder::new().prefix("rewrap-").suffix(suffix).tempfile_in(folder)
+    tempfile::Builder::new().prefix(start).suffix(suffix).tempfile_in(folder)
 }

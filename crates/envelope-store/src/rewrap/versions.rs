@@ -16,7 +16,7 @@ use futures_util::TryStreamExt as _;
 use super::{NewKeys, Rewrap, Rewrapped, changed_if_gone};
 use crate::{
     Copy, ObjectMeta, Store, StoreError, TransferError, list_versions,
-    object_envelope::envelope_of, object_name::named,
+    object_envelope::envelope_of, object_name::named, retry::again,
 };
 
 /// The name of the metadata, without the prefix of the vendor.
@@ -89,7 +89,7 @@ impl Rewrap {
         (old, new): (&Decryptor, &Decryptor),
         encryptor: &Encryptor,
     ) -> Result<Rewrapped, TransferError> {
-        let mut seen = Some(seen);
+        let (mut seen, mut backoff) = (Some(seen), self.retry.start());
         for _ in 0..MAX_ROUNDS {
             let history = match seen.take() {
                 Some(history) => history,
@@ -125,7 +125,10 @@ impl Rewrap {
                     if self.newest().await? != history.versions.first().map(|it| it.id.clone()) {
                         continue;
                     }
-                    self.store.delete(&self.key).await?;
+                    if let Err(error) = self.store.delete_once(&self.key).await {
+                        again(&mut backoff, &self.listener.waits(), error).await?;
+                        continue;
+                    }
                 }
                 self.delete(own, &history, &copies).await?;
                 return Ok(Rewrapped::Versions(own.len() as u64));

@@ -482,7 +482,7 @@ impl Store for Bucket {
     async fn abort(&self, upload: &Upload) -> Result<(), StoreError> {
         let request = self.request(Method::DELETE, &upload.key).query("uploadId", &upload.id);
         match self.send_deletion(&request).await {
-            Err(StoreError::NoUpload) => Ok(()),
+            Err(StoreError::NoUpload | StoreError::NotFound) => Ok(()),
             outcome => outcome,
         }
     }
@@ -646,8 +646,9 @@ impl Store for Bucket {
             .body(body.into());
         let request = self.of_version(request, key)?;
         // COS requires the checksum.
-        match self.send_checked(request).await {
-            Ok(_) => Ok(()),
+        match self.text(&with_md5(request).await?).await {
+            Ok(text) if text.is_empty() || text.starts_with("<?xml") => Ok(()),
+            Ok(_) => Err(StoreError::OtherServer("a page in place of an answer".to_owned())),
             // It is being restored already, and the service changes nothing about that.
             Err(StoreError::Refused(ErrorResponse { code, .. }))
                 if code == "RestoreAlreadyInProgress" =>
@@ -668,12 +669,12 @@ impl Store for Bucket {
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
         let request = self.of_version(self.request(Method::DELETE, key), key)?;
-        self.send_deletion(&request).await
+        self.is_gone_after(self.send_deletion(&request).await, key).await
     }
 
     async fn delete_once(&self, key: &str) -> Result<(), StoreError> {
         let request = self.of_version(self.request(Method::DELETE, key), key)?;
-        self.send_deletion(&request.only_once()).await
+        self.is_gone_after(self.send_deletion(&request.only_once()).await, key).await
     }
 
     async fn delete_many(
@@ -711,7 +712,8 @@ impl Store for Bucket {
 
     async fn delete_version(&self, key: &str, version_id: &str) -> Result<(), StoreError> {
         let request = self.request(Method::DELETE, key).query("versionId", version_id);
-        self.send_deletion(&request).await
+        let deleted = self.send_deletion(&request).await;
+        self.clone().with_version(key, version_id).is_gone_after(deleted, key).await
     }
 }
 

@@ -183,7 +183,7 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn sidecar_of(path: &Path) -> PathBuf {
+pub(crate) fn sidecar_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(SIDECAR);
     name.into()
@@ -233,6 +233,20 @@ pub(crate) fn write_sidecar(file: &Path, headers: &Headers, sum: &Crc64) -> io::
     file.as_file().sync_all()?;
     file.persist(&path).map_err(|error| error.error)?;
     Ok(path)
+}
+
+/// Returns the CRC-64 and the length that a sidecar states; `None` if there is no sidecar.
+///
+/// # Errors
+/// If it cannot be read, or states nothing.
+pub(crate) fn read_sidecar_sum(file: &Path) -> io::Result<Option<(u64, u64)>> {
+    let text = match fs::read(sidecar_of(file)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        text => text?,
+    };
+    let headers: Map<String, Value> = serde_json::from_slice(&text)?;
+    let sum = headers.get(TAG).and_then(Value::as_str).and_then(read_tag);
+    sum.map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 fn stored(sum: &Crc64) -> PutResult {
@@ -538,8 +552,12 @@ impl Store for FolderStore {
             };
             let mut entries = Vec::new();
             while entries.len() < PAGE {
-                let Some(key) = walk.next() else { return Ok(Page::new(entries, None)) };
-                entries.extend(own.entry(&pairs, key?)?);
+                match walk.next() {
+                    None => return Ok(Page::new(entries, None)),
+                    // It comes again where the next page would begin.
+                    Some(Err(_)) if !entries.is_empty() => break,
+                    Some(key) => entries.extend(own.entry(&pairs, key?)?),
+                }
             }
             let next = entries.last().map(|entry| entry.key.clone());
             *cursor = next.clone().map(|last| Cursor { prefix, last, walk, since: Instant::now() });

@@ -130,13 +130,14 @@ fn v1(call: &Call, account: &Account<'_>, signed: &str) -> bool {
         .collect();
     let sub = if sub.is_empty() { String::new() } else { format!("?{}", sub.join("&")) };
     let date = Some(call.header("x-oss-date")).filter(|date| !date.is_empty());
+    let date = date.unwrap_or_else(|| call.header("date"));
+    let time = jiff::fmt::rfc2822::parse(date).map(|time| time.timestamp().as_second());
+    if time.is_ok_and(|time| (time - account.now.as_second()).abs() >= SKEW) {
+        return false;
+    }
     let head = [call.method.as_str(), call.header("content-md5"), call.header("content-type")];
     resources(call).any(|resource| {
-        let text = format!(
-            "{}\n{}\n{own}{resource}{sub}",
-            head.join("\n"),
-            date.unwrap_or_else(|| call.header("date"))
-        );
+        let text = format!("{}\n{}\n{own}{resource}{sub}", head.join("\n"), date);
         let mut mac =
             Hmac::<Sha1>::new_from_slice(account.secret.as_bytes()).expect("HMAC takes any key");
         mac.update(text.as_bytes());

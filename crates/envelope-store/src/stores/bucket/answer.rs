@@ -140,11 +140,21 @@ pub(super) async fn failure(response: reqwest::Response, stall: Duration) -> Sto
     // The answer to HEAD has no body. OSS puts the document that would be there into a header.
     let in_header = header("x-oss-err");
     let pause = retry_after(&header("retry-after"), SystemTime::now());
-    let mut document = read_text(response, stall).await.unwrap_or_default();
+    let document = read_text(response, stall).await;
+    if status == StatusCode::NOT_FOUND
+        && let Err(error) = document
+    {
+        // What was cut off, or is no text, may be the page of another server, too.
+        return match error.is_transient() {
+            true => error,
+            false => StoreError::OtherServer(format!("status 404, with a page: {error}")),
+        };
+    }
+    let mut document = document.unwrap_or_default();
     if document.is_empty()
         && let Ok(bytes) = STANDARD.decode(in_header)
     {
-        document = String::from_utf8(bytes).unwrap_or_default();
+        document = String::from_utf8_lossy(&bytes).into_owned();
     }
     let mut refusal = xml::refusal(status.as_u16(), &document);
     if refusal.request_id.is_empty() {

@@ -16,7 +16,7 @@ use super::{
     transmit::transmit,
     xml,
 };
-use crate::{Credentials, Headers, RetryPolicy, StoreError, retry::retry};
+use crate::{Credentials, Headers, RetryPolicy, StoreError, head_unless_gone, retry::retry};
 
 /// Percent-encodes everything but the unreserved characters of RFC 3986. A path also keeps slashes.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -122,6 +122,12 @@ pub(super) fn url_path(key: &str) -> String {
     utf8_percent_encode(key, PATH).to_string()
 }
 
+/// Returns whether a request was denied although the access key is in order: another one of the
+/// same owner would be denied, too. Both services say so with this code, and only with this one.
+fn is_of_permission(error: &StoreError) -> bool {
+    matches!(error, StoreError::Denied(reason) if reason.starts_with("403 AccessDenied"))
+}
+
 /// Adds the header `Content-MD5`, with which the service refuses a body that was damaged on its
 /// way.
 pub(super) async fn with_md5(request: Request) -> Result<Request, StoreError> {
@@ -149,14 +155,32 @@ impl Bucket {
         self.send(&with_md5(request).await?).await
     }
 
-    /// Sends a request to delete something, which succeeds if that is not there. Neither service
-    /// has anything to say in its answer: a page is that of another server.
+    /// Sends a request to delete something. Neither service has anything to say in its answer: a
+    /// page is that of another server.
     pub(super) async fn send_deletion(&self, request: &Request) -> Result<(), StoreError> {
         match self.text_and_headers(request).await {
             Ok((text, _)) if text.is_empty() => Ok(()),
-            Err(StoreError::NotFound) => Ok(()),
             Ok(_) => Err(StoreError::Malformed("the answer to a deletion has a body".to_owned())),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Returns the outcome of a deletion, which succeeds if there is nothing to delete. Neither
+    /// service says that there was nothing, so that whoever does is not believed.
+    pub(super) async fn is_gone_after(
+        &self,
+        deletion: Result<(), StoreError>,
+        key: &str,
+    ) -> Result<(), StoreError> {
+        match deletion {
+            Err(StoreError::NotFound) => match head_unless_gone(self, key).await? {
+                None => Ok(()),
+                Some(_) => {
+                    let words = "the object was not found, but it is there and not deleted";
+                    Err(StoreError::OtherServer(words.to_owned()))
+                }
+            },
+            outcome => outcome,
         }
     }
 
@@ -215,7 +239,7 @@ impl Bucket {
         date.into_iter().for_each(|date| self.signer.correct_clock(date));
         // Another request may have been the one that corrected the clock.
         let corrected = self.signer.skew() != skew;
-        if !corrected {
+        if !corrected && !is_of_permission(&error) {
             self.signer.refused(&key);
         }
         let renewed = self.signer.key().await?;

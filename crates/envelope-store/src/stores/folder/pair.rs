@@ -21,7 +21,8 @@ use serde_json::{Map, Value};
 use tempfile::NamedTempFile;
 
 use super::{
-    CHUNK, TAG, UPLOADS, absent, ignore_absence, own_path, parent, read_tag, sidecar_of, tag_of,
+    CHUNK, TAG, UPLOADS, absent, ignore_absence, own_path, parent, path_of, read_tag, sidecar_of,
+    tag_of,
 };
 use crate::StoreError;
 
@@ -197,17 +198,17 @@ impl<'a> Pairs<'a> {
 
     /// Completes or drops the intention of a writer that was killed.
     fn recover(&self) -> Result<(), StoreError> {
-        // Somebody else may have written the file, and its key leads out of the store.
-        let own = |intention: Intention| {
-            let path = own_path(self.root, &intention.key).ok()?;
-            Some((path, intention.headers))
-        };
         // A file that somebody has removed by hand proves nothing, but the checksum does.
-        let placed = self.effective()?.and_then(own);
-        match placed.filter(|(path, headers)| describes(headers, path)) {
-            Some((path, headers)) => self.finish(&path, &headers),
-            None => Ok(ignore_absence(fs::remove_file(self.intention_path()))?),
+        if let Some(intention) = self.effective()?
+            // Somebody else may have written the intention, and its key leads out of the store.
+            && let Ok(path) = path_of(self.root, &intention.key)
+            && describes(&intention.headers, &path)
+        {
+            // If a link has taken the place of a folder, nothing else has the key of these bytes.
+            let path = own_path(self.root, &intention.key)?;
+            return self.finish(&path, &intention.headers);
         }
+        Ok(ignore_absence(fs::remove_file(self.intention_path()))?)
     }
 
     /// Writes a file that is there completely or not at all. If the process is killed, what it
@@ -347,6 +348,28 @@ mod tests {
             // What was left behind is gone: only the lock is there.
             assert_eq!(fs::read_dir(root.join(UPLOADS)).unwrap().count(), 1);
         }
+    }
+
+    /// Somebody has moved a folder, and has left a link in its place.
+    #[cfg(unix)]
+    #[test]
+    fn the_only_key_of_new_bytes_is_not_thrown_away() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let root = folder.path();
+        put(root, "old", "old");
+        let intention =
+            Intention { key: "a/key".into(), bytes: "new-bytes".into(), headers: headers("new") };
+        let text = serde_json::to_vec(&intention).unwrap();
+        fs::write(root.join(UPLOADS).join(INTENTION), &text).unwrap();
+        fs::write(root.join("a/key"), b"new").unwrap();
+        fs::rename(root.join("a"), elsewhere.path().join("a")).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path().join("a"), root.join("a")).unwrap();
+        assert!(Pairs::write(root).is_err());
+        assert_eq!(fs::read(root.join(UPLOADS).join(INTENTION)).unwrap(), text);
+        fs::remove_file(root.join("a")).unwrap();
+        fs::rename(elsewhere.path().join("a"), root.join("a")).unwrap();
+        drop(Pairs::write(root).unwrap());
+        assert_eq!(get(root), ("new".to_owned(), headers("new")));
     }
 
     #[test]

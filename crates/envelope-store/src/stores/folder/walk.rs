@@ -10,7 +10,8 @@ use std::{
 use super::is_internal;
 
 /// An iterator over the keys that start with a prefix and come after a key, in ascending order of
-/// their bytes. It reads one folder at a time, so it holds the names of as many folders as are
+/// their bytes. What cannot be read, or whose name is no key, is an error after all others. It reads
+/// one folder at a time, so it holds the names of as many folders as are
 /// nested, and a listing in many pages reads every folder once.
 #[derive(Debug)]
 pub(super) struct Walk {
@@ -18,6 +19,8 @@ pub(super) struct Walk {
     after: String,
     /// The names that are left in each folder on the way to the current one.
     stack: Vec<vec::IntoIter<Found>>,
+    /// Why a file or a folder is not listed, if there is one.
+    passed_over: Option<(io::ErrorKind, String)>,
 }
 
 #[derive(Debug)]
@@ -31,7 +34,7 @@ impl Walk {
     /// Starts in the folder `root`, which need not exist.
     pub(super) fn new(root: &Path, prefix: &str, after: &str) -> io::Result<Self> {
         let (prefix, after) = (prefix.to_owned(), after.to_owned());
-        let mut walk = Self { prefix, after, stack: Vec::new() };
+        let mut walk = Self { prefix, after, stack: Vec::new(), passed_over: None };
         walk.enter(root, "")?;
         Ok(walk)
     }
@@ -44,13 +47,17 @@ impl Walk {
         let mut found = Vec::new();
         for entry in entries {
             let entry = entry?;
-            // Keys are UTF-8, so a file with any other name is not an object.
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            let mut key = format!("{before}{name}");
+            let name = entry.file_name();
+            let mut key = format!("{before}{}", name.to_string_lossy());
             if is_internal(&key) {
                 continue;
             }
             let kind = entry.file_type()?;
+            if name.to_str().is_none() {
+                let words = "its name is not UTF-8, and no key";
+                self.pass_over(&entry, &key, io::Error::new(io::ErrorKind::InvalidData, words));
+                continue;
+            }
             if kind.is_dir() {
                 key.push('/');
                 let past = self.after >= key && !self.after.starts_with(&key);
@@ -59,10 +66,10 @@ impl Walk {
                 }
             } else if key.starts_with(&self.prefix) && key > self.after {
                 // A link to a file is read like the file. A link to a folder might lead back here.
-                let is_file =
-                    kind.is_file() || fs::metadata(entry.path()).is_ok_and(|it| it.is_file());
-                if is_file {
-                    found.push(Found { key, entry });
+                match if kind.is_file() { Ok(true) } else { is_file(&entry) } {
+                    Ok(true) => found.push(Found { key, entry }),
+                    Ok(false) => {}
+                    Err(error) => self.pass_over(&entry, &key, error),
                 }
             }
         }
@@ -70,6 +77,21 @@ impl Walk {
         self.stack.push(found.into_iter());
         Ok(())
     }
+
+    /// Goes on without a file or a folder, which is the error at the end.
+    fn pass_over(&mut self, entry: &DirEntry, key: &str, error: io::Error) {
+        let is_around = key.ends_with('/') && self.prefix.starts_with(key);
+        let is_wanted = is_around || key.starts_with(&self.prefix);
+        if is_wanted && self.passed_over.is_none() {
+            let words = format!("{}: {error}", entry.path().display());
+            self.passed_over = Some((error.kind(), words));
+        }
+    }
+}
+
+/// Returns whether a link leads to a file.
+fn is_file(entry: &DirEntry) -> io::Result<bool> {
+    Ok(fs::metadata(entry.path())?.is_file())
 }
 
 impl Iterator for Walk {
@@ -85,10 +107,12 @@ impl Iterator for Walk {
                 return Some(Ok(key));
             }
             if let Err(error) = self.enter(&entry.path(), &key) {
-                return Some(Err(error));
+                self.pass_over(&entry, &key, error);
             }
         }
-        None
+        // Everything else was listed, but nobody may take that for all.
+        let (kind, words) = self.passed_over.as_ref()?;
+        Some(Err(io::Error::new(*kind, words.clone())))
     }
 }
 
