@@ -1,6 +1,7 @@
 """What `envelope_cse.spark` does in a task, without Spark; `cargo xtask spark` has a cluster."""
 
 import base64
+import errno
 import os
 import pickle
 import time
@@ -139,3 +140,21 @@ def test_jobs_that_cannot_be_done_are_refused():
             cse_spark.Job(action, "cos://b-1", **more)
     with pytest.raises(SystemExit):
         cse_spark.main(["audit", "cos://b-1", "--inventory", "i", "--schema", "s"])
+
+
+def test_an_error_of_reading_a_key_has_its_number_and_not_its_path(tmp_path):
+    (tmp_path / "file").touch()
+    for path, kind, number in (
+        (tmp_path, IsADirectoryError, errno.EISDIR),
+        (tmp_path / "missing", FileNotFoundError, errno.ENOENT),
+        (tmp_path / "file/below", NotADirectoryError, errno.ENOTDIR),
+        (f"{tmp_path}/" + "a" * 300, OSError, errno.ENAMETOOLONG),
+        (f"{tmp_path}\0", OSError, errno.EINVAL),
+    ):
+        for keyword in ({}, {"passphrase_file": path}):
+            with pytest.raises(kind, match="cannot be read") as caught:
+                cse.open_key(AES_KEY if keyword else path, **keyword)
+            error = caught.value
+            assert error.errno == number and error.filename is None
+            assert error.__cause__ is None and error.__context__ is None
+            assert str(tmp_path) not in str(error)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from ._native import Crc64
-from ._plain_body import as_sent
+from ._plain_body import as_sent, stored_pieces
 
 # As in the folder store of `envelope`, which keeps its own files in the latter.
 _SIDECAR, _TAG, _INTERNAL = ".headers.json", "etag", ".envelope-uploads"
@@ -42,6 +42,12 @@ class Backend(Protocol):
 
     def head(self, path: str) -> Stored | None:
         """Returns what is known of an object, or `None` if there is none."""
+
+    def kind(self, path: str) -> str | None:
+        """Returns whether there is a `"file"` or a `"directory"`, or `None` if there is nothing.
+
+        A file whose metadata is damaged is one, too.
+        """
 
     def read(
         self, path: str, start: int | None, end: int | None, etag: str | None
@@ -72,9 +78,17 @@ class _Service:
     """What the objects of both services have in common."""
 
     lists_plain_sizes = False
+    _fs: Any
 
     def head(self, path: str) -> Stored | None:
         raise NotImplementedError
+
+    def kind(self, path: str) -> str | None:
+        # Listings, which may be older, are only asked for folders.
+        if self.head(path) is not None:
+            return "file"
+        kind = _kind(self._fs, path)
+        return None if kind == "file" else kind
 
     def is_hidden(self, path: str) -> bool:
         return False
@@ -146,7 +160,8 @@ class Oss(_Service):
                 raise _replaced(path) from error
             raise
         _check_range(path, start, result.headers.get("Content-Range"))
-        return result.read(), self._stored(result)
+        # `result.read` would decompress it.
+        return b"".join(stored_pieces(result.resp.response)), self._stored(result)
 
     def write(self, path: str, body: Any, size: int, headers: dict[str, str], create: bool) -> None:
         sent = {**headers, "x-oss-forbid-overwrite": "true"} if create else headers
@@ -261,16 +276,31 @@ class Sidecar:
             modified = modified.timestamp()
         return Stored(size, headers, tag, modified)
 
+    def kind(self, path: str) -> str | None:
+        return _kind(self._fs, path)
+
     def _headers(self, path: str) -> dict[str, str]:
-        try:
-            headers = json.loads(self._fs.cat_file(path + _SIDECAR))
-        except FileNotFoundError:
+        content = self._sidecar(path)
+        if content is None:
             return {}
+        if not content:
+            raise OSError(
+                f"{path}{_SIDECAR} is no JSON: while the file is being replaced, and if that was "
+                f"interrupted, its metadata is in {path}.*{_SIDECAR}"
+            )
+        try:
+            headers = json.loads(content)
         except ValueError as error:
             raise OSError(f"{path}{_SIDECAR} is no JSON") from error
         if not isinstance(headers, dict):
             raise OSError(f"{path}{_SIDECAR} is no object of headers")
         return {name: value for name, value in headers.items() if isinstance(value, str)}
+
+    def _sidecar(self, path: str) -> bytes | None:
+        try:
+            return bytes(self._fs.cat_file(path + _SIDECAR))
+        except FileNotFoundError:
+            return None
 
     def read(
         self, path: str, start: int | None, end: int | None, etag: str | None
@@ -286,7 +316,7 @@ class Sidecar:
         return body, before
 
     def write(self, path: str, body: Any, size: int, headers: dict[str, str], create: bool) -> None:
-        if create and self._fs.exists(path):
+        if create and self.kind(path) is not None:
             raise FileExistsError(path)
         crc, new = Crc64(), self._new(path)
         try:
@@ -294,7 +324,7 @@ class Sidecar:
                 for piece in body if not isinstance(body, bytes) else (body,):
                     crc.update(piece)
                     file.write(piece)
-            kept = {**headers, _TAG: f'"{crc.value:016X}-{size}"'}
+            kept = {**headers, _TAG: _tag(crc, size)}
             self._fs.pipe_file(new + _SIDECAR, json.dumps(kept).encode())
         except BaseException:
             self._forget(new)
@@ -314,27 +344,73 @@ class Sidecar:
     def _replace(self, new: str, path: str) -> None:
         """Gives a file and its metadata, which are complete, the names of others.
 
-        In between, the file has no metadata, and is refused. Whatever happens, the metadata of each
-        file that is there is there, too.
+        In between, the metadata is an empty file, so that the file is refused, and never taken for
+        plaintext. Whatever happens, the metadata of each file that is there is there, too: if this
+        is interrupted, that of the old file is in `NAME.*.old.headers.json` and that of the new one
+        in `NAME.*.new.headers.json.headers.json`; whichever belongs to the file can be given its
+        name. If there was none, it is enough to remove the empty one.
         """
         old = f"{path}.{secrets.token_hex(8)}.old{_SIDECAR}"
-        had_metadata = self._fs.exists(path + _SIDECAR)
-        if had_metadata:
-            self._fs.mv(path + _SIDECAR, old)
         try:
-            self._fs.mv(new, path)
+            # Nothing is replaced before its replacement is proven.
+            self.head(new)
+            has_metadata = _kind(self._fs, new + _SIDECAR) is not None
+            before, metadata = self._info(path), self._sidecar(path)
+            if metadata is not None:
+                self._fs.pipe_file(old, metadata)
+                if self._fs.cat_file(old) != metadata:
+                    raise OSError(f"{old} was not written as a whole")
         except BaseException:
-            if had_metadata and self._fs.exists(path) and self._fs.exists(new):
-                self._fs.mv(old, path + _SIDECAR)
-                self._forget(new)
+            self._forget(new)
+            with contextlib.suppress(Exception):
+                self._fs.rm_file(old)
             raise
-        if self._fs.exists(new + _SIDECAR):
+        try:
+            self._fs.pipe_file(path + _SIDECAR, b"")
+            self._fs.mv(new, path)
+        except BaseException as failure:
+            if self._is_still(path, before, metadata):
+                with contextlib.suppress(Exception):
+                    if metadata is None:
+                        self._fs.rm_file(path + _SIDECAR)
+                    else:
+                        self._fs.mv(old, path + _SIDECAR)
+                    self._forget(new)
+            else:
+                former = "" if metadata is None else f", or that of the former one in {old}"
+                failure.add_note(f"the metadata of {path} is in {new}{_SIDECAR}{former}")
+            raise
+        if has_metadata:
             try:
                 self._fs.mv(new + _SIDECAR, path + _SIDECAR)
-            except BaseException as error:
+            except Exception as error:
                 raise OSError(f"the metadata of {path} is in {new}{_SIDECAR}") from error
-        if had_metadata:
+        else:
+            self._fs.rm_file(path + _SIDECAR)
+        if metadata is not None:
             self._fs.rm_file(old)
+
+    def _info(self, path: str) -> Any:
+        try:
+            return self._fs.info(path)
+        except FileNotFoundError:
+            return None
+
+    def _is_still(self, path: str, before: Any, metadata: bytes | None) -> bool:
+        """Returns whether a file is certainly the one that it was: some file systems move a file by
+        copying it, and may have failed after that."""
+        with contextlib.suppress(Exception):
+            self._fs.invalidate_cache(path)
+            tag = json.loads(metadata).get(_TAG) if metadata else None
+            if tag is None or before is None:
+                return bool(self._info(path) == before)
+            crc, size = Crc64(), 0
+            with self._fs.open(path, "rb") as file:
+                while piece := file.read(1 << 20):
+                    crc.update(piece)
+                    size += len(piece)
+            return bool(tag == _tag(crc, size))
+        return False
 
     def is_hidden(self, path: str) -> bool:
         return any(
@@ -355,6 +431,23 @@ class Sidecar:
             self._forget(new)
             raise
         self._replace(new, target)
+
+
+def _kind(fs: Any, path: str) -> str | None:
+    """Returns the type of what is there, or `None` if there is nothing.
+
+    `exists`, `isfile` and `isdir` of fsspec take every error for absence: what could not be looked
+    at would be overwritten, or left out of what is copied.
+    """
+    try:
+        return str(fs.info(path)["type"])
+    except (FileNotFoundError, NotADirectoryError):
+        # The latter is said of what would be below a file.
+        return None
+
+
+def _tag(crc: Crc64, size: int) -> str:
+    return f'"{crc.value:016X}-{size}"'
 
 
 def _total(content_range: str | None, length: int) -> int:

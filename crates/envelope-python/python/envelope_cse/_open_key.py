@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
 from typing import Any
@@ -33,10 +34,10 @@ def open_key(
         return key
     if isinstance(key, str) and key.startswith(_KMS):
         return KmsKey(key, description=description, **kms)
-    content = _read(key, "key file")
+    content = read_secret(key, "key file")
     passphrase = None
     if passphrase_file is not None:
-        passphrase = _read(passphrase_file, "passphrase file").removesuffix(b"\n")
+        passphrase = read_secret(passphrase_file, "passphrase file").removesuffix(b"\n")
     # An AES key is a line of text, which may begin with the digit 0, as DER does. But the length of
     # an RSA key, which is next there, takes more than one byte, the first of which is no text.
     is_der = content[:1] == b"\x30" and content[1:2] >= b"\x80"
@@ -45,12 +46,15 @@ def open_key(
     return AesKey.read(content, description=description)
 
 
-def _read(path: str | os.PathLike[str], what: str) -> bytes:
+def read_secret(path: str | os.PathLike[str], what: str) -> bytes:
+    """Reads a file. What is raised does not have its name, which is the secret itself where
+    somebody has mistaken one for the other."""
     try:
         return pathlib.Path(path).read_bytes()
-    except (OSError, ValueError) as error:
-        # Without the name, which is the secret itself where somebody has mistaken one for the
-        # other.
-        reason = error.strerror if isinstance(error, OSError) else "it is no path"
-        kind = type(error) if isinstance(error, OSError) else OSError
-        raise kind(f"the {what} cannot be read: {reason}") from None
+    except OSError as error:
+        reason = f"the {what} cannot be read: {error.strerror}"
+        failure = type(error)(error.errno, reason)
+    except ValueError:
+        failure = OSError(errno.EINVAL, f"the {what} cannot be read: it is no path")
+    # Here, since what is raised above has what was caught as its context, with the name.
+    raise failure

@@ -28,11 +28,31 @@ class Answer:
     close: Callable[[], object] = lambda: None
 
 
+def stored_pieces(answer: Any) -> Iterator[bytes]:
+    """Yields the body of an answer of `requests` as it is stored.
+
+    Its `iter_content` would decompress the ciphertext where there is a `Content-Encoding`, which is
+    that of the plaintext. The exceptions are those of `iter_content`.
+    """
+    from requests import exceptions
+    from urllib3.exceptions import ProtocolError, ReadTimeoutError, SSLError
+
+    try:
+        yield from answer.raw.stream(CHUNK, decode_content=False)
+    except ProtocolError as error:
+        raise exceptions.ChunkedEncodingError(error) from error
+    except ReadTimeoutError as error:
+        raise exceptions.ConnectionError(error) from error
+    except SSLError as error:
+        raise exceptions.SSLError(error) from error
+
+
 def open_answer(
     answer: Answer, decryptor: Decryptor, error: type[Exception] = EnvelopeError
 ) -> PlainBody:
     """Returns the plaintext of an answer: of the object, or of the range that was asked for.
 
+    A range that is the whole object is checked as that is.
     Where the policy forbids it, or the answer is another one than was asked for, it raises `error`.
     """
     try:
@@ -43,14 +63,18 @@ def open_answer(
         if envelope is None:
             decryptor.check_plaintext()
         if answer.status != 206:
+            start, end, total = 0, length, length
             if not _is_whole(answer.asked, length):
                 raise EnvelopeError("the answer is the whole object, but a range was asked for")
+        else:
+            start, end, total = _range(answer.asked, found.get("content-range"))
+            if length is not None and length != end - start:
+                raise EnvelopeError("the answer has a range of another length than its body")
+        if end is None or (start, end) == (0, total):
+            # Also if it was asked for as a range, it is checked.
             cipher = None if envelope is None else decryptor.open(envelope).decryptor()
-            plain = length if envelope is None or length is None else envelope.plain_len_of(length)
-            return PlainBody(answer, cipher, 0, length, plain, error, _stored_crc(found))
-        start, end, total = _range(answer.asked, found.get("content-range"))
-        if length is not None and length != end - start:
-            raise EnvelopeError("the answer has a range of another length than its body")
+            plain = end if envelope is None or end is None else envelope.plain_len_of(end)
+            return PlainBody(answer, cipher, 0, end, plain, error, _stored_crc(found))
         if envelope is not None and total is not None:
             envelope.check_len(total)
         keystream = None if envelope is None else decryptor.open_range(envelope)
@@ -78,10 +102,10 @@ def as_sent(value: Any) -> Any:
 
 
 def _stored_crc(headers: Mapping[str, str]) -> int | None:
-    """Returns the CRC-64 that the service has of a whole body, if it comes as it is stored."""
+    """Returns the CRC-64 that the service has of a whole body."""
     for vendor in ("oss", "cos"):
         stated = headers.get(f"x-{vendor}-hash-crc64ecma", "")
-        if stated.isascii() and stated.isdigit() and "content-encoding" not in headers:
+        if stated.isascii() and stated.isdigit():
             return int(stated)
     return None
 
@@ -105,8 +129,8 @@ def _range(asked: str | None, given: str | None) -> tuple[int, int, int | None]:
 
 
 def _is_whole(asked: str | None, length: int | None) -> bool:
-    """Returns whether what was asked for is the whole object, which OSS answers to a range that ends
-    behind it, or is none."""
+    """Returns whether what was asked for is the whole object, which OSS answers to a range that
+    ends behind it, or is none."""
     wanted = _ASKED.match((asked or "").strip())
     if wanted is None or wanted.group(0) == "bytes=-":
         return True
@@ -152,18 +176,20 @@ class PlainBody(io.RawIOBase):
         self._length, self._end = length, start + (plain_length or 0)
         self.len = plain_length
         self._sum, self._got = Crc64(), 0
+        # What was read, but may be a tag, so that it is not decrypted yet.
+        self._tail = b""
         self._ready: deque[bytes] = deque()
         self._held, self._ended = 0, False
         self._failure: BaseException | None = None
 
     @property
     def crc(self) -> int:
-        """The CRC-64 of the body as it is stored, as far as it was read."""
+        """The CRC-64 of the body as it is stored, as far as it was decrypted."""
         return self._sum.value
 
     def rest(self) -> bytes:
-        """Returns what was decrypted of a range before the connection broke."""
-        return b"" if isinstance(self._cipher, BodyDecryptor) else self._take(self._held)
+        """Returns what was decrypted before the connection broke, which nothing authenticates."""
+        return self._take(self._held)
 
     def readable(self) -> bool:
         return True
@@ -213,17 +239,22 @@ class PlainBody(io.RawIOBase):
             self._ended = True
             if self._length is not None and self._got != self._length:
                 raise EnvelopeError(f"the answer ended after {self._got} of {self._length} bytes")
+            self._sum.update(self._tail)
             if self._stored_crc is not None and self._sum.value != self._stored_crc:
                 raise EnvelopeError("the answer has another checksum than the service says")
             if isinstance(self._cipher, BodyDecryptor):
                 return self._cipher.finish()
             return b""
-        self._sum.update(piece)
         self._got += len(piece)
         if self._length is not None and self._got > self._length:
             raise EnvelopeError(f"the answer is longer than {self._length} bytes")
         if isinstance(self._cipher, BodyDecryptor):
-            return self._cipher.update(piece)
+            plain = self._cipher.update(piece)
+            read = self._tail + piece
+            self._sum.update(read[: len(plain)])
+            self._tail = read[len(plain) :]
+            return plain
+        self._sum.update(piece)
         if isinstance(self._cipher, Keystream):
             at, self._at = self._at, self._at + len(piece)
             # What is behind the plaintext is a tag.

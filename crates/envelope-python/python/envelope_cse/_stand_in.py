@@ -8,11 +8,12 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 from ._native import EnvelopeError, is_envelope_header
+from ._plain_body import as_sent
 
 
 class _SameModule(importlib.abc.Loader):
@@ -100,6 +101,22 @@ _ENVELOPE = (
 def is_of_envelope(name: str) -> bool:
     """Returns whether a header belongs to the encryption, and is not set by hand."""
     return is_envelope_header(name) or name.lower().startswith(_ENVELOPE)
+
+
+def kept_envelope(
+    found: Mapping[str, Any], given: Mapping[str, Any], error: type[Exception]
+) -> dict[str, str]:
+    """Returns the metadata of the encryption that an object has, which a request that replaces its
+    metadata is to have, too: without the wrapped key, the object is lost.
+
+    What was `given` for the request may repeat it, and not change it.
+    """
+    kept = {name: as_sent(value) for name, value in found.items() if is_of_envelope(name)}
+    known = {name.lower(): value for name, value in kept.items()}
+    for name, value in given.items():
+        if is_of_envelope(name) and known.get(name.lower()) != as_sent(value):
+            raise error("the metadata of the encryption is not set by hand")
+    return kept
 
 
 @contextlib.contextmanager

@@ -12,12 +12,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import posixpath
-import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +30,7 @@ from . import _native as _cse
 from ._backends import Backend, Stored, backend_of
 from ._encrypted_body import encrypted_body
 from ._open_key import open_key
+from ._target import replacing
 
 __all__ = ["EncryptedFileSystem", "register"]
 
@@ -57,7 +57,7 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
     is sealed or AES-GCM, every byte. What is read through `open`, or in ranges, is not
     authenticated, unless the file only opens as a whole (AES-GCM, or by the policy): then it is
     read, checked and held as a whole. A file without encryption metadata is refused, unless the
-    policy allows plaintext.
+    policy allows plaintext. What cannot be looked at, or listed, is an error, and not absent.
 
     What is written is sent in one request of up to 5 GiB when the file is closed; beyond 64 MiB,
     its ciphertext is kept in a temporary file until then.
@@ -171,6 +171,21 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
             return found
         return self._described(path, stored)
 
+    # Those of fsspec take every error for absence.
+
+    def exists(self, path: str, **kwargs: Any) -> bool:
+        return self._kind(path) is not None
+
+    def isfile(self, path: str) -> bool:
+        return self._kind(path) == "file"
+
+    def isdir(self, path: str) -> bool:
+        return self._kind(path) == "directory"
+
+    def _kind(self, path: str) -> str | None:
+        path = self._strip_protocol(path)
+        return None if self._backend.is_hidden(path) else self._backend.kind(path)
+
     @staticmethod
     def _described(path: str, stored: Stored) -> dict[str, Any]:
         envelope = _cse.parse(stored.headers)
@@ -202,6 +217,23 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
             exact = {entry["name"]: size for entry, size in zip(files, sizes)}
             entries = [{**e, "size": exact.get(e["name"], e["size"])} for e in entries]
         return entries
+
+    def walk(
+        self,
+        path: str,
+        maxdepth: int | None = None,
+        topdown: bool = True,
+        on_error: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As in fsspec, but a folder that cannot be listed is an error unless `on_error` says
+        otherwise: what copies and removes folders would leave out what is in it."""
+
+        def unless_absent(error: OSError) -> None:
+            if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+                raise error
+
+        return super().walk(path, maxdepth, topdown, on_error or unless_absent, **kwargs)
 
     def _plain_size(self, entry: dict[str, Any]) -> Any:
         try:
@@ -259,10 +291,11 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> None:
         for each in reversed(self.expand_path(path, recursive=recursive, maxdepth=maxdepth)):
             is_link = isinstance(self.fs, LocalFileSystem) and os.path.islink(each)
-            if is_link or self.fs.isfile(each):
-                self.rm_file(each)
-            elif self.fs.isdir(each):
+            kind = "link" if is_link else self._backend.kind(self._own(each))
+            if kind == "directory":
                 self.fs.rmdir(each)
+            elif kind is not None:
+                self.rm_file(each)
             elif not recursive:
                 raise FileNotFoundError(each)
 
@@ -276,15 +309,18 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
         path1, path2 = self._own(path1), self._own(path2)
         if self._is_same(path1, path2):
             raise ValueError(f"{path1} cannot be copied to itself")
-        if self.fs.isfile(path1):
+        kind = self._kind(path1)
+        if kind == "directory":
+            self.fs.makedirs(path2, exist_ok=True)
+        elif kind == "file":
             parent = self._parent(path2)
             if parent and not self.fs.isdir(parent):
                 self.fs.makedirs(parent, exist_ok=True)
             self._backend.copy(path1, path2)
-        elif self.fs.isdir(path1):
-            self.fs.makedirs(path2, exist_ok=True)
-        else:
+        elif kind is None:
             raise FileNotFoundError(path1)
+        else:
+            raise OSError(f"{path1} is neither a file nor a directory")
 
     # Reading.
 
@@ -342,29 +378,21 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
         self, rpath: str, lpath: Any, callback: Any = None, outfile: Any = None, **kwargs: Any
     ) -> None:
         rpath = self._strip_protocol(rpath)
-        if self.fs.isdir(rpath):
-            os.makedirs(lpath, exist_ok=True)
-            return
         stored = self._backend.head(rpath)
         if stored is None:
-            raise FileNotFoundError(rpath)
+            if not self.isdir(rpath):
+                raise FileNotFoundError(rpath)
+            os.makedirs(lpath, exist_ok=True)
+            return
         if hasattr(lpath, "write") or outfile is not None:
             target = outfile if outfile is not None else lpath
             for piece in self._checked(rpath, stored):
                 target.write(piece)
             return
         os.makedirs(os.path.dirname(os.path.abspath(lpath)), exist_ok=True)
-        # It has its name only when all of it was checked.
-        new = f"{os.fspath(lpath)}.{secrets.token_hex(8)}.part"
-        try:
-            with open(new, "xb") as file:
-                for piece in self._checked(rpath, stored):
-                    file.write(piece)
-            os.replace(new, lpath)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(new)
-            raise
+        with replacing(lpath) as file:
+            for piece in self._checked(rpath, stored):
+                file.write(piece)
         if callback is not None:
             callback.set_size(stored.size)
             callback.absolute_update(stored.size)
@@ -459,8 +487,8 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
                         shutil.copyfileobj(file, target, _STEP)
                         if file.tell() != size:
                             raise OSError(f"{lpath}: it changed while it was read")
-                    except BaseException:
-                        target.abandon()
+                    except BaseException as failure:
+                        target.abandon(failure)
                         raise
             else:
                 _check_length(size)
@@ -494,6 +522,7 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return _Writer(self, path, mode, autocommit)
 
     def touch(self, path: str, truncate: bool = True, **kwargs: Any) -> None:
+        path = self._own(path)
         if not truncate and self.exists(path):
             raise NotImplementedError("the time of a file cannot be set alone")
         self.pipe_file(path, b"")
@@ -537,26 +566,46 @@ class _Writer(AbstractBufferedFile):  # type: ignore[misc]
         self._started: _cse.EncryptedObject | None = None
         self._spooled: Any = None
         self._finished: tuple[dict[str, str], Any, int] | None = None
-        # Set while a chunk is being encrypted, and for good if that does not end well.
-        self._broken = False
+        # Set while something is done that cannot be done a second time, and for good if that does
+        # not end well.
+        self._failure: BaseException | None = None
+        self.buffer: io.BytesIO
 
     def _initiate_upload(self) -> None:
         pass
 
+    def _check(self) -> None:
+        """Raises what went wrong before."""
+        failure = self._failure
+        if isinstance(failure, Exception) or (failure is not None and failure is sys.exception()):
+            raise failure
+        if failure is not None:
+            # It was not meant for who comes later.
+            raise self._interrupted() from failure
+
+    def _interrupted(self) -> OSError:
+        return OSError(f"{self.path}: an earlier write was interrupted, so it is not complete")
+
+    def write(self, data: Any) -> int:
+        self._check()
+        return int(super().write(data))
+
     def _upload_chunk(self, final: bool = False) -> bool:
-        if self._broken:
-            raise OSError(f"{self.path}: an earlier write was interrupted, so it is not complete")
-        self._broken = True
-        try:
-            self._encrypt_chunk(final)
-        except BaseException:
-            # The keystream has advanced, and what it encrypted may be nowhere.
-            self.abandon()
-            raise
-        self._broken = False
+        self._check()
+        self._once(lambda: self._encrypt_chunk(final))
         if final and self.autocommit:
             self.commit()
         return True
+
+    def _once(self, act: Callable[[], None]) -> None:
+        """Does what cannot be done a second time: if it fails, the file is abandoned."""
+        try:
+            self._failure = self._interrupted()
+            act()
+            self._failure = None
+        except BaseException as failure:
+            self.abandon(failure)
+            raise
 
     def _encrypt_chunk(self, final: bool) -> None:
         fs: EncryptedFileSystem = self.fs
@@ -577,24 +626,45 @@ class _Writer(AbstractBufferedFile):  # type: ignore[misc]
                 self._spooled.seek(0)
                 self._finished = (self._started.headers, self._spooled, size)
         plain.release()
+        # The keystream has advanced: these bytes are not encrypted a second time.
+        self.offset += self.buffer.tell()
+        self.buffer = io.BytesIO()
 
     def commit(self) -> None:
-        if self._broken:
-            raise OSError(f"{self.path}: an earlier write was interrupted, so it is not complete")
+        self._check()
         if self._finished is None:
             return
         headers, body, size = self._finished
+        sent = body if isinstance(body, bytes) else _Rest(body)
         fs: EncryptedFileSystem = self.fs
-        fs._backend.write(
-            self.path, body if isinstance(body, bytes) else _Rest(body), size, headers,
-            self.mode == "xb",
-        )  # fmt: skip
+        create = self.mode == "xb"
+        self._once(lambda: fs._backend.write(self.path, sent, size, headers, create))
         self.discard()
 
-    def abandon(self) -> None:
+    def abandon(self, failure: BaseException) -> None:
         """Makes sure that nothing is sent, whatever closes the file."""
-        self._broken = True
+        self._failure, self.buffer = failure, io.BytesIO()
+        transaction = self.fs._transaction
+        if transaction is not None and self in transaction.files:
+            # The other files are written without it.
+            transaction.files.remove(self)
         self.discard()
+
+    def close(self) -> None:
+        if self._failure is not None and self._failure is sys.exception():
+            # It is passing, and says itself what went wrong.
+            self.closed = True
+        super().close()
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if self._failure is not None and error is not None:
+            self.closed = True
+        self.close()
+
+    def __del__(self) -> None:
+        # Who wrote what is broken was told.
+        if getattr(self, "_failure", None) is None:
+            super().__del__()
 
     def discard(self) -> None:
         self._finished = None

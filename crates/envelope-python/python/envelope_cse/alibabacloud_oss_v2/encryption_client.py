@@ -11,7 +11,7 @@ from alibabacloud_oss_v2.types import CaseInsensitiveDict, StreamBody
 
 from .. import _native as _cse
 from .._encrypted_body import RepeatableBody, encrypt_body
-from .._plain_body import Answer, PlainBody, open_answer
+from .._plain_body import Answer, PlainBody, open_answer, stored_pieces
 from .._source import all_of, check_md5, is_buffer
 from .._stand_in import is_of_envelope
 from .._upload import Upload
@@ -113,7 +113,13 @@ class EncryptionClient(_EncryptionClient):  # type: ignore[misc]
     def _get_object_securely(self, request: Any, **kwargs: Any) -> Any:
         if request.process is not None:
             raise exceptions.ParamInvalidError(field="request.process")
-        result = self._client.get_object(request, **kwargs)
+        sent = copy.copy(request)
+        # A body that the service compresses is not the one that was encrypted.
+        sent.accept_encoding = "identity"
+        if request.range_header is not None:
+            # Otherwise, OSS answers with all of the object to a range that ends behind it.
+            sent.range_behavior = "standard"
+        result = self._client.get_object(sent, **kwargs)
         try:
             self._open(result, request.range_header)
         except BaseException:
@@ -124,9 +130,8 @@ class EncryptionClient(_EncryptionClient):  # type: ignore[misc]
 
     def _open(self, result: Any, asked: str | None) -> None:
         stream = result.body
-        answer = Answer(
-            result.status_code, result.headers, stream.iter_bytes(), asked, stream.close
-        )
+        pieces = _stored(stream) if "Content-Encoding" in result.headers else stream.iter_bytes()
+        answer = Answer(result.status_code, result.headers, pieces, asked, stream.close)
         plain = open_answer(answer, self._decryptor)
         result.body = DecryptedBody(stream, plain)
         if result.content_length is not None:
@@ -165,6 +170,13 @@ class EncryptionClient(_EncryptionClient):  # type: ignore[misc]
         sent.content_md5 = sent.content_length = None
         _add(sent, context.headers)
         return self._client.upload_part(sent, **kwargs)
+
+
+def _stored(stream: Any) -> Iterator[bytes]:
+    """Returns the body of an answer as it is stored. The SDK's own transport, which knows no other
+    way, would decompress it."""
+    answer = getattr(getattr(stream, "_response", None), "_internal_response", None)
+    return stored_pieces(answer) if hasattr(answer, "raw") else stream.iter_bytes()
 
 
 def _add(request: Any, added: dict[str, str]) -> None:

@@ -11,6 +11,10 @@ and `resumable_upload`. They write what `oss2` reads, and differ in this:
   `policy=envelope_cse.Policy().allow_plaintext()`: whoever can write to the bucket could have put
   it there. `oss2` returns it as it is.
 - A part is never encrypted with the same keystream as other bytes, whatever happens to the file.
+- `update_object_meta`, and `copy_object` with `REPLACE`, keep the metadata of the encryption, where
+  OSS does not refuse them. With `oss2`, the wrapped key is lost, and the object with it.
+- `get_object_to_file` leaves a file as it is until all of the object was checked, and only then
+  replaces it. `oss2` empties it first, and leaves in it what it could not verify.
 - A key file that exists is never overwritten.
 - Wrong and damaged metadata gives a `ClientError`.
 

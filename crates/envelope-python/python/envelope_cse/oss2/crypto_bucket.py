@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import logging
+import shutil
+from collections.abc import Callable
 from typing import Any
 
 from oss2 import Bucket, CryptoBucket as _CryptoBucket
 from oss2.api import _make_range_string
 from oss2.compat import parse_qs, urlsplit
 from oss2.exceptions import ClientError
+from oss2.headers import IF_MATCH, OSS_METADATA_DIRECTIVE, OSS_REQUEST_PAYER
 from oss2.http import CaseInsensitiveDict
 from oss2.models import GetObjectResult, HeadObjectResult, PutObjectResult
 from oss2.utils import check_crc, make_progress_adapter, set_content_type
 
 from .. import _native as _cse
 from .._encrypted_body import encrypt_body
-from .._plain_body import Answer, open_answer
-from .._source import (
-    CHUNK,
-    all_of,
-)
-from .._stand_in import is_of_envelope, raising
+from .._plain_body import Answer, open_answer, stored_pieces
+from .._source import CHUNK, all_of
+from .._stand_in import is_of_envelope, kept_envelope, raising
+from .._target import replacing
 from .._upload import Upload
 from .crypto import _Provider
 
 logger = logging.getLogger("envelope_cse.oss2")
+
+_SOURCE_IF_MATCH = "x-oss-copy-source-if-match"
+
+
+class _Utf8(str):
+    """A header that is sent as UTF-8, as the SDKs for other languages send it, and as it is signed.
+
+    Python's HTTP client encodes headers as ISO-8859-1, which does not have all characters.
+    """
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        return super().encode("utf-8", errors)
 
 
 class _Parts:
@@ -46,7 +59,7 @@ class DecryptedObject(GetObjectResult):  # type: ignore[misc]
         self.content_range = resp.headers.get("Content-Range")
         # What is empty, `_do` has read already.
         is_empty = resp.headers.get("Content-Length") == "0"
-        pieces = () if is_empty else resp.response.iter_content(CHUNK)
+        pieces = () if is_empty else stored_pieces(resp.response)
         answer = Answer(resp.status, resp.headers, pieces, asked, resp.response.close)
         self.stream = open_answer(answer, decryptor, ClientError)
         self.content_length = self.stream.len
@@ -66,6 +79,14 @@ class DecryptedObject(GetObjectResult):  # type: ignore[misc]
     def __iter__(self) -> Any:
         while piece := self.read(CHUNK):
             yield piece
+
+
+def _to_file(filename: Any, get: Callable[[], DecryptedObject]) -> DecryptedObject:
+    """Writes an answer to a file, and returns it. Reading it checks its length and checksum."""
+    with replacing(filename) as file:
+        result = get()
+        shutil.copyfileobj(result, file)
+    return result
 
 
 class CryptoBucket(_CryptoBucket):  # type: ignore[misc]
@@ -127,6 +148,10 @@ class CryptoBucket(_CryptoBucket):  # type: ignore[misc]
         if process:
             raise ClientError("Process object operation is not support for Crypto Bucket")
         headers = self._ranged(byte_range, headers)
+        if "range" in headers:
+            # Otherwise, OSS answers with all of the object to a range that ends behind it. An
+            # address that was signed does not allow for another header.
+            headers.setdefault("x-oss-range-behavior", "standard")
         resp = self._do("GET", self.bucket_name, key, headers=headers, params=params)
         return self._opened(resp, headers, progress_callback)
 
@@ -144,6 +169,34 @@ class CryptoBucket(_CryptoBucket):  # type: ignore[misc]
         resp = self._do_url("GET", sign_url, headers=headers)
         return self._opened(resp, headers, progress_callback)
 
+    def get_object_to_file(
+        self,
+        key: str,
+        filename: Any,
+        byte_range: Any = None,
+        headers: Any = None,
+        progress_callback: Any = None,
+        process: Any = None,
+        params: Any = None,
+    ) -> DecryptedObject:
+        return _to_file(
+            filename,
+            lambda: self.get_object(key, byte_range, headers, progress_callback, process, params),
+        )
+
+    def get_object_with_url_to_file(
+        self,
+        sign_url: str,
+        filename: Any,
+        byte_range: Any = None,
+        headers: Any = None,
+        progress_callback: Any = None,
+    ) -> DecryptedObject:
+        return _to_file(
+            filename,
+            lambda: self.get_object_with_url(sign_url, byte_range, headers, progress_callback),
+        )
+
     def _ranged(self, byte_range: Any, headers: Any) -> Any:
         headers = CaseInsensitiveDict(headers)
         self._init_user_agent(headers)
@@ -160,6 +213,35 @@ class CryptoBucket(_CryptoBucket):  # type: ignore[misc]
         except BaseException:
             resp.response.close()
             raise
+
+    def copy_object(
+        self,
+        source_bucket_name: str,
+        source_key: str,
+        target_key: str,
+        headers: Any = None,
+        params: Any = None,
+    ) -> Any:
+        headers = CaseInsensitiveDict(headers)
+        if str(headers.get(OSS_METADATA_DIRECTIVE)).upper() == "REPLACE":
+            headers = self._with_envelope(source_bucket_name, source_key, headers, params)
+        return super().copy_object(source_bucket_name, source_key, target_key, headers, params)
+
+    def _with_envelope(self, bucket: str, key: str, headers: Any, params: Any) -> Any:
+        """Returns the headers of a copy with the metadata of the encryption of its source."""
+        if bucket != self.bucket_name and self._make_url.is_cname:
+            raise ClientError("the metadata of an object in another bucket cannot be kept")
+        asked = {name: headers[name] for name in (OSS_REQUEST_PAYER,) if name in headers}
+        if _SOURCE_IF_MATCH in headers:
+            asked[IF_MATCH] = headers[_SOURCE_IF_MATCH]
+        version = {k: v for k, v in (params or {}).items() if k == Bucket.VERSIONID}
+        resp = self._do("HEAD", bucket, key, headers=CaseInsensitiveDict(asked), params=version)
+        resp.read()
+        for name, value in kept_envelope(resp.headers, headers, ClientError).items():
+            headers[name] = _Utf8(value)
+        # If it is replaced meanwhile, this is not its metadata.
+        headers[_SOURCE_IF_MATCH] = resp.headers["ETag"]
+        return headers
 
     def init_multipart_upload(
         self, key: str, headers: Any = None, params: Any = None, upload_context: Any = None

@@ -15,6 +15,10 @@ Everything is that of `qcloud_cos` (cos-python-sdk-v5), which has to be installe
   `policy=envelope_cse.Policy().allow_plaintext()`.
 - What would lose the metadata, or send plaintext, is refused or mended: `append_object`,
   `ci_put_object`, `copy` in parts; `update_object_meta` and `change_object_storage_class` keep it.
+- `download_file` is one object, or an error: the SDK puts parts of an older and of a newer one
+  together.
+- A body that is saved in a file, as `download_file` does, replaces the file when all of it was
+  checked. What the SDK could not verify, it leaves in a file beside it.
 - A key path that names no file is an error. The SDK makes another key and goes on with that.
 - `AESProvider` warns (`WeakWrapWarning`): the AES wrap of the SDK uses one keystream for all
   objects, so that whoever learns one content key can compute all others.

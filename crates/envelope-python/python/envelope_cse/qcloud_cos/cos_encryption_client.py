@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,16 +15,21 @@ from qcloud_cos.cos_exception import CosClientError
 from qcloud_cos.streambody import StreamBody
 
 from .._encrypted_body import encrypt_body
-from .._plain_body import Answer, PlainBody, as_sent, open_answer
-from .._source import (
-    CHUNK,
-    all_of,
-    read_of,
-)
-from .._stand_in import is_of_envelope, raising
+from .._plain_body import Answer, PlainBody, open_answer, stored_pieces
+from .._source import all_of, read_of
+from .._stand_in import is_of_envelope, kept_envelope, raising
+from .._target import replacing
 from .._upload import Upload
 from .crypto import BaseProvider
 
+# What says which object is read, and lets it be read.
+_OF_READING = (
+    "IfMatch",
+    "SSECustomerAlgorithm",
+    "SSECustomerKey",
+    "SSECustomerKeyMD5",
+    "VersionId",
+)
 # The SDK gives a part of a buffer, or of a file in upload_file, no more than this.
 _MOST_PARTS = 10000
 
@@ -52,6 +59,24 @@ class DecryptedBody(StreamBody):  # type: ignore[misc]
 
     def read(self, chunk_size: int = 1024, auto_decompress: bool = False) -> bytes:
         return self._plain.read(chunk_size)
+
+    def get_stream_to_file(
+        self, file_name: Any, disable_tmp_file: bool = False, auto_decompress: bool = False
+    ) -> None:
+        """As in the SDK, but what could not be verified is not left behind."""
+        if not disable_tmp_file:
+            with replacing(file_name) as file:
+                shutil.copyfileobj(self._plain, file)
+            return
+        # The caller wants no other file, so that this one is emptied.
+        target = open(file_name, "wb")
+        try:
+            with target:
+                shutil.copyfileobj(self._plain, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.truncate(file_name, 0)
+            raise
 
 
 class CosEncryptionClient(CosS3Client):  # type: ignore[misc]
@@ -100,7 +125,7 @@ class CosEncryptionClient(CosS3Client):  # type: ignore[misc]
             params=params,
             headers=headers,
         )
-        pieces = answer.iter_content(CHUNK)
+        pieces = stored_pieces(answer)
         got = Answer(answer.status_code, answer.headers, pieces, asked, answer.close)
         try:
             body = DecryptedBody(answer, open_answer(got, self.provider.decryptor, CosClientError))
@@ -205,6 +230,9 @@ class CosEncryptionClient(CosS3Client):  # type: ignore[misc]
             raise CosClientError(
                 "EnableCRC compares the plaintext with the checksum of what is stored"
             )
+        # Ranges of two objects are never parts of one file.
+        asked = {name: kwargs[name] for name in _OF_READING if name in kwargs}
+        kwargs["IfMatch"] = self.head_object(Bucket, Key, **asked)["ETag"]
         return super().download_file(Bucket, Key, DestFilePath, *args, **kwargs)
 
     def append_object(self, *args: Any, **kwargs: Any) -> Any:
@@ -217,20 +245,24 @@ class CosEncryptionClient(CosS3Client):  # type: ignore[misc]
         self, Bucket: str, Key: str, CopySource: Any, CopyStatus: str = "Copy", **kwargs: Any
     ) -> Any:
         if CopyStatus == "Replaced":
-            # The new metadata is to have the wrapped key, too, without which the object is lost.
-            kwargs["Metadata"] = {**(kwargs.get("Metadata") or {}), **self._envelope(CopySource)}
+            head = self._head_of_source(CopySource, kwargs.get("CopySourceIfMatch"))
+            given = kwargs.get("Metadata") or {}
+            kwargs["Metadata"] = {**given, **kept_envelope(head, given, CosClientError)}
+            # If it is replaced meanwhile, this is not its metadata.
+            kwargs["CopySourceIfMatch"] = head["ETag"]
         return super().copy_object(Bucket, Key, CopySource, CopyStatus, **kwargs)
 
-    def _envelope(self, source: Any) -> dict[str, str]:
-        """Returns the metadata of the encryption of an object that is copied."""
+    def _head_of_source(self, source: Any, etag: str | None) -> Any:
+        """Returns the headers of an object that is copied."""
         if not self._check_same_region(self._conf._endpoint, source):
             raise CosClientError("the metadata of an object in another region cannot be kept")
         bucket, key, _, version = get_copy_source_info(
             source, self._conf._enable_old_domain, self._conf._enable_internal_domain
         )
-        more = {"VersionId": version} if version else {}
-        head = self.head_object(Bucket=bucket, Key=key, **more)
-        return {name: as_sent(value) for name, value in head.items() if is_of_envelope(name)}
+        asked = {"VersionId": version, "IfMatch": etag}
+        return self.head_object(
+            Bucket=bucket, Key=key, **{name: it for name, it in asked.items() if it}
+        )
 
     def copy(self, Bucket: str, Key: str, CopySource: Any, *args: Any, **kwargs: Any) -> Any:
         size, _ = self._head_object_when_copy(CopySource, **kwargs)

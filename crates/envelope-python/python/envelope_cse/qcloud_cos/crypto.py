@@ -17,7 +17,8 @@ from qcloud_cos.crypto import (
 )
 
 from .. import _native as _cse
-from .._key_files import make_aes_key, make_key_pair, read_file
+from .._key_files import make_aes_key, make_key_pair
+from .._open_key import read_secret
 from .._stand_in import raising
 
 
@@ -175,6 +176,6 @@ class AESProvider(BaseProvider):
 
 def _read(path: pathlib.Path) -> bytes:
     try:
-        return read_file(path)
+        return read_secret(path, "key file")
     except OSError as error:
-        raise CosClientError(f"the key cannot be read: {error}") from error
+        raise CosClientError(error.strerror) from error
