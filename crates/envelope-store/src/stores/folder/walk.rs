@@ -10,9 +10,9 @@ use std::{
 use super::is_internal;
 
 /// An iterator over the keys that start with a prefix and come after a key, in ascending order of
-/// their bytes. What cannot be read, or whose name is no key, is an error after all others. It reads
-/// one folder at a time, so it holds the names of as many folders as are
-/// nested, and a listing in many pages reads every folder once.
+/// their bytes. What cannot be read, or whose name is no key, is an error after all others. It
+/// reads one folder at a time, so it holds the names of as many folders as are nested, and a
+/// listing in many pages reads every folder once.
 #[derive(Debug)]
 pub(super) struct Walk {
     prefix: String,
