@@ -34,6 +34,65 @@ fn object(len: u64) -> (Keyring, Envelope, Vec<u8>) {
 }
 
 #[test]
+fn the_length_of_a_plaintext_is_known_from_that_of_the_body() {
+    let (_, ctr, _) = object(6);
+    let of = |content: ContentAlgorithm, len: Option<u64>| {
+        let wrap = WrapAlgorithm::RsaOaepSha256;
+        let envelope = Envelope::new(Dialect::COS_V2, content, wrap, vec![1; 256], vec![1; 256]);
+        len.map_or(envelope.clone(), |len| envelope.with_plain_len(len))
+    };
+    let gcm = of(ContentAlgorithm::Aes256Gcm, None);
+    let cbc = |len: Option<u64>| of(ContentAlgorithm::Aes256Cbc, len);
+    for (envelope, body, plain) in [
+        (ctr.clone(), 6, Ok(Some(6))),
+        (gcm.clone(), 23, Ok(Some(7))),
+        // There is not even room for the tag.
+        (gcm, 3, Ok(None)),
+        (cbc(None), 32, Ok(None)),
+        (cbc(Some(20)), 32, Ok(Some(20))),
+        (ctr, 7, Err(IntegrityError::BodyLength { want: 6, got: 7 })),
+    ] {
+        assert_eq!(envelope_core::plain_len(&envelope, body), plain, "{body}");
+    }
+}
+
+#[test]
+fn a_key_that_was_not_used_decides_nothing() {
+    let with = |error: UnwrapError| DecryptError::Keyring(KeyringError::Unwrap(error));
+    let kms = |error: fn(String) -> KmsError| with(UnwrapError::Kms(error(String::new())));
+    for undecided in [
+        kms(KmsError::Denied),
+        kms(KmsError::Malformed),
+        kms(KmsError::NotAsked),
+        kms(KmsError::Unavailable),
+        with(UnwrapError::NotUsed(String::new())),
+    ] {
+        assert!(undecided.is_undecided(), "{undecided:?}");
+    }
+    for decided in [
+        kms(KmsError::Refused),
+        with(UnwrapError::Failed),
+        DecryptError::Keyring(KeyringError::Unidentified),
+        DecryptError::AsyncKey,
+    ] {
+        assert!(!decided.is_undecided(), "{decided:?}");
+    }
+}
+
+#[test]
+fn checksums_are_equal_if_their_bytes_may_be() {
+    let of = |bytes: &[u8]| {
+        let mut sum = Crc64::new();
+        sum.update(bytes);
+        sum
+    };
+    assert_eq!(of(b"a file"), of(b"a file"));
+    assert_ne!(of(b"a file"), of(b"a filf"));
+    // One that says less than the length.
+    assert_ne!(of(b""), of(b"\0"));
+}
+
+#[test]
 fn a_policy_says_what_it_was_told() {
     let (ctr, cbc) = (ContentAlgorithm::Aes256Ctr, ContentAlgorithm::Aes256Cbc);
     let (kw, zero) = (WrapAlgorithm::AesKeyWrap, WrapAlgorithm::AesCtrZero);

@@ -47,11 +47,9 @@ impl KeptObject {
         mut body: Body,
         mut hasher: Option<&mut WholeHasher>,
     ) -> Result<Self, TransferError> {
-        let (file, path) = new_file(names, "")?.keep().map_err(|error| error.error)?;
+        let (file, path) = locked_file(names)?;
         // From here on, the files are removed if anything fails.
         let mut own = Self { path, sidecar: None, keeps: false, _file: file.try_clone()? };
-        // Where nothing can be locked, no other process removes it, either.
-        let _ = file.try_lock();
         let (mut sum, mut to) = (Crc64::new(), tokio::fs::File::from_std(file));
         while let Some(chunk) = body.try_next().await? {
             sum.update(&chunk);
@@ -119,6 +117,19 @@ impl Drop for KeptObject {
             if let Some(sidecar) = &self.sidecar {
                 let _ = fs::remove_file(sidecar);
             }
+        }
+    }
+}
+
+/// Creates a file that no other process takes for an abandoned one.
+fn locked_file(names: (&Path, &str)) -> io::Result<(File, PathBuf)> {
+    loop {
+        let (file, path) = new_file(names, "")?.keep().map_err(|error| error.error)?;
+        // Where nothing can be locked, no other process removes it, either.
+        let _ = file.try_lock();
+        // It may have been removed before it was locked, and is not from now on.
+        if path.exists() {
+            return Ok((file, path));
         }
     }
 }
