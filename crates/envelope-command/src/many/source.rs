@@ -157,6 +157,7 @@ pub(crate) type Found = Result<Item<Option<String>>, Box<dyn Error + Send + Sync
 pub(crate) fn of_another_bucket(bucket: &str, key: &str) -> Outcome {
     Outcome::refused(format!("it belongs to another bucket: {bucket}"))
         .with_detail("object", format!("{bucket}/{key}"))
+        .with_detail(Outcome::BUCKET, bucket)
 }
 
 /// Returns what would become of an object that may be of another bucket.

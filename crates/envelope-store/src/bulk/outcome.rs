@@ -27,6 +27,10 @@ impl Outcome {
     /// The status of an object on which nothing was to be done, because it is as it should be.
     pub const SAME: &'static str = "same";
 
+    /// The detail that names the bucket of an object, if that is another one than the report is
+    /// about. The object of that key in this one is another object.
+    pub const BUCKET: &'static str = "bucket";
+
     /// Creates the outcome of an object on which the work did not fail.
     #[must_use]
     pub fn new(status: &'static str) -> Self {

@@ -112,17 +112,10 @@ impl Report {
         if self.done.is_empty() {
             return false;
         }
-        let Some(done) = self.earlier(key) else { return false };
+        let Some(done) = self.done.get(&mark(key, None)) else { return false };
         let modified = modified.and_then(|time| Timestamp::try_from(time).ok());
         done.version == mark("", version)
             && modified.is_none_or(|modified| modified.as_second() <= done.at)
-    }
-
-    /// Returns what an earlier run has done with an object, which it may have called by its key
-    /// alone.
-    fn earlier(&self, key: &str) -> Option<&Done> {
-        let address = format!("{}{key}", self.location);
-        self.done.get(&mark(&address, None)).or_else(|| self.done.get(&mark(key, None)))
     }
 
     pub(super) fn write(
@@ -132,7 +125,7 @@ impl Report {
         outcome: &Outcome,
     ) -> io::Result<()> {
         // What an earlier line says is all there is to say.
-        if outcome.status == Outcome::SAME && self.earlier(key).is_some() {
+        if outcome.status == Outcome::SAME && self.done.contains_key(&mark(key, None)) {
             return Ok(());
         }
         let Some(out) = &mut self.out else { return Ok(()) };
@@ -212,16 +205,19 @@ impl Earlier {
 
     fn note(&mut self, line: &Value) {
         let field = |name: &str| line.get(name).and_then(Value::as_str);
-        // An inventory may name an object of another bucket that has the same key.
-        let Some(name) = field("object").or(field("key")) else { return };
+        let Some(key) = field("key") else { return };
+        if field(Outcome::BUCKET).is_some() {
+            // An inventory may name an object of another bucket that has the same key.
+            return;
+        }
         let at = field("at").and_then(|at| at.parse::<Timestamp>().ok());
         let at = at.map_or(i64::MIN, Timestamp::as_second);
         let is_open = line.get("error").is_some()
             || line.get("again").and_then(Value::as_bool).unwrap_or_default();
         if is_open {
-            self.done.remove(&mark(name, None));
+            self.done.remove(&mark(key, None));
         } else {
-            self.done.insert(mark(name, None), Done { version: mark("", field("version")), at });
+            self.done.insert(mark(key, None), Done { version: mark("", field("version")), at });
         }
     }
 }
@@ -324,15 +320,14 @@ mod tests {
         let path = folder.path().join("report");
         let open = || Report::open(&path, &json!("a job")).unwrap().with_location("oss://b/");
         let mut report = open();
-        let foreign = || Outcome::refused("why").with_detail("object", "oss://other/1");
+        let foreign = || Outcome::refused("why").with_detail(Outcome::BUCKET, "oss://other");
         report.write("1", None, &Outcome::new("done")).unwrap();
         report.write("1", None, &foreign()).unwrap();
         drop(report);
         assert!(open().is_done("1", None, None));
         let mut report = open();
-        report
-            .write("2", None, &Outcome::new("done").with_detail("object", "oss://other/2"))
-            .unwrap();
+        let done = Outcome::new("done").with_detail(Outcome::BUCKET, "oss://other");
+        report.write("2", None, &done).unwrap();
         drop(report);
         assert!(!open().is_done("2", None, None));
     }
