@@ -19,8 +19,8 @@ use std::{
 use envelope_core::{
     AesKeyWrapper, AsyncKeyWrapper, BoxFuture, ContentKey, DecryptError, Decryptor, Dialect,
     EncryptError, Encryptor, Envelope, IvForm, KeyCacheLimits, KeyWrapper, Keyring,
-    MaterialDescription, Policy, PolicyError, RsaKeyWrapper, UnwrapError, WrapAlgorithm, WrapError,
-    WrappedKey, parse,
+    MaterialDescription, OriginKey, Policy, PolicyError, RsaKeyWrapper, SealOptions, UnwrapError,
+    WrapAlgorithm, WrapError, WrappedKey, parse,
 };
 use envelope_testkit::{Case, all_cases};
 use meta_codec::{ContentAlgorithm, parse_instruction, read_headers};
@@ -289,6 +289,25 @@ impl KeyWrapper for Silent {
 
     fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, UnwrapError> {
         self.0.unwrap(envelope)
+    }
+}
+
+#[test]
+fn an_origin_is_one_that_the_seal_states() {
+    let key = AesKeyWrapper::generate().unwrap();
+    let sealed = |options: SealOptions| {
+        let object = Encryptor::new(&key, Dialect::COS_V2).with_seal(options).encrypt().unwrap();
+        object.into_inner().0
+    };
+    let origin = SealOptions::new().with_origin_key(OriginKey::generate().unwrap());
+    let plain = Encryptor::new(&key, Dialect::COS_V2).encrypt().unwrap().into_inner().0;
+    let policy = Policy::default().require_origin();
+    for (envelope, admitted) in [
+        (sealed(origin), Ok(())),
+        (sealed(SealOptions::new()), Err(PolicyError::NoOrigin)),
+        (plain, Err(PolicyError::NoSeal)),
+    ] {
+        assert_eq!(policy.admit(Some(&envelope)), admitted);
     }
 }
 

@@ -80,6 +80,28 @@ fn a_key_that_was_not_used_decides_nothing() {
 }
 
 #[test]
+fn a_missing_key_is_named_by_its_description() {
+    let text = |description: &str| {
+        let error = KeyringError::NoKey {
+            wrap: WrapAlgorithm::AesKeyWrap,
+            description: description.to_owned(),
+        };
+        error.to_string()
+    };
+    assert!(!text("").contains("described"), "{}", text(""));
+    let described = text("{\"owner\":\"\u{1b}me\"}");
+    assert!(described.ends_with(r#", described as {\"owner\":\"\u{1b}me\"}"#), "{described}");
+}
+
+#[test]
+fn a_key_says_how_it_pads_where_nothing_else_does() {
+    let file = std::fs::read(envelope_testkit::folder("keys/public_key.pem")).unwrap();
+    let key = RsaKeyWrapper::read(&file, None).unwrap();
+    assert!(!key.is_pkcs1v15_where_unstated());
+    assert!(key.with_pkcs1v15_where_unstated().is_pkcs1v15_where_unstated());
+}
+
+#[test]
 fn checksums_are_equal_if_their_bytes_may_be() {
     let of = |bytes: &[u8]| {
         let mut sum = Crc64::new();
