@@ -203,8 +203,8 @@ fn no_key_is_left() {
             assert_eq!(found(&secrets, || drop(decryptor.decrypt(&envelope))), 0, "{what}");
             let rewrapped = || drop(decryptor.rewrap(&envelope, &encryptor).unwrap());
             assert_eq!(found(&secrets, rewrapped), 0, "rewrap {what}");
-            // An RSA key is used on another thread, from which the content key comes back. Elsewhere,
-            // the compiler may leave a copy in the task; SECURITY.md says so.
+            // An RSA key is used on another thread, from which the content key comes back. On other
+            // processors, the compiler may leave a copy in the task; SECURITY.md says so.
             let pooled = || {
                 scrub_stack();
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -244,8 +244,8 @@ fn no_key_is_left() {
     assert_eq!(found(&[&KEK, text.as_bytes()], reading), 0);
 }
 
-/// Overwrites the part of the stack that was in use. What is built there next, and then moved to the
-/// heap, would take along in its gaps what an earlier part of a test has left.
+/// Overwrites the part of the stack that was in use. What is built there next, and then moved to
+/// the heap, would take along in its gaps what an earlier part of a test has left.
 #[inline(never)]
 fn scrub_stack() {
     std::hint::black_box([0_u8; 256 << 10]);

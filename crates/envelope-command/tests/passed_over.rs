@@ -59,6 +59,18 @@ fn an_object_is_not_gone_because_one_answer_says_so() {
     }
 }
 
+/// Runs a command, and interrupts it while a request hangs, which goes on after that.
+#[cfg(unix)]
+fn interrupted(world: &World, line: &[&str]) -> std::process::Output {
+    let child = world.command(line).spawn().unwrap();
+    assert!(world.server.wait_hung(Duration::from_secs(30)));
+    let pid = child.id().to_string();
+    std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    world.server.release();
+    child.wait_with_output().unwrap()
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_deletion_does_not_begin_with_the_next_address() {
@@ -68,14 +80,7 @@ fn an_interrupted_deletion_does_not_begin_with_the_next_address() {
     }
     // All objects of the first address are in one request, which hangs.
     world.server.fail(1, Fault::Hang);
-    let child = world.command(&["rm", "-r", "--yes", "oss://b-1/a/", "oss://b-1/b/"]);
-    let child = { child }.spawn().unwrap();
-    assert!(world.server.wait_hung(Duration::from_secs(30)));
-    let pid = child.id().to_string();
-    std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap();
-    std::thread::sleep(Duration::from_millis(500));
-    world.server.release();
-    let out = child.wait_with_output().unwrap();
+    let out = interrupted(&world, &["rm", "-r", "--yes", "oss://b-1/a/", "oss://b-1/b/"]);
     assert_eq!(out.status.code(), Some(130), "{}", said(&out));
     assert!(is_there(&world, "b/1") && is_there(&world, "b/2"));
     assert!(!is_there(&world, "a/1"));
@@ -84,15 +89,9 @@ fn an_interrupted_deletion_does_not_begin_with_the_next_address() {
     world.server.store("b-1", "a/1", b"an object");
     world.server.fail(1, Fault::HangAfter);
     world.server.fail(2, Fault::Denied);
+    // The connection of the first attempt is lost, and the second one is refused.
     let rm = ["rm", "-r", "--yes", "--parallel", "1", "oss://b-1/a/", "oss://b-1/b/"];
-    let child = world.command(&rm).spawn().unwrap();
-    assert!(world.server.wait_hung(Duration::from_secs(30)));
-    let pid = child.id().to_string();
-    std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap();
-    std::thread::sleep(Duration::from_millis(500));
-    // Its connection is lost, and the next attempt is refused.
-    world.server.release();
-    let out = child.wait_with_output().unwrap();
+    let out = interrupted(&world, &rm);
     assert_eq!(out.status.code(), Some(130), "{}", said(&out));
     assert!(is_there(&world, "b/1") && is_there(&world, "b/2"), "{}", said(&out));
 }

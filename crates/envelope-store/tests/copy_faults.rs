@@ -1,6 +1,6 @@
 //! Injects a fault or a lie into each request of a copy in turn. Whatever happens: the object is at
-//! its old place or, if it was moved, at its new one; what must not be replaced is not; no upload is
-//! left open; and the outcome is true.
+//! its old place or, if it was moved, at its new one; what must not be replaced is not; no upload
+//! is left open; and the outcome is true.
 
 #![allow(
     clippy::unwrap_used,
@@ -35,7 +35,7 @@ const THEIRS: &[u8] = b"what was at the new place before";
 
 const FORMS: [Form; 3] = [Form::Short, Form::Long, Form::Rewrapped];
 
-/// How the copy is made.
+/// The ways to make a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Short,
@@ -125,8 +125,8 @@ impl World {
         outcome
     }
 
-    /// Asserts that no upload is open. Where the response to its creation was lost, nobody can prove
-    /// whose it is; then the owner is told.
+    /// Asserts that no upload is open. Where the response to its creation was lost, nobody can
+    /// prove whose it is; then the owner is told.
     fn check_uploads(&self, what: &str) {
         let warnings = self.warnings.lock().unwrap();
         let told = warnings.iter().any(|words| words.contains("may have been left open"));

@@ -315,7 +315,7 @@ fn a_page_goes_on_where_the_last_one_ended() {
     assert_eq!(anew.entries[0].key, "0999a");
 }
 
-/// What has no key, or cannot be read, is an error after everything else.
+/// Files that have no key, or cannot be read, are an error after everything else.
 #[cfg(unix)]
 #[test]
 fn a_folder_does_not_pass_over_what_it_cannot_list() {

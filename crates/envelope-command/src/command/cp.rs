@@ -429,8 +429,8 @@ impl Work {
     }
 }
 
-/// Returns what becomes of an object that was listed and is not there: an instruction file was moved
-/// together with its object. One answer alone is not believed.
+/// Returns what becomes of an object that was listed and is not there: an instruction file was
+/// moved together with its object. One answer alone is not believed.
 async fn moved_together(source: &dyn Store, key: &str) -> Outcome {
     let is_gone = match is_instruction(source, key) {
         true => head_unless_gone(source, key).await.map(|found| found.is_none()),

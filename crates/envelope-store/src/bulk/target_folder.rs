@@ -175,9 +175,9 @@ fn is_device(name: &str) -> bool {
     DEVICES.contains(&stem.as_str()) || is_port("com") || is_port("lpt")
 }
 
-/// What a file system does with names and times.
+/// The treatment of names and times by a file system.
 struct Habits {
-    /// Whether it takes names that differ only in case for the same.
+    /// `true` if it takes names that differ only in case for the same.
     folds_case: bool,
     time_step: Duration,
 }

@@ -441,7 +441,7 @@ impl Put {
 }
 
 /// Returns what a store answers that wrote this object.
-fn result_of(meta: ObjectMeta) -> PutResult {
+pub(super) fn result_of(meta: ObjectMeta) -> PutResult {
     PutResult::new(meta.etag, meta.crc64).with_version_id(meta.version_id)
 }
 

@@ -5,7 +5,7 @@ use envelope_core::{Crc64, Encryptor};
 use meta_codec::Envelope;
 use zeroize::Zeroizing;
 
-use super::{MAX_CORRUPT_ATTEMPTS, Put, UploadResult};
+use super::{MAX_CORRUPT_ATTEMPTS, Put, UploadResult, multipart::result_of};
 use crate::{Event, Headers, PutResult, StoreError, TransferError, object_envelope::envelope_in};
 
 impl Put {
@@ -96,6 +96,6 @@ impl Put {
         let head = self.store.head(&self.key).await.ok()?;
         let is_ours = (head.len, head.crc64) == (body.len() as u64, Some(crc64))
             && envelope_in(&head.headers).is_ok_and(|found| found.as_ref() == Some(envelope));
-        is_ours.then(|| PutResult::new(head.etag, head.crc64).with_version_id(head.version_id))
+        is_ours.then(|| result_of(head))
     }
 }

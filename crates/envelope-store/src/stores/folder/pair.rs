@@ -350,7 +350,7 @@ mod tests {
         }
     }
 
-    /// Somebody has moved a folder, and has left a link in its place.
+    /// A folder that was moved, with a link in its place.
     #[cfg(unix)]
     #[test]
     fn the_only_key_of_new_bytes_is_not_thrown_away() {
