@@ -1,0 +1,417 @@
+//! What a download does with the responses of a store, true and false ones.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail loudly"
+)]
+
+use std::{
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use envelope_core::{
+    AesKeyWrapper, ByteRange, Decryptor, Dialect, Encryptor, IntegrityError, Keyring, Policy,
+};
+use envelope_store::{
+    Event, Get, GetOptions, Headers, MemoryStore, Object, ObjectMeta, OutputFile, OutputOptions,
+    Put, PutOptions, PutResult, RetryPolicy, Store, StoreError, TransferError, Upload,
+    UploadedPart,
+};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+const RETRY: RetryPolicy =
+    RetryPolicy::ONCE.with_attempts(3).with_initial_backoff(Duration::from_millis(2));
+
+/// What a [`Liar`] does with a response.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Lie {
+    /// The body of a request for a range has another byte here.
+    SecondRead(usize),
+    /// Sends so many bytes more than it announces.
+    Body(i64),
+    /// Sends the bytes of another range.
+    Range,
+    /// Sends another version of the object, with another entity tag or another length.
+    Etag,
+    Len,
+    /// Fails for every range but the first.
+    LaterRanges,
+    /// Says another time of modification at every request, of an object with an entity tag or
+    /// without one.
+    Time,
+    TimeAndNoEtag,
+    /// Breaks off the first body behind so many bytes. The second one has a tag or none.
+    BreaksOff(usize),
+    BreaksOffAndNoEtag(usize),
+    None,
+}
+
+impl Lie {
+    /// Whether the object has no entity tag, like a file that somebody copied into a folder.
+    const fn hides_etag(self) -> bool {
+        matches!(self, Self::TimeAndNoEtag | Self::BreaksOffAndNoEtag(_))
+    }
+}
+
+/// A store whose responses to `get` are not what was asked for.
+#[derive(Debug)]
+struct Liar(MemoryStore, Mutex<Lie>, AtomicU64);
+
+impl Liar {
+    fn new(lie: Lie) -> Self {
+        Self(MemoryStore::new(), Mutex::new(lie), AtomicU64::new(0))
+    }
+
+    /// Changes what the lie changes in metadata.
+    fn told(&self, mut meta: ObjectMeta) -> ObjectMeta {
+        let lie = *self.1.lock().unwrap();
+        if lie.hides_etag() {
+            meta.etag = "\"\"".to_owned();
+        }
+        if matches!(lie, Lie::Time | Lie::TimeAndNoEtag) {
+            meta.modified = Some(self.2.fetch_add(1, Ordering::Relaxed).to_string());
+        }
+        meta
+    }
+}
+
+#[async_trait::async_trait]
+impl Store for Liar {
+    fn vendor(&self) -> Option<meta_codec::Vendor> {
+        None
+    }
+
+    async fn head(&self, key: &str) -> Result<ObjectMeta, StoreError> {
+        Ok(self.told(self.0.head(key).await?))
+    }
+
+    async fn get(&self, key: &str, options: GetOptions) -> Result<Object, StoreError> {
+        let lie = *self.1.lock().unwrap();
+        if lie == Lie::LaterRanges && options.range.as_ref().is_some_and(|range| range.start > 0) {
+            return Err(StoreError::NotFound);
+        }
+        let is_ranged = options.range.is_some();
+        let mut object = self.0.get(key, options).await?;
+        object.meta = self.told(object.meta);
+        match lie {
+            Lie::Body(wrong) => {
+                object.meta.crc64 = None;
+                let len = object.bytes.end - object.bytes.start;
+                let len = usize::try_from(len.saturating_add_signed(wrong)).unwrap();
+                let body = stream::iter([Ok(Bytes::from(vec![7; len]))]).boxed();
+                object = Object::new(object.meta, object.bytes, body);
+            }
+            // Where the first read had one byte, the second has another.
+            Lie::SecondRead(at) if is_ranged => {
+                let mut body: Vec<u8> = object
+                    .body
+                    .try_fold(Vec::new(), |mut all, chunk| async move {
+                        all.extend_from_slice(&chunk);
+                        Ok(all)
+                    })
+                    .await?;
+                body[at] ^= 1;
+                let body = stream::iter([Ok(Bytes::from(body))]).boxed();
+                object = Object::new(object.meta, object.bytes, body);
+            }
+            Lie::Range => object.bytes = object.bytes.start..object.bytes.end - 1,
+            Lie::Etag => object.meta.etag = "\"another\"".to_owned(),
+            Lie::Len => object.meta.len += 1,
+            Lie::BreaksOff(at) | Lie::BreaksOffAndNoEtag(at) => {
+                let body = object.body.take(usize::from(at > 0)).map_ok(move |it| it.slice(..at));
+                let error = StoreError::Unavailable("the line is down".to_owned());
+                let body = body.chain(stream::iter([Err(error)])).boxed();
+                object = Object::new(object.meta, object.bytes, body);
+                *self.1.lock().unwrap() =
+                    if lie.hides_etag() { Lie::TimeAndNoEtag } else { Lie::None };
+            }
+            Lie::LaterRanges | Lie::None | Lie::SecondRead(_) | Lie::Time | Lie::TimeAndNoEtag => {}
+        }
+        Ok(object)
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        headers: &Headers,
+        options: PutOptions,
+    ) -> Result<PutResult, StoreError> {
+        self.0.put(key, body, headers, options).await
+    }
+
+    async fn create_multipart(
+        &self,
+        _: &str,
+        _: &Headers,
+        _: PutOptions,
+    ) -> Result<Upload, StoreError> {
+        Err(StoreError::Unsupported("parts"))
+    }
+
+    async fn upload_part(
+        &self,
+        _: &Upload,
+        _: u16,
+        _: Bytes,
+        _: &Headers,
+    ) -> Result<PutResult, StoreError> {
+        Err(StoreError::NoUpload)
+    }
+
+    async fn list_parts(&self, _: &Upload) -> Result<Vec<UploadedPart>, StoreError> {
+        Err(StoreError::NoUpload)
+    }
+
+    async fn complete(
+        &self,
+        _: &Upload,
+        _: &[(u16, String)],
+        _: &Headers,
+        _: PutOptions,
+    ) -> Result<PutResult, StoreError> {
+        Err(StoreError::NoUpload)
+    }
+
+    async fn abort(&self, _: &Upload) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.0.delete(key).await
+    }
+}
+
+/// Downloads to a file that an earlier run may have begun.
+async fn to_file(
+    get: &Get,
+    decryptor: &Decryptor,
+    path: &Path,
+    resumable: bool,
+) -> Result<(), TransferError> {
+    let output = OutputFile::create(path, OutputOptions::new().with_resumable(resumable))?;
+    get.to_file(decryptor, &output).await?;
+    Ok(output.commit()?)
+}
+
+#[tokio::test]
+async fn a_body_of_another_length_is_noticed_whatever_the_store() {
+    let key = AesKeyWrapper::generate().unwrap();
+    let decryptor = Decryptor::new(&Keyring::new().with(key.clone()));
+    for wrong in [-1, 1] {
+        let store: Arc<dyn Store> = Arc::new(Liar::new(Lie::Body(wrong)));
+        // cos-v1 says no length of its own.
+        let encryptor = Encryptor::new(&key, Dialect::COS_V1).allow_weak_wrap();
+        Put::new(store.clone(), "key").stream(&b"plain"[..], None, &encryptor).await.unwrap();
+        let lax = decryptor.clone().with_policy(Policy::every_algorithm());
+        let get = Get::new(store, "key").with_retry(RetryPolicy::ONCE);
+        let outcome = get.decrypt(&lax).await.unwrap().read_to_end().await;
+        assert!(matches!(outcome, Err(TransferError::Store(_))), "{wrong}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_policy_decides_what_a_download_accepts() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let options = PutOptions::default();
+    store.put("key", Bytes::from("plain"), &Headers::new(), options).await.unwrap();
+    let decryptor = Decryptor::new(&Keyring::new());
+    let get = Get::new(store, "key");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out");
+    let whole = get.decrypt(&decryptor).await.map(|_| ());
+    let range = get.decrypt_range(&decryptor, ByteRange::suffix(2)).await.map(|_| ());
+    let file = to_file(&get, &decryptor, &path, false).await;
+    for outcome in [whole, range, file] {
+        assert!(outcome.is_err_and(|error| error.is_not_encrypted()));
+    }
+    assert!(!path.exists());
+    let lax = decryptor.with_policy(Policy::default().allow_plaintext());
+    assert_eq!(get.decrypt(&lax).await.unwrap().read_to_end().await.unwrap(), b"plain");
+    to_file(&get, &lax, &path, false).await.unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"plain");
+}
+
+#[tokio::test]
+async fn a_range_of_another_version_or_another_range_is_refused() {
+    let key = AesKeyWrapper::generate().unwrap();
+    let decryptor = Decryptor::new(&Keyring::new().with(key.clone()));
+    let folder = tempfile::tempdir().unwrap();
+    for lie in [Lie::Range, Lie::Etag, Lie::Len, Lie::None] {
+        let liar = Arc::new(Liar::new(Lie::None));
+        let encryptor = Encryptor::new(&key, Dialect::COS_V2);
+        let put = Put::new(liar.clone(), "key");
+        put.stream(&[7; 5000][..], None, &encryptor).await.unwrap();
+        *liar.1.lock().unwrap() = lie;
+        let get = Get::new(liar, "key").with_part_size(1024);
+        let range = ByteRange::bounded(1000..2000);
+        let outcome = match get.decrypt_range(&decryptor, range).await {
+            Ok(result) => result.read_to_end().await,
+            Err(error) => Err(error),
+        };
+        assert_eq!(outcome.is_ok(), lie == Lie::None, "{lie:?}: {outcome:?}");
+        let path = folder.path().join(format!("{lie:?}"));
+        let outcome = to_file(&get, &decryptor, &path, false).await;
+        assert_eq!(outcome.is_ok(), lie == Lie::None, "{lie:?}: {outcome:?}");
+        assert_eq!(path.exists(), lie == Lie::None, "{lie:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_download_is_not_resumed_with_another_content_key() {
+    let (key, wrong) = (AesKeyWrapper::generate().unwrap(), AesKeyWrapper::generate().unwrap());
+    let decryptor = |key: &AesKeyWrapper| {
+        Decryptor::new(&Keyring::new().with(key.clone())).with_policy(Policy::every_algorithm())
+    };
+    let liar = Arc::new(Liar::new(Lie::None));
+    // The AES wrap of cos-v1 opens with any key.
+    let encryptor = Encryptor::new(&key, Dialect::COS_V1).allow_weak_wrap();
+    let put = Put::new(liar.clone(), "key");
+    put.stream(&[7; 5000][..], None, &encryptor).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out");
+    let get = Get::new(liar.clone(), "key").with_part_size(1024).with_concurrency(1);
+    *liar.1.lock().unwrap() = Lie::LaterRanges;
+    to_file(&get, &decryptor(&wrong), &path, true).await.unwrap_err();
+    // The working file and its journal.
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    *liar.1.lock().unwrap() = Lie::None;
+    to_file(&get, &decryptor(&key), &path, true).await.unwrap();
+    assert!(std::fs::read(&path).unwrap() == [7; 5000]);
+}
+
+/// Whatever the store answers the second time, only what was verified the first time is released.
+#[tokio::test]
+async fn the_second_read_is_compared_with_the_first() {
+    const PIECE: usize = 1 << 20;
+    let key = AesKeyWrapper::generate().unwrap();
+    let plain: Vec<u8> = (0..=250).cycle().take(3 * PIECE + 5).collect();
+    for at in [0, PIECE - 1, PIECE, 2 * PIECE + 7, 3 * PIECE + 4] {
+        let store = Arc::new(Liar::new(Lie::None));
+        let encryptor = Encryptor::new(&key, Dialect::COS_V2);
+        let put = Put::new(store.clone(), "key").with_threshold(u64::MAX);
+        put.stream(&plain[..], None, &encryptor).await.unwrap();
+        *store.1.lock().unwrap() = Lie::SecondRead(at);
+        let decryptor = Decryptor::new(&Keyring::new().with(key.clone()));
+        let result = Get::new(store, "key").decrypt_verified(&decryptor).await.unwrap();
+        let (mut body, mut released) = (result.into_stream(), Vec::new());
+        let error = loop {
+            match body.try_next().await {
+                Ok(Some(chunk)) => released.extend_from_slice(&chunk),
+                Ok(None) => panic!("a changed body was released"),
+                Err(error) => break error,
+            }
+        };
+        let changed = IntegrityError::Changed;
+        assert!(matches!(error, TransferError::Integrity(error) if error == changed));
+        assert!(plain.starts_with(&released), "{at}");
+        assert!(released.len() <= at / PIECE * PIECE, "{at}");
+    }
+}
+
+/// Uploads an object to a liar.
+async fn upload(liar: &Arc<Liar>, key: &AesKeyWrapper, plain: &[u8]) -> Decryptor {
+    let encryptor = Encryptor::new(key, Dialect::COS_V2);
+    Put::new(liar.clone(), "key").stream(plain, None, &encryptor).await.unwrap();
+    Decryptor::new(&Keyring::new().with(key.clone()))
+}
+
+#[tokio::test]
+async fn every_size_and_number_of_ranges_will_do() {
+    let (key, plain) = (AesKeyWrapper::generate().unwrap(), [7; 100]);
+    let liar = Arc::new(Liar::new(Lie::None));
+    let decryptor = upload(&liar, &key, &plain).await;
+    let folder = tempfile::tempdir().unwrap();
+    for size in [0, 1, 15, 16, 17, 33, 99, 100, u64::MAX] {
+        for concurrency in [0, 1, 3, usize::MAX] {
+            let get = Get::new(liar.clone(), "key").with_part_size(size);
+            let path = folder.path().join(format!("{size} {concurrency}"));
+            to_file(&get.with_concurrency(concurrency), &decryptor, &path, false).await.unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), plain, "{size} {concurrency}");
+        }
+    }
+}
+
+/// A time says which version it is only where no entity tag does: a rewrap in place changes it.
+#[tokio::test]
+async fn another_time_is_another_version_only_without_a_tag() {
+    let key = AesKeyWrapper::generate().unwrap();
+    let range = ByteRange::bounded(100..200);
+    for lie in [Lie::Time, Lie::TimeAndNoEtag] {
+        let liar = Arc::new(Liar::new(Lie::None));
+        let decryptor = upload(&liar, &key, &[7; 5000]).await;
+        *liar.1.lock().unwrap() = lie;
+        let outcome = Get::new(liar, "key").decrypt_range(&decryptor, range).await;
+        match outcome.map(|_| ()) {
+            Ok(()) => assert_eq!(lie, Lie::Time),
+            Err(TransferError::Store(StoreError::Changed)) => assert_eq!(lie, Lie::TimeAndNoEtag),
+            Err(error) => panic!("{lie:?}: {error}"),
+        }
+    }
+}
+
+/// Where the body broke off, the rest of the same version follows. Without an entity tag, nothing
+/// would tell it from another.
+#[tokio::test]
+async fn a_body_that_breaks_off_goes_on_with_the_same_version() {
+    let (key, plain) = (AesKeyWrapper::generate().unwrap(), [7; 5000]);
+    for at in [0, 1, 4999, 5000] {
+        for lie in [Lie::BreaksOff(at), Lie::BreaksOffAndNoEtag(at)] {
+            let liar = Arc::new(Liar::new(Lie::None));
+            let decryptor = upload(&liar, &key, &plain).await;
+            *liar.1.lock().unwrap() = lie;
+            let get = Get::new(liar.clone(), "key").with_retry(RETRY);
+            let outcome = get.decrypt(&decryptor).await.unwrap().read_to_end().await;
+            match outcome {
+                Ok(read) => {
+                    assert!(read == plain, "{lie:?}");
+                    // Where all of it is here, an error at the end does not matter.
+                    assert!(!lie.hides_etag() || at == plain.len(), "{lie:?}");
+                }
+                Err(TransferError::Store(StoreError::Unavailable(_))) => {
+                    assert!(lie.hides_etag() && at < plain.len(), "{lie:?}");
+                }
+                Err(error) => panic!("{lie:?}: {error}"),
+            }
+        }
+    }
+}
+
+/// A listener counts the bytes that arrive for the caller, and is not told of a key that is long
+/// enough.
+#[tokio::test]
+async fn a_listener_counts_every_byte_once() {
+    let (key, plain) = (AesKeyWrapper::generate().unwrap(), [7; 5000]);
+    let liar = Arc::new(Liar::new(Lie::None));
+    let decryptor = upload(&liar, &key, &plain).await;
+    let folder = tempfile::tempdir().unwrap();
+    for way in 0..4 {
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let own = Arc::clone(&events);
+        let get = Get::new(liar.clone(), "key").with_part_size(1024);
+        let get = get.with_progress(move |event| own.lock().unwrap().push(event));
+        let result = match way {
+            0 => get.decrypt(&decryptor).await,
+            1 => get.decrypt_verified(&decryptor).await,
+            2 => get.decrypt_range(&decryptor, ByteRange::bounded(0..5000)).await,
+            _ => {
+                to_file(&get, &decryptor, &folder.path().join("out"), false).await.unwrap();
+                get.decrypt_range(&decryptor, ByteRange::bounded(0..0)).await
+            }
+        };
+        assert!(way == 3 || result.unwrap().read_to_end().await.unwrap() == plain);
+        let counted = events.lock().unwrap().iter().fold(0, |sum, event| match event {
+            Event::Transferred(bytes) => sum + bytes,
+            other => panic!("{way}: {other:?}"),
+        });
+        assert_eq!(counted, 5000, "{way}");
+    }
+}
