@@ -7,12 +7,12 @@
     reason = "tests fail loudly"
 )]
 
+#[path = "support/liar.rs"]
+mod liar;
+
 use std::{
     path::Path,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -21,174 +21,15 @@ use envelope_core::{
     AesKeyWrapper, ByteRange, Decryptor, Dialect, Encryptor, IntegrityError, Keyring, Policy,
 };
 use envelope_store::{
-    Event, Get, GetOptions, Headers, MemoryStore, Object, ObjectMeta, OutputFile, OutputOptions,
-    Put, PutOptions, PutResult, RetryPolicy, Store, StoreError, TransferError, Upload,
-    UploadedPart,
+    Event, Get, Headers, MemoryStore, OutputFile, OutputOptions, Put, PutOptions, RetryPolicy,
+    Store, StoreError, TransferError,
 };
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::TryStreamExt as _;
+
+use self::liar::{Liar, Lie};
 
 const RETRY: RetryPolicy =
     RetryPolicy::ONCE.with_attempts(3).with_initial_backoff(Duration::from_millis(2));
-
-/// What a [`Liar`] does with a response.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Lie {
-    /// The body of a request for a range has another byte here.
-    SecondRead(usize),
-    /// Sends so many bytes more than it announces.
-    Body(i64),
-    /// Sends the bytes of another range.
-    Range,
-    /// Sends another version of the object, with another entity tag or another length.
-    Etag,
-    Len,
-    /// Fails for every range but the first.
-    LaterRanges,
-    /// Says another time of modification at every request, of an object with an entity tag or
-    /// without one.
-    Time,
-    TimeAndNoEtag,
-    /// Breaks off the first body behind so many bytes. The second one has a tag or none.
-    BreaksOff(usize),
-    BreaksOffAndNoEtag(usize),
-    None,
-}
-
-impl Lie {
-    /// Whether the object has no entity tag, like a file that somebody copied into a folder.
-    const fn hides_etag(self) -> bool {
-        matches!(self, Self::TimeAndNoEtag | Self::BreaksOffAndNoEtag(_))
-    }
-}
-
-/// A store whose responses to `get` are not what was asked for.
-#[derive(Debug)]
-struct Liar(MemoryStore, Mutex<Lie>, AtomicU64);
-
-impl Liar {
-    fn new(lie: Lie) -> Self {
-        Self(MemoryStore::new(), Mutex::new(lie), AtomicU64::new(0))
-    }
-
-    /// Changes what the lie changes in metadata.
-    fn told(&self, mut meta: ObjectMeta) -> ObjectMeta {
-        let lie = *self.1.lock().unwrap();
-        if lie.hides_etag() {
-            meta.etag = "\"\"".to_owned();
-        }
-        if matches!(lie, Lie::Time | Lie::TimeAndNoEtag) {
-            meta.modified = Some(self.2.fetch_add(1, Ordering::Relaxed).to_string());
-        }
-        meta
-    }
-}
-
-#[async_trait::async_trait]
-impl Store for Liar {
-    fn vendor(&self) -> Option<meta_codec::Vendor> {
-        None
-    }
-
-    async fn head(&self, key: &str) -> Result<ObjectMeta, StoreError> {
-        Ok(self.told(self.0.head(key).await?))
-    }
-
-    async fn get(&self, key: &str, options: GetOptions) -> Result<Object, StoreError> {
-        let lie = *self.1.lock().unwrap();
-        if lie == Lie::LaterRanges && options.range.as_ref().is_some_and(|range| range.start > 0) {
-            return Err(StoreError::NotFound);
-        }
-        let is_ranged = options.range.is_some();
-        let mut object = self.0.get(key, options).await?;
-        object.meta = self.told(object.meta);
-        match lie {
-            Lie::Body(wrong) => {
-                object.meta.crc64 = None;
-                let len = object.bytes.end - object.bytes.start;
-                let len = usize::try_from(len.saturating_add_signed(wrong)).unwrap();
-                let body = stream::iter([Ok(Bytes::from(vec![7; len]))]).boxed();
-                object = Object::new(object.meta, object.bytes, body);
-            }
-            // Where the first read had one byte, the second has another.
-            Lie::SecondRead(at) if is_ranged => {
-                let mut body: Vec<u8> = object
-                    .body
-                    .try_fold(Vec::new(), |mut all, chunk| async move {
-                        all.extend_from_slice(&chunk);
-                        Ok(all)
-                    })
-                    .await?;
-                body[at] ^= 1;
-                let body = stream::iter([Ok(Bytes::from(body))]).boxed();
-                object = Object::new(object.meta, object.bytes, body);
-            }
-            Lie::Range => object.bytes = object.bytes.start..object.bytes.end - 1,
-            Lie::Etag => object.meta.etag = "\"another\"".to_owned(),
-            Lie::Len => object.meta.len += 1,
-            Lie::BreaksOff(at) | Lie::BreaksOffAndNoEtag(at) => {
-                let body = object.body.take(usize::from(at > 0)).map_ok(move |it| it.slice(..at));
-                let error = StoreError::Unavailable("the line is down".to_owned());
-                let body = body.chain(stream::iter([Err(error)])).boxed();
-                object = Object::new(object.meta, object.bytes, body);
-                *self.1.lock().unwrap() =
-                    if lie.hides_etag() { Lie::TimeAndNoEtag } else { Lie::None };
-            }
-            Lie::LaterRanges | Lie::None | Lie::SecondRead(_) | Lie::Time | Lie::TimeAndNoEtag => {}
-        }
-        Ok(object)
-    }
-
-    async fn put(
-        &self,
-        key: &str,
-        body: Bytes,
-        headers: &Headers,
-        options: PutOptions,
-    ) -> Result<PutResult, StoreError> {
-        self.0.put(key, body, headers, options).await
-    }
-
-    async fn create_multipart(
-        &self,
-        _: &str,
-        _: &Headers,
-        _: PutOptions,
-    ) -> Result<Upload, StoreError> {
-        Err(StoreError::Unsupported("parts"))
-    }
-
-    async fn upload_part(
-        &self,
-        _: &Upload,
-        _: u16,
-        _: Bytes,
-        _: &Headers,
-    ) -> Result<PutResult, StoreError> {
-        Err(StoreError::NoUpload)
-    }
-
-    async fn list_parts(&self, _: &Upload) -> Result<Vec<UploadedPart>, StoreError> {
-        Err(StoreError::NoUpload)
-    }
-
-    async fn complete(
-        &self,
-        _: &Upload,
-        _: &[(u16, String)],
-        _: &Headers,
-        _: PutOptions,
-    ) -> Result<PutResult, StoreError> {
-        Err(StoreError::NoUpload)
-    }
-
-    async fn abort(&self, _: &Upload) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        self.0.delete(key).await
-    }
-}
 
 /// Downloads to a file that an earlier run may have begun.
 async fn to_file(
@@ -250,7 +91,7 @@ async fn a_range_of_another_version_or_another_range_is_refused() {
         let encryptor = Encryptor::new(&key, Dialect::COS_V2);
         let put = Put::new(liar.clone(), "key");
         put.stream(&[7; 5000][..], None, &encryptor).await.unwrap();
-        *liar.1.lock().unwrap() = lie;
+        liar.lie(lie);
         let get = Get::new(liar, "key").with_part_size(1024);
         let range = ByteRange::bounded(1000..2000);
         let outcome = match get.decrypt_range(&decryptor, range).await {
@@ -279,11 +120,11 @@ async fn a_download_is_not_resumed_with_another_content_key() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out");
     let get = Get::new(liar.clone(), "key").with_part_size(1024).with_concurrency(1);
-    *liar.1.lock().unwrap() = Lie::LaterRanges;
+    liar.lie(Lie::LaterRanges);
     to_file(&get, &decryptor(&wrong), &path, true).await.unwrap_err();
     // The working file and its journal.
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
-    *liar.1.lock().unwrap() = Lie::None;
+    liar.lie(Lie::None);
     to_file(&get, &decryptor(&key), &path, true).await.unwrap();
     assert!(std::fs::read(&path).unwrap() == [7; 5000]);
 }
@@ -299,7 +140,7 @@ async fn the_second_read_is_compared_with_the_first() {
         let encryptor = Encryptor::new(&key, Dialect::COS_V2);
         let put = Put::new(store.clone(), "key").with_threshold(u64::MAX);
         put.stream(&plain[..], None, &encryptor).await.unwrap();
-        *store.1.lock().unwrap() = Lie::SecondRead(at);
+        store.lie(Lie::SecondRead(at));
         let decryptor = Decryptor::new(&Keyring::new().with(key.clone()));
         let result = Get::new(store, "key").decrypt_verified(&decryptor).await.unwrap();
         let (mut body, mut released) = (result.into_stream(), Vec::new());
@@ -348,7 +189,7 @@ async fn another_time_is_another_version_only_without_a_tag() {
     for lie in [Lie::Time, Lie::TimeAndNoEtag] {
         let liar = Arc::new(Liar::new(Lie::None));
         let decryptor = upload(&liar, &key, &[7; 5000]).await;
-        *liar.1.lock().unwrap() = lie;
+        liar.lie(lie);
         let outcome = Get::new(liar, "key").decrypt_range(&decryptor, range).await;
         match outcome.map(|_| ()) {
             Ok(()) => assert_eq!(lie, Lie::Time),
@@ -367,7 +208,7 @@ async fn a_body_that_breaks_off_goes_on_with_the_same_version() {
         for lie in [Lie::BreaksOff(at), Lie::BreaksOffAndNoEtag(at)] {
             let liar = Arc::new(Liar::new(Lie::None));
             let decryptor = upload(&liar, &key, &plain).await;
-            *liar.1.lock().unwrap() = lie;
+            liar.lie(lie);
             let get = Get::new(liar.clone(), "key").with_retry(RETRY);
             let outcome = get.decrypt(&decryptor).await.unwrap().read_to_end().await;
             match outcome {

@@ -1,0 +1,234 @@
+//! A store of one object that does not always show what it has.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use envelope_core::{AesKeyWrapper, Decryptor, Dialect, Encryptor, Keyring};
+use envelope_store::{
+    ErrorResponse, Get, GetOptions, Headers, MemoryStore, Object, ObjectMeta, Put, PutOptions,
+    PutResult, Store, StoreError, Upload, UploadedPart,
+};
+use meta_codec::Vendor;
+
+pub(crate) const PLAIN: &[u8] = b"forty-two bytes of a text, more or less...";
+
+/// What a [`Mirror`] shows and does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Shows {
+    Truth,
+    /// After the headers were replaced: another entity tag, checksum or length.
+    OtherTag,
+    OtherSum,
+    OtherSumAndTag,
+    OtherLen,
+    /// The object as it was, but for its length.
+    Before,
+    BeforeButLen,
+    /// The object without its envelope, with the same bytes or with others.
+    NoEnvelope,
+    NoEnvelopeNorBytes,
+    /// An envelope that is neither the old one nor the new one.
+    OtherEnvelope,
+    /// It takes longer than a look is believed, and meanwhile somebody changes a header or not.
+    SlowAccess,
+    SlowAccessAndColleague,
+    /// New metadata is refused, and so is what is uploaded instead, with or without a trace.
+    NoUpload,
+    HalfUpload,
+}
+
+/// A store of one object that does not always show what it has.
+#[derive(Debug)]
+pub(crate) struct Mirror {
+    pub(crate) store: MemoryStore,
+    shows: Mutex<Shows>,
+    before: Mutex<Option<ObjectMeta>>,
+    pub(crate) copies: AtomicU32,
+}
+
+impl Mirror {
+    /// Returns a store with an encrypted object.
+    pub(crate) async fn new(key: &AesKeyWrapper) -> Arc<Self> {
+        let mirror = Arc::new(Self {
+            store: MemoryStore::new(),
+            shows: Mutex::new(Shows::Truth),
+            before: Mutex::new(None),
+            copies: AtomicU32::new(0),
+        });
+        let encryptor = Encryptor::new(key, Dialect::COS_V2);
+        Put::new(mirror.clone(), "key").stream(PLAIN, None, &encryptor).await.unwrap();
+        mirror
+    }
+
+    fn shows(&self) -> Shows {
+        *self.shows.lock().unwrap()
+    }
+
+    pub(crate) fn show(&self, shows: Shows) {
+        *self.shows.lock().unwrap() = shows;
+        *self.before.lock().unwrap() = None;
+        self.copies.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) async fn opens_with(self: &Arc<Self>, key: &AesKeyWrapper) -> bool {
+        self.show(Shows::Truth);
+        let decryptor = Decryptor::new(&Keyring::new().with(key.clone()));
+        match Get::new(self.clone(), "key").decrypt(&decryptor).await {
+            Ok(result) => result.read_to_end().await.unwrap() == PLAIN,
+            Err(_) => false,
+        }
+    }
+}
+
+fn is_envelope(name: &str) -> bool {
+    name.starts_with("x-cos-meta-client-side-encryption")
+}
+
+fn error(code: &str) -> StoreError {
+    let mut refusal = ErrorResponse::default();
+    code.clone_into(&mut refusal.code);
+    StoreError::Refused(refusal)
+}
+
+#[async_trait::async_trait]
+impl Store for Mirror {
+    fn vendor(&self) -> Option<Vendor> {
+        Some(Vendor::Cos)
+    }
+
+    async fn head(&self, key: &str) -> Result<ObjectMeta, StoreError> {
+        let mut meta = self.store.head(key).await?;
+        let shows = self.shows();
+        if matches!(shows, Shows::SlowAccess | Shows::SlowAccessAndColleague) {
+            meta.etag = "\"of its bytes\"".to_owned();
+        }
+        let Some(before) = self.before.lock().unwrap().clone() else { return Ok(meta) };
+        let wrong = meta.crc64.map(|sum| sum ^ 1);
+        match shows {
+            Shows::OtherTag => meta.etag = "\"another\"".to_owned(),
+            Shows::OtherSum => (meta.etag, meta.crc64) = (before.etag, wrong),
+            Shows::OtherSumAndTag => meta.crc64 = wrong,
+            Shows::OtherLen => meta.len += 1,
+            Shows::Before => meta = before,
+            Shows::BeforeButLen => {
+                meta = before;
+                meta.len += 1;
+            }
+            Shows::NoEnvelope => meta.headers.retain(|(name, _)| !is_envelope(name)),
+            Shows::NoEnvelopeNorBytes => {
+                meta.headers.retain(|(name, _)| !is_envelope(name));
+                meta.len += 1;
+            }
+            Shows::OtherEnvelope => {
+                let key = AesKeyWrapper::generate().unwrap();
+                let of_other = Encryptor::new(&key, Dialect::COS_V2).encrypt().unwrap();
+                meta.headers.retain(|(name, _)| !is_envelope(name));
+                let headers = of_other.headers().iter();
+                meta.headers.extend(headers.map(|(name, value)| ((*name).into(), value.clone())));
+            }
+            _ => {}
+        }
+        Ok(meta)
+    }
+
+    async fn get(&self, key: &str, options: GetOptions) -> Result<Object, StoreError> {
+        self.store.get(key, options).await
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        headers: &Headers,
+        options: PutOptions,
+    ) -> Result<PutResult, StoreError> {
+        match self.shows() {
+            Shows::NoUpload => Err(error("NoUpload")),
+            Shows::HalfUpload => {
+                self.store.put(key, body.slice(..1), headers, options).await?;
+                Err(error("HalfUpload"))
+            }
+            _ => self.store.put(key, body, headers, options).await,
+        }
+    }
+
+    async fn create_multipart(
+        &self,
+        key: &str,
+        headers: &Headers,
+        options: PutOptions,
+    ) -> Result<Upload, StoreError> {
+        self.store.create_multipart(key, headers, options).await
+    }
+
+    async fn upload_part(
+        &self,
+        upload: &Upload,
+        number: u16,
+        body: Bytes,
+        headers: &Headers,
+    ) -> Result<PutResult, StoreError> {
+        self.store.upload_part(upload, number, body, headers).await
+    }
+
+    async fn list_parts(&self, upload: &Upload) -> Result<Vec<UploadedPart>, StoreError> {
+        self.store.list_parts(upload).await
+    }
+
+    async fn complete(
+        &self,
+        upload: &Upload,
+        parts: &[(u16, String)],
+        headers: &Headers,
+        options: PutOptions,
+    ) -> Result<PutResult, StoreError> {
+        self.store.complete(upload, parts, headers, options).await
+    }
+
+    async fn abort(&self, upload: &Upload) -> Result<(), StoreError> {
+        self.store.abort(upload).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.store.delete(key).await
+    }
+
+    async fn list_multipart_uploads(&self, key: &str) -> Result<Vec<Upload>, StoreError> {
+        self.store.list_multipart_uploads(key).await
+    }
+
+    async fn copy_replace_metadata(
+        &self,
+        key: &str,
+        _: &str,
+        headers: &Headers,
+    ) -> Result<(), StoreError> {
+        if matches!(self.shows(), Shows::NoUpload | Shows::HalfUpload) {
+            return Err(error("InvalidEncryptionRequest"));
+        }
+        let before = self.store.head(key).await?;
+        self.copies.fetch_add(1, Ordering::Relaxed);
+        self.store.copy_replace_metadata(key, &before.etag, headers).await?;
+        self.before.lock().unwrap().get_or_insert(before);
+        Ok(())
+    }
+
+    async fn access(&self, key: &str) -> Result<Option<String>, StoreError> {
+        if matches!(self.shows(), Shows::SlowAccess | Shows::SlowAccessAndColleague) {
+            tokio::time::sleep(Duration::from_millis(1100)).await;
+        }
+        if self.shows() == Shows::SlowAccessAndColleague {
+            let now = self.store.head(key).await?;
+            let mut headers = now.headers.clone();
+            headers.push(("x-cos-meta-note".to_owned(), "theirs".to_owned()));
+            self.store.copy_replace_metadata(key, &now.etag, &headers).await?;
+        }
+        Ok(None)
+    }
+}
