@@ -482,11 +482,13 @@ impl Put {
         // Before all of the source is read.
         self.all_headers(vendor, &object.longest_headers()?)?;
         let (object, proof) = tokio::select! {
-            // Whoever stopped it while it was read wants no upload, even if the reading is over.
-            biased;
-            () = self.stopped() => return Err(TransferError::Stopped),
             proven = self.proven(source, object, plan, is_resumable) => proven?,
+            () = self.stopped() => return Err(TransferError::Stopped),
         };
+        // Whoever stopped it while it was read wants no upload, even if the reading is over.
+        if self.stop.as_ref().is_some_and(StopSignal::is_stopped) {
+            return Err(TransferError::Stopped);
+        }
         let headers = self.all_headers(vendor, object.headers())?;
         Ok(Multipart { proof, ..self.multipart(plan, object, source, headers) })
     }
