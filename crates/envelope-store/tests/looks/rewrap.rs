@@ -1,26 +1,19 @@
 //! What a rewrap makes of what the store shows afterwards.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
-
-#[path = "support/mirror.rs"]
-mod mirror;
-
 use std::{
     path::Path,
     sync::{Arc, Mutex, atomic::Ordering},
-    time::Duration,
 };
 
 use envelope_core::{AesKeyWrapper, Decryptor, Dialect, Encryptor, Keyring};
 use envelope_store::{
-    Event, FolderStore, Get, Put, RetryPolicy, Rewrap, Rewrapped, StopSignal, Store, StoreError,
-    TransferError,
+    Event, FolderStore, Get, Put, Rewrap, Rewrapped, StopSignal, Store, StoreError, TransferError,
 };
 
-use self::mirror::{Mirror, PLAIN, Shows};
-
-const RETRY: RetryPolicy =
-    RetryPolicy::ONCE.with_attempts(3).with_initial_backoff(Duration::from_millis(2));
+use super::{
+    RETRY,
+    mirror::{Mirror, PLAIN, Shows},
+};
 
 /// Rewraps the object of a mirror that shows something, and leaves copies in a folder.
 async fn rewrap(

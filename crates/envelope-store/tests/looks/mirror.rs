@@ -41,6 +41,15 @@ pub(crate) enum Shows {
     /// New metadata is refused, and so is what is uploaded instead, with or without a trace.
     NoUpload,
     HalfUpload,
+    /// The answer to an upload is lost, and what is there is right, has a byte changed, or is what
+    /// a colleague has written: the same bytes with another envelope.
+    LostAnswer,
+    LostAnswerOfDamage,
+    LostAnswerOfColleague,
+    /// An upload is done and refused.
+    RefusedAnswer,
+    /// So many uploads arrive with a byte changed.
+    Damages(u32),
 }
 
 /// A store of one object that does not always show what it has.
@@ -49,6 +58,7 @@ pub(crate) struct Mirror {
     pub(crate) store: MemoryStore,
     shows: Mutex<Shows>,
     before: Mutex<Option<ObjectMeta>>,
+    /// The number of times that headers were replaced, or that an upload could be damaged.
     pub(crate) copies: AtomicU32,
 }
 
@@ -64,6 +74,18 @@ impl Mirror {
         let encryptor = Encryptor::new(key, Dialect::COS_V2);
         Put::new(mirror.clone(), "key").stream(PLAIN, None, &encryptor).await.unwrap();
         mirror
+    }
+
+    /// Stores an object, and does not say so.
+    async fn lose(
+        &self,
+        key: &str,
+        body: Bytes,
+        headers: &Headers,
+        options: PutOptions,
+    ) -> Result<PutResult, StoreError> {
+        self.store.put(key, body, headers, options).await?;
+        Err(StoreError::Unavailable("the line is down".to_owned()))
     }
 
     fn shows(&self) -> Shows {
@@ -88,6 +110,21 @@ impl Mirror {
 
 fn is_envelope(name: &str) -> bool {
     name.starts_with("x-cos-meta-client-side-encryption")
+}
+
+/// Replaces an envelope by one that has another content key.
+fn exchange_envelope(headers: &mut Headers) {
+    let key = AesKeyWrapper::generate().unwrap();
+    let of_other = Encryptor::new(&key, Dialect::COS_V2).encrypt().unwrap();
+    headers.retain(|(name, _)| !is_envelope(name));
+    let of_other = of_other.headers().iter();
+    headers.extend(of_other.map(|(name, value)| ((*name).to_owned(), value.clone())));
+}
+
+fn damaged(body: &[u8]) -> Bytes {
+    let mut body = body.to_vec();
+    body.iter_mut().take(1).for_each(|byte| *byte ^= 1);
+    body.into()
 }
 
 fn error(code: &str) -> StoreError {
@@ -125,13 +162,7 @@ impl Store for Mirror {
                 meta.headers.retain(|(name, _)| !is_envelope(name));
                 meta.len += 1;
             }
-            Shows::OtherEnvelope => {
-                let key = AesKeyWrapper::generate().unwrap();
-                let of_other = Encryptor::new(&key, Dialect::COS_V2).encrypt().unwrap();
-                meta.headers.retain(|(name, _)| !is_envelope(name));
-                let headers = of_other.headers().iter();
-                meta.headers.extend(headers.map(|(name, value)| ((*name).into(), value.clone())));
-            }
+            Shows::OtherEnvelope => exchange_envelope(&mut meta.headers),
             _ => {}
         }
         Ok(meta)
@@ -153,6 +184,20 @@ impl Store for Mirror {
             Shows::HalfUpload => {
                 self.store.put(key, body.slice(..1), headers, options).await?;
                 Err(error("HalfUpload"))
+            }
+            Shows::RefusedAnswer => {
+                self.store.put(key, body, headers, options).await?;
+                Err(error("RefusedAnswer"))
+            }
+            Shows::LostAnswer => self.lose(key, body, headers, options).await,
+            Shows::LostAnswerOfDamage => self.lose(key, damaged(&body), headers, options).await,
+            Shows::LostAnswerOfColleague => {
+                let mut headers = headers.clone();
+                exchange_envelope(&mut headers);
+                self.lose(key, body, &headers, options).await
+            }
+            Shows::Damages(uploads) if self.copies.fetch_add(1, Ordering::Relaxed) < uploads => {
+                self.store.put(key, damaged(&body), headers, options).await
             }
             _ => self.store.put(key, body, headers, options).await,
         }

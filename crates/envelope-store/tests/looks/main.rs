@@ -1,0 +1,14 @@
+//! What transfers make of a store that does not always show what it has.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
+
+mod mirror;
+mod rewrap;
+mod upload;
+
+use std::time::Duration;
+
+use envelope_store::RetryPolicy;
+
+const RETRY: RetryPolicy =
+    RetryPolicy::ONCE.with_attempts(3).with_initial_backoff(Duration::from_millis(2));

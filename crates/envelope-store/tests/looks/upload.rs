@@ -1,0 +1,112 @@
+//! What an upload in one request does with what arrived.
+
+use std::sync::{Arc, Mutex, atomic::Ordering};
+
+use envelope_core::{AesKeyWrapper, Dialect, Encryptor};
+use envelope_store::{Event, Put, Store, StoreError, TransferError, UploadResult};
+
+use super::{
+    RETRY,
+    mirror::{Mirror, PLAIN, Shows},
+};
+
+/// Uploads an object to a mirror that shows something.
+async fn upload(
+    mirror: &Arc<Mirror>,
+    shows: Shows,
+    key: &AesKeyWrapper,
+    put: Put,
+) -> Result<UploadResult, TransferError> {
+    mirror.show(shows);
+    let encryptor = Encryptor::new(key, Dialect::COS_V2);
+    put.with_retry(RETRY).stream(PLAIN, None, &encryptor).await
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_no_failure_if_the_object_is_there() {
+    let (key, other) = (AesKeyWrapper::generate().unwrap(), AesKeyWrapper::generate().unwrap());
+    for shows in [
+        Shows::LostAnswer,
+        Shows::LostAnswerOfDamage,
+        Shows::LostAnswerOfColleague,
+        Shows::NoUpload,
+    ] {
+        for create_only in [false, true] {
+            let mirror = Mirror::new(&other).await;
+            if create_only {
+                mirror.store.delete("key").await.unwrap();
+            }
+            let put = Put::new(mirror.clone(), "key").with_create_only(create_only);
+            let outcome = upload(&mirror, shows, &key, put).await;
+            let case = format!("{shows:?} {create_only}: {outcome:?}");
+            match outcome {
+                Ok(result) => {
+                    assert_eq!(shows, Shows::LostAnswer, "{case}");
+                    let there = mirror.store.head("key").await.unwrap();
+                    assert_eq!((result.len, result.etag), (there.len, there.etag), "{case}");
+                    assert!(mirror.opens_with(&key).await, "{case}");
+                }
+                // The store says that it took nothing, and it did not.
+                Err(TransferError::Store(StoreError::Refused(_))) => {
+                    assert_eq!(shows, Shows::NoUpload, "{case}");
+                    assert_eq!(mirror.opens_with(&other).await, !create_only, "{case}");
+                }
+                Err(TransferError::Store(StoreError::Unavailable(_))) => {
+                    assert_ne!(shows, Shows::LostAnswer, "{case}");
+                }
+                Err(_) => panic!("{case}"),
+            }
+        }
+    }
+}
+
+/// An answer that says no is no lost answer, even if the same object is there by now.
+#[tokio::test]
+async fn a_refusal_is_a_refusal() {
+    let key = AesKeyWrapper::generate().unwrap();
+    let mirror = Mirror::new(&key).await;
+    let put = Put::new(mirror.clone(), "key");
+    let outcome = upload(&mirror, Shows::RefusedAnswer, &key, put).await;
+    let refused = matches!(outcome, Err(TransferError::Store(StoreError::Refused(_))));
+    assert!(refused, "{outcome:?}");
+}
+
+/// Our own wrong bytes are replaced, thrice at most, but not where nothing may be replaced.
+#[tokio::test]
+async fn what_arrived_damaged_is_sent_again() {
+    let key = AesKeyWrapper::generate().unwrap();
+    for damages in 0..5 {
+        for way in 0..3 {
+            let mirror = Mirror::new(&key).await;
+            let there = mirror.store.head("key").await.unwrap();
+            let told = Arc::new(Mutex::new(0));
+            let own = Arc::clone(&told);
+            let put = Put::new(mirror.clone(), "key").with_progress(move |event| {
+                if let Event::Transferred(bytes) = event {
+                    *own.lock().unwrap() += bytes;
+                }
+            });
+            let put = match way {
+                0 => put,
+                1 => put.with_expected(there),
+                _ => {
+                    mirror.store.delete("key").await.unwrap();
+                    put.with_create_only(true)
+                }
+            };
+            let outcome = upload(&mirror, Shows::Damages(damages), &key, put).await;
+            let most = if way == 0 { 3 } else { 1 };
+            let case = format!("{damages} {way}: {outcome:?}");
+            let sent = mirror.copies.load(Ordering::Relaxed);
+            assert_eq!(sent, (damages + 1).min(most), "{case}");
+            if damages < most {
+                assert!(outcome.is_ok(), "{case}");
+                assert_eq!(*told.lock().unwrap(), PLAIN.len() as u64, "{case}");
+                assert!(mirror.opens_with(&key).await, "{case}");
+            } else {
+                assert!(matches!(outcome, Err(TransferError::Damaged { .. })), "{case}");
+                assert_eq!(*told.lock().unwrap(), 0, "{case}");
+            }
+        }
+    }
+}
