@@ -22,7 +22,7 @@ pub(crate) const PLAIN: &[u8] = b"forty-two bytes of a text, more or less...";
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Shows {
     Truth,
-    /// After the headers were replaced: another entity tag, checksum or length.
+    /// After it was written, or its headers were replaced: another entity tag, checksum or length.
     OtherTag,
     OtherSum,
     OtherSumAndTag,
@@ -35,6 +35,8 @@ pub(crate) enum Shows {
     NoEnvelopeNorBytes,
     /// An envelope that is neither the old one nor the new one.
     OtherEnvelope,
+    /// An envelope that opens the object, but does not state its length.
+    AlteredEnvelope,
     /// It takes longer than a look is believed, and meanwhile somebody changes a header or not.
     SlowAccess,
     SlowAccessAndColleague,
@@ -108,6 +110,9 @@ impl Mirror {
     }
 }
 
+/// The end of the header that states how long the plaintext is.
+const LENGTH: &str = "unencrypted-content-length";
+
 fn is_envelope(name: &str) -> bool {
     name.starts_with("x-cos-meta-client-side-encryption")
 }
@@ -162,6 +167,7 @@ impl Store for Mirror {
                 meta.headers.retain(|(name, _)| !is_envelope(name));
                 meta.len += 1;
             }
+            Shows::AlteredEnvelope => meta.headers.retain(|(name, _)| !name.ends_with(LENGTH)),
             Shows::OtherEnvelope => exchange_envelope(&mut meta.headers),
             _ => {}
         }
@@ -199,7 +205,11 @@ impl Store for Mirror {
             Shows::Damages(uploads) if self.copies.fetch_add(1, Ordering::Relaxed) < uploads => {
                 self.store.put(key, damaged(&body), headers, options).await
             }
-            _ => self.store.put(key, body, headers, options).await,
+            _ => {
+                let result = self.store.put(key, body, headers, options).await?;
+                *self.before.lock().unwrap() = Some(self.store.head(key).await?);
+                Ok(result)
+            }
         }
     }
 

@@ -110,3 +110,33 @@ async fn what_arrived_damaged_is_sent_again() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_upload_succeeds_only_if_the_object_shows_it() {
+    let key = AesKeyWrapper::generate().unwrap();
+    for shows in [
+        Shows::Truth,
+        Shows::OtherTag,
+        Shows::OtherSum,
+        Shows::OtherLen,
+        Shows::NoEnvelope,
+        Shows::NoEnvelopeNorBytes,
+        Shows::OtherEnvelope,
+        Shows::AlteredEnvelope,
+    ] {
+        let mirror = Mirror::new(&key).await;
+        let outcome = upload(&mirror, shows, &key, Put::new(mirror.clone(), "key")).await;
+        let is_as_expected = match shows {
+            Shows::Truth => outcome.is_ok(),
+            Shows::OtherSum | Shows::OtherLen | Shows::NoEnvelope | Shows::NoEnvelopeNorBytes => {
+                matches!(outcome, Err(TransferError::Damaged { removed: false, .. }))
+            }
+            Shows::AlteredEnvelope => matches!(outcome, Err(TransferError::Corrupt(_))),
+            // Somebody else has written meanwhile.
+            _ => matches!(outcome, Err(TransferError::Store(StoreError::Changed))),
+        };
+        assert!(is_as_expected, "{shows:?}: {outcome:?}");
+        // Nothing was deleted, and what is there is what was sent.
+        assert!(mirror.opens_with(&key).await, "{shows:?}");
+    }
+}
