@@ -18,7 +18,8 @@ use std::{
 
 use bytes::Bytes;
 use envelope_core::{
-    AesKeyWrapper, ByteRange, Decryptor, Dialect, Encryptor, IntegrityError, Keyring, Policy,
+    AesKeyWrapper, ByteRange, Decryptor, Dialect, Encryptor, IntegrityError, Keyring, PlainDigest,
+    Policy,
 };
 use envelope_store::{
     Event, Get, Headers, MemoryStore, OutputFile, OutputOptions, Put, PutOptions, RetryPolicy,
@@ -227,7 +228,7 @@ async fn a_body_that_breaks_off_goes_on_with_the_same_version() {
 }
 
 /// A listener counts the bytes that arrive for the caller, and is not told of a key that is long
-/// enough.
+/// enough. An inspector sees the envelope once.
 #[tokio::test]
 async fn a_listener_counts_every_byte_once() {
     let (key, plain) = (AesKeyWrapper::generate().unwrap(), [7; 5000]);
@@ -239,6 +240,9 @@ async fn a_listener_counts_every_byte_once() {
         let own = Arc::clone(&events);
         let get = Get::new(liar.clone(), "key").with_part_size(1024);
         let get = get.with_progress(move |event| own.lock().unwrap().push(event));
+        let seen = Arc::new(Mutex::new(0));
+        let inspected = Arc::clone(&seen);
+        let get = get.with_inspector(move |_| *inspected.lock().unwrap() += 1);
         let result = match way {
             0 => get.decrypt(&decryptor).await,
             1 => get.decrypt_verified(&decryptor).await,
@@ -256,5 +260,90 @@ async fn a_listener_counts_every_byte_once() {
             other => panic!("{way}: {other:?}"),
         });
         assert_eq!(counted, 5000, "{way}");
+        assert_eq!(*seen.lock().unwrap(), if way == 3 { 2 } else { 1 }, "{way}");
     }
+}
+
+#[tokio::test]
+async fn a_small_object_of_a_listing_takes_one_request() {
+    let key = AesKeyWrapper::generate().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    // With its length from a listing, it is fetched as a whole or in ranges of 1024 bytes.
+    for (listed, requests) in [(None, 1 + 5), (Some(5000), 1 + 5), (Some(1024), 1), (Some(1), 1)] {
+        let liar = Arc::new(Liar::new(Lie::None));
+        let decryptor = upload(&liar, &key, &[7; 5000]).await;
+        let before = liar.requests();
+        let get = Get::new(liar.clone(), "key").with_part_size(1024);
+        let get = listed.iter().fold(get, |get, len| get.with_listed_len(*len));
+        to_file(&get, &decryptor, &folder.path().join("out"), false).await.unwrap();
+        assert_eq!(liar.requests() - before, requests, "{listed:?}");
+        std::fs::remove_file(folder.path().join("out")).unwrap();
+    }
+}
+
+/// No store has longer objects than ten thousand parts of 5 GiB, so that a length cannot make a
+/// file of any size.
+#[tokio::test]
+async fn a_length_is_believed_only_up_to_that_of_the_longest_object() {
+    const MAX_LEN: u64 = 53_687_091_200_000;
+    let key = AesKeyWrapper::generate().unwrap();
+    let decryptor = Decryptor::new(&Keyring::new().with(key.clone()));
+    let decryptor = decryptor.with_policy(Policy::every_algorithm());
+    let folder = tempfile::tempdir().unwrap();
+    for len in [MAX_LEN, MAX_LEN + 1] {
+        let liar = Arc::new(Liar::new(Lie::None));
+        // cos-v1 says no length of its own.
+        let encryptor = Encryptor::new(&key, Dialect::COS_V1).allow_weak_wrap();
+        Put::new(liar.clone(), "key").stream(&[7; 5000][..], None, &encryptor).await.unwrap();
+        liar.lie(Lie::Long(len));
+        let get = Get::new(liar, "key").with_part_size(5 << 30).with_retry(RETRY);
+        let outcome = to_file(&get, &decryptor, &folder.path().join("out"), false).await;
+        // Some file systems have no files of the greatest length, either.
+        let is_refused = matches!(outcome, Err(TransferError::Corrupt(_)));
+        assert_eq!(is_refused, len > MAX_LEN, "{len}: {outcome:?}");
+        assert!(outcome.is_err(), "{len}");
+    }
+}
+
+#[tokio::test]
+async fn a_download_in_ranges_verifies_the_md5_of_the_plaintext() {
+    let (key, plain) = (AesKeyWrapper::generate().unwrap(), [7; 5000]);
+    let decryptor = Decryptor::new(&Keyring::new().with(key.clone()));
+    let folder = tempfile::tempdir().unwrap();
+    for is_right in [true, false] {
+        let mut digest = PlainDigest::new();
+        digest.update(if is_right { &plain } else { b"another text" });
+        let encryptor = Encryptor::new(&key, Dialect::COS_V2).with_plain_md5(digest.finish());
+        let liar = Arc::new(Liar::new(Lie::None));
+        Put::new(liar.clone(), "key").stream(&plain[..], None, &encryptor).await.unwrap();
+        let get = Get::new(liar, "key").with_part_size(1024);
+        let path = folder.path().join(is_right.to_string());
+        let outcome = to_file(&get, &decryptor, &path, false).await;
+        assert_eq!(outcome.is_ok(), is_right, "{outcome:?}");
+        assert_eq!(path.exists(), is_right);
+    }
+}
+
+#[tokio::test]
+async fn a_resumed_download_fetches_only_what_is_missing() {
+    let (key, plain) = (AesKeyWrapper::generate().unwrap(), [7; 5000]);
+    let liar = Arc::new(Liar::new(Lie::None));
+    let decryptor = upload(&liar, &key, &plain).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out");
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let own = Arc::clone(&events);
+    let get = Get::new(liar.clone(), "key").with_part_size(1024).with_concurrency(1);
+    let get = get.with_progress(move |event| own.lock().unwrap().push(event));
+    liar.lie(Lie::LaterRanges);
+    to_file(&get, &decryptor, &path, true).await.unwrap_err();
+    assert_eq!(*events.lock().unwrap(), [Event::Transferred(1024)]);
+    events.lock().unwrap().clear();
+    liar.lie(Lie::None);
+    let before = liar.requests();
+    to_file(&get, &decryptor, &path, true).await.unwrap();
+    assert_eq!(liar.requests() - before, 1 + 4);
+    let events = events.lock().unwrap();
+    assert_eq!(events[..2], [Event::Resumed(1024), Event::Transferred(1024)]);
+    assert!(std::fs::read(&path).unwrap() == plain);
 }

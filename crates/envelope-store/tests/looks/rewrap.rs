@@ -181,3 +181,13 @@ async fn the_upload_of_an_earlier_run_is_ended() {
     assert_eq!(mirror.list_multipart_uploads("key").await.unwrap(), []);
     assert!(!journal.exists());
 }
+
+#[tokio::test]
+async fn debug_output_names_the_new_keys_and_shows_none() {
+    let key = AesKeyWrapper::new(b"0123456789abcdef0123456789abcdef").unwrap();
+    let new = Decryptor::new(&Keyring::new().with(key));
+    let mirror = Mirror::new(&AesKeyWrapper::generate().unwrap()).await;
+    let shown = format!("{:?}", Rewrap::new(mirror, "key").with_new_keys(&new));
+    assert!(shown.contains("new: Some(NewKeys)"), "{shown}");
+    assert!(!shown.contains("0123456789") && !shown.contains("48, 49, 50"), "{shown}");
+}

@@ -30,6 +30,8 @@ pub(crate) enum Lie {
     /// without one.
     Time,
     TimeAndNoEtag,
+    /// Says that the object has so many bytes.
+    Long(u64),
     /// Breaks off the first body behind so many bytes. The second one has a tag or none.
     BreaksOff(usize),
     BreaksOffAndNoEtag(usize),
@@ -52,6 +54,11 @@ impl Liar {
         Self(MemoryStore::new(), Mutex::new(lie), AtomicU64::new(0))
     }
 
+    /// Returns how many requests told of the object so far.
+    pub(crate) fn requests(&self) -> u64 {
+        self.2.load(Ordering::Relaxed)
+    }
+
     /// Sets the lie from now on.
     pub(crate) fn lie(&self, lie: Lie) {
         *self.1.lock().unwrap() = lie;
@@ -63,8 +70,12 @@ impl Liar {
         if lie.hides_etag() {
             meta.etag = "\"\"".to_owned();
         }
+        let number = self.2.fetch_add(1, Ordering::Relaxed);
         if matches!(lie, Lie::Time | Lie::TimeAndNoEtag) {
-            meta.modified = Some(self.2.fetch_add(1, Ordering::Relaxed).to_string());
+            meta.modified = Some(number.to_string());
+        }
+        if let Lie::Long(len) = lie {
+            meta.len = len;
         }
         meta
     }
@@ -120,7 +131,12 @@ impl Store for Liar {
                 *self.1.lock().unwrap() =
                     if lie.hides_etag() { Lie::TimeAndNoEtag } else { Lie::None };
             }
-            Lie::LaterRanges | Lie::None | Lie::SecondRead(_) | Lie::Time | Lie::TimeAndNoEtag => {}
+            Lie::LaterRanges
+            | Lie::None
+            | Lie::SecondRead(_)
+            | Lie::Long(_)
+            | Lie::Time
+            | Lie::TimeAndNoEtag => {}
         }
         Ok(object)
     }
