@@ -322,7 +322,8 @@ mod tests {
         }
         assert_eq!(warnings.lock().unwrap().len(), 2);
         // The disk is full.
-        let listener = ProgressListener::default();
+        let told = std::sync::Arc::clone(&warnings);
+        let listener = ProgressListener::new(move |event| told.lock().unwrap().push(event));
         let (journal, text) = Journal::open(&folder.path().join("full")).unwrap();
         assert!(text.is_empty());
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
@@ -330,5 +331,11 @@ mod tests {
             UploadJournal { journal: Mutex::new(Some(journal.with_file(full))), listener };
         journal.begin("k", (9, Some(5)), 16, &Headers::new()).await;
         assert!(!journal.is_kept() && !folder.path().join("full").exists());
+        let warnings = warnings.lock().unwrap();
+        let names = |event: &Event| match event {
+            Event::Warning(words) => words.contains(&*folder.path().join("full").to_string_lossy()),
+            _ => false,
+        };
+        assert_eq!(warnings.iter().filter(|event| names(event)).count(), 1, "{warnings:?}");
     }
 }

@@ -4,6 +4,7 @@
 
 mod mirror;
 mod rewrap;
+mod sizes;
 mod upload;
 
 use std::time::Duration;

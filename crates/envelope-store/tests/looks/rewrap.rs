@@ -5,10 +5,13 @@ use std::{
     sync::{Arc, Mutex, atomic::Ordering},
 };
 
+use bytes::Bytes;
 use envelope_core::{AesKeyWrapper, Decryptor, Dialect, Encryptor, Keyring};
 use envelope_store::{
-    Event, FolderStore, Get, Put, Rewrap, Rewrapped, StopSignal, Store, StoreError, TransferError,
+    Event, FolderStore, Get, GetOptions, Put, PutOptions, Rewrap, Rewrapped, StopSignal, Store,
+    StoreError, TransferError,
 };
+use futures_util::TryStreamExt as _;
 
 use super::{
     RETRY,
@@ -190,4 +193,42 @@ async fn debug_output_names_the_new_keys_and_shows_none() {
     let shown = format!("{:?}", Rewrap::new(mirror, "key").with_new_keys(&new));
     assert!(shown.contains("new: Some(NewKeys)"), "{shown}");
     assert!(!shown.contains("0123456789") && !shown.contains("48, 49, 50"), "{shown}");
+}
+
+/// What killed runs have left in the folder of the copies is removed if the object has the same
+/// bytes, or if it is no whole copy.
+#[tokio::test]
+async fn abandoned_copies_go_once_they_are_not_needed() {
+    let keys = (&AesKeyWrapper::generate().unwrap(), &AesKeyWrapper::generate().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let job = |mirror: &Arc<Mirror>| {
+        let job = Rewrap::new(mirror.clone(), "key").with_reupload(true);
+        job.with_folder(folder.path()).with_journal(folder.path().join("of-key.journal"))
+    };
+    let mirror = Mirror::new(keys.0).await;
+    let body = mirror.store.get("key", GetOptions::default()).await.unwrap().body;
+    let body: Vec<Bytes> = body.try_collect().await.unwrap();
+    let headers = mirror.store.head("key").await.unwrap().headers;
+    let outcome = rewrap(&mirror, Shows::HalfUpload, keys, job(&mirror)).await;
+    let Err(TransferError::Kept { path, .. }) = outcome else { panic!("{outcome:?}") };
+    let others = ["of-key-half", "of-key-locked", "of-key-a.b", "of-other-half"];
+    for name in others {
+        std::fs::write(folder.path().join(name), b"half").unwrap();
+    }
+    let locked = std::fs::File::open(folder.path().join("of-key-locked")).unwrap();
+    locked.lock().unwrap();
+
+    // An object of the same length, but with other bytes.
+    let other = Mirror::new(keys.0).await;
+    rewrap(&other, Shows::Truth, keys, job(&other)).await.unwrap();
+    assert!(path.exists());
+    let is_left = |name: &&&str| folder.path().join(name).exists();
+    let left: Vec<_> = others.iter().filter(is_left).collect();
+    assert_eq!(left, [&"of-key-locked", &"of-key-a.b", &"of-other-half"]);
+
+    let options = PutOptions::default();
+    mirror.store.put("key", body.concat().into(), &headers, options).await.unwrap();
+    rewrap(&mirror, Shows::Truth, keys, job(&mirror)).await.unwrap();
+    assert!(!path.exists());
+    assert_eq!(names(folder.path()).iter().filter(|it| it.starts_with("of-key-")).count(), 2);
 }
