@@ -27,6 +27,8 @@ pub(crate) enum Shows {
     OtherSum,
     OtherSumAndTag,
     OtherLen,
+    /// Another length, at the first look only.
+    OtherLenOnce,
     /// The object as it was, but for its length.
     Before,
     BeforeButLen,
@@ -62,6 +64,8 @@ pub(crate) struct Mirror {
     before: Mutex<Option<ObjectMeta>>,
     /// The number of times that headers were replaced, or that an upload could be damaged.
     pub(crate) copies: AtomicU32,
+    /// The number of looks at an object after it was written.
+    pub(crate) looks: AtomicU32,
 }
 
 impl Mirror {
@@ -72,6 +76,7 @@ impl Mirror {
             shows: Mutex::new(Shows::Truth),
             before: Mutex::new(None),
             copies: AtomicU32::new(0),
+            looks: AtomicU32::new(0),
         });
         let encryptor = Encryptor::new(key, Dialect::COS_V2);
         Put::new(mirror.clone(), "key").stream(PLAIN, None, &encryptor).await.unwrap();
@@ -98,6 +103,7 @@ impl Mirror {
         *self.shows.lock().unwrap() = shows;
         *self.before.lock().unwrap() = None;
         self.copies.store(0, Ordering::Relaxed);
+        self.looks.store(0, Ordering::Relaxed);
     }
 
     pub(crate) async fn opens_with(self: &Arc<Self>, key: &AesKeyWrapper) -> bool {
@@ -151,12 +157,14 @@ impl Store for Mirror {
             meta.etag = "\"of its bytes\"".to_owned();
         }
         let Some(before) = self.before.lock().unwrap().clone() else { return Ok(meta) };
+        self.looks.fetch_add(1, Ordering::Relaxed);
         let wrong = meta.crc64.map(|sum| sum ^ 1);
         match shows {
             Shows::OtherTag => meta.etag = "\"another\"".to_owned(),
             Shows::OtherSum => (meta.etag, meta.crc64) = (before.etag, wrong),
             Shows::OtherSumAndTag => meta.crc64 = wrong,
             Shows::OtherLen => meta.len += 1,
+            Shows::OtherLenOnce if self.looks.load(Ordering::Relaxed) == 1 => meta.len += 1,
             Shows::Before => meta = before,
             Shows::BeforeButLen => {
                 meta = before;

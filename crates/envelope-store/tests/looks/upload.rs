@@ -119,6 +119,7 @@ async fn an_upload_succeeds_only_if_the_object_shows_it() {
         Shows::OtherTag,
         Shows::OtherSum,
         Shows::OtherLen,
+        Shows::OtherLenOnce,
         Shows::NoEnvelope,
         Shows::NoEnvelopeNorBytes,
         Shows::OtherEnvelope,
@@ -127,7 +128,7 @@ async fn an_upload_succeeds_only_if_the_object_shows_it() {
         let mirror = Mirror::new(&key).await;
         let outcome = upload(&mirror, shows, &key, Put::new(mirror.clone(), "key")).await;
         let is_as_expected = match shows {
-            Shows::Truth => outcome.is_ok(),
+            Shows::Truth | Shows::OtherLenOnce => outcome.is_ok(),
             Shows::OtherSum | Shows::OtherLen | Shows::NoEnvelope | Shows::NoEnvelopeNorBytes => {
                 matches!(outcome, Err(TransferError::Damaged { removed: false, .. }))
             }
@@ -136,7 +137,31 @@ async fn an_upload_succeeds_only_if_the_object_shows_it() {
             _ => matches!(outcome, Err(TransferError::Store(StoreError::Changed))),
         };
         assert!(is_as_expected, "{shows:?}: {outcome:?}");
+        // What looks wrong is looked at again, and nothing else is.
+        let looks = mirror.looks.load(Ordering::Relaxed);
+        assert_eq!(looks == 1, shows == Shows::Truth, "{shows:?}: {looks} looks");
         // Nothing was deleted, and what is there is what was sent.
         assert!(mirror.opens_with(&key).await, "{shows:?}");
+    }
+}
+
+/// Neither an upload in one request nor one in parts replaces another version than the expected
+/// one.
+#[tokio::test]
+async fn only_the_expected_version_is_replaced() {
+    let (key, other) = (AesKeyWrapper::generate().unwrap(), AesKeyWrapper::generate().unwrap());
+    for threshold in [u64::MAX, 1000] {
+        let mirror = Mirror::new(&key).await;
+        let seen = mirror.head("key").await.unwrap();
+        let encryptor = Encryptor::new(&other, Dialect::COS_V2);
+        let put = Put::new(mirror.clone(), "key").with_expected(seen.clone());
+        let put = put.with_threshold(threshold).with_retry(RETRY);
+        put.stream(&[7; 5000][..], None, &encryptor).await.unwrap();
+        let theirs = mirror.head("key").await.unwrap();
+        let outcome = put.stream(&[8; 5000][..], None, &encryptor).await;
+        let changed = matches!(outcome, Err(TransferError::Store(StoreError::Changed)));
+        assert!(changed, "{threshold}: {outcome:?}");
+        assert_eq!(mirror.head("key").await.unwrap().etag, theirs.etag);
+        assert!(mirror.list_multipart_uploads("key").await.unwrap().is_empty());
     }
 }
