@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
 
 mod mirror;
+mod parts;
 mod rewrap;
 mod sizes;
 mod upload;

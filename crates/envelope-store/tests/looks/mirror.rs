@@ -52,6 +52,18 @@ pub(crate) enum Shows {
     LostAnswerOfColleague,
     /// An upload is done and refused.
     RefusedAnswer,
+    /// The answer to the creation of an upload in parts is lost. It can be told whose it is, or not,
+    /// and then it was created at this time.
+    LostCreation,
+    LostCreationWithoutProof(Option<u64>),
+    /// The answer to the completion is lost, and that to the look after it, too.
+    LostCompletion,
+    LostCompletionAndLook,
+    /// The upload is gone at its completion, and a colleague has written the same bytes. Or it is
+    /// only said to be gone.
+    GoneUpload,
+    GoneUploadAndColleague,
+    DeniedUpload,
     /// So many uploads arrive with a byte changed.
     Damages(u32),
 }
@@ -157,14 +169,17 @@ impl Store for Mirror {
             meta.etag = "\"of its bytes\"".to_owned();
         }
         let Some(before) = self.before.lock().unwrap().clone() else { return Ok(meta) };
-        self.looks.fetch_add(1, Ordering::Relaxed);
+        let looks = self.looks.fetch_add(1, Ordering::Relaxed) + 1;
         let wrong = meta.crc64.map(|sum| sum ^ 1);
         match shows {
             Shows::OtherTag => meta.etag = "\"another\"".to_owned(),
             Shows::OtherSum => (meta.etag, meta.crc64) = (before.etag, wrong),
             Shows::OtherSumAndTag => meta.crc64 = wrong,
             Shows::OtherLen => meta.len += 1,
-            Shows::OtherLenOnce if self.looks.load(Ordering::Relaxed) == 1 => meta.len += 1,
+            Shows::OtherLenOnce if looks == 1 => meta.len += 1,
+            Shows::LostCompletionAndLook if looks == 1 => {
+                return Err(StoreError::Unavailable("the line is down".to_owned()));
+            }
             Shows::Before => meta = before,
             Shows::BeforeButLen => {
                 meta = before;
@@ -227,7 +242,13 @@ impl Store for Mirror {
         headers: &Headers,
         options: PutOptions,
     ) -> Result<Upload, StoreError> {
-        self.store.create_multipart(key, headers, options).await
+        let upload = self.store.create_multipart(key, headers, options).await?;
+        let is_lost =
+            matches!(self.shows(), Shows::LostCreation | Shows::LostCreationWithoutProof(_));
+        if is_lost && self.copies.fetch_add(1, Ordering::Relaxed) == 0 {
+            return Err(StoreError::Unavailable("the line is down".to_owned()));
+        }
+        Ok(upload)
     }
 
     async fn upload_part(
@@ -251,7 +272,28 @@ impl Store for Mirror {
         headers: &Headers,
         options: PutOptions,
     ) -> Result<PutResult, StoreError> {
-        self.store.complete(upload, parts, headers, options).await
+        let lost = StoreError::Unavailable("the line is down".to_owned());
+        match self.shows() {
+            Shows::LostCompletion | Shows::LostCompletionAndLook => {
+                self.store.complete(upload, parts, headers, options).await?;
+                *self.before.lock().unwrap() = Some(self.store.head(&upload.key).await?);
+                Err(lost)
+            }
+            Shows::GoneUpload => {
+                self.store.abort(upload).await?;
+                Err(StoreError::NoUpload)
+            }
+            Shows::GoneUploadAndColleague => {
+                self.store.complete(upload, parts, headers, options).await?;
+                let there = self.store.head(&upload.key).await?;
+                let mut headers = there.headers.clone();
+                exchange_envelope(&mut headers);
+                self.store.copy_replace_metadata(&upload.key, &there.etag, &headers).await?;
+                Err(StoreError::NoUpload)
+            }
+            Shows::DeniedUpload => Err(StoreError::NoUpload),
+            _ => self.store.complete(upload, parts, headers, options).await,
+        }
     }
 
     async fn abort(&self, upload: &Upload) -> Result<(), StoreError> {
@@ -263,7 +305,22 @@ impl Store for Mirror {
     }
 
     async fn list_multipart_uploads(&self, key: &str) -> Result<Vec<Upload>, StoreError> {
-        self.store.list_multipart_uploads(key).await
+        let mut uploads = self.store.list_multipart_uploads(key).await?;
+        if let Shows::LostCreationWithoutProof(created) = self.shows() {
+            uploads.iter_mut().for_each(|upload| upload.created = created);
+        }
+        Ok(uploads)
+    }
+
+    async fn is_created_with(
+        &self,
+        upload: &Upload,
+        headers: &Headers,
+    ) -> Result<Option<bool>, StoreError> {
+        match self.shows() {
+            Shows::LostCreationWithoutProof(_) => Ok(None),
+            _ => self.store.is_created_with(upload, headers).await,
+        }
     }
 
     async fn copy_replace_metadata(
