@@ -76,6 +76,7 @@ const SCOPES: [Scope; 5] = [
             "--test=lenient",
             "--test=looks",
             "--test=owned",
+            "--test=resumed",
             "--test=sealed",
             "--test=stores",
         ],

@@ -1,0 +1,171 @@
+//! What a later run makes of the journal of an interrupted upload.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
+
+#[path = "support/bucket.rs"]
+mod support;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use envelope_core::{
+    AesKeyWrapper, ContentKey, Decryptor, Dialect, Encryptor, Envelope, IvForm, KeyWrapper,
+    Keyring, MaterialDescription, UnwrapError, WrapAlgorithm, WrapError, WrappedKey, kms::KmsError,
+};
+use envelope_store::{Event, FolderStore, Get, Put, StopSignal, Store, TransferError};
+use envelope_testkit::bucket::LoopbackBucket;
+
+use self::support::bucket;
+
+const PART: u64 = 1 << 20;
+
+/// A file that is uploaded to a store.
+struct Job {
+    folder: tempfile::TempDir,
+    store: Arc<dyn Store>,
+    encryptor: Encryptor,
+    plain: Vec<u8>,
+}
+
+impl Job {
+    fn new(store: Arc<dyn Store>, key: &AesKeyWrapper) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let plain: Vec<u8> = (0..=250).cycle().take(5 << 19).collect();
+        std::fs::write(folder.path().join("file"), &plain).unwrap();
+        Self { folder, store, encryptor: Encryptor::new(key, Dialect::COS_V2), plain }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("file")
+    }
+
+    fn journal(&self) -> PathBuf {
+        self.folder.path().join("journal")
+    }
+
+    fn put(&self) -> Put {
+        Put::new(self.store.clone(), "key")
+            .with_threshold(1000)
+            .with_part_size(PART)
+            .with_concurrency(1)
+            .with_journal(self.journal())
+    }
+
+    /// Uploads one part, and is interrupted.
+    async fn interrupt(&self) {
+        let stop = StopSignal::new();
+        let given = stop.clone();
+        let put = self.put().with_stop(stop).with_progress(move |_| given.stop());
+        let outcome = put.file(&self.path(), &self.encryptor, None).await;
+        assert!(matches!(outcome, Err(TransferError::Stopped)), "{outcome:?}");
+        assert!(self.journal().exists());
+    }
+
+    /// Goes on, and returns what happened.
+    async fn resume(&self, key: impl KeyWrapper + 'static) -> Result<Vec<Event>, TransferError> {
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&events);
+        let put = self.put().with_progress(move |event| told.lock().unwrap().push(event));
+        let decryptor = Decryptor::new(&Keyring::new().with(key));
+        put.file(&self.path(), &self.encryptor, Some(&decryptor)).await?;
+        let events = std::mem::take(&mut *events.lock().unwrap());
+        Ok(events)
+    }
+
+    async fn check(&self, key: &AesKeyWrapper) {
+        let decryptor = Decryptor::new(&Keyring::new().with(key.clone()));
+        let get = Get::new(self.store.clone(), "key");
+        let read = get.decrypt(&decryptor).await.unwrap().read_to_end().await.unwrap();
+        assert!(read == self.plain);
+        assert!(!self.journal().exists());
+        assert!(self.store.list_multipart_uploads("key").await.unwrap().is_empty());
+    }
+}
+
+/// Removes the lines of the parts that were uploaded.
+fn forget_parts(journal: &Path) {
+    let text = std::fs::read_to_string(journal).unwrap();
+    let kept: Vec<&str> = text.lines().filter(|line| !line.starts_with("{\"part\"")).collect();
+    assert_ne!(kept.len(), text.lines().count(), "{text}");
+    std::fs::write(journal, kept.join("\n") + "\n").unwrap();
+}
+
+/// Between the arrival of a part and its line in the journal, a run may end. In a bucket, its tag
+/// is the MD5 of the part, and in a folder, its checksum and length.
+#[tokio::test]
+async fn a_part_that_the_journal_does_not_name_is_recognized_by_its_tag() {
+    let key = AesKeyWrapper::generate().unwrap();
+    let (server, folder) = (LoopbackBucket::start(), tempfile::tempdir().unwrap());
+    let stores: [Arc<dyn Store>; 2] =
+        [Arc::new(FolderStore::new(folder.path())), Arc::new(bucket(&server, Dialect::COS_V2))];
+    for store in stores {
+        let job = Job::new(store, &key);
+        job.interrupt().await;
+        forget_parts(&job.journal());
+        let events = job.resume(key.clone()).await.unwrap();
+        assert!(events.contains(&Event::Resumed(PART)), "{events:?}");
+        job.check(&key).await;
+
+        // A part of other bytes is not taken for one of this file.
+        job.interrupt().await;
+        forget_parts(&job.journal());
+        let uploads = job.store.list_multipart_uploads("key").await.unwrap();
+        let other = vec![8; 1 << 20].into();
+        job.store.upload_part(uploads.first().unwrap(), 1, other, &vec![]).await.unwrap();
+        let events = job.resume(key.clone()).await.unwrap();
+        assert!(events.contains(&Event::Resumed(0)), "{events:?}");
+        job.check(&key).await;
+    }
+}
+
+/// A key that does not open anything now.
+#[derive(Clone)]
+struct Shut(AesKeyWrapper, UnwrapError);
+
+impl KeyWrapper for Shut {
+    fn description(&self) -> &MaterialDescription {
+        self.0.description()
+    }
+
+    fn wraps(&self, algorithm: WrapAlgorithm) -> bool {
+        self.0.wraps(algorithm)
+    }
+
+    fn accepts(&self, envelope: &Envelope) -> bool {
+        self.0.accepts(envelope)
+    }
+
+    fn wrap(
+        &self,
+        key: &ContentKey,
+        algorithm: WrapAlgorithm,
+        iv: IvForm,
+    ) -> Result<WrappedKey, WrapError> {
+        self.0.wrap(key, algorithm, iv)
+    }
+
+    fn unwrap(&self, _: &Envelope) -> Result<ContentKey, UnwrapError> {
+        Err(self.1.clone())
+    }
+}
+
+/// A key that does not open the upload begins anew. One of which that is not known yet, because a
+/// KMS does not answer, loses nothing.
+#[tokio::test]
+async fn an_upload_is_given_up_only_if_the_key_is_known_to_be_another() {
+    let key = AesKeyWrapper::generate().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let job = Job::new(Arc::new(FolderStore::new(folder.path())), &key);
+    job.interrupt().await;
+    let away = KmsError::Unavailable("it is away".to_owned());
+    let outcome = job.resume(Shut(key.clone(), UnwrapError::Kms(away))).await;
+    assert!(outcome.is_err(), "{outcome:?}");
+    assert!(job.journal().exists());
+    assert_eq!(job.store.list_multipart_uploads("key").await.unwrap().len(), 1);
+
+    let events = job.resume(Shut(key.clone(), UnwrapError::Failed)).await.unwrap();
+    assert!(events.iter().any(|event| matches!(event, Event::Restarted(_))), "{events:?}");
+    job.check(&key).await;
+}
