@@ -14,7 +14,7 @@ use envelope_core::{
     AesKeyWrapper, ContentKey, Decryptor, Dialect, Encryptor, Envelope, IvForm, KeyWrapper,
     Keyring, MaterialDescription, UnwrapError, WrapAlgorithm, WrapError, WrappedKey, kms::KmsError,
 };
-use envelope_store::{Event, FolderStore, Get, Put, StopSignal, Store, TransferError};
+use envelope_store::{Event, FolderStore, Get, Put, StopSignal, Store, TransferError, Upload};
 use envelope_testkit::bucket::LoopbackBucket;
 
 use self::support::bucket;
@@ -53,14 +53,19 @@ impl Job {
             .with_journal(self.journal())
     }
 
-    /// Uploads one part, and is interrupted.
-    async fn interrupt(&self) {
+    /// Uploads a part or two, and is interrupted. Returns the upload and how many bytes arrived.
+    async fn interrupt(&self) -> (Upload, u64) {
         let stop = StopSignal::new();
         let given = stop.clone();
         let put = self.put().with_stop(stop).with_progress(move |_| given.stop());
         let outcome = put.file(&self.path(), &self.encryptor, None).await;
         assert!(matches!(outcome, Err(TransferError::Stopped)), "{outcome:?}");
         assert!(self.journal().exists());
+        let [upload] = &*self.store.list_multipart_uploads("key").await.unwrap() else { panic!() };
+        let parts = self.store.list_parts(upload).await.unwrap();
+        let arrived: u64 = parts.iter().map(|part| part.len).sum();
+        assert!(arrived >= PART);
+        (upload.clone(), arrived)
     }
 
     /// Goes on, and returns what happened.
@@ -102,20 +107,18 @@ async fn a_part_that_the_journal_does_not_name_is_recognized_by_its_tag() {
         [Arc::new(FolderStore::new(folder.path())), Arc::new(bucket(&server, Dialect::COS_V2))];
     for store in stores {
         let job = Job::new(store, &key);
-        job.interrupt().await;
+        let (_, arrived) = job.interrupt().await;
         forget_parts(&job.journal());
         let events = job.resume(key.clone()).await.unwrap();
-        assert!(events.contains(&Event::Resumed(PART)), "{events:?}");
+        assert!(events.contains(&Event::Resumed(arrived)), "{arrived} {events:?}");
         job.check(&key).await;
 
         // A part of other bytes is not taken for one of this file.
-        job.interrupt().await;
+        let (upload, arrived) = job.interrupt().await;
         forget_parts(&job.journal());
-        let uploads = job.store.list_multipart_uploads("key").await.unwrap();
-        let other = vec![8; 1 << 20].into();
-        job.store.upload_part(uploads.first().unwrap(), 1, other, &vec![]).await.unwrap();
+        job.store.upload_part(&upload, 1, vec![8; 1 << 20].into(), &vec![]).await.unwrap();
         let events = job.resume(key.clone()).await.unwrap();
-        assert!(events.contains(&Event::Resumed(0)), "{events:?}");
+        assert!(events.contains(&Event::Resumed(arrived - PART)), "{arrived} {events:?}");
         job.check(&key).await;
     }
 }
