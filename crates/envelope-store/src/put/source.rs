@@ -174,7 +174,20 @@ fn nanoseconds(metadata: &Metadata) -> u64 {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::sync::{Mutex, PoisonError};
+    use std::{
+        fs::File,
+        sync::{Mutex, PoisonError},
+    };
+
+    #[cfg(unix)]
+    use {
+        crate::{MemoryStore, Put, Store as _, TransferError},
+        envelope_core::{AesKeyWrapper, Dialect, Encryptor},
+        std::{
+            sync::Arc,
+            time::{Duration, SystemTime},
+        },
+    };
 
     type Hook = Box<dyn FnMut(u64) + Send>;
 
@@ -184,10 +197,7 @@ pub(super) mod tests {
     /// Calls a function with the position of each read of a file, before it, until what this
     /// returns is dropped. It must not outlive the file: another one may get its inode.
     #[cfg(unix)]
-    pub(in crate::put) fn on_read(
-        file: &std::fs::File,
-        hook: impl FnMut(u64) + Send + 'static,
-    ) -> Hooked {
+    pub(in crate::put) fn on_read(file: &File, hook: impl FnMut(u64) + Send + 'static) -> Hooked {
         let mut hooks = HOOKS.lock().unwrap_or_else(PoisonError::into_inner);
         let inode = inode(file);
         hooks.retain(|(other, _)| *other != inode);
@@ -205,7 +215,7 @@ pub(super) mod tests {
         }
     }
 
-    pub(super) fn before_read(file: &std::fs::File, start: u64) {
+    pub(super) fn before_read(file: &File, start: u64) {
         let mut hooks = HOOKS.lock().unwrap_or_else(PoisonError::into_inner);
         let inode = inode(file);
         if let Some((_, hook)) = hooks.iter_mut().find(|(other, _)| *other == inode) {
@@ -214,13 +224,51 @@ pub(super) mod tests {
     }
 
     #[cfg(unix)]
-    fn inode(file: &std::fs::File) -> u64 {
+    fn inode(file: &File) -> u64 {
         use std::os::unix::fs::MetadataExt as _;
         file.metadata().map_or(0, |metadata| metadata.ino())
     }
 
     #[cfg(not(unix))]
-    fn inode(_: &std::fs::File) -> u64 {
+    fn inode(_: &File) -> u64 {
         0
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_file_that_changes_while_it_is_uploaded_is_noticed() {
+        const LEN: u64 = (1 << 20) + 5;
+        let key = AesKeyWrapper::generate().unwrap();
+        let encryptor = Encryptor::new(&key, Dialect::COS_V2);
+        for change in ["nothing", "time", "length"] {
+            for (threshold, is_stored) in [(LEN, false), (1000, false), (LEN, true), (1000, true)] {
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join("file");
+                std::fs::write(&path, vec![7; usize::try_from(LEN).unwrap()]).unwrap();
+                let file = File::options().write(true).open(&path).unwrap();
+                let of_hook = file.try_clone().unwrap();
+                let _hooked = on_read(&file, move |_| match change {
+                    "time" => {
+                        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(9);
+                        of_hook.set_modified(time).unwrap();
+                    }
+                    "length" => of_hook.set_len(LEN + 1).unwrap(),
+                    _ => {}
+                });
+                let store = Arc::new(MemoryStore::new());
+                let put = Put::new(store.clone(), "key").with_threshold(threshold);
+                let put = put.with_part_size(1 << 20);
+                let outcome = if is_stored {
+                    put.stored(&path).await
+                } else {
+                    put.file(&path, &encryptor, None).await
+                };
+                let case = format!("{change} {threshold} {is_stored}: {outcome:?}");
+                let is_noticed = matches!(outcome, Err(TransferError::SourceChanged));
+                assert_eq!(is_noticed, change != "nothing", "{case}");
+                assert_eq!(store.head("key").await.is_ok(), change == "nothing", "{case}");
+                assert!(store.list_multipart_uploads("key").await.unwrap().is_empty(), "{case}");
+            }
+        }
     }
 }
