@@ -6,6 +6,8 @@ mod mirror;
 mod parts;
 mod rewrap;
 mod sizes;
+#[path = "../support/bucket.rs"]
+mod support;
 mod upload;
 
 use std::time::Duration;

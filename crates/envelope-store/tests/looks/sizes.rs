@@ -1,10 +1,13 @@
 //! In how many parts an upload is made, and of which dialect.
 
-use envelope_core::{AesKeyWrapper, Dialect, Encryptor};
+use std::sync::Arc;
+
+use envelope_core::{AesKeyWrapper, Dialect, Encryptor, PartPlan, RsaKeyWrapper};
 use envelope_store::{Put, Store as _, StoreError, TransferError};
+use envelope_testkit::bucket::LoopbackBucket;
 use meta_codec::Vendor;
 
-use super::mirror::Mirror;
+use super::{mirror::Mirror, support::bucket};
 
 const MIB: usize = 1 << 20;
 
@@ -53,5 +56,36 @@ async fn a_store_takes_the_dialects_of_its_vendor() {
         };
         assert!(is_refused);
         assert!(matches!(mirror.head("other").await, Err(StoreError::NotFound)));
+    }
+}
+
+/// OSS compares the parts with those that the metadata states, and each has to fit into memory.
+#[tokio::test]
+async fn stated_parts_are_used_if_they_are_small_enough() {
+    let server = LoopbackBucket::start();
+    let store = Arc::new(bucket(&server, Dialect::OSS_V2));
+    let file = std::fs::read(envelope_testkit::folder("keys/private_key.pem")).unwrap();
+    let key = RsaKeyWrapper::read(&file, None).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let len = 3 * MIB as u64;
+    std::fs::write(&path, vec![7; 3 * MIB]).unwrap();
+    for part_size in [1 << 20, 512 << 20, (512 << 20) + 16] {
+        let plan = PartPlan::new(len, part_size, Dialect::OSS_V2).unwrap();
+        let object = Encryptor::new(&key, Dialect::OSS_V2).with_parts(plan).encrypt().unwrap();
+        let headers = object.headers().iter();
+        let put = Put::new(store.clone(), "key")
+            .with_threshold(1000)
+            .with_headers(headers.map(|(name, value)| ((*name).to_owned(), value.clone())));
+        match put.stored(&path).await {
+            Ok(result) => {
+                assert!(part_size <= 512 << 20);
+                assert_eq!(u64::from(result.parts), len.div_ceil(part_size));
+            }
+            Err(TransferError::PartSize(size)) => {
+                assert_eq!((size, part_size), (part_size, (512 << 20) + 16));
+            }
+            Err(error) => panic!("{part_size}: {error}"),
+        }
     }
 }
