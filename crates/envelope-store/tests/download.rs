@@ -22,8 +22,8 @@ use envelope_core::{
     Policy,
 };
 use envelope_store::{
-    Event, Get, Headers, MemoryStore, OutputFile, OutputOptions, Put, PutOptions, RetryPolicy,
-    Store, StoreError, TransferError,
+    Copy, Event, Get, Headers, MemoryStore, OutputFile, OutputOptions, Put, PutOptions,
+    RetryPolicy, Store, StoreError, TransferError,
 };
 use futures_util::TryStreamExt as _;
 
@@ -346,4 +346,31 @@ async fn a_resumed_download_fetches_only_what_is_missing() {
     let events = events.lock().unwrap();
     assert_eq!(events[..2], [Event::Resumed(1024), Event::Transferred(1024)]);
     assert!(std::fs::read(&path).unwrap() == plain);
+}
+
+/// What passes by here from one store to another is compared with the checksum of the first.
+#[tokio::test]
+async fn a_copy_compares_the_bytes_with_their_checksum() {
+    let key = AesKeyWrapper::generate().unwrap();
+    // In one request, and in parts.
+    for len in [5000, 17 << 20] {
+        for lie in [Lie::None, Lie::SecondRead(3)] {
+            let liar = Arc::new(Liar::new(Lie::None));
+            let encryptor = Encryptor::new(&key, Dialect::COS_V2);
+            let put = Put::new(liar.clone(), "key").with_threshold(u64::MAX);
+            put.stream(&vec![7; len][..], None, &encryptor).await.unwrap();
+            liar.lie(lie);
+            let target: Arc<dyn Store> = Arc::new(MemoryStore::new());
+            let copy = Copy::new((liar, "key"), (Arc::clone(&target), "copy"));
+            let outcome = copy.run().await;
+            let case = format!("{len} {lie:?}: {outcome:?}");
+            if lie == Lie::None {
+                assert!(outcome.is_ok(), "{case}");
+            } else {
+                assert!(matches!(outcome, Err(TransferError::Corrupt(_))), "{case}");
+                assert!(target.head("copy").await.is_err(), "{case}");
+                assert!(target.list_multipart_uploads("copy").await.unwrap().is_empty(), "{case}");
+            }
+        }
+    }
 }
