@@ -39,6 +39,8 @@ pub(crate) enum Shows {
     OtherEnvelope,
     /// An envelope that opens the object, but does not state its length.
     AlteredEnvelope,
+    /// The object is not encrypted by the store as it was asked to.
+    NoServerSide,
     /// It takes longer than a look is believed, and meanwhile somebody changes a header or not.
     SlowAccess,
     SlowAccessAndColleague,
@@ -52,7 +54,7 @@ pub(crate) enum Shows {
     LostAnswerOfColleague,
     /// An upload is done and refused.
     RefusedAnswer,
-    /// The answer to the creation of an upload in parts is lost. It can be told whose it is, or not,
+    /// The answer to the creation of an upload in parts is lost. Whose it is can be told, or not,
     /// and then it was created at this time.
     LostCreation,
     LostCreationWithoutProof(Option<u64>),
@@ -128,6 +130,9 @@ impl Mirror {
     }
 }
 
+/// The header that asks the store to encrypt.
+pub(crate) const SERVER_SIDE: &str = "x-cos-server-side-encryption";
+
 /// The end of the header that states how long the plaintext is.
 const LENGTH: &str = "unencrypted-content-length";
 
@@ -190,6 +195,7 @@ impl Store for Mirror {
                 meta.headers.retain(|(name, _)| !is_envelope(name));
                 meta.len += 1;
             }
+            Shows::NoServerSide => meta.headers.retain(|(name, _)| name != SERVER_SIDE),
             Shows::AlteredEnvelope => meta.headers.retain(|(name, _)| !name.ends_with(LENGTH)),
             Shows::OtherEnvelope => exchange_envelope(&mut meta.headers),
             _ => {}

@@ -7,7 +7,7 @@ use envelope_store::{Event, Put, Store, StoreError, TransferError, UploadResult}
 
 use super::{
     RETRY,
-    mirror::{Mirror, PLAIN, Shows},
+    mirror::{Mirror, PLAIN, SERVER_SIDE, Shows},
 };
 
 /// Uploads an object to a mirror that shows something.
@@ -163,5 +163,23 @@ async fn only_the_expected_version_is_replaced() {
         assert!(changed, "{threshold}: {outcome:?}");
         assert_eq!(mirror.head("key").await.unwrap().etag, theirs.etag);
         assert!(mirror.list_multipart_uploads("key").await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_the_store_was_asked_to_encrypt_must_be() {
+    let key = AesKeyWrapper::generate().unwrap();
+    for shows in [Shows::Truth, Shows::NoServerSide] {
+        for asks in [true, false] {
+            let mirror = Mirror::new(&key).await;
+            let mut put = Put::new(mirror.clone(), "key");
+            if asks {
+                put = put.with_header(SERVER_SIDE, "AES256");
+            }
+            let outcome = upload(&mirror, shows, &key, put).await;
+            let is_missed = matches!(outcome, Err(TransferError::ServerSide { .. }));
+            assert_eq!(is_missed, asks && shows == Shows::NoServerSide, "{outcome:?}");
+            assert_eq!(outcome.is_ok(), !is_missed, "{outcome:?}");
+        }
     }
 }
