@@ -2,13 +2,24 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
 
+#[path = "support/bucket.rs"]
+mod support;
+
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use envelope_core::{
-    ContentAlgorithm, Decryptor, Dialect, Envelope, IvForm, KeyWrapper, Keyring, Policy,
-    RsaKeyWrapper, WrapAlgorithm, hazmat,
+    ContentAlgorithm, Decryptor, Dialect, EncryptError, Encryptor, Envelope, IvForm, KeyWrapper,
+    Keyring, Policy, RsaKeyWrapper, WrapAlgorithm, hazmat,
 };
-use envelope_store::{Event, Get, MemoryStore, OutputFile, OutputOptions, PutOptions, Store};
+use envelope_store::{
+    Event, Get, GetOptions, MemoryStore, OutputFile, OutputOptions, PutOptions, Rewrap, Store,
+    TransferError,
+};
+use envelope_testkit::bucket::LoopbackBucket;
+use futures_util::TryStreamExt as _;
+
+use self::support::bucket;
 
 const CTR: ContentAlgorithm = ContentAlgorithm::Aes256Ctr;
 const PLAIN: &[u8] = b"forty-two bytes of a text, more or less...";
@@ -65,4 +76,32 @@ async fn a_short_content_key_is_told_of() {
         let said = said.lock().unwrap();
         assert!(said.len() == 1 && said.iter().all(|it| it.contains("only 128 bits")), "{said:?}");
     }
+}
+
+/// A short content key is not wrapped again, in no version of an object, and nothing is written.
+#[tokio::test]
+async fn versions_with_a_short_content_key_stay_as_they_are() {
+    let (old, new) =
+        (RsaKeyWrapper::generate(2048).unwrap(), RsaKeyWrapper::generate(2048).unwrap());
+    let made = store(&old).await;
+    let (headers, body) =
+        (made.head("key").await.unwrap().headers, made.get("key", GetOptions::default()));
+    let body: Vec<Bytes> = body.await.unwrap().body.try_collect().await.unwrap();
+    let server = LoopbackBucket::start();
+    server.keep_versions();
+    let bucket: Arc<dyn Store> = Arc::new(bucket(&server, Dialect::OSS_V2));
+    let headers = headers.into_iter().filter(|(name, _)| name.starts_with("x-oss-meta-")).collect();
+    bucket.put("key", body.concat().into(), &headers, PutOptions::default()).await.unwrap();
+    let encryptor = Encryptor::new(&new, Dialect::OSS_V2);
+    let old = Decryptor::new(&Keyring::new().with(old)).with_policy(Policy::lenient());
+    let new = Decryptor::new(&Keyring::new().with(new)).with_policy(Policy::lenient());
+    let before = bucket.head("key").await.unwrap();
+    let rewrap = Rewrap::new(bucket.clone(), "key").with_new_keys(&new);
+    let outcome = rewrap.run_all_versions(&old, &encryptor).await;
+    let short = EncryptError::ShortContentKey;
+    assert!(
+        matches!(&outcome, Err(TransferError::Encrypt(error)) if *error == short),
+        "{outcome:?}"
+    );
+    assert_eq!(bucket.head("key").await.unwrap().version_id, before.version_id);
 }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use envelope_core::{AesKeyWrapper, Dialect, Encryptor, PartPlan, RsaKeyWrapper};
-use envelope_store::{Put, Store as _, StoreError, TransferError};
+use envelope_core::{
+    AesKeyWrapper, Decryptor, Dialect, Encryptor, Keyring, PartPlan, RsaKeyWrapper,
+};
+use envelope_store::{Get, Put, Rewrap, Rewrapped, Store, StoreError, TransferError};
 use envelope_testkit::bucket::LoopbackBucket;
 use meta_codec::Vendor;
 
@@ -87,5 +89,28 @@ async fn stated_parts_are_used_if_they_are_small_enough() {
             }
             Err(error) => panic!("{part_size}: {error}"),
         }
+    }
+}
+
+/// OSS wants to know the parts of what is uploaded in parts, and of nothing else.
+#[tokio::test]
+async fn an_object_in_one_piece_states_no_parts_when_it_is_rewrapped() {
+    let server = LoopbackBucket::start();
+    let store: Arc<dyn Store> = Arc::new(bucket(&server, Dialect::OSS_V2));
+    let file = std::fs::read(envelope_testkit::folder("keys/private_key.pem")).unwrap();
+    let key = RsaKeyWrapper::read(&file, None).unwrap();
+    let encryptor = Encryptor::new(&key, Dialect::OSS_V2);
+    let old = Decryptor::new(&Keyring::new().with(key));
+    for (len, parts) in [(3000, false), (17 * MIB, true)] {
+        let put = Put::new(store.clone(), "key").with_threshold(u64::MAX);
+        put.stream(&vec![7; len][..], None, &encryptor).await.unwrap();
+        let rewrap = Rewrap::new(store.clone(), "key").with_reupload(true);
+        assert_eq!(rewrap.run(&old, &encryptor).await.unwrap(), Rewrapped::Reuploaded);
+        let headers = store.head("key").await.unwrap().headers;
+        let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let envelope = meta_codec::parse(headers).unwrap().unwrap();
+        assert_eq!(envelope.layout().is_some(), parts, "{len}");
+        let get = Get::new(store.clone(), "key");
+        assert_eq!(get.decrypt(&old).await.unwrap().read_to_end().await.unwrap().len(), len);
     }
 }
