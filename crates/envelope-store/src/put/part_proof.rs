@@ -462,6 +462,37 @@ mod tests {
         assert_eq!(job.store.list_multipart_uploads("key").await.unwrap().len(), 1);
     }
 
+    /// The signal and the end of the reading may be seen at once, in any order.
+    #[tokio::test]
+    async fn a_stop_at_the_last_read_begins_no_upload() {
+        for _ in 0..16 {
+            let job = Job::new(131_072, true);
+            let (file, stop) = (File::open(&job.path).unwrap(), StopSignal::new());
+            let (given, reads) = (stop.clone(), Arc::new(AtomicU64::new(0)));
+            let counted = Arc::clone(&reads);
+            let _hooked = on_read(&file, move |_| {
+                if counted.fetch_add(1, Ordering::Relaxed) + 1 == PARTS {
+                    given.stop();
+                }
+            });
+            let encryptor = Encryptor::new(&job.key, Dialect::OSS_V2).with_seal(SealOptions::new());
+            let put = job.put().with_stop(stop);
+            // On the same thread, which is busy from the first read until everything was read.
+            let busy = async {
+                while reads.load(Ordering::Relaxed) == 0 {
+                    tokio::task::yield_now().await;
+                }
+                while reads.load(Ordering::Relaxed) < PARTS {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            };
+            let (outcome, ()) = tokio::join!(put.file(&job.path, &encryptor, None), busy);
+            assert!(matches!(outcome, Err(TransferError::Stopped)), "{outcome:?}");
+            assert!(!job.path.with_extension("journal").exists());
+        }
+    }
+
     #[tokio::test]
     async fn a_source_that_never_rests_is_given_up() {
         let job = Job::new(131_072, true);
