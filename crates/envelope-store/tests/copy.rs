@@ -9,12 +9,15 @@
     reason = "tests fail loudly"
 )]
 
+#[path = "support/retry.rs"]
+mod retry;
+
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use envelope_store::{
     Attributes, Bucket, Copy, CopyWay, Credentials, Event, FolderStore, Get, Headers, MemoryStore,
-    Put, PutOptions, RetryPolicy, Signature, StopSignal, Store, StoreError, TransferError,
+    Put, PutOptions, Signature, StopSignal, Store, StoreError, TransferError,
     blocking::Runtime,
     envelope_core::{
         ContentAlgorithm, Decryptor, Encryptor, Keyring, Policy, RsaKeyWrapper, SealOptions, Vendor,
@@ -22,8 +25,8 @@ use envelope_store::{
 };
 use envelope_testkit::bucket::{ACCESS_KEY, Fault, LoopbackBucket, SECRET};
 
-const QUICK: RetryPolicy =
-    RetryPolicy::ONCE.with_attempts(3).with_initial_backoff(std::time::Duration::from_millis(2));
+use self::retry::RETRY;
+
 const MIB: usize = 1 << 20;
 
 struct World {
@@ -47,7 +50,7 @@ impl World {
             Vendor::Cos => Bucket::cos(name, endpoint, key),
             Vendor::Oss => Bucket::oss(name, "cn-x", endpoint, key, Signature::V4),
         };
-        Arc::new(bucket.unwrap().with_retry(QUICK))
+        Arc::new(bucket.unwrap().with_retry(RETRY))
     }
 
     fn encryptor(&self, vendor: Vendor) -> Encryptor {
@@ -690,7 +693,7 @@ fn no_attempt_deletes_what_a_colleague_has_written() {
             let written = Arc::new(Mutex::new(false));
             let wrote = Arc::clone(&written);
             let copy = Copy::new((Arc::clone(&from), "key"), (Arc::clone(&to), "key"))
-                .with_retry(QUICK)
+                .with_retry(RETRY)
                 .with_progress(move |event| {
                     if !matches!(event, Event::Waiting { .. })
                         || std::mem::replace(&mut *wrote.lock().unwrap(), true)

@@ -10,25 +10,23 @@
     reason = "tests fail loudly"
 )]
 
+#[path = "support/retry.rs"]
+mod retry;
 #[path = "support/bucket.rs"]
 mod support;
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
 
 use envelope_core::{Decryptor, Encryptor, Keyring, RsaKeyWrapper};
 use envelope_store::{
-    Copy, CopyResult, CopyWay, Event, Get, Put, RetryPolicy, Store, StoreError, TransferError,
-    blocking::Runtime,
+    Copy, CopyResult, CopyWay, Event, Get, Put, Store, StoreError, TransferError, blocking::Runtime,
 };
 use envelope_testkit::bucket::{Fault, LoopbackBucket};
 use meta_codec::Dialect;
 use support::bucket;
 
-const RETRY: RetryPolicy =
-    RetryPolicy::ONCE.with_attempts(3).with_initial_backoff(Duration::from_millis(2));
+use self::retry::RETRY;
+
 const PART: usize = 1 << 20;
 const DIALECTS: [Dialect; 2] = [Dialect::OSS_V2, Dialect::COS_V2];
 const THEIRS: &[u8] = b"what was at the new place before";

@@ -1,4 +1,4 @@
-//! What a download does with the responses of a store, true and false ones.
+//! Downloads from a store whose responses may be wrong.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,11 +9,12 @@
 
 #[path = "support/liar.rs"]
 mod liar;
+#[path = "support/retry.rs"]
+mod retry;
 
 use std::{
     path::Path,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -27,10 +28,10 @@ use envelope_store::{
 };
 use futures_util::TryStreamExt as _;
 
-use self::liar::{Liar, Lie};
-
-const RETRY: RetryPolicy =
-    RetryPolicy::ONCE.with_attempts(3).with_initial_backoff(Duration::from_millis(2));
+use self::{
+    liar::{Liar, Lie},
+    retry::RETRY,
+};
 
 /// Downloads to a file that an earlier run may have begun.
 async fn to_file(
@@ -200,8 +201,8 @@ async fn another_time_is_another_version_only_without_a_tag() {
     }
 }
 
-/// Where the body broke off, the rest of the same version follows. Without an entity tag, nothing
-/// would tell it from another.
+/// A body that breaks off is continued from the same version. Without an entity tag, nothing would
+/// tell that version from another.
 #[tokio::test]
 async fn a_body_that_breaks_off_goes_on_with_the_same_version() {
     let (key, plain) = (AesKeyWrapper::generate().unwrap(), [7; 5000]);
@@ -348,7 +349,7 @@ async fn a_resumed_download_fetches_only_what_is_missing() {
     assert!(std::fs::read(&path).unwrap() == plain);
 }
 
-/// What passes by here from one store to another is compared with the checksum of the first.
+/// A copy from one store to another compares the bytes with the checksum that the first reports.
 #[tokio::test]
 async fn a_copy_compares_the_bytes_with_their_checksum() {
     let key = AesKeyWrapper::generate().unwrap();

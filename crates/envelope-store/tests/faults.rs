@@ -10,6 +10,8 @@
     reason = "tests fail loudly"
 )]
 
+#[path = "support/retry.rs"]
+mod retry;
 #[path = "support/bucket.rs"]
 mod support;
 
@@ -21,15 +23,15 @@ use std::{
 
 use envelope_core::{Decryptor, Encryptor, Keyring, RsaKeyWrapper};
 use envelope_store::{
-    Event, FolderStore, Get, GetOptions, OutputError, OutputFile, OutputOptions, Put, RetryPolicy,
-    Rewrap, Rewrapped, Store, StoreError, TransferError, UploadResult, blocking::Runtime,
+    Event, FolderStore, Get, GetOptions, OutputError, OutputFile, OutputOptions, Put, Rewrap,
+    Rewrapped, Store, StoreError, TransferError, UploadResult, blocking::Runtime,
 };
 use envelope_testkit::bucket::{Fault, LoopbackBucket};
 use meta_codec::Dialect;
 use support::bucket;
 
-const RETRY: RetryPolicy =
-    RetryPolicy::ONCE.with_attempts(3).with_initial_backoff(Duration::from_millis(2));
+use self::retry::RETRY;
+
 const PART: u64 = 1 << 20;
 const DIALECTS: [Dialect; 2] = [Dialect::OSS_V2, Dialect::COS_V2];
 const OLDER: &[u8] = b"what was here before";

@@ -3,50 +3,17 @@
 
 #![allow(clippy::unwrap_used, reason = "tests fail loudly")]
 
-use std::{sync::Arc, thread, time::Duration};
+#[path = "support/odd_key.rs"]
+mod odd_key;
+
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use envelope_core::{
-    AesKeyWrapper, ContentAlgorithm, ContentKey, Decryptor, Dialect, Encryptor, Envelope, IvForm,
-    KeyWrapper, Keyring, MaterialDescription, UnwrapError, WrapAlgorithm, WrapError, WrappedKey,
-};
+use envelope_core::{AesKeyWrapper, ContentAlgorithm, Decryptor, Dialect, Encryptor, Keyring};
 use envelope_store::{Get, MemoryStore, Put, Rewrap, Store, TransferError};
 use futures_util::{Stream, StreamExt as _};
 
-/// A key that blocks the thread, as one in a KMS does.
-#[derive(Clone)]
-struct Slow(AesKeyWrapper);
-
-const DELAY: Duration = Duration::from_millis(150);
-
-impl KeyWrapper for Slow {
-    fn description(&self) -> &MaterialDescription {
-        self.0.description()
-    }
-
-    fn wraps(&self, algorithm: WrapAlgorithm) -> bool {
-        self.0.wraps(algorithm)
-    }
-
-    fn accepts(&self, envelope: &Envelope) -> bool {
-        self.0.accepts(envelope)
-    }
-
-    fn wrap(
-        &self,
-        key: &ContentKey,
-        algorithm: WrapAlgorithm,
-        iv: IvForm,
-    ) -> Result<WrappedKey, WrapError> {
-        thread::sleep(DELAY);
-        self.0.wrap(key, algorithm, iv)
-    }
-
-    fn unwrap(&self, envelope: &Envelope) -> Result<ContentKey, UnwrapError> {
-        thread::sleep(DELAY);
-        self.0.unwrap(envelope)
-    }
-}
+use self::odd_key::OddKey;
 
 /// Counts how often another task of the same thread gets its turn, while `work` runs.
 async fn turns(work: impl Future<Output = ()>) -> u32 {
@@ -66,8 +33,11 @@ async fn turns(work: impl Future<Output = ()>) -> u32 {
 
 #[tokio::test(flavor = "current_thread")]
 async fn a_slow_master_key_blocks_no_task() {
-    let (old, new) = (AesKeyWrapper::generate().unwrap(), AesKeyWrapper::generate().unwrap());
-    let (old, new) = (Slow(old), Slow(new));
+    let slow = || {
+        let delay = Duration::from_millis(150);
+        OddKey { key: AesKeyWrapper::generate().unwrap(), delay, error: None }
+    };
+    let (old, new) = (slow(), slow());
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let encryptor = Encryptor::new(&old, Dialect::COS_V2);
     let decryptor = Decryptor::new(&Keyring::new().with(old));

@@ -1,23 +1,25 @@
-//! What a later run makes of the journal of an interrupted upload.
+//! Uploads that are resumed with the journal of an interrupted run.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
 
+#[path = "support/odd_key.rs"]
+mod odd_key;
 #[path = "support/bucket.rs"]
 mod support;
 
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use envelope_core::{
-    AesKeyWrapper, ContentKey, Decryptor, Dialect, Encryptor, Envelope, IvForm, KeyWrapper,
-    Keyring, MaterialDescription, UnwrapError, WrapAlgorithm, WrapError, WrappedKey, kms::KmsError,
+    AesKeyWrapper, Decryptor, Dialect, Encryptor, KeyWrapper, Keyring, UnwrapError, kms::KmsError,
 };
 use envelope_store::{Event, FolderStore, Get, Put, StopSignal, Store, TransferError, Upload};
 use envelope_testkit::bucket::LoopbackBucket;
 
-use self::support::bucket;
+use self::{odd_key::OddKey, support::bucket};
 
 const PART: u64 = 1 << 20;
 
@@ -123,37 +125,6 @@ async fn a_part_that_the_journal_does_not_name_is_recognized_by_its_tag() {
     }
 }
 
-/// A key that does not open anything now.
-#[derive(Clone)]
-struct Shut(AesKeyWrapper, UnwrapError);
-
-impl KeyWrapper for Shut {
-    fn description(&self) -> &MaterialDescription {
-        self.0.description()
-    }
-
-    fn wraps(&self, algorithm: WrapAlgorithm) -> bool {
-        self.0.wraps(algorithm)
-    }
-
-    fn accepts(&self, envelope: &Envelope) -> bool {
-        self.0.accepts(envelope)
-    }
-
-    fn wrap(
-        &self,
-        key: &ContentKey,
-        algorithm: WrapAlgorithm,
-        iv: IvForm,
-    ) -> Result<WrappedKey, WrapError> {
-        self.0.wrap(key, algorithm, iv)
-    }
-
-    fn unwrap(&self, _: &Envelope) -> Result<ContentKey, UnwrapError> {
-        Err(self.1.clone())
-    }
-}
-
 /// A key that does not open the upload begins anew. One of which that is not known yet, because a
 /// KMS does not answer, loses nothing.
 #[tokio::test]
@@ -162,13 +133,14 @@ async fn an_upload_is_given_up_only_if_the_key_is_known_to_be_another() {
     let folder = tempfile::tempdir().unwrap();
     let job = Job::new(Arc::new(FolderStore::new(folder.path())), &key);
     job.interrupt().await;
+    let shut = |error| OddKey { key: key.clone(), delay: Duration::ZERO, error: Some(error) };
     let away = KmsError::Unavailable("it is away".to_owned());
-    let outcome = job.resume(Shut(key.clone(), UnwrapError::Kms(away))).await;
+    let outcome = job.resume(shut(UnwrapError::Kms(away))).await;
     assert!(outcome.is_err(), "{outcome:?}");
     assert!(job.journal().exists());
     assert_eq!(job.store.list_multipart_uploads("key").await.unwrap().len(), 1);
 
-    let events = job.resume(Shut(key.clone(), UnwrapError::Failed)).await.unwrap();
+    let events = job.resume(shut(UnwrapError::Failed)).await.unwrap();
     assert!(events.iter().any(|event| matches!(event, Event::Restarted(_))), "{events:?}");
     job.check(&key).await;
 }

@@ -9,6 +9,9 @@
     reason = "tests fail loudly"
 )]
 
+#[path = "support/retry.rs"]
+mod retry;
+
 use std::{
     io::{Read as _, Write as _},
     net::TcpListener,
@@ -25,12 +28,11 @@ use envelope_store::{
 use envelope_testkit::bucket::{ACCESS_KEY, Fault, LoopbackBucket, SECRET};
 use futures_util::TryStreamExt as _;
 
-const QUICK: RetryPolicy =
-    RetryPolicy::ONCE.with_attempts(3).with_initial_backoff(Duration::from_millis(2));
+use self::retry::RETRY;
 
 fn oss(url: &str, credentials: impl ProvideCredential<Credential = Credentials>) -> Bucket {
     let endpoint = url.parse().unwrap();
-    Bucket::oss("b-1", "cn-x", endpoint, credentials, Signature::V4).unwrap().with_retry(QUICK)
+    Bucket::oss("b-1", "cn-x", endpoint, credentials, Signature::V4).unwrap().with_retry(RETRY)
 }
 
 fn buckets(server: &LoopbackBucket) -> [Bucket; 3] {
@@ -38,7 +40,7 @@ fn buckets(server: &LoopbackBucket) -> [Bucket; 3] {
     let endpoint = || server.url().parse().unwrap();
     let v1 = Bucket::oss("b-1", "", endpoint(), key(), Signature::V1).unwrap();
     let cos = Bucket::cos("b-1", endpoint(), key()).unwrap();
-    [oss(&server.url(), key()), v1.with_retry(QUICK), cos.with_retry(QUICK)]
+    [oss(&server.url(), key()), v1.with_retry(RETRY), cos.with_retry(RETRY)]
 }
 
 async fn put(store: &dyn Store, key: &str, bytes: &'static [u8]) -> Result<(), StoreError> {
@@ -107,7 +109,7 @@ fn a_busy_service_is_asked_when_it_says_and_every_wait_is_told() {
         let waits = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&waits);
         let store = bucket
-            .with_retry(QUICK.with_budget(Duration::from_secs(10)))
+            .with_retry(RETRY.with_budget(Duration::from_secs(10)))
             .with_wait_listener(move |delay, error| {
                 told.lock().unwrap().push((delay, error.to_string()));
             });
