@@ -1,4 +1,4 @@
-//! A store of one object that does not always show what it has.
+//! A store of one object that may show something other than what it holds.
 
 use std::{
     sync::{
@@ -18,7 +18,7 @@ use meta_codec::Vendor;
 
 pub(crate) const PLAIN: &[u8] = b"forty-two bytes of a text, more or less...";
 
-/// What a [`Mirror`] shows and does.
+/// The behavior of a [`Mirror`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Shows {
     Truth,
@@ -66,14 +66,14 @@ pub(crate) enum Shows {
     GoneUpload,
     GoneUploadAndColleague,
     DeniedUpload,
-    /// So many uploads arrive with a byte changed.
+    /// The first uploads, as many as this, arrive with a byte changed.
     Damages(u32),
 }
 
-/// A store of one object that does not always show what it has.
+/// A store of one object that may show something other than what it holds.
 #[derive(Debug)]
 pub(crate) struct Mirror {
-    pub(crate) store: MemoryStore,
+    pub(crate) store: Arc<MemoryStore>,
     shows: Mutex<Shows>,
     before: Mutex<Option<ObjectMeta>>,
     /// The number of times that headers were replaced, or that an upload could be damaged.
@@ -86,7 +86,7 @@ impl Mirror {
     /// Returns a store with an encrypted object.
     pub(crate) async fn new(key: &AesKeyWrapper) -> Arc<Self> {
         let mirror = Arc::new(Self {
-            store: MemoryStore::new(),
+            store: Arc::default(),
             shows: Mutex::new(Shows::Truth),
             before: Mutex::new(None),
             copies: AtomicU32::new(0),
@@ -106,7 +106,7 @@ impl Mirror {
         options: PutOptions,
     ) -> Result<PutResult, StoreError> {
         self.store.put(key, body, headers, options).await?;
-        Err(StoreError::Unavailable("the line is down".to_owned()))
+        Err(lost())
     }
 
     fn shows(&self) -> Shows {
@@ -120,10 +120,10 @@ impl Mirror {
         self.looks.store(0, Ordering::Relaxed);
     }
 
-    pub(crate) async fn opens_with(self: &Arc<Self>, key: &AesKeyWrapper) -> bool {
-        self.show(Shows::Truth);
+    /// Returns whether the object that is really there is [`PLAIN`] under this key.
+    pub(crate) async fn opens_with(&self, key: &AesKeyWrapper) -> bool {
         let decryptor = Decryptor::new(&Keyring::new().with(key.clone()));
-        match Get::new(self.clone(), "key").decrypt(&decryptor).await {
+        match Get::new(self.store.clone(), "key").decrypt(&decryptor).await {
             Ok(result) => result.read_to_end().await.unwrap() == PLAIN,
             Err(_) => false,
         }
@@ -155,7 +155,13 @@ fn damaged(body: &[u8]) -> Bytes {
     body.into()
 }
 
-fn error(code: &str) -> StoreError {
+/// The error for an answer that is lost.
+fn lost() -> StoreError {
+    StoreError::Unavailable("the line is down".to_owned())
+}
+
+/// The error for a request that is refused.
+fn refused(code: &str) -> StoreError {
     let mut refusal = ErrorResponse::default();
     code.clone_into(&mut refusal.code);
     StoreError::Refused(refusal)
@@ -183,7 +189,7 @@ impl Store for Mirror {
             Shows::OtherLen => meta.len += 1,
             Shows::OtherLenOnce if looks == 1 => meta.len += 1,
             Shows::LostCompletionAndLook if looks == 1 => {
-                return Err(StoreError::Unavailable("the line is down".to_owned()));
+                return Err(lost());
             }
             Shows::Before => meta = before,
             Shows::BeforeButLen => {
@@ -215,14 +221,14 @@ impl Store for Mirror {
         options: PutOptions,
     ) -> Result<PutResult, StoreError> {
         match self.shows() {
-            Shows::NoUpload => Err(error("NoUpload")),
+            Shows::NoUpload => Err(refused("NoUpload")),
             Shows::HalfUpload => {
                 self.store.put(key, body.slice(..1), headers, options).await?;
-                Err(error("HalfUpload"))
+                Err(refused("HalfUpload"))
             }
             Shows::RefusedAnswer => {
                 self.store.put(key, body, headers, options).await?;
-                Err(error("RefusedAnswer"))
+                Err(refused("RefusedAnswer"))
             }
             Shows::LostAnswer => self.lose(key, body, headers, options).await,
             Shows::LostAnswerOfDamage => self.lose(key, damaged(&body), headers, options).await,
@@ -252,7 +258,7 @@ impl Store for Mirror {
         let is_lost =
             matches!(self.shows(), Shows::LostCreation | Shows::LostCreationWithoutProof(_));
         if is_lost && self.copies.fetch_add(1, Ordering::Relaxed) == 0 {
-            return Err(StoreError::Unavailable("the line is down".to_owned()));
+            return Err(lost());
         }
         Ok(upload)
     }
@@ -278,12 +284,11 @@ impl Store for Mirror {
         headers: &Headers,
         options: PutOptions,
     ) -> Result<PutResult, StoreError> {
-        let lost = StoreError::Unavailable("the line is down".to_owned());
         match self.shows() {
             Shows::LostCompletion | Shows::LostCompletionAndLook => {
                 self.store.complete(upload, parts, headers, options).await?;
                 *self.before.lock().unwrap() = Some(self.store.head(&upload.key).await?);
-                Err(lost)
+                Err(lost())
             }
             Shows::GoneUpload => {
                 self.store.abort(upload).await?;
@@ -336,7 +341,7 @@ impl Store for Mirror {
         headers: &Headers,
     ) -> Result<(), StoreError> {
         if matches!(self.shows(), Shows::NoUpload | Shows::HalfUpload) {
-            return Err(error("InvalidEncryptionRequest"));
+            return Err(refused("InvalidEncryptionRequest"));
         }
         let before = self.store.head(key).await?;
         self.copies.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What an upload in parts makes of answers that are lost, and of an upload that is gone.
+//! Multipart uploads that are gone, or whose answers are lost.
 
 use std::{
     sync::{Arc, Mutex},

@@ -1,4 +1,4 @@
-//! What a rewrap makes of what the store shows afterwards.
+//! Rewraps of an object that looks wrong afterwards.
 
 use std::{
     path::Path,

@@ -1,4 +1,4 @@
-//! In how many parts an upload is made, and of which dialect.
+//! The number of parts of an upload, and the dialects that a store takes.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What an upload in one request does with what arrived.
+//! Uploads in one request that arrive damaged, or whose answer is lost.
 
 use std::sync::{Arc, Mutex, atomic::Ordering};
 

@@ -19,7 +19,7 @@ pub(super) struct Walk {
     after: String,
     /// The names that are left in each folder on the way to the current one.
     stack: Vec<vec::IntoIter<Found>>,
-    /// The reason that a file or a folder is not listed, if there is such a one.
+    /// The reason why a file or a folder was passed over, if one was.
     passed_over: Option<(io::ErrorKind, String)>,
 }
 
