@@ -74,7 +74,7 @@ pub struct Copy {
     retry: RetryPolicy,
     listener: ProgressListener,
     inspector: Inspector,
-    stop: Option<StopSignal>,
+    stop: StopSignal,
 }
 
 /// A store, and a key in it.
@@ -168,7 +168,7 @@ impl Copy {
             retry: RetryPolicy::default(),
             listener: ProgressListener::default(),
             inspector: Inspector::default(),
-            stop: None,
+            stop: StopSignal::new(),
         }
     }
 
@@ -286,7 +286,7 @@ impl Copy {
     /// Ends the copy with [`TransferError::Stopped`] when the signal is given.
     #[must_use]
     pub fn with_stop(mut self, stop: StopSignal) -> Self {
-        self.stop = Some(stop);
+        self.stop = stop;
         self
     }
 
@@ -347,7 +347,7 @@ impl Copy {
     /// As [`run`](Self::run) and [`delete_source`](Self::delete_source).
     pub async fn run_and_delete(&self) -> Result<CopyResult, TransferError> {
         let result = self.run().await?;
-        if self.stop.as_ref().is_some_and(StopSignal::is_stopped) {
+        if self.stop.is_stopped() {
             return Err(TransferError::Stopped);
         }
         self.delete_source(&result).await?;
@@ -508,13 +508,10 @@ impl Copy {
             .with_threshold(self.threshold())
             .with_concurrency(self.concurrency)
             .with_retry(self.retry)
+            .with_stop(self.stop.clone())
             .with_progress(move |event| listener.notify(event));
-        let put = match self.part_size {
+        match self.part_size {
             Some(bytes) => put.with_part_size(bytes),
-            None => put,
-        };
-        match &self.stop {
-            Some(stop) => put.with_stop(stop.clone()),
             None => put,
         }
     }

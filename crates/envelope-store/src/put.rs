@@ -94,7 +94,7 @@ pub struct Put {
     journal: Option<PathBuf>,
     spool: bool,
     listener: ProgressListener,
-    stop: Option<StopSignal>,
+    stop: StopSignal,
     retry: RetryPolicy,
 }
 
@@ -139,7 +139,7 @@ impl Put {
             journal: None,
             spool: false,
             listener: ProgressListener::default(),
-            stop: None,
+            stop: StopSignal::new(),
             retry: RetryPolicy::default(),
         }
     }
@@ -243,7 +243,7 @@ impl Put {
     /// is then left open if there is a journal, and aborted otherwise.
     #[must_use]
     pub fn with_stop(mut self, stop: StopSignal) -> Self {
-        self.stop = Some(stop);
+        self.stop = stop;
         self
     }
 
@@ -483,10 +483,10 @@ impl Put {
         self.all_headers(vendor, &object.longest_headers()?)?;
         let (object, proof) = tokio::select! {
             proven = self.proven(source, object, plan, is_resumable) => proven?,
-            () = self.stopped() => return Err(TransferError::Stopped),
+            () = self.stop.stopped() => return Err(TransferError::Stopped),
         };
         // Whoever stopped it while it was read wants no upload, even if the reading is over.
-        if self.stop.as_ref().is_some_and(StopSignal::is_stopped) {
+        if self.stop.is_stopped() {
             return Err(TransferError::Stopped);
         }
         let headers = self.all_headers(vendor, object.headers())?;
@@ -514,14 +514,6 @@ impl Put {
         let mut object = Arc::into_inner(shared).ok_or(TransferError::Stopped)?;
         object.seal_body(body)?;
         Ok((object, Some(proof)))
-    }
-
-    /// Completes when the caller wants no more.
-    async fn stopped(&self) {
-        match &self.stop {
-            Some(stop) => stop.stopped().await,
-            None => std::future::pending().await,
-        }
     }
 
     const fn options(&self) -> PutOptions {
@@ -631,7 +623,7 @@ impl Put {
         let plain = match earlier.part_size() {
             Some(part_size) if envelope.seal().is_none() => tokio::select! {
                 plain = PartProof::plain(source, part_size) => Some(plain?),
-                () = self.stopped() => return Err(TransferError::Stopped),
+                () = self.stop.stopped() => return Err(TransferError::Stopped),
             },
             _ => None,
         };

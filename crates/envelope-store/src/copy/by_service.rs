@@ -107,15 +107,9 @@ impl Copy {
             })
             .buffer_unordered(self.concurrency)
             .try_collect::<Vec<_>>();
-        let stopped = async {
-            match &self.stop {
-                Some(stop) => stop.stopped().await,
-                None => std::future::pending().await,
-            }
-        };
         let mut parts = tokio::select! {
             parts = copying => parts?,
-            () = stopped => return Err(TransferError::Stopped),
+            () = self.stop.stopped() => return Err(TransferError::Stopped),
         };
         parts.sort_unstable();
         Ok(parts)

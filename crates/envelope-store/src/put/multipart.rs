@@ -75,7 +75,7 @@ impl Multipart<'_> {
         let PartSource::File(source) = &self.source else { return Ok(None) };
         let (proof, body) = tokio::select! {
             proven = PartProof::sealed(source, object, hasher, self.plan) => proven?,
-            () = self.put.stopped() => return Err(TransferError::Stopped),
+            () = self.put.stop.stopped() => return Err(TransferError::Stopped),
         };
         let sealed = envelope.seal().map(|seal| seal.terms().body);
         Ok(Some(proof).filter(|_| sealed == Some(body.into())))
@@ -189,7 +189,7 @@ impl Multipart<'_> {
         loop {
             let next = tokio::select! {
                 next = sending.try_next() => next?,
-                () = self.put.stopped() => return Err(TransferError::Stopped),
+                () = self.put.stop.stopped() => return Err(TransferError::Stopped),
             };
             let Some((part, result, crc64)) = next else { break };
             if let Some(journal) = journal {

@@ -72,7 +72,7 @@ impl Put {
     ) -> Result<PutResult, TransferError> {
         let sent = tokio::select! {
             sent = self.store.put(&self.key, body.clone(), headers, self.options()) => sent,
-            () = self.stopped() => return Err(TransferError::Stopped),
+            () = self.stop.stopped() => return Err(TransferError::Stopped),
         };
         let error = match sent {
             Ok(stored) => return Ok(stored),

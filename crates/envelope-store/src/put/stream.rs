@@ -100,7 +100,7 @@ impl Put {
         loop {
             let part = tokio::select! {
                 part = body.next(size) => part?,
-                () = self.stopped() => return Err(TransferError::Stopped),
+                () = self.stop.stopped() => return Err(TransferError::Stopped),
             };
             if part.is_empty() {
                 break;
@@ -122,7 +122,7 @@ impl Put {
             while sending.len() >= self.concurrency {
                 tokio::select! {
                     sent = sending.join_next() => self.note(sent, &mut uploaded)?,
-                    () = self.stopped() => return Err(TransferError::Stopped),
+                    () = self.stop.stopped() => return Err(TransferError::Stopped),
                 }
             }
         }
@@ -177,7 +177,7 @@ impl Put {
     ) -> Result<Vec<u8>, TransferError> {
         tokio::select! {
             bytes = read_up_to(from, most) => bytes,
-            () = self.stopped() => Err(TransferError::Stopped),
+            () = self.stop.stopped() => Err(TransferError::Stopped),
         }
     }
 }
