@@ -436,6 +436,28 @@ fn a_copy_that_is_stopped_leaves_no_upload() {
     }
 }
 
+/// A stop that comes once the copy is there leaves the object at both places.
+#[test]
+fn a_move_that_is_stopped_deletes_nothing() {
+    let world = World::new();
+    let store = world.bucket(Vendor::Cos, "b-1");
+    world.put(&store, "old", b"content", &world.encryptor(Vendor::Cos));
+    let (stop, memory): (_, Arc<dyn Store>) = (StopSignal::new(), Arc::new(MemoryStore::new()));
+    let given = stop.clone();
+    let copy = Copy::new((Arc::clone(&store), "old"), (Arc::clone(&memory), "new"))
+        .with_stop(stop)
+        .with_progress(move |event| {
+            if matches!(event, Event::Transferred(_)) {
+                given.stop();
+            }
+        });
+    let outcome = world.runtime.block_on(copy.run_and_delete());
+    assert!(matches!(outcome, Err(TransferError::Stopped)), "{outcome:?}");
+    for (store, key) in [(&store, "old"), (&memory, "new")] {
+        assert!(world.read(store, key) == b"content", "{key}");
+    }
+}
+
 #[test]
 fn a_source_that_changes_is_noticed() {
     let world = World::new();
